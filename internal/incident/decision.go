@@ -1,0 +1,57 @@
+package incident
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Choice is what a person may decide.
+type Choice string
+
+const (
+	Terminate Choice = "terminate"
+	Keep      Choice = "keep"
+	Release   Choice = "release"
+)
+
+// ParseChoice refuses everything that is not a decision.
+func ParseChoice(s string) (Choice, error) {
+	switch c := Choice(s); c {
+	case Terminate, Keep, Release:
+		return c, nil
+	}
+	return "", fmt.Errorf("decision %q: want terminate, keep or release", s)
+}
+
+// Decision is what a person decided, once, for one request about one machine.
+type Decision struct {
+	Incident   string    `json:"incident"`
+	Round      int       `json:"round"` // which request of the incident, from 1
+	InstanceID string    `json:"instanceId"`
+	AttachedAt time.Time `json:"attachedAt"`
+	Choice     Choice    `json:"choice"`
+	Person     string    `json:"person"`   // by link: a claim, not an identity
+	Reason     string    `json:"reason"`   // as typed; may be empty
+	Override   bool      `json:"override"` // terminate although evidence is incomplete, chosen by name
+	Address    string    `json:"address"`
+	Agent      string    `json:"agent"`
+	DecidedAt  time.Time `json:"decidedAt"`
+	ExpiresAt  time.Time `json:"expiresAt"` // no termination after it
+	MAC        []byte    `json:"mac"`       // KMS HMAC over Signed
+}
+
+// Signed is what the MAC covers: every field a forger would want to change.
+// Each is written with its length, so that no two decisions share a text.
+func (d Decision) Signed() []byte {
+	var b strings.Builder
+	b.WriteString("cordon decision 1")
+	for _, f := range []string{
+		d.Incident, fmt.Sprint(d.Round), d.InstanceID, d.AttachedAt.UTC().Format(time.RFC3339),
+		string(d.Choice), fmt.Sprint(d.Override), d.Person,
+		d.DecidedAt.UTC().Format(time.RFC3339), d.ExpiresAt.UTC().Format(time.RFC3339),
+	} {
+		fmt.Fprintf(&b, "\n%d:%s", len(f), f)
+	}
+	return []byte(b.String())
+}

@@ -1,0 +1,18 @@
+package incident
+
+// Error is a failure that the state machine acts on by name. Its text is what
+// ErrorEquals matches. A name exists only if the machine branches on it.
+type Error string
+
+func (e Error) Error() string { return string(e) }
+
+const (
+	// ErrInstanceNotFound: the account does not know the instance. EC2 is
+	// eventually consistent, so the machine asks again before it believes it.
+	ErrInstanceNotFound Error = "InstanceNotFound"
+	// ErrNotContained: at least one interface is not where it belongs.
+	ErrNotContained Error = "NotContained"
+	// ErrRefused: a decision cannot be carried out as things stand; asking the
+	// same again will not help, people must be asked.
+	ErrRefused Error = "Refused"
+)

@@ -1,0 +1,192 @@
+// Package incident holds the nouns that every part of Cordon shares: the
+// finding, the incident, what was done and how far it came. It imports the
+// standard library only.
+package incident
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Finding is what is used of one GuardDuty finding. Titles and descriptions are
+// written by whoever named the resources: hostile text until it is escaped.
+type Finding struct {
+	ID          string    `json:"id"`
+	Type        string    `json:"type"`
+	Severity    float64   `json:"severity"`  // 1.0 to 10.0
+	AccountID   string    `json:"accountId"` // owner of the instance
+	Region      string    `json:"region"`
+	InstanceID  string    `json:"instanceId"` // empty where the finding names none
+	Title       string    `json:"title"`
+	Description string    `json:"description"`
+	Role        string    `json:"role"`      // TARGET or ACTOR; empty when not told
+	Count       int       `json:"count"`     // how often GuardDuty saw it; 0 when not told
+	UpdatedAt   string    `json:"updatedAt"` // as received; formats drift
+	EventID     string    `json:"eventId"`   // of the EventBridge envelope
+	EventTime   time.Time `json:"eventTime"`
+}
+
+// Incident is one compromised machine from the first finding to its ending.
+type Incident struct {
+	ID         string    `json:"id"` // ACCOUNT.REGION.INSTANCE.NUMBER
+	Account    string    `json:"account"`
+	Region     string    `json:"region"`
+	InstanceID string    `json:"instanceId"`
+	AttachedAt time.Time `json:"attachedAt"` // of the primary interface: tells a machine from its successor
+	Inherits   string    `json:"inherits"`   // the earlier incident, kept isolated, whose prior values are still the true ones; or empty
+	OpenedAt   time.Time `json:"openedAt"`
+	Finding    Finding   `json:"finding"` // the one that opened it
+}
+
+// InstanceKey is the key under which all incidents of one instance stand.
+func InstanceKey(account, region, instanceID string) string {
+	return account + "." + region + "." + instanceID
+}
+
+// NewID names the incident with that number of an instance.
+func NewID(instanceKey string, number int) string {
+	return instanceKey + "." + strconv.Itoa(number)
+}
+
+// SplitID is the inverse of NewID.
+func SplitID(id string) (instanceKey string, number int, err error) {
+	i := strings.LastIndexByte(id, '.')
+	if i < 0 || strings.Count(id, ".") != 3 {
+		return "", 0, fmt.Errorf("incident ID %q: want ACCOUNT.REGION.INSTANCE.NUMBER", id)
+	}
+	number, err = strconv.Atoi(id[i+1:])
+	if err != nil || number < 1 {
+		return "", 0, fmt.Errorf("incident ID %q: %q is not an incident number", id, id[i+1:])
+	}
+	return id[:i], number, nil
+}
+
+// Instance is what a responder wants to see of the machine, as described.
+type Instance struct {
+	ID        string            `json:"id"`
+	Name      string            `json:"name"` // tag Name; hostile text
+	Type      string            `json:"type"`
+	Platform  string            `json:"platform"` // "linux" or "windows"
+	State     string            `json:"state"`
+	Lifecycle string            `json:"lifecycle"` // "normal", "spot", "scheduled"
+	Tags      map[string]string `json:"tags"`      // hostile text
+	VPCs      []string          `json:"vpcs"`
+}
+
+// Capture says of one VPC whether memory can be captured under isolation there,
+// and what an interface in its capture group may reach, TCP 443 only.
+type Capture struct {
+	VPC      string   `json:"vpc"`
+	Complete bool     `json:"complete"`
+	Reason   string   `json:"reason"`   // why not, when not complete
+	Prefixes []string `json:"prefixes"` // prefix-list IDs (gateway endpoints)
+	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128
+	Groups   []string `json:"groups"`   // groups of endpoints whose addresses could not be described
+	Notes    []string `json:"notes"`    // what stays open through these endpoints
+}
+
+// Status is how far a step came.
+type Status string
+
+const (
+	OK      Status = "ok"
+	Partial Status = "partial"
+	Failed  Status = "failed"
+	Skipped Status = "skipped"
+)
+
+// Report is the part of a step's output that people are told. Reason is empty
+// only when Status is OK.
+type Report struct {
+	Status Status `json:"status"`
+	Reason string `json:"reason"`
+}
+
+// Interface is one network interface as isolate left it.
+type Interface struct {
+	ID     string   `json:"id"`
+	VPC    string   `json:"vpc"`
+	Groups []string `json:"groups"` // as last described
+	Where  Place    `json:"where"`
+	Reason string   `json:"reason"` // why it is not contained
+}
+
+// Place is where an interface stands.
+type Place string
+
+const (
+	Quarantined Place = "quarantine" // nothing in, nothing out
+	Capturing   Place = "capture"    // nothing in; out TCP 443 to the listed endpoints
+	Open        Place = "open"       // not contained
+)
+
+// Isolation is what isolate found when it looked last.
+type Isolation struct {
+	Report
+	Contained  bool        `json:"contained"` // every interface quarantined or capturing
+	Sealed     bool        `json:"sealed"`    // every interface quarantined
+	Interfaces []Interface `json:"interfaces"`
+	Repaired   []string    `json:"repaired"`  // what had been undone by others since and was put right
+	StaysOpen  []string    `json:"staysOpen"` // codes of message: what isolation does not stop
+	At         time.Time   `json:"at"`
+}
+
+// Snapshot is one EBS snapshot of the incident's set.
+type Snapshot struct {
+	ID        string `json:"id"`
+	VolumeID  string `json:"volumeId"`
+	Device    string `json:"device"`
+	State     string `json:"state"`    // pending, completed, error
+	Progress  string `json:"progress"` // "100%"
+	Encrypted bool   `json:"encrypted"`
+	KMSKey    string `json:"kmsKey"` // whoever may disable it destroys the evidence
+	Locked    bool   `json:"locked"`
+	Duplicate bool   `json:"duplicate"` // of a set made twice because an answer was lost
+}
+
+// Snapshots is how far the incident's snapshot set is.
+type Snapshots struct {
+	Report
+	Done     bool       `json:"done"`     // nothing is left to wait for
+	Complete bool       `json:"complete"` // every volume has a completed snapshot
+	Released bool       `json:"released"` // ended early by a standing release
+	Set      []Snapshot `json:"set"`
+	Missing  []string   `json:"missing"` // volumes without a snapshot
+	NotIn    []string   `json:"notIn"`   // instance-store devices: never in a snapshot
+}
+
+// Memory is how far the memory capture is. Status is Skipped, Partial or Failed
+// with the reason, or OK; while Done is false it is OK and Reason says what is
+// under way.
+type Memory struct {
+	Report
+	Done     bool   `json:"done"`
+	Released bool   `json:"released"` // ended early by a standing release
+	Object   string `json:"object"`   // key in the evidence bucket
+	Bytes    int64  `json:"bytes"`
+	Parts    int    `json:"parts"`
+	SHA256   string `json:"sha256"` // as the host reported it: a claim
+}
+
+// Protection is what preserve did to keep the instance alive for evidence.
+type Protection struct {
+	Report
+	Set     []string `json:"set"`     // attributes that are now as they should be
+	Refused []string `json:"refused"` // "attribute: why"
+}
+
+// Restoration is what release put back.
+type Restoration struct {
+	Report
+	Connected bool     `json:"connected"` // every interface has its own groups again
+	Restored  []string `json:"restored"`
+	NotBack   []string `json:"notBack"` // "what: why"
+}
+
+// Problem is an error as Step Functions hands it to a Catch.
+type Problem struct {
+	Error string `json:"Error"`
+	Cause string `json:"Cause"`
+}
