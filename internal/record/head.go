@@ -1,0 +1,166 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cordon/internal/incident"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// State is where an incident stands. Open until a person's decision is carried out.
+type State string
+
+const (
+	Open       State = "open"
+	Terminated State = "terminated"
+	Kept       State = "kept"
+	Released   State = "released"
+)
+
+// Head is the claim on an instance and the state of its incident.
+type Head struct {
+	Incident  incident.Incident
+	Execution string          // ARN of the execution that works on it
+	State     State           //
+	Decision  incident.Choice // verified by authorize; empty until then
+	ClosedAt  time.Time       // zero while open
+}
+
+func headSK(n int) string { return fmt.Sprintf("incident#%06d", n) }
+
+func headKey(id string) (item, error) {
+	k, n, err := incident.SplitID(id)
+	if err != nil {
+		return nil, err
+	}
+	return key(k, headSK(n)), nil
+}
+
+func decodeHead(i item) (Head, error) {
+	h := Head{Execution: text(i, "execution"), State: State(text(i, "state")), Decision: incident.Choice(text(i, "decision"))}
+	if at := text(i, "closedAt"); at != "" {
+		t, err := time.Parse(time.RFC3339Nano, at)
+		if err != nil {
+			return Head{}, fmt.Errorf("item %s: closedAt: %w", text(i, "pk"), err)
+		}
+		h.ClosedAt = t
+	}
+	return h, decode(i, &h.Incident)
+}
+
+// Latest is the newest incident of an instance; false if it never had one.
+func Latest(ctx context.Context, db Querier, table, instanceKey string) (Head, bool, error) {
+	out, err := db.Query(ctx, &dynamodb.QueryInput{
+		TableName: &table, ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(1),
+		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),
+		ExpressionAttributeValues: item{":pk": str(instanceKey), ":sk": str("incident#")},
+	})
+	if err != nil {
+		return Head{}, false, fmt.Errorf("look for incidents of %s: %w", instanceKey, err)
+	}
+	if len(out.Items) == 0 {
+		return Head{}, false, nil
+	}
+	h, err := decodeHead(out.Items[0])
+	return h, err == nil, err
+}
+
+// LoadHead reads the head of an incident.
+func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
+	k, n, err := incident.SplitID(id)
+	if err != nil {
+		return Head{}, err
+	}
+	i, err := get(ctx, db, table, k, headSK(n))
+	if err != nil {
+		return Head{}, err
+	}
+	if i == nil {
+		return Head{}, fmt.Errorf("incident %s is not in the record", id)
+	}
+	return decodeHead(i)
+}
+
+// Claim opens an incident. If its number is taken, the head that stands comes
+// back with ErrTaken; it may be our own, written before an answer was lost.
+func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
+	k, err := headKey(h.Incident.ID)
+	if err != nil {
+		return Head{}, err
+	}
+	i, err := encode(text(k, "pk"), text(k, "sk"), h.Incident)
+	if err != nil {
+		return Head{}, err
+	}
+	i["execution"], i["state"], i["openedAt"] = str(h.Execution), str(string(Open)), stamp(h.Incident.OpenedAt)
+	standing, err := create(ctx, db, table, i)
+	if err != ErrTaken {
+		return h, err
+	}
+	if h, err = decodeHead(standing); err != nil {
+		return Head{}, err
+	}
+	return h, ErrTaken
+}
+
+// TakeOver moves an open incident from an execution that is over to another.
+// ErrTaken if a third was faster or the incident is closed.
+func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error {
+	k, err := headKey(id)
+	if err != nil {
+		return err
+	}
+	return update(ctx, db, table, k, "SET #e = :to", "#e = :from AND #s = :open",
+		map[string]string{"#e": "execution", "#s": "state"},
+		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
+}
+
+// NoteDecision writes what authorize verified, so that steps under way see it.
+func NoteDecision(ctx context.Context, db Updater, table, id string, c incident.Choice, at time.Time) error {
+	k, err := headKey(id)
+	if err != nil {
+		return err
+	}
+	return update(ctx, db, table, k, "SET #d = :d, #t = :t", "attribute_exists(pk)",
+		map[string]string{"#d": "decision", "#t": "decidedAt"}, item{":d": str(string(c)), ":t": stamp(at)})
+}
+
+// Close ends an incident. Closing it again the same way changes nothing;
+// ErrTaken if it was closed another way.
+func Close(ctx context.Context, db Updater, table, id string, s State, at time.Time) error {
+	k, err := headKey(id)
+	if err != nil {
+		return err
+	}
+	return update(ctx, db, table, k, "SET #s = :s, #t = if_not_exists(#t, :t)", "#s = :open OR #s = :s",
+		map[string]string{"#s": "state", "#t": "closedAt"},
+		item{":s": str(string(s)), ":open": str(string(Open)), ":t": stamp(at)})
+}
+
+// AddFinding notes that a finding belongs to an incident; an update of the
+// same finding replaces it.
+func AddFinding(ctx context.Context, db Putter, table, id string, f incident.Finding) error {
+	i, err := encode(id, "finding#"+f.ID, f)
+	if err != nil {
+		return err
+	}
+	return put(ctx, db, table, i)
+}
+
+// Findings are all that opened or joined an incident.
+func Findings(ctx context.Context, db Querier, table, id string) ([]incident.Finding, error) {
+	var all []incident.Finding
+	err := each(ctx, db, table, id, "finding#", func(i item) error {
+		var f incident.Finding
+		if err := decode(i, &f); err != nil {
+			return err
+		}
+		all = append(all, f)
+		return nil
+	})
+	return all, err
+}

@@ -1,0 +1,98 @@
+package record
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"cordon/internal/incident"
+)
+
+// Prior is a value as it was before Cordon first changed it.
+type Prior struct {
+	Resource  string          `json:"resource"`  // ID of an interface, volume, instance …
+	Attribute string          `json:"attribute"` // "groups", "disableApiTermination", "deleteOnTermination:/dev/xvda" …
+	Value     json.RawMessage `json:"value"`
+	At        time.Time       `json:"at"`
+}
+
+// Remember stores values before they are changed, the first time only, and
+// returns what is stored: a step that runs again gets the true prior values,
+// not what it made of them. Where the incident inherits from one that was kept
+// isolated, that one's values win, because what is found now is our own doing.
+// Writes run side by side.
+func Remember(ctx context.Context, db interface {
+	Getter
+	Putter
+}, table string, h incident.Host, inc incident.Incident, now []Prior) ([]Prior, error) {
+	stored, errs := make([]Prior, len(now)), make([]error, len(now))
+	h.Each(len(now), func(n int) {
+		stored[n], errs[n] = remember(ctx, db, table, inc, now[n])
+	})
+	return stored, errors.Join(errs...)
+}
+
+func remember(ctx context.Context, db interface {
+	Getter
+	Putter
+}, table string, inc incident.Incident, p Prior) (Prior, error) {
+	sk := "prior#" + p.Resource + "#" + p.Attribute
+	if inc.Inherits != "" {
+		i, err := get(ctx, db, table, inc.Inherits, sk)
+		if err != nil {
+			return Prior{}, err
+		}
+		if i != nil {
+			if err := decode(i, &p); err != nil {
+				return Prior{}, err
+			}
+		}
+	}
+	i, err := encode(inc.ID, sk, p)
+	if err != nil {
+		return Prior{}, err
+	}
+	standing, err := create(ctx, db, table, i)
+	if errors.Is(err, ErrTaken) {
+		return p, decode(standing, &p)
+	}
+	return p, err
+}
+
+// Priors are all prior values of an incident, in the order of their keys.
+func Priors(ctx context.Context, db Querier, table, id string) ([]Prior, error) {
+	var all []Prior
+	err := each(ctx, db, table, id, "prior#", func(i item) error {
+		var p Prior
+		if err := decode(i, &p); err != nil {
+			return err
+		}
+		all = append(all, p)
+		return nil
+	})
+	return all, err
+}
+
+// SaveStep stores what a step must know when it runs again, or what others are
+// shown of it. v is that step's own type.
+func SaveStep(ctx context.Context, db Putter, table, id, step string, v any) error {
+	i, err := encode(id, "step#"+step, v)
+	if err != nil {
+		return err
+	}
+	return put(ctx, db, table, i)
+}
+
+// LoadStep reads what SaveStep stored into v; false if nothing is.
+func LoadStep(ctx context.Context, db Getter, table, id, step string, v any) (bool, error) {
+	i, err := get(ctx, db, table, id, "step#"+step)
+	if err != nil || i == nil {
+		return false, err
+	}
+	if err := decode(i, v); err != nil {
+		return false, fmt.Errorf("step %s: %w", step, err)
+	}
+	return true, nil
+}

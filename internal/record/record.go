@@ -1,0 +1,151 @@
+// Package record is the only code that knows Cordon's two tables.
+//
+// The incidents table has a partition for each instance and one for each
+// incident; the decisions table a partition for each incident:
+//
+//	pk ACCOUNT.REGION.INSTANCE     sk incident#000001      Head: the claim and the state
+//	pk ACCOUNT.REGION.INSTANCE.1   sk finding#ID           a finding that opened or joined it
+//	                               sk prior#RESOURCE#WHAT  a value before we changed it
+//	                               sk step#NAME            what a step must know when it runs again; written by that step only
+//	                               sk request#001          a request for a decision
+//	decisions:
+//	pk ACCOUNT.REGION.INSTANCE.1   sk request#001           the decision on that request
+//
+// What conditions read is an attribute of its own, as is the time at which
+// something happened (RFC 3339); the rest is JSON in "body". Every read is
+// strongly consistent.
+package record
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// The interfaces below are what a step adds up to its own: each is one IAM action.
+type (
+	Getter interface {
+		GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	}
+	Putter interface {
+		PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
+	}
+	Updater interface {
+		UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	}
+	Querier interface {
+		Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	}
+)
+
+// ErrTaken is returned when another writer was first.
+var ErrTaken = errors.New("another writer was first")
+
+type item = map[string]types.AttributeValue
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func stamp(t time.Time) types.AttributeValue { return str(t.UTC().Format(time.RFC3339Nano)) }
+
+func key(pk, sk string) item { return item{"pk": str(pk), "sk": str(sk)} }
+
+func text(i item, name string) string {
+	if v, ok := i[name].(*types.AttributeValueMemberS); ok {
+		return v.Value
+	}
+	return ""
+}
+
+// encode is key plus v as JSON in "body".
+func encode(pk, sk string, v any) (item, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", pk, sk, err)
+	}
+	i := key(pk, sk)
+	i["body"] = str(string(b))
+	return i, nil
+}
+
+func decode(i item, v any) error {
+	if err := json.Unmarshal([]byte(text(i, "body")), v); err != nil {
+		return fmt.Errorf("decode item %s %s: %w", text(i, "pk"), text(i, "sk"), err)
+	}
+	return nil
+}
+
+func get(ctx context.Context, db Getter, table, pk, sk string) (item, error) {
+	out, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: key(pk, sk), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", pk, sk, err)
+	}
+	return out.Item, nil
+}
+
+// create puts an item that must not be there yet. If it is, the standing item
+// comes back with ErrTaken: the answer of an earlier, lost write is found so.
+func create(ctx context.Context, db Putter, table string, i item) (item, error) {
+	_, err := db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: i, ConditionExpression: aws.String("attribute_not_exists(pk)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var taken *types.ConditionalCheckFailedException
+	if errors.As(err, &taken) {
+		return taken.Item, ErrTaken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write %s %s: %w", text(i, "pk"), text(i, "sk"), err)
+	}
+	return nil, nil
+}
+
+// put writes an item whatever stands there.
+func put(ctx context.Context, db Putter, table string, i item) error {
+	if _, err := db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: i}); err != nil {
+		return fmt.Errorf("write %s %s: %w", text(i, "pk"), text(i, "sk"), err)
+	}
+	return nil
+}
+
+// update changes a standing item; ErrTaken if condition does not hold.
+func update(ctx context.Context, db Updater, table string, k item, set, condition string, names map[string]string, values item) error {
+	_, err := db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &table, Key: k, UpdateExpression: &set, ConditionExpression: &condition,
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	})
+	var taken *types.ConditionalCheckFailedException
+	if errors.As(err, &taken) {
+		return ErrTaken
+	}
+	if err != nil {
+		return fmt.Errorf("update %s %s: %w", text(k, "pk"), text(k, "sk"), err)
+	}
+	return nil
+}
+
+// each calls f for every item of a partition whose sort key begins with prefix.
+func each(ctx context.Context, db Querier, table, pk, prefix string, f func(item) error) error {
+	pages := dynamodb.NewQueryPaginator(db, &dynamodb.QueryInput{
+		TableName: &table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),
+		ExpressionAttributeValues: item{":pk": str(pk), ":sk": str(prefix)},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("list %s %s: %w", pk, prefix, err)
+		}
+		for _, i := range page.Items {
+			if err := f(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

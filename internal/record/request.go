@@ -1,0 +1,114 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cordon/internal/incident"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// Request is one request for a decision. The link belongs to it; the task
+// token behind the link is replaced whenever the machine asks anew.
+type Request struct {
+	Incident   string    `json:"incident"`
+	Round      int       `json:"round"`      // from 1
+	SecretHash string    `json:"secretHash"` // SHA-256 of the link's secret, hex
+	Secret     []byte    `json:"secret"`     // encrypted, context purpose=link: only approval may read it
+	OpenedAt   time.Time `json:"openedAt"`
+	Problem    string    `json:"problem"`   // why it is asked again; empty the first time
+	ExpiresAt  time.Time `json:"expiresAt"` // no decision after it
+	Token      []byte    `json:"-"`         // task token, encrypted, context purpose=token
+	MailedAt   time.Time `json:"-"`         // zero until the mail was accepted
+}
+
+func requestSK(round int) string { return fmt.Sprintf("request#%03d", round) }
+
+func decodeRequest(i item) (Request, error) {
+	var r Request
+	if err := decode(i, &r); err != nil {
+		return Request{}, err
+	}
+	if b, ok := i["token"].(*types.AttributeValueMemberB); ok {
+		r.Token = b.Value
+	}
+	if at := text(i, "mailedAt"); at != "" {
+		t, err := time.Parse(time.RFC3339Nano, at)
+		if err != nil {
+			return Request{}, fmt.Errorf("item %s %s: mailedAt: %w", text(i, "pk"), text(i, "sk"), err)
+		}
+		r.MailedAt = t
+	}
+	return r, nil
+}
+
+// OpenRequest stores a new request, or returns the one that stands under its
+// incident and round.
+func OpenRequest(ctx context.Context, db Putter, table string, r Request) (Request, error) {
+	i, err := encode(r.Incident, requestSK(r.Round), r)
+	if err != nil {
+		return Request{}, err
+	}
+	i["openedAt"] = stamp(r.OpenedAt)
+	standing, err := create(ctx, db, table, i)
+	if errors.Is(err, ErrTaken) {
+		return decodeRequest(standing)
+	}
+	return r, err
+}
+
+// LoadRequest reads a request; false if there is none.
+func LoadRequest(ctx context.Context, db Getter, table, id string, round int) (Request, bool, error) {
+	i, err := get(ctx, db, table, id, requestSK(round))
+	if err != nil || i == nil {
+		return Request{}, false, err
+	}
+	r, err := decodeRequest(i)
+	return r, err == nil, err
+}
+
+// ReplaceToken puts a new task token behind the link of a request.
+func ReplaceToken(ctx context.Context, db Updater, table, id string, round int, token []byte) error {
+	return update(ctx, db, table, key(id, requestSK(round)), "SET #t = :t", "attribute_exists(pk)",
+		map[string]string{"#t": "token"}, item{":t": &types.AttributeValueMemberB{Value: token}})
+}
+
+// NoteMailed marks that the mail of a request was accepted.
+func NoteMailed(ctx context.Context, db Updater, table, id string, round int, at time.Time) error {
+	return update(ctx, db, table, key(id, requestSK(round)), "SET #m = :m", "attribute_exists(pk)",
+		map[string]string{"#m": "mailedAt"}, item{":m": stamp(at)})
+}
+
+// Decide stores a decision, once: ErrTaken with the standing one if there is one.
+// It is the only write to the decisions table anywhere.
+func Decide(ctx context.Context, db Putter, table string, d incident.Decision) (incident.Decision, error) {
+	i, err := encode(d.Incident, requestSK(d.Round), d)
+	if err != nil {
+		return incident.Decision{}, err
+	}
+	i["decidedAt"] = stamp(d.DecidedAt)
+	standing, err := create(ctx, db, table, i)
+	if !errors.Is(err, ErrTaken) {
+		return d, err
+	}
+	var first incident.Decision
+	if err := decode(standing, &first); err != nil {
+		return incident.Decision{}, err
+	}
+	return first, ErrTaken
+}
+
+// LoadDecision reads the decision on a request; false if there is none. What it
+// returns is as good as the table: verify its MAC before acting on it.
+func LoadDecision(ctx context.Context, db Getter, table, id string, round int) (incident.Decision, bool, error) {
+	i, err := get(ctx, db, table, id, requestSK(round))
+	if err != nil || i == nil {
+		return incident.Decision{}, false, err
+	}
+	var d incident.Decision
+	err = decode(i, &d)
+	return d, err == nil, err
+}
