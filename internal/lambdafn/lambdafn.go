@@ -1,0 +1,162 @@
+// Package lambdafn is the only one that knows Lambda: the SDK's configuration
+// and the one retry policy, the host, how a step is served and what its errors
+// are called, and the log.
+package lambdafn
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"cordon/internal/incident"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
+)
+
+const (
+	// attempts and maxBackoff end a refused call within about five seconds, so
+	// that isolate, which has fifteen, can still close what it opened.
+	attempts   = 6
+	maxBackoff = 2 * time.Second
+	// A connection that hangs must not eat a step's whole time; S3 sends the
+	// header of a long CompleteMultipartUpload at once.
+	dialTimeout   = 2 * time.Second
+	headerTimeout = 5 * time.Second
+)
+
+// Config is the SDK configuration of every function. Without one nothing can
+// run, so it ends the process.
+func Config() aws.Config {
+	client := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
+		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = headerTimeout })
+	cfg, err := config.LoadDefaultConfig(context.Background(),
+		config.WithHTTPClient(client),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
+				// The SDK's own limiter gives up after a burst of throttling, when
+				// it matters most to go on.
+				o.RateLimiter = ratelimit.None
+			})
+		}))
+	if err != nil {
+		exit(fmt.Errorf("AWS configuration: %w", err))
+	}
+	return cfg
+}
+
+// Host is what a step gets in production.
+func Host() incident.Host {
+	return incident.Host{Now: time.Now, Rand: rand.Reader, Each: each, Getenv: os.Getenv}
+}
+
+func each(n int, f func(int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// Runner is a step.
+type Runner[In, Out any] interface {
+	Run(context.Context, In) (Out, error)
+}
+
+// Handler serves one invocation: JSON in, JSON or a named error out.
+type Handler func(context.Context, []byte) ([]byte, error)
+
+// Invoke makes a Handler a lambda.Handler.
+func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) { return h(ctx, payload) }
+
+// Handle makes a step into what Lambda, or a rehearsal, calls. Every error it
+// returns from an invocation is a messages.InvokeResponse_Error.
+func Handle[In, Out any](step Runner[In, Out], err error) (Handler, error) {
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, payload []byte) ([]byte, error) {
+		var in In
+		if err := json.Unmarshal(payload, &in); err != nil {
+			return nil, messages.InvokeResponse_Error{Type: "InputInvalid", Message: "input: " + err.Error()}
+		}
+		out, err := step.Run(ctx, in)
+		if err != nil {
+			return nil, named(err)
+		}
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(out); err != nil {
+			return nil, messages.InvokeResponse_Error{Type: "OutputInvalid", Message: "output: " + err.Error()}
+		}
+		return bytes.TrimSpace(b.Bytes()), nil
+	}, nil
+}
+
+// Start serves a step until Lambda ends the process.
+func Start[In, Out any](step Runner[In, Out], err error) {
+	h, err := Handle(step, err)
+	if err != nil {
+		exit(err)
+	}
+	lambda.StartHandler(logged(h))
+}
+
+// named turns a chain of errors into the one name that Step Functions sees:
+// ours where there is one, else the service's code. Lambda itself would report
+// the Go type of the outermost wrapper, which no ErrorEquals matches.
+func named(err error) messages.InvokeResponse_Error {
+	name := "Unexpected"
+	var ours incident.Error
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &ours):
+		name = string(ours)
+	case errors.As(err, &api):
+		name = api.ErrorCode()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		name = "OutOfTime"
+	}
+	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
+}
+
+// logged writes one line an invocation: how it ended and how long it took.
+// Inputs and outputs are never logged; they hold task tokens and hostile text.
+func logged(h Handler) Handler {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("function", os.Getenv("AWS_LAMBDA_FUNCTION_NAME"))
+	return func(ctx context.Context, payload []byte) ([]byte, error) {
+		start := time.Now()
+		out, err := h(ctx, payload)
+		took := slog.Duration("took", time.Since(start))
+		var e messages.InvokeResponse_Error
+		if errors.As(err, &e) {
+			log.ErrorContext(ctx, "step ended with an error", "error", e.Type, "message", e.Message, took)
+		} else {
+			log.InfoContext(ctx, "step done", took)
+		}
+		return out, err
+	}
+}
+
+func exit(err error) {
+	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("cannot start", "error", err.Error())
+	os.Exit(1)
+}
