@@ -1,0 +1,467 @@
+// Package isolate cuts an instance off from the network, interface by
+// interface, by changing security groups.
+//
+// A change of group leaves tracked connections alive. So each interface passes
+// through a group that allows everything both ways, which makes its flows
+// untracked, and at once into one that allows nothing, which ends them:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
+// An interface caught between the two is open to the world. Closing it comes
+// before everything else, and nothing that fails ever puts old groups back.
+package isolate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cordon/internal/incident"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// EC2 is the part of the EC2 API this step calls. Groups are tagged as they are
+// made, which takes ec2:CreateTags under the condition ec2:CreateAction.
+type EC2 interface {
+	ec2.DescribeNetworkInterfacesAPIClient
+	ec2.DescribeSecurityGroupsAPIClient
+	ec2.DescribeSecurityGroupRulesAPIClient
+	ModifyNetworkInterfaceAttribute(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
+	CreateSecurityGroup(context.Context, *ec2.CreateSecurityGroupInput, ...func(*ec2.Options)) (*ec2.CreateSecurityGroupOutput, error)
+	AuthorizeSecurityGroupIngress(context.Context, *ec2.AuthorizeSecurityGroupIngressInput, ...func(*ec2.Options)) (*ec2.AuthorizeSecurityGroupIngressOutput, error)
+	AuthorizeSecurityGroupEgress(context.Context, *ec2.AuthorizeSecurityGroupEgressInput, ...func(*ec2.Options)) (*ec2.AuthorizeSecurityGroupEgressOutput, error)
+	RevokeSecurityGroupIngress(context.Context, *ec2.RevokeSecurityGroupIngressInput, ...func(*ec2.Options)) (*ec2.RevokeSecurityGroupIngressOutput, error)
+	RevokeSecurityGroupEgress(context.Context, *ec2.RevokeSecurityGroupEgressInput, ...func(*ec2.Options)) (*ec2.RevokeSecurityGroupEgressOutput, error)
+}
+
+// Incidents is the part of DynamoDB this step calls, on the incidents table.
+type Incidents interface {
+	record.Getter
+	record.Putter
+	record.Querier
+}
+
+const (
+	// stepName is this step's key in the record.
+	stepName = "isolate"
+	// priorGroups is the attribute under which an interface's own groups are
+	// remembered: a JSON list of group IDs, as described.
+	priorGroups = "groups"
+)
+
+// Step isolates.
+type Step struct {
+	host  incident.Host
+	ec2   EC2
+	db    Incidents
+	table string
+	stack string
+}
+
+// New reads INCIDENTS_TABLE and STACK_NAME.
+func New(host incident.Host, ec2 EC2, db Incidents) (*Step, error) {
+	table, err := host.Setting("INCIDENTS_TABLE")
+	if err != nil {
+		return nil, err
+	}
+	stack, err := host.Setting("STACK_NAME")
+	if err != nil {
+		return nil, err
+	}
+	return &Step{host: host, ec2: ec2, db: db, table: table, stack: stack}, nil
+}
+
+// Input says which instance, and how far it is to be cut off.
+type Input struct {
+	Incident incident.Incident  `json:"incident"`
+	Capture  []incident.Capture `json:"capture"` // one a VPC
+	Seal     bool               `json:"seal"`    // quarantine for all, whatever Capture says
+}
+
+// Output is what was found by describing again, after everything was done.
+type Output = incident.Isolation
+
+// look is what a run finds before it changes anything.
+type look struct {
+	interfaces []types.NetworkInterface // sorted by ID
+	before     Output                   // as the last run left it
+	inherited  []record.Prior           // of an earlier incident that was kept isolated
+	released   bool                     // by a standing decision
+	incomplete error                    // what of the record could not be read
+}
+
+// Run is safe to repeat: it closes what an earlier run left open, then picks up
+// where that one stopped. Its error wraps incident.ErrNotContained if, looked
+// at again, an interface is not where it belongs.
+//
+// When the groups exist and are as they should be, four calls one after another
+// come before the first change and two after it, however many interfaces there
+// are; then the result is saved.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	id := in.Incident.InstanceID
+	l, err := s.look(ctx, in)
+	if err != nil {
+		return Output{}, err
+	}
+	if len(l.interfaces) == 0 {
+		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, incident.ErrNotContained)
+	}
+	groups, err := s.find(ctx, l.interfaces)
+	if err != nil {
+		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
+	}
+	repaired := undone(l, groups)
+	s.close(ctx, in, l.interfaces, groups)
+	if l.incomplete != nil {
+		return Output{}, fmt.Errorf("isolate %s: %w", id, l.incomplete)
+	}
+	if l.released {
+		return skipped(l, groups), nil
+	}
+
+	s.prepare(ctx, in, l.interfaces, groups)
+	repaired = append(repaired, groups.opened(l.before)...)
+	if err := s.note(ctx, in, &l.before, repaired); err != nil {
+		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
+	}
+	moves := make([]move, len(l.interfaces))
+	s.host.Each(len(moves), func(n int) {
+		moves[n] = s.contain(ctx, in, l, l.interfaces[n], groups)
+	})
+	return s.verify(ctx, in, l, groups, moves)
+}
+
+// look describes the interfaces and reads the record, side by side. What is
+// wrong with the record is kept for later: it must not keep an open interface
+// from being closed.
+func (s *Step) look(ctx context.Context, in Input) (look, error) {
+	var l look
+	var failed error
+	unread := make([]error, 4)
+	s.host.Each(4, func(n int) {
+		switch n {
+		case 0:
+			l.interfaces, failed = s.describe(ctx, in.Incident.InstanceID)
+		case 1:
+			_, unread[n] = record.LoadStep(ctx, s.db, s.table, in.Incident.ID, stepName, &l.before)
+		case 2:
+			if in.Incident.Inherits != "" {
+				l.inherited, unread[n] = record.Priors(ctx, s.db, s.table, in.Incident.Inherits)
+			}
+		case 3:
+			if in.Seal {
+				var h record.Head
+				h, unread[n] = record.LoadHead(ctx, s.db, s.table, in.Incident.ID)
+				l.released = h.Decision == incident.Release
+			}
+		}
+	})
+	l.incomplete = errors.Join(unread...)
+	return l, failed
+}
+
+// describe lists the instance's interfaces, by their ID.
+func (s *Step) describe(ctx context.Context, instanceID string) ([]types.NetworkInterface, error) {
+	var all []types.NetworkInterface
+	pages := ec2.NewDescribeNetworkInterfacesPaginator(s.ec2, &ec2.DescribeNetworkInterfacesInput{
+		Filters: []types.Filter{filter("attachment.instance-id", instanceID)},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe interfaces of %s: %w", instanceID, err)
+		}
+		all = append(all, page.NetworkInterfaces...)
+	}
+	slices.SortFunc(all, func(a, b types.NetworkInterface) int {
+		return strings.Compare(aws.ToString(a.NetworkInterfaceId), aws.ToString(b.NetworkInterfaceId))
+	})
+	return all, nil
+}
+
+// close moves interfaces out of the conversion group, where an earlier run left
+// them, to where they were going. That a target's rules are not looked at yet
+// does not matter: everything is better than this. An interface that does not
+// move stays as it is here and is tried again with the others.
+func (s *Step) close(ctx context.Context, in Input, interfaces []types.NetworkInterface, groups *groups) {
+	var caught []int
+	for n, i := range interfaces {
+		if groups.holds(i, conversion) {
+			caught = append(caught, n)
+		}
+	}
+	if len(caught) == 0 {
+		return
+	}
+	var missing []*group
+	for _, n := range caught {
+		vpc := aws.ToString(interfaces[n].VpcId)
+		if q := groups.of(vpc, quarantine); groups.target(in, vpc).id == "" && !slices.Contains(missing, q) {
+			missing = append(missing, q)
+		}
+	}
+	s.create(ctx, missing)
+	s.host.Each(len(caught), func(k int) {
+		i := &interfaces[caught[k]]
+		vpc := aws.ToString(i.VpcId)
+		if to, err := s.enter(ctx, *i, groups.target(in, vpc), groups.of(vpc, quarantine)); err == nil {
+			i.Groups = []types.GroupIdentifier{{GroupId: &to.id, GroupName: &to.name}}
+		}
+	})
+}
+
+// note writes down what others had undone before it is put right, so that a
+// later look at the same facts tells the same.
+func (s *Step) note(ctx context.Context, in Input, before *Output, repaired []string) error {
+	all := slices.Concat(before.Repaired, repaired)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if slices.Equal(all, before.Repaired) {
+		return nil
+	}
+	before.Repaired = all
+	return record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, before)
+}
+
+// move is what became of one interface on its way.
+type move struct {
+	err     error  // it did not reach its group, or nobody answered
+	remains string // why it is less cut off than it should be, although contained
+}
+
+// contain brings one interface to its target.
+func (s *Step) contain(ctx context.Context, in Input, l look, i types.NetworkInterface, groups *groups) move {
+	vpc := aws.ToString(i.VpcId)
+	to, last := groups.target(in, vpc), groups.of(vpc, quarantine)
+	here := groups.place(i)
+	if err := s.remember(ctx, in, l, i, groups); err != nil {
+		return move{err: err}
+	}
+	switch {
+	case here == incident.Quarantined, here == incident.Capturing && to.kind == capture:
+		return move{}
+	case !to.usable():
+		return move{err: fmt.Errorf("there is no %s group in %s to move to: %v", to.kind, vpc, to.err)}
+	}
+	m := move{remains: groups.insteadOf(in, vpc, to)}
+	// Out of the capture group the way is direct: through the conversion group
+	// it would be open, and what flows it has go to the listed endpoints only.
+	if here == incident.Open && !groups.holds(i, conversion) {
+		through := groups.of(vpc, conversion)
+		err := through.err
+		if through.id != "" {
+			err = errors.Join(err, s.assign(ctx, i, through))
+		}
+		if err != nil {
+			m.remains = join(m.remains, fmt.Sprintf("connections that it had may live on: %v", err))
+		}
+	}
+	// Whatever became of that, it must not stay where it is.
+	_, m.err = s.enter(ctx, i, to, last)
+	return m
+}
+
+// remember stores the groups an interface had before it was ours. One that is
+// in our groups only has nothing to remember but what an earlier incident knew.
+func (s *Step) remember(ctx context.Context, in Input, l look, i types.NetworkInterface, groups *groups) error {
+	id := aws.ToString(i.NetworkInterfaceId)
+	own := groups.foreign(i)
+	if len(own) == 0 && !slices.ContainsFunc(l.inherited, func(p record.Prior) bool {
+		return p.Resource == id && p.Attribute == priorGroups
+	}) {
+		return nil
+	}
+	value, err := json.Marshal(own)
+	if err != nil {
+		return fmt.Errorf("encode groups of %s: %w", id, err)
+	}
+	_, err = record.Remember(ctx, s.db, s.table, s.host, in.Incident, []record.Prior{
+		{Resource: id, Attribute: priorGroups, Value: value, At: s.host.Now()},
+	})
+	return err
+}
+
+// enter moves an interface to a group, and to the last one if that fails, which
+// is a second attempt if they are the same: an interface on its way is between
+// two groups, and the worse one is behind it.
+func (s *Step) enter(ctx context.Context, i types.NetworkInterface, to, last *group) (*group, error) {
+	first := s.assign(ctx, i, to)
+	if first == nil {
+		return to, nil
+	}
+	if err := s.assign(ctx, i, last); err != nil {
+		return nil, errors.Join(first, err)
+	}
+	return last, nil
+}
+
+// assign makes a group the only one of an interface.
+func (s *Step) assign(ctx context.Context, i types.NetworkInterface, g *group) error {
+	if g.id == "" {
+		return fmt.Errorf("move %s: there is no %s group in %s: %v", aws.ToString(i.NetworkInterfaceId), g.kind, g.vpc, g.err)
+	}
+	_, err := s.ec2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{
+		NetworkInterfaceId: i.NetworkInterfaceId, Groups: []string{g.id},
+	})
+	if err != nil {
+		return fmt.Errorf("move %s to %s (%s): %w", aws.ToString(i.NetworkInterfaceId), g.id, g.name, err)
+	}
+	return nil
+}
+
+// verify looks again, at interfaces and rules side by side, and says and saves
+// what it finds: nothing is contained because a call was accepted.
+func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, moves []move) (Output, error) {
+	var interfaces []types.NetworkInterface
+	var failed, unread error
+	s.host.Each(2, func(n int) {
+		if n == 0 {
+			interfaces, failed = s.describe(ctx, in.Incident.InstanceID)
+		} else {
+			unread = s.readRules(ctx, groups.used())
+		}
+	})
+	if err := errors.Join(failed, unread); err != nil {
+		return Output{}, fmt.Errorf("verify isolation: %w", err)
+	}
+
+	known := map[string]int{}
+	for n, i := range l.interfaces {
+		known[aws.ToString(i.NetworkInterfaceId)] = n
+	}
+	out := Output{
+		Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{},
+		Repaired: append([]string{}, l.before.Repaired...), At: s.host.Now(),
+	}
+	var wrong, remains []string
+	for _, i := range interfaces {
+		id := aws.ToString(i.NetworkInterfaceId)
+		seen := incident.Interface{ID: id, VPC: aws.ToString(i.VpcId), Groups: groupIDs(i), Where: groups.place(i)}
+		home := groups.holding(i, seen.Where)
+		n, moved := known[id]
+		switch {
+		case seen.Where != incident.Open && home.wrong(in) == "":
+			seen.Reason = reasonBefore(l.before, id)
+			if moved && moves[n].remains != "" {
+				seen.Reason = moves[n].remains
+			}
+			if seen.Reason != "" {
+				remains = append(remains, id+": "+seen.Reason)
+			}
+			if in.Seal && seen.Where != incident.Quarantined {
+				wrong = append(wrong, id+": is not sealed"+because(moves, n, moved))
+			}
+		case seen.Where != incident.Open:
+			seen.Where, seen.Reason = incident.Open, home.wrong(in)
+			wrong = append(wrong, id+": "+seen.Reason)
+		default:
+			seen.Reason = "is in " + strings.Join(seen.Groups, ", ") + because(moves, n, moved)
+			wrong = append(wrong, id+": "+seen.Reason)
+		}
+		out.Contained = out.Contained && seen.Where != incident.Open
+		out.Sealed = out.Sealed && seen.Where == incident.Quarantined
+		out.Interfaces = append(out.Interfaces, seen)
+	}
+	if len(interfaces) == 0 {
+		wrong = append(wrong, "its interfaces are no longer to be seen")
+	}
+	out.StaysOpen = staysOpen(out)
+	out.Status, out.Reason = incident.OK, strings.Join(append(remains, groups.notes...), "; ")
+	switch {
+	case len(wrong) > 0:
+		out.Status, out.Reason = incident.Failed, strings.Join(append(wrong, remains...), "; ")
+	case len(remains) > 0:
+		out.Status = incident.Partial
+	}
+
+	saved := record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, out)
+	if len(wrong) > 0 {
+		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s: %w", in.Incident.InstanceID, strings.Join(wrong, "; "), incident.ErrNotContained), saved)
+	}
+	if saved != nil {
+		return Output{}, fmt.Errorf("isolate %s: %w", in.Incident.InstanceID, saved)
+	}
+	return out, nil
+}
+
+// because is why an interface did not arrive, if that is known.
+func because(moves []move, n int, moved bool) string {
+	switch {
+	case !moved:
+		return ": it was attached meanwhile"
+	case moves[n].err != nil:
+		return ": " + strings.ReplaceAll(moves[n].err.Error(), "\n", "; ")
+	}
+	return ""
+}
+
+// reasonBefore is what remains open at an interface that an earlier run contained.
+func reasonBefore(before Output, id string) string {
+	for _, i := range before.Interfaces {
+		if i.ID == id && i.Where != incident.Open {
+			return i.Reason
+		}
+	}
+	return ""
+}
+
+// undone lists interfaces that had been contained and are not any more.
+func undone(l look, groups *groups) []string {
+	var ids []string
+	for _, was := range l.before.Interfaces {
+		for _, i := range l.interfaces {
+			if was.Where != incident.Open && aws.ToString(i.NetworkInterfaceId) == was.ID && groups.place(i) == incident.Open {
+				ids = append(ids, was.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// skipped is the answer where a person has decided to release: everything is
+// left as it is found, and nothing is claimed of it.
+func skipped(l look, groups *groups) Output {
+	out := Output{
+		Report:     incident.Report{Status: incident.Skipped, Reason: "released"},
+		Interfaces: []incident.Interface{}, Repaired: append([]string{}, l.before.Repaired...), StaysOpen: []string{}, At: l.before.At,
+	}
+	for _, i := range l.interfaces {
+		out.Interfaces = append(out.Interfaces, incident.Interface{
+			ID: aws.ToString(i.NetworkInterfaceId), VPC: aws.ToString(i.VpcId), Groups: groupIDs(i), Where: groups.place(i), Reason: "released",
+		})
+	}
+	return out
+}
+
+// staysOpen names what security groups do not stop. Texts are message's.
+func staysOpen(o Output) []string {
+	open := []string{"tracked-flows", "dns", "metadata", "time", "credentials"}
+	if slices.ContainsFunc(o.Interfaces, func(i incident.Interface) bool { return i.Where == incident.Capturing }) {
+		open = append(open, "endpoints")
+	}
+	return open
+}
+
+func groupIDs(i types.NetworkInterface) []string {
+	ids := make([]string, len(i.Groups))
+	for n, g := range i.Groups {
+		ids[n] = aws.ToString(g.GroupId)
+	}
+	return ids
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: &name, Values: values}
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
