@@ -1,0 +1,226 @@
+// Package memory captures the RAM of an isolated instance: an SSM command
+// streams it, part by part, into a multipart upload in the evidence bucket.
+//
+// The host gets no AWS key. It gets pre-signed addresses, in batches that stand
+// as objects next to the image; each batch names the address of the next, which
+// this step writes before the earlier one dies. What the host reports is a
+// claim: the hash that S3 made of each part is held against it.
+//
+//	incidents/ID/memory/image.lime     the image
+//	incidents/ID/memory/batch-000001   addresses for the host
+//	incidents/ID/memory/report.txt     what the host says it sent
+//	incidents/ID/memory/parts.json     that, and what S3 says it got
+package memory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/record"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+)
+
+// EC2 is the part of the EC2 API this step calls.
+type EC2 interface {
+	ec2.DescribeInstancesAPIClient
+	ec2.DescribeInstanceTypesAPIClient
+}
+
+// SSM is the part of the Systems Manager API this step calls.
+type SSM interface {
+	ssm.DescribeInstanceInformationAPIClient
+	ssm.GetCommandInvocationAPIClient
+	ssm.ListCommandsAPIClient
+	SendCommand(context.Context, *ssm.SendCommandInput, ...func(*ssm.Options)) (*ssm.SendCommandOutput, error)
+	CancelCommand(context.Context, *ssm.CancelCommandInput, ...func(*ssm.Options)) (*ssm.CancelCommandOutput, error)
+}
+
+// S3 is the part of the S3 API this step calls, on the evidence bucket.
+type S3 interface {
+	s3.ListMultipartUploadsAPIClient
+	s3.ListPartsAPIClient
+	CreateMultipartUpload(context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error)
+	CompleteMultipartUpload(context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error)
+	AbortMultipartUpload(context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error)
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+	PutObjectRetention(context.Context, *s3.PutObjectRetentionInput, ...func(*s3.Options)) (*s3.PutObjectRetentionOutput, error)
+}
+
+// Presign signs addresses with this function's own credentials: its role needs
+// s3:GetObject and s3:PutObject below incidents/, and s3:GetObject of the tool.
+type Presign interface {
+	PresignGetObject(context.Context, *s3.GetObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
+	PresignPutObject(context.Context, *s3.PutObjectInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
+	PresignUploadPart(context.Context, *s3.UploadPartInput, ...func(*s3.PresignOptions)) (*v4.PresignedHTTPRequest, error)
+}
+
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Getter
+	record.Putter
+}
+
+// Input is the incident, where memory can be captured under isolation, and
+// where the interfaces were put.
+type Input struct {
+	Incident  incident.Incident  `json:"incident"`
+	Capture   []incident.Capture `json:"capture"`
+	Isolation incident.Isolation `json:"isolation"`
+}
+
+// Output says how far the capture is. Until Done the machine asks again.
+type Output = incident.Memory
+
+// Step captures memory.
+type Step struct {
+	host      incident.Host
+	ec2       EC2
+	ssm       SSM
+	s3        S3
+	presign   Presign
+	incidents Incidents
+
+	table, bucket, document string
+	toolKey, toolSHA256     string // toolKey empty: memory is off
+	retention               time.Duration
+}
+
+// New reads INCIDENTS_TABLE, EVIDENCE_BUCKET and RETENTION_DAYS, and where
+// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT.
+func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents Incidents) (*Step, error) {
+	s := &Step{host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY")}
+	for _, setting := range []struct {
+		name   string
+		to     *string
+		needed bool
+	}{
+		{"INCIDENTS_TABLE", &s.table, true},
+		{"EVIDENCE_BUCKET", &s.bucket, true},
+		{"MEMORY_TOOL_SHA256", &s.toolSHA256, s.toolKey != ""},
+		{"MEMORY_DOCUMENT", &s.document, s.toolKey != ""},
+	} {
+		v, err := host.Setting(setting.name)
+		if err != nil && setting.needed {
+			return nil, err
+		}
+		*setting.to = v
+	}
+	days, err := host.Number("RETENTION_DAYS")
+	if err != nil {
+		return nil, err
+	}
+	s.retention = time.Duration(days * float64(24*time.Hour))
+	return s, nil
+}
+
+// stepName is the record key of this step.
+const stepName = "memory"
+
+// state is what the step knows when it runs again. Each field is written before
+// the call that it announces, or right after the call whose answer it is.
+type state struct {
+	Plan    plan      `json:"plan"`
+	Upload  string    `json:"upload"` // ID of the multipart upload; empty until it is known
+	Batch   batch     `json:"batch"`  // the newest
+	SentAt  time.Time `json:"sentAt"` // when the command was about to be sent; zero before
+	Command string    `json:"command"`
+	Seen    seen      `json:"seen"`
+	// Outcome is what the capture will have been once the upload is completed
+	// or aborted; Result is that it has been.
+	Outcome *incident.Memory `json:"outcome"`
+	Result  *incident.Memory `json:"result"`
+}
+
+// seen is how much of the image has arrived.
+type seen struct {
+	Parts int       `json:"parts"`
+	Bytes int64     `json:"bytes"`
+	Last  int32     `json:"last"` // highest part number
+	At    time.Time `json:"at"`   // when more was seen than before
+}
+
+// Run begins the capture, or looks how far it is and moves it on. It is safe to
+// repeat: it picks up where an earlier run stopped.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	var st state
+	begun, err := record.LoadStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, &st)
+	if err != nil {
+		return Output{}, err
+	}
+	if st.Result != nil {
+		return *st.Result, nil
+	}
+	head, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
+	if err != nil {
+		return Output{}, err
+	}
+	released := head.Decision == incident.Release
+
+	c := &capture{Step: s, id: in.Incident.ID, instance: in.Incident.InstanceID, state: &st, found: begun}
+	switch {
+	case !begun && released:
+		return c.result(ctx, incident.Memory{Report: skipped("the instance was released before the capture began"), Done: true, Released: true})
+	case !begun:
+		p, reason, err := s.plan(ctx, in)
+		if err != nil {
+			return Output{}, err
+		}
+		if reason != "" {
+			return c.result(ctx, incident.Memory{Report: skipped(reason), Done: true})
+		}
+		st.Plan = p
+		if err := c.save(ctx); err != nil {
+			return Output{}, err
+		}
+	}
+	if st.Outcome != nil {
+		return c.settle(ctx)
+	}
+	if released {
+		return c.end(ctx, ending{reason: "the instance was released", released: true, cancel: true})
+	}
+	return c.advance(ctx)
+}
+
+func skipped(reason string) incident.Report {
+	return incident.Report{Status: incident.Skipped, Reason: reason}
+}
+
+// capture is one run's work on one incident.
+type capture struct {
+	*Step
+	id, instance string
+	state        *state
+	found        bool // an earlier run got at least as far as its plan
+}
+
+func (c *capture) key(name string) *string {
+	k := "incidents/" + c.id + "/memory/" + name
+	return &k
+}
+
+func (c *capture) save(ctx context.Context) error {
+	return record.SaveStep(ctx, c.incidents, c.table, c.id, stepName, c.state)
+}
+
+// result ends the capture for good: whoever asks again gets this answer.
+func (c *capture) result(ctx context.Context, m incident.Memory) (Output, error) {
+	c.state.Result = &m
+	return m, c.save(ctx)
+}
+
+// underWay is the answer while there is something to wait for.
+func (c *capture) underWay(format string, args ...any) Output {
+	return Output{
+		Report: incident.Report{Status: incident.OK, Reason: fmt.Sprintf(format, args...)},
+		Object: *c.key("image.lime"), Bytes: c.state.Seen.Bytes, Parts: c.state.Seen.Parts,
+	}
+}
