@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// section is one key of the account file.
+type section struct {
+	key  string
+	load func(json.RawMessage) error
+	save func() any // of SDK types; nil where there is nothing to tell
+}
+
+// kept is a section that is kept as it came. What v points to is the truth.
+func kept[T any](key string, v *T) section {
+	return section{key, func(b json.RawMessage) error { return json.Unmarshal(b, v) }, func() any { return *v }}
+}
+
+// Open makes an account from a file: one JSON object whose keys are those of
+// the AWS CLI's answers. No file is an account with nothing in it.
+func Open(s Settings, file []byte) (*Account, error) {
+	if s.Clock == nil {
+		return nil, errors.New("an account needs a clock")
+	}
+	a := &Account{settings: s.withDefaults(), faults: map[string]Fault{}, started: map[string]int{}, attempts: map[string]int{}}
+	for _, f := range s.Faults {
+		if other, ok := a.faults[f.call()]; ok {
+			return nil, fmt.Errorf("faults %v and %v hit the same call", other, f)
+		}
+		a.faults[f.call()] = f
+	}
+	a.ec2, a.dynamodb, a.s3, a.sns, a.kms, a.sfn = newEC2(a), newDynamoDB(a), newS3(a), newSNS(a), newKMS(a), newSFN(a)
+	if file == nil {
+		return a, nil
+	}
+	if err := load("account file", file, a.sections()); err != nil {
+		return nil, err
+	}
+	if err := a.ec2.settle(); err != nil {
+		return nil, fmt.Errorf("account file: %w", err)
+	}
+	return a, nil
+}
+
+// sections are the keys of the account file.
+func (a *Account) sections() []section {
+	return append(slices.Concat(a.ec2.sections(), a.dynamodb.sections()), group("Behaviour", a.behaviours()))
+}
+
+// behaviours are the keys of the account file's Behaviour: what the account
+// does that no answer of AWS tells.
+func (a *Account) behaviours() []section { return slices.Concat(a.ec2.behaviours()) }
+
+// group is a section of sections.
+func group(key string, all []section) section {
+	return section{key, func(b json.RawMessage) error { return load(key, b, all) }, func() any { return save(all) }}
+}
+
+// load reads an object whose keys are known.
+func load(what string, b []byte, all []section) error {
+	var found map[string]json.RawMessage
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&found); err != nil {
+		return fmt.Errorf("%s: not a JSON object: %w", what, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("%s: more than one JSON value", what)
+	}
+	var known []string
+	for _, s := range all {
+		known = append(known, s.key)
+		v, ok := found[s.key]
+		delete(found, s.key)
+		if !ok || string(v) == "null" {
+			continue
+		}
+		if err := s.load(v); err != nil {
+			return fmt.Errorf("%s: %s: %w", what, s.key, err)
+		}
+	}
+	for _, k := range sortedKeys(found) {
+		slices.Sort(known)
+		return fmt.Errorf("%s: key %q is not known; known are %s", what, k, strings.Join(known, ", "))
+	}
+	return nil
+}
+
+func save(all []section) map[string]any {
+	to := map[string]any{}
+	for _, s := range all {
+		if v := pruned(s.save()); v != nil {
+			to[s.key] = v
+		}
+	}
+	return to
+}
+
+// JSON is the account as it is now, in the shape of the file that Open reads.
+func (a *Account) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(save(a.sections()), "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the account: %w", err)
+	}
+	return append(b, '\n'), nil
+}
