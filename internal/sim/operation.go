@@ -1,0 +1,61 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/aws/smithy-go"
+)
+
+// operation is one call of a service's API.
+type operation struct {
+	service, action string
+	mutating        bool
+	resources       []string
+	needs           []string // parameters without which the SDK sends nothing
+	takes           []string // further parameters that the simulation knows
+}
+
+// invoke makes a call: parameters that are missing, or that the simulation does
+// not know, are errors before anything is sent.
+func invoke[I, O any](ctx context.Context, a *Account, op operation, in *I, effect func(in *I, stale bool) (*O, error)) (*O, error) {
+	if err := op.check(in); err != nil {
+		return nil, op.wrap(err)
+	}
+	var out *O
+	err := a.call(ctx, op, in, func(stale bool) (any, error) {
+		var err error
+		out, err = effect(in, stale)
+		return out, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (op operation) check(in any) error {
+	missing := smithy.InvalidParamsError{Context: op.action + "Input"}
+	v := reflect.ValueOf(in).Elem()
+	for n := range v.NumField() {
+		f := v.Type().Field(n)
+		switch needed := slices.Contains(op.needs, f.Name); {
+		case !f.IsExported():
+		case needed && v.Field(n).IsZero():
+			missing.Add(smithy.NewErrParamRequired(f.Name))
+		case !needed && !v.Field(n).IsZero() && !slices.Contains(op.takes, f.Name):
+			return unknown(op.service, op.action, "parameter "+f.Name)
+		}
+	}
+	if missing.Len() > 0 {
+		return missing
+	}
+	return nil
+}
+
+// unknown is the answer to what the simulation does not know: it says so, it does not guess.
+func unknown(service, action, what string) error {
+	return fmt.Errorf("the simulation does not know %s of %s:%s", what, service, action)
+}
