@@ -22,6 +22,13 @@ const Instance = "Instance"
 // sampleInstance is the instance of every sample finding that GuardDuty makes.
 const sampleInstance = "i-99999999"
 
+// A finding travels several times in one payload of 256 KiB, and its texts are
+// other people's: what goes beyond these bytes is in the raw event.
+const (
+	longestTitle       = 512
+	longestDescription = 4096
+)
+
 // Flags are what is asked of a finding before anyone acts on it.
 type Flags struct {
 	Account      string // of the envelope: where the event was delivered, not whose instance it is
@@ -54,8 +61,8 @@ func Decode(event []byte) (incident.Finding, Flags, error) {
 		Severity:    r.number(detail, "severity"),
 		AccountID:   r.text(detail, "accountId"),
 		Region:      r.text(detail, "region"),
-		Title:       lenient[string](detail, "title"),
-		Description: lenient[string](detail, "description"),
+		Title:       short(lenient[string](detail, "title"), longestTitle),
+		Description: short(lenient[string](detail, "description"), longestDescription),
 		Role:        lenient[string](service, "resourceRole"),
 		Count:       lenient[int](service, "count"),
 		UpdatedAt:   asReceived(detail, "updatedAt"),
@@ -240,4 +247,11 @@ func asReceived(o object, key string) string {
 		return ""
 	}
 	return n.String()
+}
+
+func short(s string, bytes int) string {
+	if len(s) <= bytes {
+		return s
+	}
+	return strings.ToValidUTF8(s[:bytes], "")
 }

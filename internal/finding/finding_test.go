@@ -170,6 +170,13 @@ func TestArchived(t *testing.T) {
 	}
 }
 
+func TestLongTextsAreCut(t *testing.T) {
+	f, _, err := finding.Decode(change(t, "detail.description", strings.Repeat("é", 100000)))
+	if err != nil || len(f.Description) > 4096 || strings.Trim(f.Description, "é") != "" {
+		t.Errorf("%d bytes of description, %v: the payload limit would stop the incident", len(f.Description), err)
+	}
+}
+
 func TestNotAboutAnInstance(t *testing.T) {
 	for _, c := range []struct {
 		details any
