@@ -469,6 +469,9 @@ func decodeValue(raw json.RawMessage) (types.AttributeValue, error) {
 }
 
 func decodeItem(raw json.RawMessage) (item, error) {
+	if len(raw) == 0 {
+		return nil, errors.New("Item is missing")
+	}
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return nil, err
