@@ -1,0 +1,433 @@
+package message
+
+import "strings"
+
+// text is one entry in both languages. {name} stands for a fact.
+type text struct{ en, ja string }
+
+// Text is an entry of the catalogue with its facts, given as name, value, name,
+// value. A fact is never read for further names. An entry that is not there is
+// its key: ugly, and nothing is lost.
+func (l Language) Text(key string, facts ...string) string {
+	t, ok := catalogue[key]
+	if !ok {
+		return key
+	}
+	s := t.en
+	if l.ja {
+		s = t.ja
+	}
+	if len(facts) == 0 {
+		return s
+	}
+	pairs := make([]string, len(facts))
+	for i := 0; i+1 < len(facts); i += 2 {
+		pairs[i], pairs[i+1] = "{"+facts[i]+"}", facts[i+1]
+	}
+	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+func (l Language) known(key string) bool {
+	_, ok := catalogue[key]
+	return ok
+}
+
+var catalogue = map[string]text{
+	// Each kind of mail: its subject, its first line, and what comes next, one
+	// item a line.
+
+	"contained.subject": {"[URGENT] EC2 instance isolated automatically: {instance}", "[緊急] EC2インスタンスを自動隔離しました: {instance}"},
+	"contained.story": {
+		"EC2 instance {instance} is cut off from the network since {at}: GuardDuty found it compromised.",
+		"EC2インスタンス {instance} を {at} にネットワークから自動隔離しました。GuardDutyが侵害を検出したためです。",
+	},
+	"contained.next": {
+		"Look at the finding. A second mail brings the link by which you decide: terminate, keep isolated, or release.\n" +
+			"Meanwhile snapshots complete and, where it is set up, memory is captured. Nothing is terminated unless a person decides so.\n" +
+			"Credentials of the instance's role that were stolen work from anywhere: revoke them by hand.",
+		"検出結果を確認してください。別のメールで、終了・隔離継続・解放を決定するためのリンクをお送りします。\n" +
+			"その間にスナップショットの完了と、設定されている場合はメモリの取得が進みます。人が決定しない限り、インスタンスは終了されません。\n" +
+			"盗まれたインスタンスロールの認証情報はどこからでも使えます。手動で無効化してください。",
+	},
+
+	"notContained.subject": {"[URGENT] EC2 instance NOT isolated, act now: {instance}", "[緊急・要対応] EC2インスタンスを隔離できていません: {instance}"},
+	"notContained.story": {
+		"EC2 instance {instance} is NOT contained. It may still be talking to the network. Isolate it by hand now.",
+		"EC2インスタンス {instance} は隔離できていません。まだ通信している可能性があります。今すぐ手動で隔離してください。",
+	},
+	"notContained.next": {
+		"Move every network interface of the instance into a security group without rules. Do not stop or terminate it: its memory is evidence.\n" +
+			"Where an incident was opened, evidence is gathered meanwhile and isolation is tried again.",
+		"インスタンスのすべてのネットワークインターフェイスを、ルールのないセキュリティグループへ移してください。メモリは証拠なので、停止や終了はしないでください。\n" +
+			"インシデントが登録されている場合は、証拠の収集と隔離の再試行を続けます。",
+	},
+
+	"joined.subject": {"Another finding about an open incident: {instance}", "対応中のインシデントに新しい検出結果: {instance}"},
+	"joined.story": {
+		"Another finding about EC2 instance {instance} joined the incident that is open for it. Nothing else was changed.",
+		"EC2インスタンス {instance} の新しい検出結果を、対応中のインシデントに加えました。ほかには何も変更していません。",
+	},
+	"joined.next": {
+		"Weigh it in your decision; the link is in the mail of that incident.",
+		"決定の際に考慮してください。リンクはそのインシデントのメールにあります。",
+	},
+
+	"decided.subject": {"Finding repeats what was already decided: {instance}", "決定済みの検出結果が再度届きました: {instance}"},
+	"decided.story": {
+		"GuardDuty repeats a finding about EC2 instance {instance} on which a person has already decided. Nothing was changed.",
+		"EC2インスタンス {instance} について、すでに人が決定した検出結果が再度届きました。何も変更していません。",
+	},
+	"decided.next": {
+		"If that decision was to release it, and you doubt it now, isolate the instance by hand. A finding of a new type, or a more severe one, opens a new incident.",
+		"解放の決定に疑いがある場合は、手動で隔離してください。新しい種類の検出結果や、より重大な検出結果は、新しいインシデントになります。",
+	},
+
+	"exempt.subject": {"[URGENT] Exempt EC2 instance NOT isolated: {instance}", "[緊急・要対応] 除外対象のため隔離していません: {instance}"},
+	"exempt.story": {
+		"EC2 instance {instance} is on the list of exempt instances: it was NOT isolated. A person must look at it.",
+		"EC2インスタンス {instance} は除外リストにあるため、隔離していません。人による確認が必要です。",
+	},
+	"exempt.next": {
+		"Look at the finding and decide by hand. To have it isolated next time, take it off the list of exempt instances.",
+		"検出結果を確認し、手動で対応してください。次回から自動隔離するには、除外リストから外してください。",
+	},
+
+	"foreign.subject": {"[URGENT] Instance of another account NOT isolated: {instance}", "[緊急・要対応] 別アカウントのため隔離していません: {instance}"},
+	"foreign.story": {
+		"EC2 instance {instance} is in account {account} or a Region where we may not act: it was NOT isolated. Tell its owners.",
+		"EC2インスタンス {instance} は、対応できないアカウント {account} またはリージョンにあるため、隔離していません。所有者に連絡してください。",
+	},
+	"foreign.next": {
+		"Tell the owners of that account. Nothing there was looked at or changed.",
+		"そのアカウントの所有者に連絡してください。そこでは何も参照・変更していません。",
+	},
+
+	"gone.subject": {"EC2 instance of a finding is gone already: {instance}", "検出されたEC2インスタンスはすでに存在しません: {instance}"},
+	"gone.story": {
+		"EC2 instance {instance} does not exist any more, or is being terminated: nothing is left to isolate.",
+		"EC2インスタンス {instance} はすでに存在しないか、終了処理中です。隔離する対象がありません。",
+	},
+	"gone.next": {
+		"Find out who terminated it, and whether volumes, snapshots or logs are left.",
+		"誰が終了したのか、ボリュームやスナップショット、ログが残っていないかを確認してください。",
+	},
+
+	"unreadable.subject": {"[URGENT] A GuardDuty finding could not be read: {instance}", "[緊急・要対応] GuardDutyの検出結果を読み取れません: {instance}"},
+	"unreadable.story": {
+		"A GuardDuty finding could not be read, so nothing was isolated. A person must look at it.",
+		"GuardDutyの検出結果を読み取れなかったため、何も隔離していません。人による確認が必要です。",
+	},
+	"unreadable.next": {
+		"Look in the GuardDuty console for what is new. The event is kept as it came, in the evidence bucket under events/, if it got that far.",
+		"GuardDutyコンソールで新しい検出結果を確認してください。イベントは、保存できた場合、証拠バケットの events/ に届いたまま保管されています。",
+	},
+
+	"refused.subject": {"Decision could not be carried out: {instance}", "決定を実行できませんでした: {instance}"},
+	"refused.story": {
+		"What was decided about EC2 instance {instance} could not be carried out. It stays isolated, and you are asked again.",
+		"EC2インスタンス {instance} についての決定を実行できませんでした。隔離を続け、もう一度決定をお願いします。",
+	},
+	"refused.next": {
+		"Read the reason, mend it if you can, and decide again by the link in the next mail.",
+		"理由を確認し、可能であれば解消した上で、次のメールのリンクからもう一度決定してください。",
+	},
+
+	"undecided.subject": {"Isolated, and nobody has decided: {instance}", "隔離中・未決定のままです: {instance}"},
+	"undecided.story": {
+		"Nobody decided about EC2 instance {instance}. It stays isolated until somebody does: silence is no.",
+		"EC2インスタンス {instance} について決定がありませんでした。決定されるまで隔離を続けます。",
+	},
+	"undecided.next": {
+		"The links mailed so far no longer work. Decide with \"cordon decide\", under your own AWS identity.\n" +
+			"The incident stays open; whatever else is found on this instance joins it.",
+		"これまでにお送りしたリンクは無効です。ご自身のAWSの権限で \"cordon decide\" を使って決定してください。\n" +
+			"インシデントは対応中のままです。このインスタンスの新しい検出結果はこのインシデントに加えられます。",
+	},
+
+	"notSealed.subject": {"[URGENT] Isolation could not be verified, act now: {instance}", "[緊急・要対応] 隔離を確認できません: {instance}"},
+	"notSealed.story": {
+		"EC2 instance {instance} was contained, but the last look could not verify that every interface is in quarantine. Look at it now.",
+		"EC2インスタンス {instance} は隔離しましたが、すべてのインターフェイスが隔離グループにあることを最後に確認できませんでした。今すぐ確認してください。",
+	},
+	"notSealed.next": {
+		"Check the security groups of every network interface; each must be in quarantine-sg alone.\n" +
+			"Nothing is terminated or released in this state.",
+		"すべてのネットワークインターフェイスのセキュリティグループが quarantine-sg だけになっていることを確認してください。\n" +
+			"この状態では、終了も解放も行いません。",
+	},
+
+	"closeFailed.subject": {"Done, but the incident stays open in the record: {instance}", "実行済みですが、インシデントを閉じられません: {instance}"},
+	"closeFailed.story": {
+		"What was decided about EC2 instance {instance} is done, but the incident could not be closed in the record.",
+		"EC2インスタンス {instance} についての決定は実行しましたが、記録上のインシデントを閉じられませんでした。",
+	},
+	"closeFailed.next": {
+		"Until it is closed, every further finding on this instance joins this incident and nothing is isolated anew. Look at the reason and close it.",
+		"閉じられるまで、このインスタンスの新しい検出結果はすべてこのインシデントに加わり、新たな隔離は行われません。理由を確認して閉じてください。",
+	},
+
+	"told.subject": {"[URGENT] GuardDuty finding that needs a person: {instance}", "[緊急・要対応] 人の確認が必要なGuardDutyの検出結果: {instance}"},
+	"told.story": {
+		"GuardDuty found something severe that may concern EC2. It names no instance to isolate by machine: a person must look at it. Nothing was changed.",
+		"GuardDutyがEC2に関わる可能性のある重大な脅威を検出しました。自動隔離の対象となる検出結果ではないため、人による確認が必要です。何も変更していません。",
+	},
+	"told.next": {
+		"Look at the finding, and at which instances it concerns. If one of them has an open incident, weigh this in your decision.",
+		"検出結果と、関係するインスタンスを確認してください。対応中のインシデントがあれば、決定の際に考慮してください。",
+	},
+
+	"stopped.subject": {"[URGENT] Incident response itself ended badly", "[緊急・要対応] インシデント対応の処理自体が異常終了しました"},
+	"stopped.story": {
+		"An execution of the incident response ended {status}. What it had not yet done is not done: a person must look at it.",
+		"インシデント対応の実行が {status} で終わりました。未完了の処理は行われていません。人による確認が必要です。",
+	},
+	"stopped.next": {
+		"Open the execution in the Step Functions console and see in which state it ended.\n" +
+			"Check whether the instance is in quarantine. Isolate it by hand if it is not. Whatever was isolated stays isolated.",
+		"Step Functionsコンソールで実行を開き、どのステートで終わったかを確認してください。\n" +
+			"インスタンスが隔離されているか確認し、されていなければ手動で隔離してください。隔離済みのものは隔離されたままです。",
+	},
+
+	"asked.subject": {"[DECIDE] Terminate, keep or release? {instance}", "[要決定] 終了・隔離継続・解放を選んでください: {instance}"},
+	"asked.story": {
+		"Decide about EC2 instance {instance}, which is isolated: terminate it, keep it isolated, or release it. Until {until}.",
+		"隔離中のEC2インスタンス {instance} について、終了・隔離継続・解放のいずれかを {until} までに決定してください。",
+	},
+	"asked.next": {"", ""},
+
+	"askedAgain.subject": {"[DECIDE AGAIN] Terminate, keep or release? {instance}", "[再決定] 終了・隔離継続・解放を選んでください: {instance}"},
+	"askedAgain.story": {
+		"Decide again about EC2 instance {instance}, which stays isolated: the last decision could not be carried out. Until {until}.",
+		"前回の決定を実行できなかったため、隔離中のEC2インスタンス {instance} について {until} までにもう一度決定してください。",
+	},
+	"askedAgain.next": {"", ""},
+
+	"Terminated.subject": {"Closed: EC2 instance terminated: {instance}", "対応完了: EC2インスタンスを終了しました: {instance}"},
+	"Terminated.story": {
+		"EC2 instance {instance} is terminated, as decided by {person}. The evidence is kept.",
+		"EC2インスタンス {instance} を {person} の決定により終了しました。証拠は保管されています。",
+	},
+	"Terminated.next": {
+		"Volumes were kept where they had been protected: they are evidence, and they cost money. Delete them when you no longer need them.\n" +
+			"Whoever may disable a key named above can make its snapshot unreadable: copy the snapshot under a key of your own.\n" +
+			"Revoke the credentials of the instance's role, and find out how the intruder came in before you start a successor.",
+		"保護されていたボリュームは残っています。証拠ですが、費用がかかります。不要になったら削除してください。\n" +
+			"上記のキーを無効にできる人は、スナップショットを読めなくできます。ご自身のキーでコピーしてください。\n" +
+			"インスタンスロールの認証情報を無効化し、後継を起動する前に侵入経路を特定してください。",
+	},
+
+	"Kept isolated.subject": {"Closed: EC2 instance stays isolated: {instance}", "対応完了: EC2インスタンスの隔離を継続します: {instance}"},
+	"Kept isolated.story": {
+		"EC2 instance {instance} stays isolated, as decided by {person}. It runs, and nothing gets in or out.",
+		"EC2インスタンス {instance} は {person} の決定により隔離を継続します。起動したまま、通信は遮断されています。",
+	},
+	"Kept isolated.next": {
+		"It keeps costing money, and its disks may keep changing, until it is terminated or released with \"cordon decide\".\n" +
+			"Its protection against termination and stop stays on.\n" +
+			"Revoke the credentials of the instance's role.",
+		"\"cordon decide\" で終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。\n" +
+			"終了保護と停止保護は有効なままです。\n" +
+			"インスタンスロールの認証情報を無効化してください。",
+	},
+
+	"Released.subject": {"Closed: EC2 instance released: {instance}", "対応完了: EC2インスタンスを解放しました: {instance}"},
+	"Released.story": {
+		"EC2 instance {instance} was released as a false alarm, as decided by {person}.",
+		"EC2インスタンス {instance} を {person} の決定により誤検知として解放しました。",
+	},
+	"Released.next": {
+		"Put back by hand what is listed above as not back; releasing may also be run again.\n" +
+			"Repeats of the findings that were decided on are told and not acted on. A new type, or a more severe one, isolates it again.\n" +
+			"Snapshots stay locked until their retention ends.",
+		"上に「戻せなかったもの」があれば、手動で戻してください。解放は再実行もできます。\n" +
+			"決定済みの検出結果の再通知には対応しません。新しい種類、またはより重大な検出結果があれば再び隔離します。\n" +
+			"スナップショットは保持期間が終わるまでロックされています。",
+	},
+
+	"other.subject": {"Incident response: {instance}", "インシデント対応: {instance}"},
+	"other.story":   {"Something about EC2 instance {instance} that has no words of its own yet.", "EC2インスタンス {instance} についての、定型文のないお知らせです。"},
+	"other.next":    {"Look at the execution of the incident response.", "インシデント対応の実行を確認してください。"},
+
+	// What mails are made of.
+
+	"because":         {"Why: {reason}", "理由: {reason}"},
+	"seeFinding":      {"Look at the finding in GuardDuty:", "GuardDutyコンソールで検出結果を確認してください:"},
+	"incident":        {"Incident", "インシデント"},
+	"footer":          {"All times are UTC. Text in quotes was written by others and may try to mislead.", "時刻はすべてUTCです。「」内は第三者が書いた文字列で、誤解を招く内容の可能性があります。"},
+	"quote":           {"\"{text}\"", "「{text}」"},
+	"unknownInstance": {"(no instance named)", "(インスタンス不明)"},
+
+	"head.finding":      {"What was found", "検出内容"},
+	"head.contained":    {"Contained", "隔離済み"},
+	"head.notContained": {"NOT contained", "隔離できていないもの"},
+	"head.staysOpen":    {"What isolation does not stop", "隔離では止められないもの"},
+	"head.repaired":     {"Undone by others since, and put right", "第三者に元へ戻され、修復したもの"},
+	"head.restored":     {"Put back as it was", "元に戻したもの"},
+	"head.notBack":      {"NOT put back", "戻せなかったもの"},
+	"head.evidence":     {"Evidence", "証拠"},
+	"head.protection":   {"Protection against loss", "消失からの保護"},
+	"head.decision":     {"Decision", "決定"},
+	"head.next":         {"What comes next", "次に行うこと"},
+
+	"instanceID":      {"Instance ID", "インスタンスID"},
+	"name":            {"Name", "名前"},
+	"account":         {"Account", "アカウント"},
+	"region":          {"Region", "リージョン"},
+	"instanceType":    {"Instance type", "インスタンスタイプ"},
+	"platform":        {"Platform", "プラットフォーム"},
+	"lifecycle":       {"Lifecycle", "購入方式"},
+	"threat":          {"Threat type", "脅威タイプ"},
+	"severity":        {"Severity", "重大度"},
+	"title":           {"Title", "タイトル"},
+	"role":            {"The instance's part in it", "インスタンスの役割"},
+	"count":           {"Seen by GuardDuty so often", "GuardDutyの検出回数"},
+	"finding":         {"Finding ID", "検出結果ID"},
+	"execution":       {"Execution", "実行"},
+	"executionStatus": {"It ended", "終了状態"},
+	"executionError":  {"Error", "エラー"},
+	"executionARN":    {"ARN", "ARN"},
+	"choice":          {"Decision", "決定"},
+	"person":          {"Decided by", "決定者"},
+	"reason":          {"Reason", "理由"},
+	"decidedAt":       {"Decided at", "決定日時"},
+
+	"severity.critical": {"critical", "重大"},
+	"severity.high":     {"high", "高"},
+	"severity.medium":   {"medium", "中"},
+	"severity.low":      {"low", "低"},
+
+	"role.TARGET": {"target: it was attacked", "標的 (TARGET): 攻撃を受けた側"},
+	"role.ACTOR":  {"actor: it did the attacking", "実行者 (ACTOR): 攻撃を行った側"},
+
+	"place.quarantine": {"quarantined, nothing in, nothing out", "隔離 (送受信とも遮断)"},
+	"place.capture":    {"contained for the memory capture, nothing in, out only to the listed AWS endpoints", "メモリ取得のための隔離 (受信遮断、送信は指定のAWSエンドポイントのみ)"},
+	"place.open":       {"open", "未隔離"},
+
+	"open.tracked-flows": {
+		"Connections through a NAT gateway, load balancer, transit gateway or PrivateLink, and ICMP, may outlive the change of security groups.",
+		"NATゲートウェイ、ロードバランサー、Transit Gateway、PrivateLink経由の接続とICMPは、セキュリティグループ変更後も残ることがあります。",
+	},
+	"open.dns":         {"DNS queries to the VPC's resolver are not filtered by security groups; data can leave that way.", "VPCリゾルバーへのDNS問い合わせはセキュリティグループでは止められず、データ持ち出しの経路になり得ます。"},
+	"open.metadata":    {"The instance metadata service still answers, role credentials included.", "インスタンスメタデータサービスは引き続き応答します (ロールの認証情報を含む)。"},
+	"open.time":        {"Time synchronisation is not filtered by security groups.", "時刻同期はセキュリティグループでは止められません。"},
+	"open.credentials": {"Credentials that were stolen before work from anywhere.", "すでに盗まれた認証情報は、どこからでも使えます。"},
+	"open.endpoints":   {"During the memory capture TCP 443 to the listed SSM and S3 endpoints is open; where the endpoint policy allows other buckets, data can leave to them.", "メモリ取得中は、指定のSSM・S3エンドポイントへのTCP 443が開いています。エンドポイントポリシーがほかのバケットを許可している場合、そこへ持ち出される可能性があります。"},
+
+	"snapshots":          {"Snapshots of the volumes", "ボリュームのスナップショット"},
+	"snapshot.completed": {"completed", "完了"},
+	"snapshot.pending":   {"pending", "作成中"},
+	"snapshot.error":     {"failed", "失敗"},
+	"snapshot.locked":    {", locked against deletion", "、削除ロックあり"},
+	"snapshot.unlocked":  {", NOT locked", "、ロックなし"},
+	"snapshot.key":       {", encrypted under {key}", "、暗号化キー {key}"},
+	"snapshot.duplicate": {", duplicate (an answer of AWS was lost)", "、重複 (AWSの応答が失われたため)"},
+	"missing":            {"NO snapshot of volume {volume}", "スナップショットのないボリューム: {volume}"},
+	"notIn":              {"{device} is instance store: it is in no snapshot and is lost when the instance stops", "{device} はインスタンスストアのため、スナップショットに含まれず、停止すると失われます"},
+	"memory":             {"Memory", "メモリ"},
+	"memoryObject":       {"Memory image: {object} in the evidence bucket, {bytes} bytes", "メモリイメージ: 証拠バケットの {object} ({bytes} バイト)"},
+	"memoryHash":         {"SHA-256 as the host claims it: {sha256}", "SHA-256 (ホストの申告値): {sha256}"},
+	"protected":          {"set: {what}", "設定済み: {what}"},
+	"notProtected":       {"NOT set: {what}", "設定できず: {what}"},
+
+	"status.ok":      {"ok", "正常"},
+	"status.partial": {"partial", "一部のみ"},
+	"status.failed":  {"failed", "失敗"},
+	"status.skipped": {"not done", "未実施"},
+
+	"choice.terminate": {"Terminate", "終了する"},
+	"choice.keep":      {"Keep isolated", "隔離を継続する"},
+	"choice.release":   {"Release", "解放する"},
+
+	"does.terminate": {
+		"destroys the instance for good, once its snapshots are complete. What is in memory and on instance store is gone. This cannot be undone.",
+		"スナップショットの完了後、インスタンスを完全に破棄します。メモリとインスタンスストアの内容は失われます。元に戻せません。",
+	},
+	"does.keep": {
+		"ends this incident and leaves the instance running and cut off. It can be terminated or released later.",
+		"インシデントを終え、インスタンスを起動したまま隔離し続けます。後から終了または解放できます。",
+	},
+	"does.release": {
+		"puts back the security groups and settings as they were before. If the instance is compromised, the intruder is back. A memory capture under way is ended.",
+		"セキュリティグループと設定を元に戻します。侵害されている場合、侵入者も戻ってきます。進行中のメモリ取得は打ち切られます。",
+	},
+
+	"ask.link":    {"Decide here:", "決定はこちら:"},
+	"ask.choices": {"What each decision does", "それぞれの決定の内容"},
+	"ask.silence": {
+		"If nobody decides until {until}, the instance stays isolated and nothing is terminated.",
+		"{until} までに決定がなければ、隔離を続け、何も終了しません。",
+	},
+	"ask.secret": {
+		"Whoever has this link can decide. Do not forward it. Opening it changes nothing.",
+		"このリンクを持つ人は誰でも決定できます。転送しないでください。開くだけでは何も変わりません。",
+	},
+
+	// Errors that people meet, by the name Step Functions knows them.
+
+	"error.States.Timeout":                  {"a step did not answer in time", "処理が時間内に応答しませんでした"},
+	"error.States.HeartbeatTimeout":         {"a step did not answer in time", "処理が時間内に応答しませんでした"},
+	"error.OutOfTime":                       {"a step ran out of time", "処理が時間切れになりました"},
+	"error.Sandbox.Timedout":                {"a step ran out of time", "処理が時間切れになりました"},
+	"error.States.DataLimitExceeded":        {"an answer was too large for Step Functions", "応答がStep Functionsの上限を超えました"},
+	"error.InstanceNotFound":                {"the account does not know the instance", "インスタンスがアカウントに見つかりません"},
+	"error.NotContained":                    {"at least one network interface is not contained", "隔離できていないネットワークインターフェイスがあります"},
+	"error.Refused":                         {"the decision cannot be carried out as things stand", "現状では決定を実行できません"},
+	"error.UnauthorizedOperation":           {"AWS denied the call: the function's role or a service control policy forbids it", "AWSに拒否されました (関数のロールまたはSCPによる)"},
+	"error.AccessDenied":                    {"AWS denied the call: the function's role or a policy forbids it", "AWSに拒否されました (関数のロールまたはポリシーによる)"},
+	"error.AccessDeniedException":           {"AWS denied the call: the function's role or a policy forbids it", "AWSに拒否されました (関数のロールまたはポリシーによる)"},
+	"error.RequestLimitExceeded":            {"AWS throttled the calls", "AWSの呼び出しが制限されました"},
+	"error.ThrottlingException":             {"AWS throttled the calls", "AWSの呼び出しが制限されました"},
+	"error.Lambda.TooManyRequestsException": {"too many functions were running at once", "同時に実行できる関数の上限に達しました"},
+	"error.Lambda.Unknown":                  {"a step died", "処理が異常終了しました"},
+	"error.Unexpected":                      {"an error nobody foresaw", "想定外のエラー"},
+
+	// The decision page.
+
+	"page.title":          {"Decide about an isolated EC2 instance", "隔離中のEC2インスタンスについての決定"},
+	"page.intro":          {"This instance is isolated. Read what is known, then decide. Opening this page changes nothing.", "このインスタンスは隔離されています。内容を確認してから決定してください。このページを開くだけでは何も変わりません。"},
+	"page.problem":        {"You are asked again, because the last decision could not be carried out: {reason}", "前回の決定を実行できなかったため、もう一度お願いします: {reason}"},
+	"page.instance":       {"The instance", "インスタンス"},
+	"page.done":           {"What was done and verified", "実施・確認済みの対応"},
+	"page.isolatedAt":     {"Last verified", "最終確認"},
+	"page.nothingYet":     {"Nothing is recorded yet.", "まだ記録がありません。"},
+	"page.sealed":         {"Every network interface is in quarantine.", "すべてのネットワークインターフェイスが隔離されています。"},
+	"page.contained":      {"Every network interface is contained; memory is being captured.", "すべてのネットワークインターフェイスが隔離され、メモリを取得中です。"},
+	"page.open":           {"NOT every network interface is contained.", "隔離できていないネットワークインターフェイスがあります。"},
+	"page.choices":        {"Your decision", "決定"},
+	"page.typeID":         {"Type the instance ID, {instance}, so that no mail program decides for you", "インスタンスID {instance} を入力してください (メールソフトによる自動決定を防ぐためです)"},
+	"page.yourName":       {"Your name (recorded, not verified)", "お名前 (記録されますが、本人確認はされません)"},
+	"page.yourReason":     {"Reason (optional)", "理由 (任意)"},
+	"page.override":       {"Terminate even if snapshots are missing or incomplete. Evidence may be lost for ever; this is recorded under your name.", "スナップショットが不足・未完了でも終了する。証拠が永久に失われる可能性があり、お名前とともに記録されます。"},
+	"page.submit":         {"Record this decision", "この決定を記録する"},
+	"page.once":           {"One decision a request: it cannot be changed afterwards.", "決定は1回限りで、後から変更できません。"},
+	"page.until":          {"This request ends", "この依頼の期限"},
+	"page.silence":        {"If nobody decides by then, the instance stays isolated and nothing is terminated.", "期限までに決定がなければ、隔離を続け、何も終了しません。"},
+	"page.warning":        {"Text in quotes was written by others and may try to mislead.", "「」内は第三者が書いた文字列で、誤解を招く内容の可能性があります。"},
+	"page.wrong":          {"Nothing was recorded", "何も記録されていません"},
+	"page.wrong.choice":   {"Choose one of the decisions.", "決定を1つ選んでください。"},
+	"page.wrong.instance": {"The typed instance ID is not the one of this instance.", "入力されたインスタンスIDが一致しません。"},
+	"page.wrong.name":     {"Type your name.", "お名前を入力してください。"},
+	"page.wrong.long":     {"A name may have 200 characters, a reason 1,000.", "お名前は200文字、理由は1,000文字までです。"},
+	"page.wrong.override": {"The consent to lose evidence belongs to a termination only.", "証拠の喪失への同意は、終了を選んだ場合にのみ指定できます。"},
+
+	"page.recorded.title":    {"Your decision is recorded", "決定を記録しました"},
+	"page.recorded":          {"The decision is recorded and delivered. It is verified once more before anything is done, and a mail tells how it ended.", "決定を記録し、伝達しました。実行前にもう一度検証され、結果はメールでお知らせします。"},
+	"page.undelivered.title": {"Your decision is recorded, and not yet delivered", "決定を記録しました (未伝達)"},
+	"page.undelivered":       {"The decision stands, but AWS did not take it just now. Send the form again in a minute: the same decision is delivered then.", "決定は有効ですが、AWSへの伝達に失敗しました。1分後にもう一度フォームを送信してください。同じ決定が伝達されます。"},
+	"page.taken.title":       {"It is already decided", "すでに決定されています"},
+	"page.taken":             {"The first decision counts. Yours was not recorded.", "最初の決定が有効です。あなたの決定は記録されていません。"},
+	"page.taken.own":         {"This very decision had arrived before; it is delivered again.", "同じ決定がすでに届いています。もう一度伝達しました。"},
+	"page.nobody.title":      {"The decision is recorded, but nobody waits for it any more", "決定は記録されましたが、待機中の処理がありません"},
+	"page.nobody":            {"The incident response stopped waiting. The instance stays as it is. Use \"cordon decide\" to have the decision carried out.", "インシデント対応はすでに待機を終えています。インスタンスはそのままです。実行するには \"cordon decide\" を使ってください。"},
+	"page.gone.title":        {"This request is closed", "この依頼は終了しています"},
+	"page.gone":              {"It has expired or its incident is over. The instance stays as it is; nothing is terminated by silence.", "期限切れか、インシデントが終了しています。インスタンスはそのままで、自動的に終了されることはありません。"},
+	"page.known.title":       {"There is no such request", "該当する依頼はありません"},
+	"page.known":             {"The link is incomplete or wrong. Copy it whole from the mail.", "リンクが不完全か誤っています。メールから全体をコピーしてください。"},
+	"page.method.title":      {"This cannot be done here", "この操作はできません"},
+	"page.method":            {"Open the link from the mail.", "メールのリンクを開いてください。"},
+	"page.form.title":        {"The form could not be read", "フォームを読み取れません"},
+	"page.form":              {"Nothing was recorded. Open the link from the mail and use the form there.", "何も記録されていません。メールのリンクを開き、そのフォームをお使いください。"},
+	"page.large":             {"What was sent is too large. Nothing was recorded.", "送信内容が大きすぎます。何も記録されていません。"},
+	"page.broken.title":      {"Something is broken on our side", "システム側の問題が発生しました"},
+	"page.broken":            {"It is not known whether anything was recorded. Open the link again; a decision is never recorded twice.", "記録されたかどうか分かりません。もう一度リンクを開いてください。決定が二重に記録されることはありません。"},
+}

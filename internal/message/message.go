@@ -1,0 +1,465 @@
+// Package message turns facts into what people read: every mail and every text
+// of the decision page, in English and Japanese. Facts come in as they are;
+// titles, tags, names and reasons are written by strangers and are made
+// harmless here, visibly.
+package message
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+)
+
+// Language writes in one language. The zero value writes English.
+type Language struct{ ja bool }
+
+// In is the language of a code, "en" or "ja".
+func In(code string) (Language, error) {
+	switch code {
+	case "en":
+		return Language{}, nil
+	case "ja":
+		return Language{ja: true}, nil
+	}
+	return Language{}, fmt.Errorf("language %q: want en or ja", code)
+}
+
+// Code is "en" or "ja".
+func (l Language) Code() string {
+	if l.ja {
+		return "ja"
+	}
+	return "en"
+}
+
+// Kind says what a mail is about.
+type Kind string
+
+const (
+	Contained    Kind = "contained"
+	NotContained Kind = "notContained" // the instance is known and could not be cut off, or the finding could not be processed
+	Joined       Kind = "joined"
+	Decided      Kind = "decided"
+	Exempt       Kind = "exempt"
+	Foreign      Kind = "foreign"
+	Gone         Kind = "gone"
+	Unreadable   Kind = "unreadable"
+	Refused      Kind = "refused"
+	Undecided    Kind = "undecided"
+	NotSealed    Kind = "notSealed"
+	CloseFailed  Kind = "closeFailed"
+	Told         Kind = "told"          // a finding that nobody acts on by machine
+	Stopped      Kind = "stopped"       // an execution ended FAILED, TIMED_OUT or ABORTED
+	Asked        Kind = "asked"         // a decision is asked for
+	AskedAgain   Kind = "askedAgain"    // the last one could not be carried out: Problem says why
+	Terminated   Kind = "Terminated"    // the last mails are named as the endings are
+	KeptIsolated Kind = "Kept isolated" //
+	Released     Kind = "Released"      //
+)
+
+// Kinds are all kinds of mail.
+var Kinds = []Kind{
+	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Refused, Undecided, NotSealed,
+	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
+}
+
+// Letter is the facts of one mail. What is zero is not mentioned.
+type Letter struct {
+	Kind        Kind
+	Incident    incident.Incident
+	Finding     incident.Finding
+	Instance    incident.Instance
+	Isolation   incident.Isolation
+	Protection  incident.Protection
+	Snapshots   incident.Snapshots
+	Memory      incident.Memory
+	Restoration incident.Restoration
+	Problem     incident.Problem // what went wrong, as Step Functions hands it to a Catch
+	Reason      string           // why, in a sentence of ours
+	Decision    Decision
+	Execution   Execution
+	Link        string    // of the decision page; in the mails that ask only
+	Until       time.Time // when the request ends
+}
+
+// Decision is what people are told of one.
+type Decision struct {
+	Choice incident.Choice
+	Person string
+	Reason string
+	At     time.Time // zero where it is not known
+}
+
+// Execution is one run of the state machine that did not end well.
+type Execution struct {
+	ARN    string
+	Name   string
+	Status string // FAILED, TIMED_OUT, ABORTED
+	Error  string // its name only; a cause may hold anything
+}
+
+// subjectMax is the most characters a subject may have. SNS wants less than
+// 100, UTF-8, without line breaks or control characters:
+// https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+const subjectMax = 99
+
+// Mail is a subject of at most 99 characters on one line, and a plain-text body.
+// The body's first line tells the story: it is what a locked phone shows.
+func (l Language) Mail(m Letter) (subject, body string) {
+	kind := m.Kind
+	if !l.known(string(kind) + ".subject") {
+		kind = "other"
+	}
+	return l.subject(string(kind)+".subject", m), l.body(kind, m)
+}
+
+// subject keeps the whole instance ID as long as it fits; IDs are the only
+// thing in it that is not ours.
+func (l Language) subject(key string, m Letter) string {
+	id := instanceID(m)
+	if id == "" {
+		id = l.Text("unknownInstance")
+	} else {
+		room := subjectMax - runes(l.Text(key, "instance", ""))
+		id = cut(ID(id), room)
+	}
+	return cut(l.Text(key, "instance", id), subjectMax)
+}
+
+func instanceID(m Letter) string {
+	return first(m.Incident.InstanceID, m.Instance.ID, m.Finding.InstanceID)
+}
+
+// paper is a body as it grows.
+type paper struct {
+	l Language
+	b strings.Builder
+}
+
+func (p *paper) line(s string) { p.b.WriteString(s + "\n") }
+
+// head begins a paragraph.
+func (p *paper) head(key string) { p.line("\n" + p.l.Text(key)) }
+
+// fact is "Label: value", one line; nothing where there is no value.
+func (p *paper) fact(key, value string) {
+	if value != "" {
+		p.line("  " + p.l.Text(key) + ": " + value)
+	}
+}
+
+func (p *paper) item(s string) { p.line("  - " + s) }
+
+// list is a heading and its items; nothing where there are none.
+func (p *paper) list(key string, items []string) {
+	if len(items) == 0 {
+		return
+	}
+	p.head(key)
+	for _, s := range items {
+		p.item(s)
+	}
+}
+
+func (l Language) body(kind Kind, m Letter) string {
+	p := &paper{l: l}
+	p.line(l.Text(string(kind)+".story", l.facts(m)...))
+	if s := l.Because(m.Problem, m.Reason); s != "" {
+		p.line(l.Text("because", "reason", s))
+	}
+	if m.Link != "" {
+		l.ask(p, m)
+	}
+	if u := FindingURL(m.Finding.Region, m.Finding.ID); u != "" {
+		p.line("\n" + l.Text("seeFinding"))
+		p.line(u)
+	}
+	l.what(p, m)
+	l.decision(p, m)
+	if len(m.Isolation.Interfaces) > 0 {
+		p.list("head.contained", l.Interfaces(m.Isolation, true))
+		p.list("head.notContained", l.Interfaces(m.Isolation, false))
+		p.list("head.staysOpen", l.StaysOpen(m.Isolation))
+		p.list("head.repaired", each(m.Isolation.Repaired))
+	}
+	p.list("head.restored", each(m.Restoration.Restored))
+	p.list("head.notBack", each(m.Restoration.NotBack))
+	p.list("head.evidence", l.Evidence(m.Snapshots, m.Memory))
+	p.list("head.protection", l.Protection(m.Protection))
+	if next := l.Text(string(kind) + ".next"); next != "" {
+		p.list("head.next", strings.Split(next, "\n"))
+	}
+	p.line("")
+	if m.Incident.ID != "" {
+		p.line(l.Text("incident") + ": " + ID(m.Incident.ID))
+	}
+	p.line(l.Text("footer"))
+	return p.b.String()
+}
+
+func (l Language) facts(m Letter) []string {
+	id := ID(instanceID(m))
+	if id == "" {
+		id = l.Text("unknownInstance")
+	}
+	return []string{
+		"instance", id, "at", l.Time(m.Isolation.At), "person", l.Stranger(m.Decision.Person), "until", l.Time(m.Until),
+		"status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
+	}
+}
+
+// first is the first that is there.
+func first(these ...string) string {
+	for _, s := range these {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// ask is the link and what it is for. The link stands alone on its line, once.
+func (l Language) ask(p *paper, m Letter) {
+	p.line("\n" + l.Text("ask.link"))
+	p.line(m.Link)
+	p.head("ask.choices")
+	for _, c := range []incident.Choice{incident.Terminate, incident.Keep, incident.Release} {
+		p.item(l.Choice(c) + ": " + l.Text("does."+string(c)))
+	}
+	p.line("")
+	p.line(l.Text("ask.silence", "until", l.Time(m.Until)))
+	p.line(l.Text("ask.secret"))
+}
+
+// what was found, and on which machine.
+func (l Language) what(p *paper, m Letter) {
+	p.head("head.finding")
+	p.fact("instanceID", ID(instanceID(m)))
+	p.fact("name", l.Stranger(m.Instance.Name))
+	p.fact("account", ID(first(m.Incident.Account, m.Finding.AccountID)))
+	p.fact("region", ID(first(m.Incident.Region, m.Finding.Region)))
+	p.fact("instanceType", ID(m.Instance.Type))
+	p.fact("platform", ID(m.Instance.Platform))
+	if m.Instance.Lifecycle != "normal" {
+		p.fact("lifecycle", ID(m.Instance.Lifecycle))
+	}
+	p.fact("threat", Plain(m.Finding.Type, 120))
+	p.fact("severity", l.Severity(m.Finding.Severity))
+	p.fact("title", l.Stranger(m.Finding.Title))
+	p.fact("role", l.Role(m.Finding.Role))
+	if m.Finding.Count > 1 {
+		p.fact("count", strconv.Itoa(m.Finding.Count))
+	}
+	p.fact("finding", ID(m.Finding.ID))
+	p.fact("execution", Plain(m.Execution.Name, 100))
+	p.fact("executionStatus", ID(m.Execution.Status))
+	p.fact("executionError", Plain(m.Execution.Error, 100))
+	p.fact("executionARN", Plain(m.Execution.ARN, 300))
+}
+
+func (l Language) decision(p *paper, m Letter) {
+	d := m.Decision
+	if d.Choice == "" || d.Choice == "none" {
+		return
+	}
+	p.head("head.decision")
+	p.fact("choice", l.Choice(d.Choice))
+	p.fact("person", l.Stranger(d.Person))
+	p.fact("reason", l.Stranger(d.Reason))
+	p.fact("decidedAt", l.Time(d.At))
+}
+
+// Because says why in words: what went wrong, or a step's own reason, or "".
+func (l Language) Because(problem incident.Problem, reason string) string {
+	var parts []string
+	if s := l.Problem(problem); s != "" {
+		parts = append(parts, s)
+	}
+	if reason != "" {
+		parts = append(parts, Plain(reason, 600))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Severity is GuardDuty's number and its word:
+// https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings-severity.html
+func (l Language) Severity(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	word := "severity.low"
+	switch {
+	case v >= 9:
+		word = "severity.critical"
+	case v >= 7:
+		word = "severity.high"
+	case v >= 4:
+		word = "severity.medium"
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64) + " (" + l.Text(word) + ")"
+}
+
+// Role says what the instance was in what GuardDuty saw.
+func (l Language) Role(role string) string {
+	switch role {
+	case "":
+		return ""
+	case "TARGET", "ACTOR":
+		return l.Text("role." + role)
+	}
+	return Plain(role, 40)
+}
+
+// Choice names a decision.
+func (l Language) Choice(c incident.Choice) string {
+	return l.coded("choice.", string(c))
+}
+
+// coded is the text of a code; a code without one is shown as it is, so that
+// nothing that a newer step reports is lost.
+func (l Language) coded(prefix, code string) string {
+	if l.known(prefix + code) {
+		return l.Text(prefix + code)
+	}
+	return Plain(code, 200)
+}
+
+// Interfaces lists the network interfaces that are contained, or those that are not.
+func (l Language) Interfaces(i incident.Isolation, contained bool) []string {
+	var all []string
+	for _, n := range i.Interfaces {
+		if (n.Where == incident.Quarantined || n.Where == incident.Capturing) != contained {
+			continue
+		}
+		s := ID(n.ID) + " (" + ID(n.VPC) + "): " + l.coded("place.", string(n.Where))
+		if n.Reason != "" {
+			s += "; " + Plain(n.Reason, 300)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// StaysOpen says what isolation does not stop.
+func (l Language) StaysOpen(i incident.Isolation) []string {
+	var all []string
+	for _, code := range i.StaysOpen {
+		all = append(all, l.coded("open.", code))
+	}
+	return all
+}
+
+// Evidence says how far snapshots and memory are, item by item.
+func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
+	var all []string
+	if s.Status != "" {
+		all = append(all, l.Text("snapshots")+": "+l.report(s.Report))
+	}
+	for _, n := range s.Set {
+		all = append(all, l.snapshot(n))
+	}
+	for _, v := range s.Missing {
+		all = append(all, l.Text("missing", "volume", Plain(v, 200)))
+	}
+	for _, v := range s.NotIn {
+		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
+	}
+	if m.Status != "" {
+		all = append(all, l.Text("memory")+": "+l.report(m.Report))
+	}
+	if m.Object != "" {
+		all = append(all, l.Text("memoryObject", "object", Plain(m.Object, 400), "bytes", strconv.FormatInt(m.Bytes, 10)))
+	}
+	if m.SHA256 != "" {
+		all = append(all, l.Text("memoryHash", "sha256", ID(m.SHA256)))
+	}
+	return all
+}
+
+func (l Language) snapshot(n incident.Snapshot) string {
+	s := ID(n.ID) + " (" + ID(n.VolumeID)
+	if n.Device != "" {
+		s += ", " + ID(n.Device)
+	}
+	s += "): " + l.coded("snapshot.", n.State)
+	if n.State == "pending" && n.Progress != "" {
+		s += " " + Plain(n.Progress, 10)
+	}
+	if n.Locked {
+		s += l.Text("snapshot.locked")
+	} else {
+		s += l.Text("snapshot.unlocked")
+	}
+	if n.KMSKey != "" {
+		s += l.Text("snapshot.key", "key", Plain(n.KMSKey, 200))
+	}
+	if n.Duplicate {
+		s += l.Text("snapshot.duplicate")
+	}
+	return s
+}
+
+// Protection says what keeps the instance from being destroyed, and what does not.
+func (l Language) Protection(p incident.Protection) []string {
+	if p.Status == "" {
+		return nil
+	}
+	all := []string{l.report(p.Report)}
+	for _, s := range p.Set {
+		all = append(all, l.Text("protected", "what", Plain(s, 200)))
+	}
+	for _, s := range p.Refused {
+		all = append(all, l.Text("notProtected", "what", Plain(s, 300)))
+	}
+	return all
+}
+
+// report is a status and its reason. Reasons are the steps' own English
+// sentences in either language.
+func (l Language) report(r incident.Report) string {
+	s := l.coded("status.", string(r.Status))
+	if r.Reason != "" {
+		s += ": " + Plain(r.Reason, 400)
+	}
+	return s
+}
+
+func each(in []string) []string {
+	out := make([]string, len(in))
+	for i, s := range in {
+		out[i] = Plain(s, 300)
+	}
+	return out
+}
+
+// Time is a time in UTC that says so; "" for none.
+func (l Language) Time(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05") + " UTC"
+}
+
+// FindingURL opens the finding in the GuardDuty console of its Region; "" where
+// either is not known. The form is that of AWS's own tutorial:
+// https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html
+func FindingURL(region, id string) string {
+	if region == "" || id == "" || ID(region) != region {
+		return ""
+	}
+	host := ".console.aws.amazon.com"
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		host = ".console.amazonaws.cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		host = ".console.amazonaws-us-gov.com"
+	}
+	if strings.ContainsAny(region, "./:") {
+		return ""
+	}
+	return "https://" + region + host + "/guardduty/home?region=" + region + "#/findings?search=id%3D" + url.QueryEscape(id)
+}
