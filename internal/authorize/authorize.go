@@ -1,0 +1,148 @@
+// Package authorize verifies what a person decided and lets the other steps
+// know: by a note in the record, and, for a termination, by the tag without
+// which the role of terminate may terminate nothing.
+package authorize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/mandate"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// EC2 is the part of the EC2 API this step calls.
+type EC2 interface {
+	ec2.DescribeInstancesAPIClient
+	CreateTags(context.Context, *ec2.CreateTagsInput, ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
+}
+
+// KMS is the part of the KMS API this step calls.
+type KMS interface {
+	mandate.Verifier
+}
+
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Updater
+}
+
+// Decisions is the decisions table.
+type Decisions interface {
+	record.Getter
+}
+
+// Input names the request whose decision is to be verified. Tag asks for the
+// mark on the instance, which only a decision to terminate gets.
+type Input struct {
+	Incident incident.Incident `json:"incident"`
+	Round    int               `json:"round"`
+	Tag      bool              `json:"tag"`
+}
+
+// Output is the decision. Reason is what the person typed, and may be empty;
+// where the instance was to be marked and is gone, Status is skipped and Reason
+// says so.
+type Output struct {
+	incident.Report
+	Decision  incident.Choice `json:"decision"`
+	Person    string          `json:"person"`
+	DecidedAt time.Time       `json:"decidedAt"`
+}
+
+// Step verifies decisions.
+type Step struct {
+	host      incident.Host
+	ec2       EC2
+	incidents Incidents
+	decisions *mandate.Reader
+
+	table string
+}
+
+// New reads INCIDENTS_TABLE, DECISIONS_TABLE and MAC_KEY_ID.
+func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
+	reader, err := mandate.NewReader(host, kms, decisions)
+	if err != nil {
+		return nil, err
+	}
+	table, err := host.Setting("INCIDENTS_TABLE")
+	if err != nil {
+		return nil, err
+	}
+	return &Step{host: host, ec2: ec2, incidents: incidents, decisions: reader, table: table}, nil
+}
+
+// Run is safe to repeat: the note and the tag come out the same. Its error
+// wraps incident.ErrRefused where the decision does not hold.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
+	if err != nil {
+		return Output{}, err
+	}
+	out := Output{
+		Report:   incident.Report{Status: incident.OK, Reason: d.Reason},
+		Decision: d.Choice, Person: d.Person, DecidedAt: d.DecidedAt,
+	}
+	if !in.Tag {
+		if err := record.NoteDecision(ctx, s.incidents, s.table, in.Incident.ID, d.Choice, d.DecidedAt); err != nil {
+			return Output{}, fmt.Errorf("note the decision on %s: %w", in.Incident.ID, err)
+		}
+		return out, nil
+	}
+	if d.Choice != incident.Terminate {
+		return Output{}, mandate.Refuse("the decision on request %d of incident %s is %s, not terminate; nothing is marked for termination", in.Round, in.Incident.ID, d.Choice)
+	}
+	if gone, err := s.mark(ctx, in); err != nil {
+		return Output{}, err
+	} else if gone != "" {
+		out.Report = incident.Report{Status: incident.Skipped, Reason: gone}
+	}
+	return out, nil
+}
+
+// tagLimit is how many tags of its owner a resource can have.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
+const tagLimit = 50
+
+// mark writes the tag, or says that there is nothing left to mark.
+func (s *Step) mark(ctx context.Context, in Input) (gone string, err error) {
+	id := in.Incident.InstanceID
+	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
+	switch {
+	case errors.Is(err, incident.ErrInstanceNotFound):
+		return id + " is gone: the account does not know it any more", nil
+	case err != nil:
+		return "", err
+	case mandate.Dead(i):
+		return fmt.Sprintf("%s is %s already", id, i.State.Name), nil
+	}
+	value := mandate.TagValue(in.Incident.ID, in.Round)
+	own := slices.DeleteFunc(slices.Clone(i.Tags), func(t types.Tag) bool {
+		return strings.HasPrefix(aws.ToString(t.Key), "aws:") // do not count
+	})
+	at := slices.IndexFunc(own, func(t types.Tag) bool { return aws.ToString(t.Key) == mandate.Tag })
+	switch {
+	case at >= 0 && aws.ToString(own[at].Value) == value:
+		return "", nil
+	case at < 0 && len(own) >= tagLimit:
+		return "", mandate.Refuse("%s has %d tags and no room for %s, without which nothing may terminate it; remove one of its tags and decide again", id, len(own), mandate.Tag)
+	}
+	_, err = s.ec2.CreateTags(ctx, &ec2.CreateTagsInput{
+		Resources: []string{id},
+		Tags:      []types.Tag{{Key: aws.String(mandate.Tag), Value: &value}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("tag %s with %s: %w", id, mandate.Tag, err)
+	}
+	return "", nil
+}

@@ -1,0 +1,181 @@
+// Package mandate is what a step needs before it acts on a person's word: the
+// decision as that person made it, and the machine it was made about.
+package mandate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
+)
+
+// Tag is what authorize writes on an instance that a person decided to
+// terminate, and what the role of terminate asks for. Its value is TagValue.
+const Tag = "cordon:decision"
+
+// TagValue names one decision.
+func TagValue(incidentID string, round int) string { return fmt.Sprintf("%s/%d", incidentID, round) }
+
+// Verifier is the part of the KMS API that verifying a decision takes.
+type Verifier interface {
+	VerifyMac(context.Context, *kms.VerifyMacInput, ...func(*kms.Options)) (*kms.VerifyMacOutput, error)
+}
+
+// Reader reads decisions and believes none without its seal.
+type Reader struct {
+	host      incident.Host
+	kms       Verifier
+	decisions record.Getter
+
+	table, key string
+}
+
+// NewReader reads DECISIONS_TABLE and MAC_KEY_ID.
+func NewReader(host incident.Host, kms Verifier, decisions record.Getter) (*Reader, error) {
+	table, err := host.Setting("DECISIONS_TABLE")
+	if err != nil {
+		return nil, err
+	}
+	key, err := host.Setting("MAC_KEY_ID")
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{host: host, kms: kms, decisions: decisions, table: table, key: key}, nil
+}
+
+// Read returns the decision of a round if it is one: of this incident and
+// round, about this machine, sealed, not expired. Otherwise the error wraps
+// incident.ErrRefused and says why. A failure to find out is no refusal.
+func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (incident.Decision, error) {
+	d, found, err := record.LoadDecision(ctx, r.decisions, r.table, inc.ID, round)
+	if err != nil {
+		return incident.Decision{}, err
+	}
+	if !found {
+		return incident.Decision{}, Refuse("nobody has decided: there is no decision on request %d of incident %s", round, inc.ID)
+	}
+	if err := r.check(ctx, inc, round, d); err != nil {
+		return incident.Decision{}, err
+	}
+	return d, nil
+}
+
+func (r *Reader) check(ctx context.Context, inc incident.Incident, round int, d incident.Decision) error {
+	about := fmt.Sprintf("the decision on request %d of incident %s", round, inc.ID)
+	// The seal first: without it nothing else in the item means anything.
+	if err := r.verify(ctx, about, d); err != nil {
+		return err
+	}
+	now := r.host.Now()
+	switch {
+	case d.Incident != inc.ID:
+		return Refuse("%s was made for another incident, %s", about, d.Incident)
+	case d.Round != round:
+		return Refuse("%s was made for another request, %d", about, d.Round)
+	case d.InstanceID != inc.InstanceID:
+		return Refuse("%s was made about another instance, %s", about, d.InstanceID)
+	case !sameTime(d.AttachedAt, inc.AttachedAt):
+		return Refuse("%s was made about another machine: its primary interface was attached at %s, this one's at %s", about, stamp(d.AttachedAt), stamp(inc.AttachedAt))
+	case !now.Before(d.ExpiresAt):
+		return Refuse("%s expired at %s; decide again", about, stamp(d.ExpiresAt))
+	}
+	if _, err := incident.ParseChoice(string(d.Choice)); err != nil {
+		return Refuse("%s cannot be read: %v", about, err)
+	}
+	return nil
+}
+
+// macBytes is the length of an HMAC_SHA_256. KMS refuses a request whose Mac is
+// empty or overlong as malformed, which is not an answer about the decision.
+const macBytes = 32
+
+// verify asks KMS, which answers a seal that does not fit with an error.
+// https://docs.aws.amazon.com/kms/latest/APIReference/API_VerifyMac.html
+func (r *Reader) verify(ctx context.Context, about string, d incident.Decision) error {
+	if len(d.MAC) != macBytes {
+		return Refuse("%s bears no valid seal: somebody other than the decision page wrote it", about)
+	}
+	out, err := r.kms.VerifyMac(ctx, &kms.VerifyMacInput{
+		KeyId: &r.key, MacAlgorithm: kmstypes.MacAlgorithmSpecHmacSha256, Message: d.Signed(), Mac: d.MAC,
+	})
+	var invalid *kmstypes.KMSInvalidMacException
+	if errors.As(err, &invalid) {
+		return Refuse("the seal of %s does not fit: it was changed after it was made, or somebody other than the decision page wrote it", about)
+	}
+	if err != nil {
+		return fmt.Errorf("verify the seal of %s: %w", about, err)
+	}
+	if !out.MacValid {
+		return Refuse("the seal of %s does not fit", about)
+	}
+	return nil
+}
+
+// Machine describes the instance of an incident. The error wraps
+// incident.ErrInstanceNotFound if the account does not know it, and
+// incident.ErrRefused if it is there and is not the machine of the incident. A
+// terminated one has no interfaces left to tell it by and comes back as it is.
+func Machine(ctx context.Context, api ec2.DescribeInstancesAPIClient, inc incident.Incident) (ec2types.Instance, error) {
+	out, err := api.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{inc.InstanceID}})
+	var answer smithy.APIError
+	if errors.As(err, &answer) && answer.ErrorCode() == "InvalidInstanceID.NotFound" {
+		return ec2types.Instance{}, fmt.Errorf("describe %s: %v: %w", inc.InstanceID, err, incident.ErrInstanceNotFound)
+	}
+	if err != nil {
+		return ec2types.Instance{}, fmt.Errorf("describe %s: %w", inc.InstanceID, err)
+	}
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			if aws.ToString(i.InstanceId) == inc.InstanceID {
+				return i, same(i, inc)
+			}
+		}
+	}
+	return ec2types.Instance{}, fmt.Errorf("describe %s: no such instance in the answer: %w", inc.InstanceID, incident.ErrInstanceNotFound)
+}
+
+func same(i ec2types.Instance, inc incident.Incident) error {
+	if Dead(i) {
+		return nil
+	}
+	for _, n := range i.NetworkInterfaces {
+		if a := n.Attachment; a != nil && aws.ToInt32(a.DeviceIndex) == 0 && aws.ToInt32(a.NetworkCardIndex) == 0 {
+			if at := aws.ToTime(a.AttachTime); !sameTime(at, inc.AttachedAt) {
+				return Refuse("%s is not the machine of the incident any more: its primary interface was attached at %s, that one's at %s", inc.InstanceID, stamp(at), stamp(inc.AttachedAt))
+			}
+			return nil
+		}
+	}
+	return Refuse("%s shows no primary interface, so nobody can tell whether it is the machine of the incident", inc.InstanceID)
+}
+
+// Dead tells whether an instance is terminated or about to be.
+func Dead(i ec2types.Instance) bool {
+	if i.State == nil {
+		return false
+	}
+	return i.State.Name == ec2types.InstanceStateNameShuttingDown || i.State.Name == ec2types.InstanceStateNameTerminated
+}
+
+// Refuse is an error that wraps incident.ErrRefused. The text is a sentence for
+// whoever is asked again.
+func Refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{incident.ErrRefused}, args...)...)
+}
+
+// sameTime compares whole seconds: that is what EC2 tells and the seal covers.
+func sameTime(a, b time.Time) bool {
+	return a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,189 @@
+// Package release puts back what Cordon changed, exactly as it was recorded, by
+// the decision of a person who found a false alarm.
+//
+// Interfaces come first: they are what people wait for. An interface goes back
+// into all of its recorded groups or stays where it is. If one of those groups
+// was deleted meanwhile, the rest of them would be a guess at who may talk to
+// the instance; it stays isolated and people are told. So does one that
+// somebody has put elsewhere since: it is not touched.
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cordon/internal/incident"
+	"cordon/internal/mandate"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// EC2 is the part of the EC2 API this step calls.
+type EC2 interface {
+	ec2.DescribeInstancesAPIClient
+	ec2.DescribeNetworkInterfacesAPIClient
+	ec2.DescribeSecurityGroupsAPIClient
+	DescribeInstanceAttribute(context.Context, *ec2.DescribeInstanceAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceAttributeOutput, error)
+	ModifyInstanceAttribute(context.Context, *ec2.ModifyInstanceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyInstanceAttributeOutput, error)
+	ModifyNetworkInterfaceAttribute(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
+}
+
+// KMS is the part of the KMS API this step calls.
+type KMS interface {
+	mandate.Verifier
+}
+
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Querier
+	record.Putter
+}
+
+// Decisions is the decisions table.
+type Decisions interface {
+	record.Getter
+}
+
+// Input names the request on which a person decided to release.
+type Input struct {
+	Incident incident.Incident `json:"incident"`
+	Round    int               `json:"round"`
+}
+
+// Output is what is back and what is not. It tells of the state found at the
+// end, so a run that finds everything done says the same as the one that did it.
+type Output = incident.Restoration
+
+// Step releases an instance.
+type Step struct {
+	host      incident.Host
+	ec2       EC2
+	incidents Incidents
+	decisions *mandate.Reader
+
+	table, stack string
+}
+
+// New reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID and STACK_NAME.
+func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
+	reader, err := mandate.NewReader(host, kms, decisions)
+	if err != nil {
+		return nil, err
+	}
+	s := &Step{host: host, ec2: ec2, incidents: incidents, decisions: reader}
+	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack} {
+		if *to, err = host.Setting(name); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// stepName is the record key of this step.
+const stepName = "release"
+
+// Run is safe to repeat, also after it has said that something is not back. Its
+// error wraps incident.ErrRefused where the decision does not hold. A call that
+// EC2 did not carry out is an error, after everything else was tried, so that
+// the machine runs it again; what can never come back is in NotBack.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
+	if err != nil {
+		return Output{}, err
+	}
+	if d.Choice != incident.Release {
+		return Output{}, mandate.Refuse("the decision on request %d of incident %s is %s, not release", in.Round, in.Incident.ID, d.Choice)
+	}
+	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
+	switch {
+	case errors.Is(err, incident.ErrInstanceNotFound):
+		return s.done(ctx, in, gone(in, "gone: the account does not know it any more"))
+	case err != nil:
+		return Output{}, err
+	case mandate.Dead(i):
+		return s.done(ctx, in, gone(in, string(i.State.Name)))
+	}
+	was, err := s.recorded(ctx, in.Incident)
+	if err != nil {
+		return Output{}, err
+	}
+	out, err := s.restore(ctx, in, was)
+	if err != nil {
+		return Output{}, err
+	}
+	return s.done(ctx, in, out)
+}
+
+func gone(in Input, how string) Output {
+	why := fmt.Sprintf("%s is %s", in.Incident.InstanceID, how)
+	return Output{
+		Report:   incident.Report{Status: incident.Partial, Reason: why + "; there is nothing to put back"},
+		Restored: []string{}, NotBack: []string{in.Incident.InstanceID + ": " + how},
+	}
+}
+
+func (s *Step) done(ctx context.Context, in Input, out Output) (Output, error) {
+	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
+}
+
+// restore looks, puts back what is not, and looks again.
+func (s *Step) restore(ctx context.Context, in Input, was prior) (Output, error) {
+	before, err := s.look(ctx, in.Incident, was)
+	if err != nil {
+		return Output{}, err
+	}
+	// Termination protection is the last to go. None waits for the success of
+	// another.
+	failed := errors.Join(s.putBack(ctx, before.interfaces()), s.putBack(ctx, before.flags()), s.putBack(ctx, before.guard()))
+	after, err := s.look(ctx, in.Incident, was)
+	if err := errors.Join(failed, err); err != nil {
+		return Output{}, err
+	}
+	return after.report()
+}
+
+func (s *Step) putBack(ctx context.Context, things []thing) error {
+	errs := make([]error, len(things))
+	s.host.Each(len(things), func(n int) {
+		if t := things[n]; !t.back && t.never == "" {
+			if err := s.put(ctx, t); err != nil {
+				errs[n] = fmt.Errorf("put back %s: %w", t.name, err)
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (s *Step) put(ctx context.Context, t thing) error {
+	if t.move != nil {
+		_, err := s.ec2.ModifyNetworkInterfaceAttribute(ctx, t.move)
+		return err
+	}
+	_, err := s.ec2.ModifyInstanceAttribute(ctx, t.modify)
+	return err
+}
+
+// report tells how things are now. That something that could come back did not,
+// although EC2 accepted it, is an error: it may only not show yet.
+func (w world) report() (Output, error) {
+	out := Output{Report: incident.Report{Status: incident.OK}, Connected: true, Restored: []string{}, NotBack: []string{}}
+	for _, t := range slices.Concat(w.interfaces(), w.flags(), w.guard()) {
+		switch {
+		case t.back:
+			out.Restored = append(out.Restored, t.name)
+		case t.never != "":
+			out.NotBack = append(out.NotBack, t.name+": "+t.never)
+			out.Connected = out.Connected && !t.attached
+		default:
+			return Output{}, fmt.Errorf("verify the release of %s: EC2 does not show %s as it was", w.id, t.name)
+		}
+	}
+	if len(out.NotBack) > 0 {
+		out.Report = incident.Report{Status: incident.Partial, Reason: "not back: " + strings.Join(out.NotBack, "; ")}
+	}
+	return out, nil
+}
