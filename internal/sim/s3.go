@@ -282,7 +282,7 @@ func checkKey(key *string) error {
 func (s *S3) PutObject(ctx context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
 	return invoke(ctx, s.a, operation{service: "s3", action: "PutObject", mutating: true, resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"Body", "ContentType", "ContentLength", "Metadata", "IfNoneMatch", "ObjectLockMode", "ObjectLockRetainUntilDate", "ChecksumAlgorithm", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "ExpectedBucketOwner"}}, in, s.putObject)
+		takes: []string{"Body", "ContentType", "ContentLength", "Metadata", "IfNoneMatch", "ObjectLockMode", "ObjectLockRetainUntilDate", "ChecksumAlgorithm", "ChecksumSHA256", "ChecksumCRC32", "ChecksumCRC32C", "ContentMD5", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "ExpectedBucketOwner"}}, in, s.putObject)
 }
 
 func (s *S3) putObject(in *s3.PutObjectInput, _ bool) (*s3.PutObjectOutput, error) {
@@ -299,6 +299,10 @@ func (s *S3) putObject(in *s3.PutObjectInput, _ bool) (*s3.PutObjectOutput, erro
 	if in.ContentLength != nil && *in.ContentLength != int64(len(body)) {
 		return nil, refusal("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
 	}
+	sent := map[string]*string{"content-md5": in.ContentMD5, "x-amz-checksum-sha256": in.ChecksumSHA256, "x-amz-checksum-crc32": in.ChecksumCRC32, "x-amz-checksum-crc32c": in.ChecksumCRC32C}
+	if _, err := checksums(Bytes(body), func(name string) string { return aws.ToString(sent[name]) }); err != nil {
+		return nil, err
+	}
 	if in.IfNoneMatch != nil && *in.IfNoneMatch != "*" {
 		return nil, refusal("NotImplemented", "A header you provided implies functionality that is not implemented")
 	}
@@ -311,7 +315,8 @@ func (s *S3) putObject(in *s3.PutObjectInput, _ bool) (*s3.PutObjectOutput, erro
 	if err := s.write(b, o, in.IfNoneMatch != nil); err != nil {
 		return nil, err
 	}
-	return &s3.PutObjectOutput{ETag: &o.etag, VersionId: &o.version, ServerSideEncryption: o.encryption}, nil
+	return &s3.PutObjectOutput{ETag: &o.etag, VersionId: &o.version, ServerSideEncryption: o.encryption,
+		ChecksumSHA256: in.ChecksumSHA256, ChecksumCRC32: in.ChecksumCRC32, ChecksumCRC32C: in.ChecksumCRC32C}, nil
 }
 
 // write adds a version that came in one piece; onlyNew refuses to add to a key that has one.

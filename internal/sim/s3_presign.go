@@ -96,7 +96,10 @@ type failure struct {
 
 func failed(status int, code, text string) error { return failure{status, code, text, ""} }
 
-func (f failure) Error() string { return f.code + ": " + f.text }
+func (f failure) Error() string                 { return f.code + ": " + f.text }
+func (f failure) ErrorCode() string             { return f.code }
+func (f failure) ErrorMessage() string          { return f.text }
+func (f failure) ErrorFault() smithy.ErrorFault { return smithy.FaultClient }
 
 // Serve answers a request made with a pre-signed URL. It makes no call of ours,
 // so that it is not in the trace.

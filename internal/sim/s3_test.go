@@ -108,6 +108,23 @@ func TestGetObject(t *testing.T) {
 	wantCode(t, err, "AccessDenied", "")
 }
 
+// What does not fit its checksum is not stored.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+func TestPutObjectChecksum(t *testing.T) {
+	c := services(t).S3()
+	sum := sha256.Sum256([]byte("x"))
+	in := &s3.PutObjectInput{Bucket: aws.String(evidenceBucket), Key: aws.String("k"), Body: strings.NewReader("y"), ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:]))}
+	_, err := c.PutObject(t.Context(), in)
+	wantCode(t, err, "BadDigest", "")
+	if _, err := c.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key}); err == nil {
+		t.Error("it was stored")
+	}
+	in.Body = strings.NewReader("x")
+	if _, err := c.PutObject(t.Context(), in); err != nil {
+		t.Error(err)
+	}
+}
+
 // An entity tag is the MD5 of the content under S3's own key, not under a KMS key.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
 func TestEntityTags(t *testing.T) {
