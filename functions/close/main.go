@@ -1,0 +1,15 @@
+// Command close ends an incident in the record and sends the last mail.
+package main
+
+import (
+	closing "cordon/internal/close"
+	"cordon/internal/lambdafn"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+)
+
+func main() {
+	cfg := lambdafn.Config()
+	lambdafn.Start(closing.New(lambdafn.Host(), sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+}

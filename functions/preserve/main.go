@@ -1,0 +1,15 @@
+// Command preserve protects an instance and its volumes from being destroyed.
+package main
+
+import (
+	"cordon/internal/lambdafn"
+	"cordon/internal/preserve"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+func main() {
+	cfg := lambdafn.Config()
+	lambdafn.Start(preserve.New(lambdafn.Host(), ec2.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+}

@@ -1,0 +1,104 @@
+// Package close ends an incident: in the record, which lets the next finding
+// about the instance open a new one, and in a last mail that says what there is.
+package close
+
+import (
+	"context"
+	"fmt"
+
+	"cordon/internal/incident"
+	"cordon/internal/message"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+)
+
+// SNS is the part of the SNS API this step calls.
+type SNS interface {
+	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
+}
+
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Updater
+}
+
+// Input is how the incident ended and everything the last mail tells.
+type Input struct {
+	Incident    incident.Incident    `json:"incident"`
+	Instance    incident.Instance    `json:"instance"`
+	Ending      string               `json:"ending"` // name of the last state: "Terminated", "Kept isolated" or "Released"
+	Decision    Decision             `json:"decision"`
+	Isolation   incident.Isolation   `json:"isolation"`
+	Protection  incident.Protection  `json:"protection"`
+	Snapshots   incident.Snapshots   `json:"snapshots"`
+	Memory      incident.Memory      `json:"memory"`
+	Restoration incident.Restoration `json:"restoration"`
+}
+
+// Decision is what the machine carries of the decision that was carried out.
+type Decision struct {
+	Choice incident.Choice `json:"choice"`
+	Person string          `json:"person"` // empty where the machine does not know it any more
+	Reason string          `json:"reason"`
+}
+
+// Output says that the incident is closed and people were told.
+type Output = incident.Report
+
+// Step closes incidents.
+type Step struct {
+	host      incident.Host
+	sns       SNS
+	incidents Incidents
+
+	table, topic string
+	language     message.Language
+}
+
+// New reads INCIDENTS_TABLE, TOPIC_ARN and LANGUAGE.
+func New(host incident.Host, sns SNS, incidents Incidents) (*Step, error) {
+	s := &Step{host: host, sns: sns, incidents: incidents}
+	var language string
+	var err error
+	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "TOPIC_ARN": &s.topic, "LANGUAGE": &language} {
+		if *to, err = host.Setting(name); err != nil {
+			return nil, err
+		}
+	}
+	s.language, err = message.In(language)
+	return s, err
+}
+
+// endings are the ways in which an incident closes, by the machine's name for
+// each.
+var endings = map[string]struct {
+	state record.State
+	kind  message.Kind
+}{
+	"Terminated":    {record.Terminated, message.Terminated},
+	"Kept isolated": {record.Kept, message.KeptIsolated},
+	"Released":      {record.Released, message.Released},
+}
+
+// Run is safe to repeat: closing the same way again changes nothing. Where the
+// answer to the mail was lost it is sent twice, because once too often is better
+// than not at all.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	ending, known := endings[in.Ending]
+	if !known {
+		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
+	}
+	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
+		return Output{}, fmt.Errorf("close incident %s as %s: %w", in.Incident.ID, ending.state, err)
+	}
+	subject, body := s.language.Mail(message.Letter{
+		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
+		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
+		Isolation: in.Isolation, Protection: in.Protection, Snapshots: in.Snapshots, Memory: in.Memory, Restoration: in.Restoration,
+	})
+	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
+		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
+	}
+	return Output{Status: incident.OK}, nil
+}
