@@ -38,9 +38,7 @@ floor=98304                      # KiB that stay free besides one part: 96 MiB
 
 dir='' lock='' runner='' hasher=''
 parts=0 bytes=0 sha256='' status=-1 footprint=0 sent=no said=''
-kernel=$(uname -sr | tr -cd 'A-Za-z0-9._+~ -')
-machine=$(uname -m | tr -cd 'A-Za-z0-9_')
-lockdown=unknown
+kernel='' machine='' lockdown=unknown
 polled=0
 
 cleanup() {
@@ -137,9 +135,11 @@ send() {
 }
 
 # What the host lacks is found before anything is fetched.
-for command in curl sha256sum md5sum dd mkfifo sed tr cat df date wc tail mktemp; do
+for command in curl sha256sum md5sum dd mkfifo sed tr cat df date wc tail mktemp uname; do
 	command -v "$command" >/dev/null 2>&1 || finish skipped "no-$command"
 done
+kernel=$(uname -sr | tr -cd 'A-Za-z0-9._+~ -')
+machine=$(uname -m | tr -cd 'A-Za-z0-9_')
 [ "$(printf abcdef | dd bs=3 count=1 iflag=fullblock 2>/dev/null)" = abc ] || finish skipped no-dd
 
 if [ -r "$lockdown_file" ]; then

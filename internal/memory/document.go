@@ -34,10 +34,10 @@ func Document() map[string]any {
 		"schemaVersion": "2.2",
 		"description":   "Streams the memory of a Linux instance into the evidence bucket over pre-signed addresses.",
 		"parameters": map[string]any{
-			paramIncident: parameter("ID of the incident", `^[0-9A-Za-z.-]{1,90}$`),
-			paramBatch:    parameter("Pre-signed address of the first batch of addresses; it dies within minutes", `^https://[0-9A-Za-z:/.?=&%_~+-]{1,6000}$`),
+			paramIncident: parameter("ID of the incident", `^[0-9A-Za-z.-]+$`),
+			paramBatch:    parameter("Pre-signed address of the first batch of addresses; it dies within minutes", `^https://[0-9A-Za-z:/.?=&%_~+-]+$`),
 			paramPartMiB:  parameter("Size of a part in MiB", `^[1-9][0-9]{0,3}$`),
-			paramToolKey:  parameter("Key of the program that reads memory, for the command's history; it is fetched by an address of the batch", `^[0-9A-Za-z/._+-]{1,500}$`),
+			paramToolKey:  parameter("Key of the program that reads memory, for the command's history; it is fetched by an address of the batch", `^[0-9A-Za-z/._+-]+$`),
 			paramSHA256:   parameter("SHA-256 of that program, lower-case hex; nothing else is run", `^[0-9a-f]{64}$`),
 			paramSeconds:  parameter("Seconds after which the capture is stopped", `^[1-9][0-9]{2,5}$`),
 		},

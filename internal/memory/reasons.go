@@ -20,6 +20,7 @@ var reasons = map[string]string{
 	"no-wc":             "the host has no wc",
 	"no-tail":           "the host has no tail",
 	"no-mktemp":         "the host has no mktemp",
+	"no-uname":          "the host has no uname",
 	"busy":              "another capture for this incident was under way on the host",
 	"no-batch":          "the host could not fetch its first addresses from S3",
 	"no-tool":           "the host could not fetch the capture program from S3",
