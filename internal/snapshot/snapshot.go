@@ -1,0 +1,193 @@
+// Package snapshot takes one set of snapshots of all volumes of an instance,
+// locks it, and says how far it is.
+//
+// CreateSnapshots has no client token. The set is found by its tag before the
+// call is made again, and by the record where EC2 does not show it yet. A set
+// made twice all the same, because an answer was lost, is told by its start
+// time, which all snapshots of one request share: the earliest set is the
+// evidence, the others are tagged as duplicates.
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"cordon/internal/incident"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// EC2 is the part of the EC2 API this step calls.
+type EC2 interface {
+	ec2.DescribeInstancesAPIClient
+	ec2.DescribeInstanceTypesAPIClient
+	ec2.DescribeSnapshotsAPIClient
+	CreateSnapshots(context.Context, *ec2.CreateSnapshotsInput, ...func(*ec2.Options)) (*ec2.CreateSnapshotsOutput, error)
+	CreateTags(context.Context, *ec2.CreateTagsInput, ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
+	DescribeLockedSnapshots(context.Context, *ec2.DescribeLockedSnapshotsInput, ...func(*ec2.Options)) (*ec2.DescribeLockedSnapshotsOutput, error)
+	LockSnapshot(context.Context, *ec2.LockSnapshotInput, ...func(*ec2.Options)) (*ec2.LockSnapshotOutput, error)
+}
+
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Getter
+	record.Putter
+}
+
+// Input names the incident. Contained is false before isolation, when a set
+// that exists and is locked is all there is to wait for.
+type Input struct {
+	Incident  incident.Incident `json:"incident"`
+	Contained bool              `json:"contained"`
+}
+
+// Output says how far the set is. Until Done the machine asks again.
+type Output = incident.Snapshots
+
+// Step takes snapshots.
+type Step struct {
+	host      incident.Host
+	ec2       EC2
+	incidents Incidents
+
+	table, stack string
+	days         int32 // how long snapshots are locked after they are completed
+}
+
+// maxDays is the longest lock there is.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
+const maxDays = 36500
+
+// New reads INCIDENTS_TABLE, STACK_NAME and RETENTION_DAYS.
+func New(host incident.Host, ec2 EC2, incidents Incidents) (*Step, error) {
+	s := &Step{host: host, ec2: ec2, incidents: incidents}
+	var err error
+	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack} {
+		if *to, err = host.Setting(name); err != nil {
+			return nil, err
+		}
+	}
+	days, err := host.Number("RETENTION_DAYS")
+	if err != nil {
+		return nil, err
+	}
+	if days != math.Trunc(days) || days > maxDays {
+		return nil, fmt.Errorf("environment variable RETENTION_DAYS: %v is not a whole number of days from 1 to %d", days, maxDays)
+	}
+	s.days = int32(days)
+	return s, nil
+}
+
+// stepName is the record key of this step. Its value is the last Output.
+const stepName = "snapshot"
+
+// look is what stands before the step does anything.
+type look struct {
+	instance types.Instance
+	gone     bool // the account does not know the instance any more
+	tagged   []types.Snapshot
+	recorded Output
+	released bool // by a standing decision
+}
+
+// Run is safe to repeat. It makes the set if there is none, locks what is not
+// locked, and looks how far it is.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	l, err := s.look(ctx, in.Incident)
+	if err != nil {
+		return Output{}, err
+	}
+	set, err := s.find(ctx, l)
+	if err != nil {
+		return Output{}, err
+	}
+	switch {
+	case len(set) > 0:
+	case l.released:
+		return s.done(ctx, in, Output{Report: skipped("released by a person before a snapshot was taken"), Done: true, Released: true})
+	case l.gone:
+		return Output{}, fmt.Errorf("snapshot %s: %w", in.Incident.InstanceID, incident.ErrInstanceNotFound)
+	case ended(l.instance):
+		return s.done(ctx, in, Output{
+			Report:  incident.Report{Status: incident.Failed, Reason: fmt.Sprintf("the instance is %s; its volumes can no longer be snapshotted together", l.instance.State.Name)},
+			Done:    true,
+			Missing: volumes(l.instance),
+		})
+	case len(volumes(l.instance)) == 0:
+		return s.done(ctx, in, Output{Report: skipped("the instance has no EBS volume"), Done: true, NotIn: s.notIn(ctx, l)})
+	default:
+		if set, err = s.create(ctx, in.Incident, l.instance); err != nil {
+			return Output{}, err
+		}
+		// Written before anything else: an answer that was not lost must not be
+		// lost now.
+		if err := s.save(ctx, in, Output{Report: incident.Report{Status: incident.OK, Reason: "taken"}, Set: set.snapshots()}); err != nil {
+			return Output{}, err
+		}
+	}
+	var notIn, trouble []string
+	s.host.Each(2, func(n int) {
+		if n == 0 {
+			notIn = s.notIn(ctx, l)
+			return
+		}
+		trouble, err = s.secure(ctx, set)
+	})
+	if err != nil {
+		return Output{}, err
+	}
+	out := judge(in, l, set, trouble)
+	out.NotIn = notIn
+	return s.done(ctx, in, out)
+}
+
+func skipped(why string) incident.Report {
+	return incident.Report{Status: incident.Skipped, Reason: why}
+}
+
+func (s *Step) done(ctx context.Context, in Input, out Output) (Output, error) {
+	out = listed(out)
+	return out, s.save(ctx, in, out)
+}
+
+func (s *Step) save(ctx context.Context, in Input, out Output) error {
+	return record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, listed(out))
+}
+
+// listed makes empty lists of those that are nil: the machine counts on lists.
+func listed(out Output) Output {
+	if out.Set == nil {
+		out.Set = []incident.Snapshot{}
+	}
+	if out.Missing == nil {
+		out.Missing = []string{}
+	}
+	if out.NotIn == nil {
+		out.NotIn = []string{}
+	}
+	return out
+}
+
+func (s *Step) look(ctx context.Context, inc incident.Incident) (look, error) {
+	var l look
+	errs := make([]error, 4)
+	s.host.Each(len(errs), func(n int) {
+		switch n {
+		case 0:
+			l.instance, l.gone, errs[n] = s.instance(ctx, inc.InstanceID)
+		case 1:
+			l.tagged, errs[n] = s.describe(ctx, filter("tag:"+tagIncident, inc.ID))
+		case 2:
+			_, errs[n] = record.LoadStep(ctx, s.incidents, s.table, inc.ID, stepName, &l.recorded)
+		case 3:
+			var h record.Head
+			h, errs[n] = record.LoadHead(ctx, s.incidents, s.table, inc.ID)
+			l.released = h.Decision == incident.Release
+		}
+	})
+	return l, errors.Join(errs...)
+}
