@@ -90,7 +90,11 @@ func TestConditions(t *testing.T) {
 		{"attribute_not_exists(absent) AND attribute_exists(pk)", "true"},
 		{"n = :ten", "true"}, // 1e1 and 10 are one number
 		{"n > :9", "true"},   // as numbers: as text, 10 is before 9
-		{"n > :a", "false"},  // another type: false, no error
+		{"n >= :ten", "true"},
+		{"n <= :ten", "true"},
+		{"n < :ten", "false"},
+		{"n > :ten", "false"},
+		{"n > :a", "false"}, // another type: false, no error
 		{"n BETWEEN :9 AND :ten", "true"},
 		{"n IN (:9, :ten)", "true"},
 		{"phase IN (:shut)", "false"},
@@ -188,6 +192,13 @@ func TestPlaceholdersMustBeUsed(t *testing.T) {
 		_, err := db.PutItem(t.Context(), &tt.in)
 		wantCode(t, err, "ValidationException", tt.want)
 	}
+	_, err := db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: aws.String(incidentsTable), Key: row("p", "s"), UpdateExpression: aws.String("REMOVE a"), ExpressionAttributeValues: item{":a": str("a")}})
+	wantCode(t, err, "ValidationException", "unused in expressions: keys: {:a}")
+	_, err = db.Query(t.Context(), &dynamodb.QueryInput{TableName: aws.String(incidentsTable), KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: item{":p": str("p"), ":a": str("a")}})
+	wantCode(t, err, "ValidationException", "unused in expressions: keys: {:a}")
+	long := "attribute_not_exists(" + strings.Repeat("x", 4096) + ")"
+	_, err = db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(incidentsTable), Item: row("p", "s"), ConditionExpression: &long})
+	wantCode(t, err, "ValidationException", "Expression size has exceeded the maximum allowed size")
 	if i := get(t, db, "p", "s"); i != nil {
 		t.Errorf("a refused write was made: %v", i)
 	}
@@ -242,6 +253,8 @@ func TestItemsThatAreRefused(t *testing.T) {
 		})
 	}
 	put(t, db, row("p", "s", "v", strings.Repeat("x", 400<<10-7)), row("p", "empty", "v", "")) // exactly 400 KB; empty text is no key
+	_, err := db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: aws.String(incidentsTable), Key: row("p", "s"), UpdateExpression: aws.String("SET w = :w"), ExpressionAttributeValues: item{":w": str("")}})
+	wantCode(t, err, "ValidationException", "Item size to update has exceeded the maximum allowed size")
 }
 
 func TestUnknownTable(t *testing.T) {
@@ -386,6 +399,7 @@ func TestQuery(t *testing.T) {
 		{condition: "sk = :b1", err: "Query condition missed key schema element: pk"},
 		{condition: "pk = :p AND contains(sk, :b)", err: "Query key condition not supported"},
 		{condition: "pk = :p OR sk = :b1", err: "Query key condition not supported"},
+		{condition: "pk = :p AND pk = :p", err: "must only contain one condition per key"},
 		{condition: "pk = :n", err: "Condition parameter type does not match schema type"},
 		{condition: "pk = :p", filter: "sk = :b1", err: "Filter Expression can only contain non-primary key attributes"},
 	} {
@@ -440,6 +454,18 @@ func TestQueryPages(t *testing.T) {
 	in.Limit, in.FilterExpression = aws.Int32(2), aws.String("attribute_not_exists(v)")
 	if got, out := query(t, db, in); len(got) != 0 || out.ScannedCount != 2 || out.LastEvaluatedKey == nil {
 		t.Errorf("filtered page: %v, scanned %d, key %v; want none of two, and more", got, out.ScannedCount, out.LastEvaluatedKey)
+	}
+	for want, broken := range map[string]dynamodb.QueryInput{
+		"The provided starting key is invalid":     {ExclusiveStartKey: row("q", "0")},
+		"greater than or equal to 1":               {Limit: aws.Int32(0)},
+		"KeyConditionExpression parameter must be": {},
+	} {
+		broken.TableName = aws.String(incidentsTable)
+		if broken.Limit != nil || broken.ExclusiveStartKey != nil {
+			broken.KeyConditionExpression, broken.ExpressionAttributeValues = aws.String("pk = :p"), item{":p": str("p")}
+		}
+		_, err := db.Query(t.Context(), &broken)
+		wantCode(t, err, "ValidationException", want)
 	}
 	in = dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: item{":p": str("p")}, ScanIndexForward: aws.Bool(false), Limit: aws.Int32(2)}
 	_, out = query(t, db, in)

@@ -113,6 +113,8 @@ func TestKMSRefusals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantCode(t, tt.err, tt.code, "") })
 	}
+	_, err := k.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: make([]byte, 6145)})
+	wantCode(t, err, "ValidationException", "6144")
 	if err := encrypt(dataKey, make([]byte, 4096)); err != nil {
 		t.Errorf("4096 bytes: %v", err)
 	}

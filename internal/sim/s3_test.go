@@ -154,6 +154,33 @@ func TestHeadObject(t *testing.T) {
 	}
 }
 
+// A caller may name the account that it takes the bucket to be of.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+func TestExpectedBucketOwner(t *testing.T) {
+	c := services(t).S3()
+	putObject(t, c, "k", "x")
+	for owner, fits := range map[string]bool{"123456789012": true, "999999999999": false} {
+		_, head := c.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(evidenceBucket), Key: aws.String("k"), ExpectedBucketOwner: &owner})
+		_, list := c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(evidenceBucket), ExpectedBucketOwner: &owner})
+		_, get := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(evidenceBucket), Key: aws.String("k"), ExpectedBucketOwner: &owner})
+		for _, err := range []error{head, list, get} {
+			if (err == nil) != fits {
+				t.Errorf("%s: %v", owner, err)
+			}
+		}
+	}
+}
+
+// A length that was announced must be that of what comes.
+func TestAnnouncedLengths(t *testing.T) {
+	c := services(t).S3()
+	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(evidenceBucket), Key: aws.String("k"), Body: strings.NewReader("x"), ContentLength: aws.Int64(2)})
+	wantCode(t, err, "IncompleteBody", "")
+	id, etags := begin(t, c, "memory", 5*mib)
+	_, err = c.CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{Bucket: aws.String(evidenceBucket), Key: aws.String("memory"), UploadId: &id, MultipartUpload: parts(etags...), MpuObjectSize: aws.Int64(1)})
+	wantCode(t, err, "InvalidRequest", "")
+}
+
 // Writing again adds a version; the earlier one stays.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
 func TestVersions(t *testing.T) {
@@ -263,6 +290,10 @@ func TestListings(t *testing.T) {
 	first, err := c.ListParts(t.Context(), in)
 	if err != nil || len(first.Parts) != 1000 || !*first.IsTruncated || *first.NextPartNumberMarker != "1000" {
 		t.Fatalf("first page of %d parts, %v; want 1000 and more", len(first.Parts), err)
+	}
+	in.MaxParts = aws.Int32(5000) // 1,000 a page, whatever is asked
+	if more, err := c.ListParts(t.Context(), in); err != nil || len(more.Parts) != 1000 {
+		t.Errorf("5,000 asked: %d parts, %v; want 1000", len(more.Parts), err)
 	}
 	in.PartNumberMarker = first.NextPartNumberMarker
 	second, err := c.ListParts(t.Context(), in)
@@ -383,6 +414,7 @@ func TestPresignedPut(t *testing.T) {
 	}{
 		{name: "as signed", status: 200},
 		{name: "a header that needs no signature", change: func(r *sim.Request) { r.Header.Set("User-Agent", "curl") }, status: 200},
+		{name: "a payload hash, which is bound by itself", change: func(r *sim.Request) { r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD") }, status: 200},
 		{name: "a minute before it expires", wait: 59 * time.Minute, status: 200},
 		{name: "expired", wait: 61 * time.Minute, status: 403, code: "AccessDenied"},
 		{name: "an unsigned checksum", change: func(r *sim.Request) { r.Header.Set("x-amz-checksum-sha256", "x") }, status: 403, code: "AccessDenied"},
@@ -394,6 +426,9 @@ func TestPresignedPut(t *testing.T) {
 		{name: "another key", change: func(r *sim.Request) { r.URL = strings.Replace(r.URL, "/k?", "/j?", 1) }, status: 403, code: "SignatureDoesNotMatch"},
 		{name: "a longer life", change: func(r *sim.Request) { r.URL = strings.Replace(r.URL, "X-Amz-Expires=3600", "X-Amz-Expires=7200", 1) }, status: 403, code: "SignatureDoesNotMatch"},
 		{name: "more than a week", change: func(r *sim.Request) { r.URL = strings.Replace(r.URL, "X-Amz-Expires=3600", "X-Amz-Expires=604801", 1) }, status: 400, code: "AuthorizationQueryParametersError"},
+		{name: "another session", change: func(r *sim.Request) {
+			r.URL = strings.Replace(r.URL, "X-Amz-Credential=ASIA", "X-Amz-Credential=ASIB", 1)
+		}, status: 403, code: "InvalidAccessKeyId"},
 		{name: "no signature", change: func(r *sim.Request) { r.URL, _, _ = strings.Cut(r.URL, "?") }, status: 403, code: "AccessDenied"},
 		{name: "not the Regional host", change: func(r *sim.Request) { r.URL = strings.Replace(r.URL, ".s3.eu-west-1.", ".s3.", 1) }, status: 301, code: "PermanentRedirect"},
 		{name: "more than 5 GiB", change: func(r *sim.Request) { r.Body = sim.Content{Length: 5<<30 + 1} }, status: 400, code: "EntityTooLarge"},
@@ -417,6 +452,16 @@ func TestPresignedPut(t *testing.T) {
 				t.Errorf("after %d the object is there: %v", tt.status, err == nil)
 			}
 		})
+	}
+}
+
+// A URL signed ahead of time is good from then on.
+func TestPresignedAhead(t *testing.T) {
+	ahead, clock := servicesWithClock(t)
+	clock.Sleep(time.Hour)
+	url := presignPut(t, ahead.S3(), &s3.PutObjectInput{}, time.Hour).URL
+	if out := services(t).S3().Serve(sim.Request{Method: "PUT", URL: url, Body: sim.Bytes([]byte("x"))}); out.Status != 403 || out.Code != "AccessDenied" {
+		t.Errorf("answer %d %s, want 403 AccessDenied", out.Status, out.Code)
 	}
 }
 

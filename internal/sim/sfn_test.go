@@ -61,6 +61,25 @@ func TestNothingRuns(t *testing.T) {
 	wantCode(t, err, "TaskDoesNotExist", "")
 }
 
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskFailure.html
+func TestSendTaskFailure(t *testing.T) {
+	s := services(t).SFN()
+	var got []string
+	s.OnFailure = func(token, name, cause string) error {
+		got = []string{token, name, cause}
+		return nil
+	}
+	_, err := s.SendTaskFailure(t.Context(), &sfn.SendTaskFailureInput{TaskToken: aws.String("t"), Error: aws.String(strings.Repeat("x", 257))})
+	wantCode(t, err, "ValidationException", "")
+	if got != nil {
+		t.Errorf("delivered %v", got)
+	}
+	_, err = s.SendTaskFailure(t.Context(), &sfn.SendTaskFailureInput{TaskToken: aws.String("t"), Error: aws.String("E"), Cause: aws.String("c")})
+	if err != nil || strings.Join(got, " ") != "t E c" {
+		t.Errorf("delivered %v, %v", got, err)
+	}
+}
+
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 func TestDescribeExecution(t *testing.T) {
 	s := services(t).SFN()
