@@ -1,0 +1,265 @@
+// Package approval asks people for a decision. The link it mails belongs to the
+// request, which stands in the record; every task of the state machine that
+// waits for the decision brings a new token, which is put behind the same link.
+package approval
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/message"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+)
+
+// SNS is the part of the SNS API this step calls.
+type SNS interface {
+	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
+}
+
+// KMS is the part of the KMS API this step calls. It decrypts what was encrypted
+// for purpose=link only.
+type KMS interface {
+	Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error)
+	Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error)
+}
+
+// SFN is the part of the Step Functions API this step calls.
+type SFN interface {
+	SendTaskSuccess(context.Context, *sfn.SendTaskSuccessInput, ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error)
+}
+
+// Incidents is the part of DynamoDB this step calls on the incidents table.
+type Incidents interface {
+	record.Getter
+	record.Putter
+	record.Updater
+}
+
+// Decisions is the part of DynamoDB this step calls on the decisions table.
+type Decisions interface {
+	record.Getter
+}
+
+const (
+	// stepName is this step's key in the record: the instance, for the page to show.
+	stepName = "approval"
+	// secretBytes is twice the 128 bits below which a secret could be guessed.
+	secretBytes = 32
+)
+
+// Step asks.
+type Step struct {
+	host      incident.Host
+	sns       SNS
+	kms       KMS
+	sfn       SFN
+	incidents Incidents
+	decisions Decisions
+	language  message.Language
+	valid     time.Duration // how long a request waits
+
+	incidentsTable, decisionsTable, topic, key, api string
+}
+
+// New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, DATA_KEY_ID, LANGUAGE,
+// APPROVAL_HOURS and API_URL.
+func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Step, error) {
+	s := &Step{host: host, sns: sns, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
+	var code string
+	for _, setting := range []struct {
+		name string
+		to   *string
+	}{
+		{"INCIDENTS_TABLE", &s.incidentsTable}, {"DECISIONS_TABLE", &s.decisionsTable}, {"TOPIC_ARN", &s.topic},
+		{"DATA_KEY_ID", &s.key}, {"API_URL", &s.api}, {"LANGUAGE", &code},
+	} {
+		v, err := host.Setting(setting.name)
+		if err != nil {
+			return nil, err
+		}
+		*setting.to = v
+	}
+	s.api = strings.TrimRight(s.api, "/")
+	hours, err := host.Number("APPROVAL_HOURS")
+	if err != nil {
+		return nil, err
+	}
+	s.valid = time.Duration(hours * float64(time.Hour))
+	if s.language, err = message.In(code); err != nil {
+		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
+	}
+	return s, nil
+}
+
+// Input is the task that waits for a decision.
+type Input struct {
+	Incident incident.Incident `json:"incident"`
+	Instance incident.Instance `json:"instance"`
+	Round    int               `json:"round"`   // which request of the incident, from 1
+	Problem  incident.Problem  `json:"problem"` // why the last decision was not carried out; counts from round 2 on
+	Token    string            `json:"token"`   // of the waiting task: a credential
+}
+
+// Output says whether people were asked. The state machine waits for the token
+// and never sees it.
+type Output = incident.Report
+
+// Run is safe to repeat: there is one request a round, with one secret; the
+// newest token is behind it; and who was mailed is not mailed again.
+//
+// The token is replaced before a standing decision is looked for, and the page
+// reads the token after it recorded one: so one of the two always delivers.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if in.Token == "" || in.Round < 1 {
+		return Output{}, fmt.Errorf("ask about %s: want a task token and a round from 1, got round %d", in.Incident.ID, in.Round)
+	}
+	request, secret, err := s.open(ctx, in)
+	if err != nil {
+		return Output{}, fmt.Errorf("open request %d of incident %s: %w", in.Round, in.Incident.ID, err)
+	}
+	token, err := s.encrypt(ctx, "token", in, []byte(in.Token))
+	if err != nil {
+		return Output{}, fmt.Errorf("encrypt the task token: %w", err)
+	}
+	if err := record.ReplaceToken(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, token); err != nil {
+		return Output{}, fmt.Errorf("put the new token behind the link: %w", err)
+	}
+	standing, decided, err := record.LoadDecision(ctx, s.decisions, s.decisionsTable, in.Incident.ID, in.Round)
+	if err != nil {
+		return Output{}, fmt.Errorf("look for a standing decision: %w", err)
+	}
+	if decided {
+		return s.answer(ctx, in, standing)
+	}
+	switch {
+	case !request.MailedAt.IsZero():
+		return Output{Status: incident.OK}, nil
+	case !s.host.Now().Before(request.ExpiresAt):
+		return Output{Status: incident.Skipped, Reason: "the request has expired"}, nil
+	}
+	return s.mail(ctx, in, request, secret)
+}
+
+// open makes the request of this round, or finds it. Its secret comes back
+// only if it is the one just made.
+func (s *Step) open(ctx context.Context, in Input) (record.Request, string, error) {
+	standing, found, err := record.LoadRequest(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round)
+	if err != nil || found {
+		return standing, "", err
+	}
+	// Shown on the page; written before there is a link to it.
+	if err := record.SaveStep(ctx, s.incidents, s.incidentsTable, in.Incident.ID, stepName, in.Instance); err != nil {
+		return record.Request{}, "", err
+	}
+	random := make([]byte, secretBytes)
+	if _, err := io.ReadFull(s.host.Rand, random); err != nil {
+		return record.Request{}, "", fmt.Errorf("draw a secret: %w", err)
+	}
+	secret := base64.RawURLEncoding.EncodeToString(random)
+	sealed, err := s.encrypt(ctx, "link", in, []byte(secret))
+	if err != nil {
+		return record.Request{}, "", fmt.Errorf("encrypt the link's secret: %w", err)
+	}
+	hash := sha256.Sum256([]byte(secret))
+	now := s.host.Now()
+	ours := record.Request{
+		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
+		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(problem(in)),
+	}
+	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
+	if err != nil || request.SecretHash != ours.SecretHash {
+		return request, "", err
+	}
+	return request, secret, nil
+}
+
+// problem counts from the second round on: before, it is about something else.
+func problem(in Input) incident.Problem {
+	if in.Round == 1 {
+		return incident.Problem{}
+	}
+	return in.Problem
+}
+
+// result is what the waiting task gets.
+type result struct {
+	Decision incident.Choice `json:"decision"`
+	Round    int             `json:"round"`
+}
+
+// answer delivers a decision that stands. authorize verifies it before anybody acts on it.
+func (s *Step) answer(ctx context.Context, in Input, d incident.Decision) (Output, error) {
+	output, err := json.Marshal(result{Decision: d.Choice, Round: d.Round})
+	if err != nil {
+		return Output{}, fmt.Errorf("encode the decision: %w", err)
+	}
+	text := string(output)
+	_, err = s.sfn.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &in.Token, Output: &text})
+	var over *sfntypes.TaskTimedOut
+	if err != nil && !errors.As(err, &over) { // over: it was delivered, and the answer was lost
+		return Output{}, fmt.Errorf("deliver the standing decision: %w", err)
+	}
+	return Output{Status: incident.OK}, nil
+}
+
+func (s *Step) mail(ctx context.Context, in Input, request record.Request, secret string) (Output, error) {
+	if secret == "" {
+		var err error
+		if secret, err = s.decrypt(ctx, in, request.Secret); err != nil {
+			return Output{}, fmt.Errorf("decrypt the link's secret: %w", err)
+		}
+	}
+	letter := message.Letter{
+		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
+		Link:  s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round) + "/" + secret,
+		Until: request.ExpiresAt, Problem: problem(in),
+	}
+	if in.Round > 1 {
+		letter.Kind = message.AskedAgain
+	}
+	subject, body := s.language.Mail(letter)
+	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
+		return Output{}, fmt.Errorf("mail the link: %w", err)
+	}
+	if err := record.NoteMailed(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, s.host.Now()); err != nil {
+		return Output{}, fmt.Errorf("note that the link was mailed: %w", err)
+	}
+	return Output{Status: incident.OK}, nil
+}
+
+// purpose ties a ciphertext to its use and its request: one for another
+// purpose, incident or round does not decrypt.
+func purpose(what string, in Input) map[string]string {
+	return map[string]string{"purpose": what, "incident": in.Incident.ID, "round": strconv.Itoa(in.Round)}
+}
+
+func (s *Step) encrypt(ctx context.Context, what string, in Input, plain []byte) ([]byte, error) {
+	out, err := s.kms.Encrypt(ctx, &kms.EncryptInput{KeyId: &s.key, Plaintext: plain, EncryptionContext: purpose(what, in)})
+	if err != nil {
+		return nil, err
+	}
+	return out.CiphertextBlob, nil
+}
+
+func (s *Step) decrypt(ctx context.Context, in Input, sealed []byte) (string, error) {
+	out, err := s.kms.Decrypt(ctx, &kms.DecryptInput{KeyId: &s.key, CiphertextBlob: sealed, EncryptionContext: purpose("link", in)})
+	if err != nil {
+		return "", err
+	}
+	return string(out.Plaintext), nil
+}

@@ -1,0 +1,375 @@
+// Package decide is the page behind the mailed link, and the one place where a
+// person's decision is recorded. Mail scanners open every link, and some submit
+// forms: GET and HEAD only ever show, and POST wants the instance ID typed.
+//
+// It may write a decision and not read any, call no EC2, and start nothing.
+package decide
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"cordon/internal/incident"
+	"cordon/internal/message"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
+
+// KMS is the part of the KMS API this function calls. It decrypts what was
+// encrypted for purpose=token only.
+type KMS interface {
+	GenerateMac(context.Context, *kms.GenerateMacInput, ...func(*kms.Options)) (*kms.GenerateMacOutput, error)
+	Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error)
+}
+
+// SFN is the part of the Step Functions API this function calls.
+type SFN interface {
+	SendTaskSuccess(context.Context, *sfn.SendTaskSuccessInput, ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error)
+}
+
+// Incidents is the part of DynamoDB this function calls on the incidents table.
+type Incidents interface {
+	record.Getter
+}
+
+// Decisions is the part of DynamoDB this function calls on the decisions table.
+type Decisions interface {
+	record.Putter
+}
+
+const (
+	bodyMax   = 16 << 10           // bytes of a form
+	nameMax   = 200                // characters; the seal covers them, and KMS seals 4,096 bytes at most
+	reasonMax = 1000               // characters
+	agentMax  = 300                // characters
+	validFor  = 7 * 24 * time.Hour // no termination later than this after the decision
+)
+
+// Handler serves /d/REQUEST/SECRET, where REQUEST is INCIDENT.ROUND.
+type Handler struct {
+	host      incident.Host
+	kms       KMS
+	sfn       SFN
+	incidents Incidents
+	decisions Decisions
+	page      *page
+
+	incidentsTable, decisionsTable, dataKey, macKey string
+}
+
+// New reads INCIDENTS_TABLE, DECISIONS_TABLE, DATA_KEY_ID, MAC_KEY_ID and LANGUAGE.
+func New(host incident.Host, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Handler, error) {
+	h := &Handler{host: host, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
+	var code string
+	for _, setting := range []struct {
+		name string
+		to   *string
+	}{
+		{"INCIDENTS_TABLE", &h.incidentsTable}, {"DECISIONS_TABLE", &h.decisionsTable},
+		{"DATA_KEY_ID", &h.dataKey}, {"MAC_KEY_ID", &h.macKey}, {"LANGUAGE", &code},
+	} {
+		v, err := host.Setting(setting.name)
+		if err != nil {
+			return nil, err
+		}
+		*setting.to = v
+	}
+	language, err := message.In(code)
+	if err != nil {
+		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
+	}
+	h.page = newPage(language)
+	return h, nil
+}
+
+// ServeHTTP shows the page, or records one decision. Nothing is logged: the
+// path holds the secret, the form what people typed.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := h.serve(r)
+	h.page.write(w, r.Method, a)
+}
+
+func (h *Handler) serve(r *http.Request) answer {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return h.show(r)
+	case http.MethodPost:
+		return h.post(r)
+	}
+	return answer{status: http.StatusMethodNotAllowed, notice: "method"}
+}
+
+func (h *Handler) show(r *http.Request) answer {
+	q, a := h.find(r)
+	if q == nil {
+		return a
+	}
+	return h.form(r.Context(), q, form{}, nil)
+}
+
+// request is a request whose secret the visitor knows.
+type request struct {
+	record.Request
+	head record.Head
+}
+
+// find is the request that the path names, if the path has its secret too and
+// it is still open. A request that does not exist takes the same way as a wrong
+// secret: one read, one comparison.
+func (h *Handler) find(r *http.Request) (*request, answer) {
+	unknown := answer{status: http.StatusNotFound, notice: "known"}
+	id, round, secret, ok := splitPath(r.URL.Path)
+	if !ok {
+		return nil, unknown
+	}
+	stored, found, err := record.LoadRequest(r.Context(), h.incidents, h.incidentsTable, id, round)
+	if err != nil {
+		return nil, broken
+	}
+	if !matches(stored.SecretHash, secret) || !found {
+		return nil, unknown
+	}
+	head, err := record.LoadHead(r.Context(), h.incidents, h.incidentsTable, id)
+	if err != nil {
+		return nil, broken
+	}
+	if head.State != record.Open || !h.host.Now().Before(stored.ExpiresAt) {
+		return nil, answer{status: http.StatusGone, notice: "gone"}
+	}
+	return &request{Request: stored, head: head}, answer{}
+}
+
+// broken is the answer where AWS does not answer us. Whether something was
+// recorded is not known; recording is safe to repeat.
+var broken = answer{status: http.StatusServiceUnavailable, notice: "broken"}
+
+// splitPath takes /d/INCIDENT.ROUND/SECRET apart.
+func splitPath(path string) (id string, round int, secret string, ok bool) {
+	parts := strings.Split(path, "/")
+	if len(parts) != 4 || parts[0] != "" || parts[1] != "d" || len(parts[2]) > 300 || len(parts[3]) > 100 {
+		return "", 0, "", false
+	}
+	id, number, _ := cutLast(parts[2], ".")
+	round, err := strconv.Atoi(number)
+	if _, _, bad := incident.SplitID(id); err != nil || bad != nil || round < 1 {
+		return "", 0, "", false
+	}
+	return id, round, parts[3], true
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// matches compares in constant time; a hash that is not one matches nothing.
+func matches(stored, secret string) bool {
+	want := make([]byte, sha256.Size)
+	n, err := hex.Decode(want, []byte(pad(stored)))
+	got := sha256.Sum256([]byte(secret))
+	return subtle.ConstantTimeCompare(got[:], want) == 1 && err == nil && n == sha256.Size
+}
+
+// pad makes an absent hash one that no secret has.
+func pad(stored string) string {
+	if len(stored) != hex.EncodedLen(sha256.Size) {
+		return strings.Repeat("0", hex.EncodedLen(sha256.Size))
+	}
+	return stored
+}
+
+// form is what a person typed and chose.
+type form struct {
+	choice, instance, name, reason string
+	override                       bool
+}
+
+// read takes a form of at most 16 KiB; the notice says what is wrong with it.
+func read(r *http.Request) (form, *answer) {
+	unreadable := &answer{status: http.StatusBadRequest, notice: "form"}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return form{}, &answer{status: http.StatusUnsupportedMediaType, notice: "form"}
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax+1))
+	if err != nil {
+		return form{}, unreadable
+	}
+	if len(body) > bodyMax {
+		return form{}, &answer{status: http.StatusRequestEntityTooLarge, notice: "large"}
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return form{}, unreadable
+	}
+	for _, v := range values {
+		if len(v) > 1 { // which of the two was meant?
+			return form{}, unreadable
+		}
+	}
+	return form{
+		choice: values.Get("decision"), instance: tidy(values.Get("instance")), name: tidy(values.Get("name")),
+		reason: tidy(values.Get("reason")), override: values.Get("override") == "yes",
+	}, nil
+}
+
+// tidy makes text that comes back from the record as it went in: the seal is
+// over what is stored, and JSON has no place for what is not UTF-8.
+func tidy(s string) string {
+	return strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// wrong lists, by name, what a person must mend before the form counts.
+func (f form) wrong(instanceID string) []string {
+	var all []string
+	if _, err := incident.ParseChoice(f.choice); err != nil {
+		all = append(all, "choice")
+	}
+	if f.instance != instanceID {
+		all = append(all, "instance")
+	}
+	if f.name == "" {
+		all = append(all, "name")
+	}
+	if utf8.RuneCountInString(f.name) > nameMax || utf8.RuneCountInString(f.reason) > reasonMax {
+		all = append(all, "long")
+	}
+	if f.override && f.choice != string(incident.Terminate) {
+		all = append(all, "override")
+	}
+	return all
+}
+
+func (h *Handler) post(r *http.Request) answer {
+	f, bad := read(r)
+	if bad != nil {
+		return *bad
+	}
+	q, a := h.find(r)
+	if q == nil {
+		return a
+	}
+	if wrong := f.wrong(q.head.Incident.InstanceID); len(wrong) > 0 {
+		return h.form(r.Context(), q, f, wrong)
+	}
+	ctx := r.Context()
+	decision, err := h.seal(ctx, h.decision(r, q, f))
+	if err != nil {
+		return broken
+	}
+	standing, err := record.Decide(ctx, h.decisions, h.decisionsTable, decision)
+	first := err == nil
+	if err != nil && !errors.Is(err, record.ErrTaken) {
+		return broken
+	}
+	delivered := h.deliver(ctx, standing)
+	switch {
+	case !first:
+		return taken(standing, decision, delivered)
+	case delivered == nil:
+		return answer{status: http.StatusOK, notice: "recorded", decision: &standing}
+	case nobodyWaits(delivered):
+		return answer{status: http.StatusGone, notice: "nobody", decision: &standing}
+	}
+	return answer{status: http.StatusAccepted, notice: "undelivered", decision: &standing}
+}
+
+// taken is the answer to whoever was not first: whose decision stands, and
+// whether it has reached the machine. That nobody waits is then no news.
+func taken(standing, ours incident.Decision, delivered error) answer {
+	a := answer{status: http.StatusConflict, notice: "taken", decision: &standing}
+	if standing.Choice == ours.Choice && standing.Person == ours.Person && standing.Reason == ours.Reason && standing.Override == ours.Override {
+		a.notice = "own"
+	}
+	if delivered != nil && !nobodyWaits(delivered) {
+		a.undelivered = true
+	}
+	return a
+}
+
+func (h *Handler) decision(r *http.Request, q *request, f form) incident.Decision {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	now := h.host.Now().UTC()
+	return incident.Decision{
+		Incident: q.Incident, Round: q.Round, InstanceID: q.head.Incident.InstanceID, AttachedAt: q.head.Incident.AttachedAt,
+		Choice: incident.Choice(f.choice), Person: f.name, Reason: f.reason, Override: f.override,
+		Address: tidy(address), Agent: message.Plain(r.UserAgent(), agentMax),
+		DecidedAt: now, ExpiresAt: now.Add(validFor),
+	}
+}
+
+// seal signs a decision, so that a row in a table is not enough to terminate an instance.
+func (h *Handler) seal(ctx context.Context, d incident.Decision) (incident.Decision, error) {
+	out, err := h.kms.GenerateMac(ctx, &kms.GenerateMacInput{KeyId: &h.macKey, MacAlgorithm: kmstypes.MacAlgorithmSpecHmacSha256, Message: d.Signed()})
+	if err != nil {
+		return incident.Decision{}, fmt.Errorf("seal the decision: %w", err)
+	}
+	d.MAC = out.Mac
+	return d, nil
+}
+
+// result is what the waiting task gets.
+type result struct {
+	Decision incident.Choice `json:"decision"`
+	Round    int             `json:"round"`
+}
+
+// deliver hands a recorded decision to the task that waits for it. The token is
+// read now, not before: approval looks for a decision after it has replaced the
+// token, so one of the two always finds what the other wrote.
+func (h *Handler) deliver(ctx context.Context, d incident.Decision) error {
+	q, found, err := record.LoadRequest(ctx, h.incidents, h.incidentsTable, d.Incident, d.Round)
+	if err != nil {
+		return fmt.Errorf("read the task token: %w", err)
+	}
+	if !found || len(q.Token) == 0 {
+		return fmt.Errorf("request %d of incident %s has no task token", d.Round, d.Incident)
+	}
+	token, err := h.kms.Decrypt(ctx, &kms.DecryptInput{KeyId: &h.dataKey, CiphertextBlob: q.Token, EncryptionContext: map[string]string{
+		"purpose": "token", "incident": d.Incident, "round": strconv.Itoa(d.Round),
+	}})
+	if err != nil {
+		return fmt.Errorf("decrypt the task token: %w", err)
+	}
+	output, err := json.Marshal(result{Decision: d.Choice, Round: d.Round})
+	if err != nil {
+		return fmt.Errorf("encode the decision: %w", err)
+	}
+	plain, text := string(token.Plaintext), string(output)
+	if _, err := h.sfn.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &plain, Output: &text}); err != nil {
+		return fmt.Errorf("deliver the decision: %w", err)
+	}
+	return nil
+}
+
+// nobodyWaits: the task is over or its execution has ended.
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
+func nobodyWaits(err error) bool {
+	var timedOut *sfntypes.TaskTimedOut
+	var unknown *sfntypes.TaskDoesNotExist
+	var invalid *sfntypes.InvalidToken
+	return errors.As(err, &timedOut) || errors.As(err, &unknown) || errors.As(err, &invalid)
+}

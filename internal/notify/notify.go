@@ -1,0 +1,161 @@
+// Package notify tells people: what happened, what is contained, what is not,
+// what comes next. The state machine calls it, and two EventBridge rules do: for
+// findings that nobody acts on by machine, and for executions that ended badly.
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"cordon/internal/finding"
+	"cordon/internal/incident"
+	"cordon/internal/message"
+
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+)
+
+// SNS is the part of the SNS API this step calls.
+type SNS interface {
+	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
+}
+
+// Step notifies.
+type Step struct {
+	sns      SNS
+	topic    string
+	language message.Language
+}
+
+// New reads TOPIC_ARN and LANGUAGE.
+func New(host incident.Host, sns SNS) (*Step, error) {
+	topic, err := host.Setting("TOPIC_ARN")
+	if err != nil {
+		return nil, err
+	}
+	code, err := host.Setting("LANGUAGE")
+	if err != nil {
+		return nil, err
+	}
+	language, err := message.In(code)
+	if err != nil {
+		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
+	}
+	return &Step{sns: sns, topic: topic, language: language}, nil
+}
+
+// Input is what the state machine tells, or, without a Kind, an event that a
+// rule delivered as it was.
+type Input struct {
+	Kind       message.Kind        `json:"kind"`
+	Incident   incident.Incident   `json:"incident"`
+	Finding    incident.Finding    `json:"finding"`
+	Instance   incident.Instance   `json:"instance"`
+	Isolation  incident.Isolation  `json:"isolation"`
+	Protection incident.Protection `json:"protection"`
+	Snapshots  incident.Snapshots  `json:"snapshots"`
+	Memory     incident.Memory     `json:"memory"`
+	Problem    incident.Problem    `json:"problem"`
+	Reason     string              `json:"reason"`
+	Event      json.RawMessage     `json:"event"` // as EventBridge delivered it
+}
+
+// UnmarshalJSON takes what lacks a kind for a raw event. An envelope has none,
+// and whatever else is in it must not keep people from being told.
+func (in *Input) UnmarshalJSON(b []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil || fields["kind"] == nil {
+		*in = Input{Event: append(json.RawMessage{}, b...)}
+		return nil
+	}
+	type plain Input
+	return json.Unmarshal(b, (*plain)(in))
+}
+
+// Output says whether people were told.
+type Output = incident.Report
+
+// Run sends one mail, or none where a raw event is a sample or archived. A
+// repeated run tells twice rather than never: SNS knows no idempotency here.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	letter, why := compose(in)
+	if why != "" {
+		return Output{Status: incident.Skipped, Reason: why}, nil
+	}
+	subject, body := s.language.Mail(letter)
+	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
+		return Output{}, fmt.Errorf("send the mail %q: %w", letter.Kind, err)
+	}
+	return Output{Status: incident.OK}, nil
+}
+
+// compose gathers the facts of a mail, or says why none is sent.
+func compose(in Input) (message.Letter, string) {
+	if in.Kind == "" {
+		return delivered(in.Event)
+	}
+	letter := message.Letter{
+		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
+		Protection: in.Protection, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason,
+	}
+	// Where the first step failed there is only the event.
+	if letter.Finding.ID == "" && len(in.Event) > 0 {
+		f, _, err := finding.Decode(in.Event)
+		letter.Finding = f
+		if err != nil && letter.Reason == "" {
+			letter.Reason = err.Error()
+		}
+	}
+	return letter, ""
+}
+
+// status is what is told of an execution that ended: never its input or output.
+// https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+type status struct {
+	Kind   string `json:"detail-type"`
+	Source string `json:"source"`
+	Region string `json:"region"`
+	Detail struct {
+		ExecutionARN string `json:"executionArn"`
+		Name         string `json:"name"`
+		Status       string `json:"status"`
+		Error        string `json:"error"`
+	} `json:"detail"`
+}
+
+// delivered composes the mail about an event that a rule delivered.
+func delivered(event json.RawMessage) (message.Letter, string) {
+	switch kind := detailType(event); kind {
+	case "GuardDuty Finding":
+		f, flags, err := finding.Decode(event)
+		switch {
+		case err != nil:
+			return message.Letter{Kind: message.Unreadable, Reason: err.Error()}, ""
+		case flags.Sample:
+			return message.Letter{}, "the finding is a sample"
+		case flags.Archived:
+			return message.Letter{}, "the finding is archived"
+		}
+		return message.Letter{Kind: message.Told, Finding: f, Reason: "resource type " + flags.ResourceType}, ""
+	case "Step Functions Execution Status Change":
+		var e status
+		if err := json.Unmarshal(event, &e); err != nil {
+			return message.Letter{Kind: message.Stopped, Reason: "the event about it could not be read: " + err.Error()}, ""
+		}
+		return message.Letter{Kind: message.Stopped, Execution: message.Execution{
+			ARN: e.Detail.ExecutionARN, Name: e.Detail.Name, Status: e.Detail.Status, Error: e.Detail.Error,
+		}}, ""
+	default:
+		return message.Letter{Kind: message.Unreadable, Reason: fmt.Sprintf("an event of detail type %q is none that is known here", kind)}, ""
+	}
+}
+
+// detailType is the envelope's own key, whatever the rest is.
+func detailType(event json.RawMessage) string {
+	var fields map[string]json.RawMessage
+	var kind string
+	if json.Unmarshal(event, &fields) != nil || json.Unmarshal(fields["detail-type"], &kind) != nil {
+		return ""
+	}
+	return kind
+}
