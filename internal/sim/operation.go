@@ -55,7 +55,15 @@ func (op operation) check(in any) error {
 	return nil
 }
 
-// unknown is the answer to what the simulation does not know: it says so, it does not guess.
-func unknown(service, action, what string) error {
-	return fmt.Errorf("the simulation does not know %s of %s:%s", what, service, action)
+// Unknown is the answer to what the simulation does not know: it says so, it
+// does not guess. It is no answer of AWS, and no step can mend it.
+type Unknown struct {
+	Service, Action string
+	What            string
 }
+
+func (u *Unknown) Error() string {
+	return fmt.Sprintf("the simulation does not know %s of %s:%s", u.What, u.Service, u.Action)
+}
+
+func unknown(service, action, what string) error { return &Unknown{service, action, what} }

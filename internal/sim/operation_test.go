@@ -29,7 +29,8 @@ func TestParametersAreCheckedFirst(t *testing.T) {
 		t.Errorf("error is %v, want TableName and Key missing", err)
 	}
 	_, err = a.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(evidenceBucket), Key: aws.String("k"), WebsiteRedirectLocation: aws.String("/")})
-	if err == nil || !strings.Contains(err.Error(), "does not know parameter WebsiteRedirectLocation of s3:PutObject") {
+	var unknown *sim.Unknown
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "does not know parameter WebsiteRedirectLocation of s3:PutObject") {
 		t.Errorf("error is %v, want one that names the parameter", err)
 	}
 	if calls := a.Calls(); len(calls) != 0 {

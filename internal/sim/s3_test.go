@@ -524,7 +524,8 @@ func TestPresignedParts(t *testing.T) {
 	}
 }
 
-// Under a default retention S3 refuses what comes without a checksum.
+// Under a default retention S3 refuses what comes without a checksum, whatever it is signed with:
+// https://github.com/s3tools/s3cmd/issues/1436
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
 func TestDefaultRetentionAsksForChecksums(t *testing.T) {
 	c := services(t).S3()

@@ -20,7 +20,8 @@ var (
 )
 
 // SFN hands what is sent to a waiting task on to whoever runs the machine. A
-// hook that is not set knows no task and no execution.
+// hook that is not set knows no task and no execution. A hook runs in the middle
+// of a call: it must not sleep.
 type SFN struct {
 	a *Account
 	// OnSuccess, OnFailure and OnHeartbeat answer with one of the errors above, or nil.
