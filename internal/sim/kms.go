@@ -83,7 +83,7 @@ type kmsKey struct {
 	usage types.KeyUsageType
 }
 
-// find takes what KMS takes for a KeyId: key ID, key ARN, alias, alias ARN.
+// find takes a key ID or a key ARN; the account has no aliases.
 // https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
 func (k *KMS) find(id *string, usage types.KeyUsageType) (kmsKey, error) {
 	found, ok := k.keys[aws.ToString(id)]
