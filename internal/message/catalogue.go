@@ -236,10 +236,22 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} を {person} の決定により誤検知として解放しました。",
 	},
 	"Released.next": {
-		"Put back by hand what is listed above as not back; releasing may also be run again.\n" +
+		"Repeats of the findings that were decided on are told and not acted on. A new type, or a more severe one, isolates it again.\n" +
+			"Snapshots stay locked until their retention ends.",
+		"決定済みの検出結果の再通知には対応しません。新しい種類、またはより重大な検出結果があれば再び隔離します。\n" +
+			"スナップショットは保持期間が終わるまでロックされています。",
+	},
+
+	"Released.partly.subject": {"Closed: EC2 instance released, NOT all is back: {instance}", "対応完了(一部未復元): EC2インスタンスを解放しました: {instance}"},
+	"Released.partly.story": {
+		"EC2 instance {instance} was released as a false alarm, as decided by {person}, but NOT everything is as it was.",
+		"EC2インスタンス {instance} を {person} の決定により誤検知として解放しましたが、一部は元に戻せていません。",
+	},
+	"Released.partly.next": {
+		"Put back by hand what is listed above as not back, or run the release again.\n" +
 			"Repeats of the findings that were decided on are told and not acted on. A new type, or a more severe one, isolates it again.\n" +
 			"Snapshots stay locked until their retention ends.",
-		"上に「戻せなかったもの」があれば、手動で戻してください。解放は再実行もできます。\n" +
+		"上の「戻せなかったもの」を手動で戻すか、解放を再実行してください。\n" +
 			"決定済みの検出結果の再通知には対応しません。新しい種類、またはより重大な検出結果があれば再び隔離します。\n" +
 			"スナップショットは保持期間が終わるまでロックされています。",
 	},

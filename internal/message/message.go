@@ -114,8 +114,14 @@ func (l Language) Mail(m Letter) (subject, body string) {
 	if !l.known(string(kind) + ".subject") {
 		kind = "other"
 	}
+	if kind == Released && m.Restoration.Status != incident.OK {
+		kind = releasedPartly
+	}
 	return l.subject(string(kind)+".subject", m), l.body(kind, m)
 }
+
+// releasedPartly is Released where not everything is as it was.
+const releasedPartly Kind = "Released.partly"
 
 // subject keeps the whole instance ID as long as it fits; IDs are the only
 // thing in it that is not ours.
@@ -180,7 +186,9 @@ func (l Language) body(kind Kind, m Letter) string {
 	}
 	l.what(p, m)
 	l.decision(p, m)
-	if len(m.Isolation.Interfaces) > 0 {
+	// Once it is gone or back, how it was isolated is no longer true.
+	over := m.Kind == Terminated || m.Kind == Released
+	if !over {
 		p.list("head.contained", l.Interfaces(m.Isolation, true))
 		p.list("head.notContained", l.Interfaces(m.Isolation, false))
 		p.list("head.staysOpen", l.StaysOpen(m.Isolation))
@@ -189,7 +197,9 @@ func (l Language) body(kind Kind, m Letter) string {
 	p.list("head.restored", each(m.Restoration.Restored))
 	p.list("head.notBack", each(m.Restoration.NotBack))
 	p.list("head.evidence", l.Evidence(m.Snapshots, m.Memory))
-	p.list("head.protection", l.Protection(m.Protection))
+	if !over {
+		p.list("head.protection", l.Protection(m.Protection))
+	}
 	if next := l.Text(string(kind) + ".next"); next != "" {
 		p.list("head.next", strings.Split(next, "\n"))
 	}

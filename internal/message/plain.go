@@ -15,8 +15,11 @@ func (l Language) Stranger(s string) string {
 	if s == "" {
 		return ""
 	}
-	return l.Text("quote", "text", Plain(s, strangerMax))
+	return l.Text("quote", "text", Plain(unquote.Replace(s), strangerMax))
 }
+
+// unquote keeps a stranger from ending our quotes.
+var unquote = strings.NewReplacer(`"`, "'", "「", "'", "」", "'")
 
 // Plain makes text harmless: one line, nothing invisible, nothing that turns
 // the direction of what follows, no link that a mail program would offer, at
@@ -60,12 +63,12 @@ func visible(r rune) bool {
 // ID is an identifier made harmless: whatever no identifier of AWS has becomes
 // a question mark, so that none can read like a sentence.
 func ID(s string) string {
-	return cut(strings.Map(func(r rune) rune {
+	return cut(unlink.Replace(strings.Map(func(r rune) rune {
 		if r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.:/#%", r)) {
 			return r
 		}
 		return '?'
-	}, s), strangerMax)
+	}, s)), strangerMax)
 }
 
 // cut shortens to max characters, never inside one, and shows that it did.

@@ -1,0 +1,319 @@
+package message_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"cordon/internal/incident"
+	"cordon/internal/message"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+var at = time.Date(2026, 11, 24, 2, 16, 5, 0, time.UTC)
+
+// letter has every fact that a mail of any kind may have.
+func letter(kind message.Kind) message.Letter {
+	f := incident.Finding{
+		ID: "16afba5c5c43e07c9e3e5e2e544e95df", Type: "CryptoCurrency:EC2/BitcoinTool.B!DNS", Severity: 8, AccountID: "111122223333",
+		Region: "ap-northeast-1", InstanceID: "i-0abcd1234ef567890", Title: "Bitcoin-related domain name queried.", Role: "ACTOR", Count: 3,
+	}
+	m := message.Letter{
+		Kind: kind, Finding: f,
+		Incident: incident.Incident{ID: "111122223333.ap-northeast-1.i-0abcd1234ef567890.1", Account: "111122223333", Region: "ap-northeast-1", InstanceID: f.InstanceID, Finding: f},
+		Instance: incident.Instance{ID: f.InstanceID, Name: "web-1", Type: "m5.large", Platform: "linux", Lifecycle: "spot"},
+	}
+	isolation := incident.Isolation{
+		Report: incident.Report{Status: incident.OK}, Contained: true, At: at,
+		Interfaces: []incident.Interface{{ID: "eni-0a", VPC: "vpc-0a", Where: incident.Capturing}, {ID: "eni-0b", VPC: "vpc-0b", Where: incident.Quarantined}},
+		StaysOpen:  []string{"tracked-flows", "dns", "metadata", "time", "credentials", "endpoints", "a-code-of-tomorrow"},
+	}
+	snapshots := incident.Snapshots{
+		Report: incident.Report{Status: incident.Partial, Reason: "one volume has no snapshot"},
+		Set: []incident.Snapshot{
+			{ID: "snap-0a", VolumeID: "vol-0a", Device: "/dev/xvda", State: "pending", Progress: "42%", Locked: true, KMSKey: "arn:aws:kms:ap-northeast-1:111122223333:key/k"},
+			{ID: "snap-0b", VolumeID: "vol-0a", Device: "/dev/xvda", State: "completed", Duplicate: true},
+		},
+		Missing: []string{"vol-0c"}, NotIn: []string{"ephemeral0"},
+	}
+	memory := incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "memory is off"}}
+	protection := incident.Protection{
+		Report: incident.Report{Status: incident.Partial, Reason: "not everything could be protected"},
+		Set:    []string{"disableApiStop"}, Refused: []string{"disableApiTermination: not possible on Spot"},
+	}
+	work := func() { m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection }
+	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
+	switch kind {
+	case message.Contained:
+		work()
+	case message.NotContained:
+		work()
+		m.Isolation.Contained, m.Isolation.Interfaces[0].Where, m.Isolation.Interfaces[0].Reason = false, incident.Open, "requester-managed"
+		m.Problem = incident.Problem{Error: "NotContained", Cause: `{"errorMessage":"isolate i-0abcd1234ef567890: eni-0a: requester-managed","errorType":"NotContained"}`}
+	case message.Joined, message.Decided, message.Exempt, message.Foreign:
+		m.Reason = "incident 111122223333.ap-northeast-1.i-0abcd1234ef567890.1 is open"
+	case message.Gone, message.Unreadable:
+		m.Incident, m.Instance = incident.Incident{}, incident.Instance{}
+		m.Problem = incident.Problem{Error: "InstanceNotFound", Cause: `{"errorMessage":"describe i-0abcd1234ef567890: InstanceNotFound","errorType":"InstanceNotFound"}`}
+	case message.Undecided, message.NotSealed, message.CloseFailed:
+		work()
+		m.Isolation.Repaired = []string{"eni-0a: somebody had put it into sg-0evil"}
+		m.Problem = incident.Problem{Error: "States.Timeout", Cause: ""}
+	case message.Told:
+		m.Incident, m.Instance, m.Finding.InstanceID, m.Finding.Type = incident.Incident{}, incident.Instance{}, "", "AttackSequence:IAM/CompromisedCredentials"
+	case message.Stopped:
+		m = message.Letter{Kind: kind, Execution: message.Execution{
+			ARN: "arn:aws:states:ap-northeast-1:111122223333:execution:cordon:4b1d", Name: "4b1d", Status: "TIMED_OUT",
+		}}
+	case message.Asked:
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
+	case message.AskedAgain:
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.2/c2VjcmV0", at.Add(24*time.Hour)
+		m.Problem = incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snapshot snap-0a of vol-0a is pending","errorType":"Refused"}`}
+	case message.Terminated, message.KeptIsolated:
+		work()
+		if m.Decision = person; kind == message.KeptIsolated {
+			m.Decision.Choice = incident.Keep
+		}
+	case message.Released:
+		m.Snapshots, m.Memory, m.Decision = snapshots, memory, person
+		m.Decision.Choice = incident.Release
+		m.Restoration = incident.Restoration{
+			Report: incident.Report{Status: incident.Partial, Reason: "one attribute is not back"}, Connected: true,
+			Restored: []string{"eni-0a: groups sg-0web"}, NotBack: []string{"disableApiStop: denied"},
+		}
+	}
+	return m
+}
+
+var languages = []string{"en", "ja"}
+
+func in(t *testing.T, code string) message.Language {
+	t.Helper()
+	l, err := message.In(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestMails(t *testing.T) {
+	for _, kind := range message.Kinds {
+		for _, code := range languages {
+			name := strings.ReplaceAll(string(kind), " ", "-") + "." + code + ".txt"
+			t.Run(name, func(t *testing.T) {
+				subject, body := in(t, code).Mail(letter(kind))
+				got := "Subject: " + subject + "\n\n" + body
+				file := filepath.Join("testdata", name)
+				if *update {
+					if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(string(want), got); diff != "" {
+					t.Errorf("mail differs from its golden file (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// Nobody reads a mail with a hole in it.
+func TestMailsHaveNoHoles(t *testing.T) {
+	hole := regexp.MustCompile(`\{[a-z]+\}|%!|<nil>|\b(head|open|place|status|choice|does|page)\.[a-z]|0001-01-01`)
+	for _, kind := range append(message.Kinds, "a kind of tomorrow") {
+		for _, code := range languages {
+			subject, body := in(t, code).Mail(letter(kind))
+			bare, bareBody := in(t, code).Mail(message.Letter{Kind: kind})
+			for _, s := range []string{subject, body, bare, bareBody} {
+				if m := hole.FindString(s); m != "" {
+					t.Errorf("%s in %s: %q is not for readers:\n%s", kind, code, m, s)
+				}
+			}
+		}
+	}
+}
+
+// What the guide asks of the first mail.
+func TestContainedInJapanese(t *testing.T) {
+	subject, body := in(t, "ja").Mail(letter(message.Contained))
+	if want := "[緊急] EC2インスタンスを自動隔離しました: i-0abcd1234ef567890"; subject != want {
+		t.Errorf("subject %q, want %q", subject, want)
+	}
+	for _, want := range []string{
+		"インスタンスID: i-0abcd1234ef567890", "脅威タイプ: CryptoCurrency:EC2/BitcoinTool.B!DNS", "重大度: 8 (高)",
+		"GuardDutyコンソールで検出結果を確認してください",
+		"https://ap-northeast-1.console.aws.amazon.com/guardduty/home?region=ap-northeast-1#/findings?search=id%3D16afba5c5c43e07c9e3e5e2e544e95df",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the body lacks %q:\n%s", want, body)
+		}
+	}
+}
+
+// hostile is what an intruder who names things may write.
+var hostile = []string{
+	"x\r\nDecide here:\r\nhttps://evil.example/d/1/2",
+	"x\u2028Contained\u2029", "x\x00\x1b[2J\x7f\u0085", "\u202egnp.exe\u2066\u2069\u200e", "a\u200bb\u200d\ufeff\u00adc",
+	"\u3164\u115f\u1160\uffa0\u2800\u034f\ufe0f\U000e0041", "\xff\xfe", "Z" + strings.Repeat("\u0301", 50), strings.Repeat("漢", 5000),
+	`" (Contained) "`, "」隔離済み「", "{instance}{at}", "<script>alert(1)</script>",
+}
+
+func TestHostileText(t *testing.T) {
+	for _, h := range hostile {
+		for _, kind := range message.Kinds {
+			for _, code := range languages {
+				m := letter(kind)
+				if kind != message.Stopped {
+					m.Finding.Title, m.Finding.Type, m.Finding.Role = h, h, h
+					m.Instance.Name, m.Instance.Type, m.Instance.Platform, m.Instance.Lifecycle = h, h, h, h
+					m.Decision.Reason, m.Decision.Person = h, h
+				}
+				m.Reason, m.Problem = h, incident.Problem{Error: h, Cause: h}
+				m.Execution = message.Execution{Name: h, Status: h, Error: h, ARN: h}
+				m.Isolation.StaysOpen = append(m.Isolation.StaysOpen, h)
+				m.Isolation.Interfaces = append(m.Isolation.Interfaces, incident.Interface{ID: h, VPC: h, Where: incident.Place(h), Reason: h})
+				m.Isolation.Repaired, m.Restoration.NotBack, m.Restoration.Restored = []string{h}, []string{h}, []string{h}
+				m.Protection.Refused, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}
+				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h})
+				m.Memory.Object, m.Memory.SHA256, m.Memory.Reason = h, h, h
+				subject, body := in(t, code).Mail(m)
+
+				if strings.ContainsFunc(subject+strings.ReplaceAll(body, "\n", ""), forbidden) {
+					t.Errorf("%s, %s: %q gets through invisibly:\n%q\n%q", kind, code, h, subject, body)
+				}
+				for _, line := range strings.Split(body, "\n") {
+					if strings.HasPrefix(line, "https://") && !strings.HasPrefix(line, "https://api.example.com/") && !strings.HasPrefix(line, "https://ap-northeast-1.console.aws.amazon.com/") {
+						t.Errorf("%s, %s: %q makes a line of its own: %q", kind, code, h, line)
+					}
+					if utf8.RuneCountInString(line) > 1600 {
+						t.Errorf("%s, %s: a line of %d characters", kind, code, utf8.RuneCountInString(line))
+					}
+				}
+				if strings.Contains(body, "://evil") {
+					t.Errorf("%s, %s: a stranger's link can be clicked:\n%s", kind, code, body)
+				}
+				if len(body) > 60<<10 {
+					t.Errorf("%s, %s: a body of %d bytes", kind, code, len(body))
+				}
+			}
+		}
+	}
+}
+
+// forbidden are characters that a reader does not see, or that move others.
+func forbidden(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2060 && r <= 0x206f ||
+		r == 0xfeff || r == 0xad || r == 0xfffd || r >= 0xfe00 && r <= 0xfe0f || r >= 0xe0000 || r == 0x3164 || r == 0x115f || r == 0x2800 || r == 0x34f
+}
+
+// A subject that SNS refuses is a mail that nobody gets.
+func TestSubjects(t *testing.T) {
+	ids := append([]string{"i-0abcd1234ef567890", "", "i-" + strings.Repeat("a", 300), "i-1 released, all is well"}, hostile...)
+	for _, id := range ids {
+		for _, kind := range message.Kinds {
+			for _, code := range languages {
+				m := letter(kind)
+				m.Incident.InstanceID, m.Instance.ID, m.Finding.InstanceID = id, id, id
+				subject, _ := in(t, code).Mail(m)
+				n := utf8.RuneCountInString(subject)
+				if n == 0 || n >= 100 || !utf8.ValidString(subject) || strings.ContainsFunc(subject, forbidden) {
+					t.Errorf("%s, %s: subject of %d characters: %q", kind, code, n, subject)
+				}
+				if id == "i-0abcd1234ef567890" && kind != message.Stopped && !strings.Contains(subject, id) {
+					t.Errorf("%s, %s: the subject has lost the instance: %q", kind, code, subject)
+				}
+				if strings.Contains(subject, "all is well") {
+					t.Errorf("%s, %s: an identifier reads like a sentence: %q", kind, code, subject)
+				}
+			}
+		}
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"日本語 テキスト　全角":         "日本語 テキスト　全角",
+		"café":                "café",
+		"a\nb":                "a[U+000A]b",
+		"\u202eb":             "[U+202E]b",
+		"https://a.example/b": "https[:]//a.example/b",
+		"0123456789abcdef":    "012345678…",
+	} {
+		limit := 40
+		if strings.HasPrefix(in, "0123") {
+			limit = 10
+		}
+		if got := message.Plain(in, limit); got != want {
+			t.Errorf("Plain(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestProblem(t *testing.T) {
+	l := in(t, "en")
+	for _, c := range []struct {
+		problem incident.Problem
+		want    string
+	}{
+		{incident.Problem{}, ""},
+		{incident.Problem{Error: "States.Timeout"}, "a step did not answer in time (States.Timeout)"},
+		{incident.Problem{Error: "UnauthorizedOperation", Cause: `{"errorMessage":"describe i-1: denied","errorType":"UnauthorizedOperation"}`},
+			"AWS denied the call: the function's role or a service control policy forbids it (UnauthorizedOperation): describe i-1: denied"},
+		{incident.Problem{Error: "Odd", Cause: `{"errorType":"Odd"}`}, "Odd"},
+		{incident.Problem{Error: "Odd", Cause: `["not ours"]`}, `Odd: ["not ours"]`},
+	} {
+		if got := l.Problem(c.problem); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.problem, got, c.want)
+		}
+	}
+}
+
+func TestFindingURL(t *testing.T) {
+	for _, c := range []struct{ region, id, want string }{
+		{"us-east-1", "16af", "https://us-east-1.console.aws.amazon.com/guardduty/home?region=us-east-1#/findings?search=id%3D16af"},
+		{"cn-north-1", "16af", "https://cn-north-1.console.amazonaws.cn/guardduty/home?region=cn-north-1#/findings?search=id%3D16af"},
+		{"us-gov-west-1", "16af", "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?search=id%3D16af"},
+		{"us-east-1", "a b&c\n", "https://us-east-1.console.aws.amazon.com/guardduty/home?region=us-east-1#/findings?search=id%3Da+b%26c%0A"},
+		{"evil.example/", "16af", ""}, {"", "16af", ""}, {"us-east-1", "", ""},
+	} {
+		if got := message.FindingURL(c.region, c.id); got != c.want {
+			t.Errorf("FindingURL(%q, %q) = %q, want %q", c.region, c.id, got, c.want)
+		}
+	}
+}
+
+// What was isolated is said of what still is, and only of that.
+func TestEndingsTellTheEnd(t *testing.T) {
+	for _, kind := range []message.Kind{message.Terminated, message.Released} {
+		m, held := letter(kind), letter(message.KeptIsolated)
+		m.Isolation, m.Protection = held.Isolation, held.Protection
+		_, body := in(t, "en").Mail(m)
+		if strings.Contains(body, "eni-0b (vpc-0b)") || strings.Contains(body, "disableApiTermination") {
+			t.Errorf("%s: the mail says that it is isolated or protected:\n%s", kind, body)
+		}
+	}
+	whole := letter(message.Released)
+	whole.Restoration = incident.Restoration{Report: incident.Report{Status: incident.OK}, Connected: true, Restored: []string{"eni-0a: groups sg-0web"}}
+	if subject, body := in(t, "en").Mail(whole); strings.Contains(subject+body, "NOT") {
+		t.Errorf("everything is back, and the mail says otherwise: %s\n%s", subject, body)
+	}
+}
+
+func TestUnknownLanguage(t *testing.T) {
+	if _, err := message.In("fr"); err == nil || !strings.Contains(err.Error(), "en or ja") {
+		t.Errorf("error %v, want one that names en and ja", err)
+	}
+}
