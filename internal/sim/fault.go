@@ -195,8 +195,9 @@ func notFound(op operation) error {
 	}
 	kind := "InvalidInstanceID"
 	for _, k := range []struct{ in, code string }{
-		{"SecurityGroup", "InvalidGroup"}, {"NetworkInterface", "InvalidNetworkInterfaceID"}, {"Snapshots", "InvalidInstanceID"}, {"Snapshot", "InvalidSnapshot"},
-		{"Volume", "InvalidVolume"}, {"VpcEndpoint", "InvalidVpcEndpointId"}, {"RouteTable", "InvalidRouteTableID"}, {"Subnet", "InvalidSubnetID"}, {"PrefixList", "InvalidPrefixListId"},
+		{"CreateSnapshots", "InvalidInstanceID"}, {"CreateSecurityGroup", "InvalidVpcID"},
+		{"SecurityGroup", "InvalidGroup"}, {"NetworkInterface", "InvalidNetworkInterfaceID"}, {"Snapshot", "InvalidSnapshot"}, {"Volume", "InvalidVolume"},
+		{"VpcEndpoint", "InvalidVpcEndpointId"}, {"RouteTable", "InvalidRouteTableID"}, {"Subnet", "InvalidSubnetID"}, {"PrefixList", "InvalidPrefixListID"},
 	} {
 		if strings.Contains(op.action, k.in) {
 			kind = k.code

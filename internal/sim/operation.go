@@ -24,6 +24,7 @@ func invoke[I, O any](ctx context.Context, a *Account, op operation, in *I, effe
 	if err := op.check(in); err != nil {
 		return nil, op.wrap(err)
 	}
+	in = new(clone(*in)) // what the caller does with its own afterwards changes nothing
 	var out *O
 	err := a.call(ctx, op, in, func(stale bool) (any, error) {
 		var err error

@@ -77,3 +77,15 @@ func prune(v reflect.Value) any {
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// optional is a section that is told only where it was set.
+func optional[T any](key string, v *T) section {
+	s := kept(key, v)
+	s.save = func() any {
+		if reflect.ValueOf(*v).IsZero() {
+			return nil
+		}
+		return *v
+	}
+	return s
+}
