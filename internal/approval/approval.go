@@ -125,8 +125,8 @@ type Output = incident.Report
 // The token is replaced before a standing decision is looked for, and the page
 // reads the token after it recorded one: so one of the two always delivers.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	if in.Token == "" || in.Round < 1 {
-		return Output{}, fmt.Errorf("ask about %s: want a task token and a round from 1, got round %d", in.Incident.ID, in.Round)
+	if in.Incident.ID == "" || in.Token == "" || in.Round < 1 {
+		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, a task token and a round from 1", in.Incident.ID, in.Round)
 	}
 	request, secret, err := s.open(ctx, in)
 	if err != nil {
