@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"cordon/internal/asl"
+	"cordon/internal/vtime"
+)
+
+type document struct {
+	Definition json.RawMessage   `json:"definition"`
+	Input      json.RawMessage   `json:"input"`
+	Mocks      map[string][]mock `json:"mocks"`
+	Time       string            `json:"time"`
+}
+
+// mock is one of its three kinds.
+type mock struct {
+	Return  json.RawMessage `json:"return"`
+	Error   *string         `json:"error"`
+	Cause   string          `json:"cause"`
+	Pending bool            `json:"pending"`
+}
+
+func (m *mock) UnmarshalJSON(b []byte) error {
+	type plain mock
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode((*plain)(m)); err != nil {
+		return fmt.Errorf("a mock: %w", err)
+	}
+	kinds := 0
+	for _, is := range []bool{m.Return != nil, m.Error != nil, m.Pending} {
+		if is {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return errors.New(`a mock has one of "return", "error" and "pending"`)
+	}
+	return nil
+}
+
+type outcome struct {
+	Status asl.Status      `json:"status"`
+	Output json.RawMessage `json:"output"`
+	Error  *string         `json:"error"`
+	Cause  *string         `json:"cause"`
+	Calls  []taskCall      `json:"calls"`
+}
+
+type taskCall struct {
+	State     string          `json:"state"`
+	Arguments json.RawMessage `json:"arguments"`
+}
+
+type refusal struct {
+	Status string `json:"status"`
+	Reason string `json:"reason"`
+}
+
+// answer is the line for a document, or for what was found in the place of one.
+func answer(doc []byte, bad error) (line []byte) {
+	refuse := func(reason string) []byte { return encode(refusal{"UNSUPPORTED", reason}) }
+	if bad != nil {
+		return refuse(bad.Error())
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			var p *vtime.Panic
+			if err, ok := v.(error); ok && errors.As(err, &p) {
+				v = p.Value
+			}
+			line = refuse(fmt.Sprintf("the interpreter broke down: %v", v))
+		}
+	}()
+	var d document
+	if err := json.Unmarshal(doc, &d); err != nil {
+		return refuse("not a document: " + err.Error())
+	}
+	out, err := run(d)
+	if err != nil {
+		return refuse(err.Error())
+	}
+	return encode(out)
+}
+
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return []byte(`{"status":"UNSUPPORTED","reason":"the outcome cannot be written as JSON"}`)
+	}
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// start is when every execution starts; nothing may depend on it.
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func run(d document) (*outcome, error) {
+	if d.Time != "" && d.Time != "virtual" {
+		return nil, fmt.Errorf("time %q, only virtual is known", d.Time)
+	}
+	if d.Definition == nil {
+		return nil, errors.New("the document has no definition")
+	}
+	var text string
+	if json.Unmarshal(d.Definition, &text) == nil && text != "" { // as CreateStateMachine takes it
+		d.Definition = json.RawMessage(text)
+	}
+	machine, err := asl.Parse(d.Definition)
+	if err != nil {
+		return nil, err
+	}
+	if d.Input == nil {
+		d.Input = json.RawMessage("{}")
+	}
+
+	clock := vtime.New(0, start) // 0: ties go by index
+	out := &outcome{Calls: []taskCall{}}
+	taken := map[string]int{}
+	var refused error
+	var execution *asl.Execution
+	world := &asl.World{Clock: clock, Rand: clock.Rand("asl")}
+	world.Invoke = func(_ context.Context, task asl.Task) (json.RawMessage, error) {
+		out.Calls = append(out.Calls, taskCall{task.State, task.Arguments})
+		n := taken[task.State]
+		taken[task.State]++
+		if n >= len(d.Mocks[task.State]) {
+			if refused == nil {
+				refused = fmt.Errorf("the mocks of %q are used up: attempt %d has none", task.State, n+1)
+			}
+			return nil, &asl.Failure{Name: "MocksUsedUp"}
+		}
+		m := d.Mocks[task.State][n]
+		switch {
+		case m.Pending && task.Token == "":
+			clock.Wait(func(func()) {})
+		case m.Pending:
+		case m.Error != nil:
+			return nil, &asl.Failure{Name: *m.Error, Cause: m.Cause}
+		case task.Token != "":
+			return nil, execution.SendTaskSuccess(task.Token, m.Return)
+		}
+		return m.Return, nil
+	}
+	info := asl.ExecutionInfo{
+		ID:   "arn:aws:states:us-east-1:123456789012:execution:machine:execution",
+		Name: "execution", RoleArn: "arn:aws:iam::123456789012:role/machine",
+		MachineID: "arn:aws:states:us-east-1:123456789012:stateMachine:machine", MachineName: "machine",
+	}
+	clock.Run(func() { execution, err = machine.Start(world, info, d.Input) })
+	if err != nil {
+		return nil, err
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	r := execution.Result()
+	if r.Status == asl.Running {
+		return nil, errors.New("the execution never ends")
+	}
+	out.Status, out.Output = r.Status, r.Output
+	if r.Error != "" {
+		out.Error = &r.Error
+	}
+	if r.Cause != "" {
+		out.Cause = &r.Cause
+	}
+	return out, nil
+}

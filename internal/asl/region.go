@@ -1,0 +1,112 @@
+package asl
+
+import (
+	"slices"
+	"time"
+)
+
+// region is what ends together: an execution, or the branches of one attempt at a
+// Parallel or Map. When one branch fails, the others are left where they are.
+type region struct {
+	over    bool
+	inner   []*region
+	waiting []*waiter
+}
+
+type waiter struct{ wake func() }
+
+func (r *region) child() *region {
+	c := &region{over: r.over}
+	r.inner = append(r.inner, c)
+	return c
+}
+
+// drop forgets a child that has ended.
+func (r *region) drop(c *region) {
+	c.over = true
+	r.inner = slices.DeleteFunc(r.inner, func(x *region) bool { return x == c })
+}
+
+// end wakes all that waits in a region, to find that it is over.
+func (r *region) end() {
+	if r.over {
+		return
+	}
+	r.over = true
+	for _, w := range r.waiting {
+		w.wake()
+	}
+	for _, c := range r.inner {
+		c.end()
+	}
+}
+
+// park waits until a time (none, when zero) or until what register was given is
+// called, and says whether the region still goes on.
+func (e *Execution) park(r *region, until time.Time, register func(wake func())) bool {
+	if r.over {
+		return false
+	}
+	clock := e.world.Clock
+	w := &waiter{}
+	cancel := func() {}
+	clock.Wait(func(wake func()) {
+		w.wake = wake
+		r.waiting = append(r.waiting, w)
+		if !until.IsZero() {
+			cancel = clock.At(until, wake)
+		}
+		if register != nil {
+			register(wake)
+		}
+	})
+	cancel()
+	r.waiting = slices.DeleteFunc(r.waiting, func(x *waiter) bool { return x == w })
+	return !r.over
+}
+
+// fan runs n branches, so many side by side, and gathers their results in order.
+// It returns at the first failure; the other branches are ended then.
+func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) (*value, *Failure)) ([]*value, *Failure) {
+	results := make([]*value, n)
+	if n == 0 {
+		return results, nil
+	}
+	group := outer.child()
+	defer outer.drop(group)
+	var failure *Failure
+	ok := e.park(outer, time.Time{}, func(wake func()) {
+		next, running := 0, 0
+		var start func()
+		start = func() {
+			i := next
+			next++
+			running++
+			e.world.Clock.Go(func() {
+				v, f := run(i, group)
+				running--
+				switch {
+				case group.over:
+				case f != nil:
+					failure = f
+					group.end()
+					wake()
+				default:
+					results[i] = v
+					if next < n {
+						start()
+					} else if running == 0 {
+						wake()
+					}
+				}
+			})
+		}
+		for range min(width, n) {
+			start()
+		}
+	})
+	if !ok {
+		return nil, aborted
+	}
+	return results, failure
+}

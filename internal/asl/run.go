@@ -1,0 +1,466 @@
+package asl
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Execution is one run of a machine.
+type Execution struct {
+	machine *Machine
+	world   *World
+	info    ExecutionInfo
+	query   *evaluator
+	tokens  map[string]*call
+	input   *value
+	root    *region
+
+	result  Result
+	fatal   *Failure // ended the execution whatever its states say
+	stored  int      // bytes of all variables
+	context any      // the parts of $states.context that never change
+	waiters []func()
+}
+
+// aborted is what a state returns that was left because something else ended it.
+var aborted = &Failure{Name: "aborted"}
+
+// Start begins an execution as a task on the world's clock. It is called from a
+// task, or before Clock.Run. The error is an input that is not JSON or too long.
+func (m *Machine) Start(w *World, info ExecutionInfo, input json.RawMessage) (*Execution, error) {
+	in, err := compact(input)
+	if err != nil {
+		return nil, fmt.Errorf("reading the input of the execution: %w", err)
+	}
+	if len(in) > MaxPayload {
+		return nil, fmt.Errorf("the input of the execution has %d bytes, %d at most", len(in), MaxPayload)
+	}
+	if info.StartTime.IsZero() {
+		info.StartTime = w.Clock.Now()
+	}
+	e := &Execution{machine: m, world: w, info: info, input: newValue(in), root: &region{}, tokens: map[string]*call{}}
+	e.query = newEvaluator(w.Rand, w.Clock.Now)
+	e.result.Status = Running
+	w.Clock.Go(e.run)
+	return e, nil
+}
+
+func (e *Execution) run() {
+	limit := maxDuration
+	if e.machine.timeout > 0 {
+		limit = min(limit, e.machine.timeout)
+	}
+	e.event("ExecutionStarted")
+	e.measure(e.input)
+	cancel := e.world.Clock.At(e.world.Clock.Now().Add(time.Duration(limit)*time.Second), func() {
+		e.end(&Failure{Name: timeoutError})
+	})
+	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil)
+	cancel()
+	e.result.History++ // what ends it
+	switch {
+	case e.fatal != nil && e.fatal.Name == timeoutError:
+		e.result.Status, e.result.Error = TimedOut, timeoutError
+	case e.fatal != nil:
+		e.result.Status, e.result.Error, e.result.Cause = FailedRun, e.fatal.Name, e.fatal.Cause
+	case f != nil:
+		e.result.Status, e.result.Error, e.result.Cause = FailedRun, f.Name, f.Cause
+	default:
+		e.result.Status, e.result.Output = Succeeded, out.raw
+	}
+	e.root.end() // calls that nobody waits for any more
+	for _, wake := range e.waiters {
+		wake()
+	}
+}
+
+// end stops the execution from outside its states.
+func (e *Execution) end(f *Failure) {
+	if e.fatal == nil && !e.root.over {
+		e.fatal = f
+		e.root.end()
+	}
+}
+
+// Wait parks the task that calls it until the execution has ended.
+func (e *Execution) Wait() {
+	if e.result.Status == Running {
+		e.world.Clock.Wait(func(wake func()) { e.waiters = append(e.waiters, wake) })
+	}
+}
+
+// Status is RUNNING until the execution has ended.
+func (e *Execution) Status() Status { return e.result.Status }
+
+// Result is what is known so far; it is final once the status is not RUNNING.
+func (e *Execution) Result() Result {
+	r := e.result
+	r.States = slices.Clone(r.States)
+	return r
+}
+
+// event counts one event of the history and returns its number. The one that
+// reaches the limit is that which ends the execution.
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
+func (e *Execution) event(string) int {
+	if e.result.History >= MaxHistory-1 {
+		e.end(&Failure{Name: runtimeError, Cause: "The execution reached the maximum number of history events (" + strconv.Itoa(MaxHistory) + ")."})
+		return e.result.History
+	}
+	e.result.History++
+	return e.result.History
+}
+
+func (e *Execution) measure(v *value) { e.result.MaxPayload = max(e.result.MaxPayload, len(v.raw)) }
+
+// visit is one stay in a state.
+type visit struct {
+	state   *state
+	region  *region
+	scope   *scope
+	input   *value
+	item    *item // of the Map around it
+	number  int   // of the event of its entering
+	entered time.Time
+	attempt int
+	token   string
+	index   int // in the result's States
+}
+
+// item is what $states.context.Map.Item says.
+type item struct {
+	index int
+	value *value
+}
+
+// walk runs states from the first to an end.
+func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item) (*value, *Failure) {
+	for name := s.start; ; {
+		if r.over {
+			return nil, aborted
+		}
+		st := s.byName[name]
+		v := &visit{state: st, region: r, scope: sc, input: input, item: it, entered: e.world.Clock.Now(), index: len(e.result.States)}
+		v.number = e.event(st.kind + "StateEntered")
+		e.result.States = append(e.result.States, Visit{State: name, Type: st.kind, Entered: v.entered})
+		e.tell(v, Move{Kind: Entered})
+		out, next, f := e.stay(v)
+		if f == aborted || r.over {
+			e.event(st.kind + "StateAborted")
+			e.tell(v, Move{Kind: Aborted})
+			return nil, aborted
+		}
+		e.result.States[v.index].Left = e.world.Clock.Now()
+		if f != nil {
+			e.tell(v, Move{Kind: Failed, Failure: f})
+			return nil, f
+		}
+		e.event(st.kind + "StateExited")
+		e.tell(v, Move{Kind: Left, Next: next})
+		if next == "" {
+			return out, nil
+		}
+		name, input = next, out
+	}
+}
+
+func (e *Execution) tell(v *visit, m Move) {
+	if e.world.Moved != nil {
+		m.At, m.State, m.Type = e.world.Clock.Now(), v.state.name, v.state.kind
+		e.world.Moved(m)
+	}
+}
+
+// stay tries a state until it succeeds, is caught or fails for good.
+func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
+	tries := retries{state: v.state}
+	for {
+		out, next, f = e.try(v)
+		if f == nil || f == aborted || v.region.over {
+			return out, next, f
+		}
+		if f.own {
+			// As AWS words it, so that a reader finds the event in the history.
+			f = &Failure{Name: f.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
+				v.state.name, v.number, f.Cause)}
+			e.event("EvaluationFailed")
+		}
+		delay, again := tries.next(f, e.world.Rand)
+		if !again {
+			break
+		}
+		e.tell(v, Move{Kind: Retried, Failure: f, Attempt: v.attempt})
+		if !e.park(v.region, e.world.Clock.Now().Add(delay), nil) {
+			return nil, "", aborted
+		}
+		v.attempt = tries.total
+	}
+	c := v.state.catcher(f)
+	if c == nil {
+		return nil, "", f
+	}
+	e.tell(v, Move{Kind: Caught, Failure: f, Next: c.next})
+	b := append(appendString([]byte(`{"Error":`), f.Name), `,"Cause":`...)
+	n := e.names(v)
+	n.states["errorOutput"] = newValue(append(appendString(b, f.Cause), '}'))
+	out, f = e.leave(v, c.assign, c.output, n, n.states["errorOutput"])
+	if f != nil && f.own {
+		f = &Failure{Name: f.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
+			v.state.name, v.number, f.Cause)}
+		e.event("EvaluationFailed")
+	}
+	return out, c.next, f
+}
+
+// try runs a state once.
+func (e *Execution) try(v *visit) (out *value, next string, f *Failure) {
+	s := v.state
+	switch s.kind {
+	case "Choice":
+		return e.choose(v)
+	case "Fail":
+		return nil, "", e.fail(v)
+	case "Wait":
+		if f := e.wait(v); f != nil {
+			return nil, "", f
+		}
+	case "Task", "Parallel", "Map":
+		var result *value
+		switch s.kind {
+		case "Task":
+			result, f = e.task(v)
+		case "Parallel":
+			result, f = e.parallel(v)
+		default:
+			result, f = e.iterate(v)
+		}
+		if f != nil {
+			return nil, "", f
+		}
+		n := e.names(v)
+		n.states["result"] = result
+		out, f = e.leave(v, s.assign, s.output, n, result)
+		return out, s.next, f
+	}
+	out, f = e.leave(v, s.assign, s.output, e.names(v), v.input)
+	return out, s.next, f
+}
+
+// leave evaluates Assign and Output side by side: both read the variables as they
+// were, and neither takes effect if the other fails.
+// https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
+func (e *Execution) leave(v *visit, assign, output *template, n names, otherwise *value) (*value, *Failure) {
+	assigned := map[string]*value{}
+	total := 0
+	if assign != nil {
+		for i, name := range assign.keys {
+			one, f := e.query.evaluate(assign.items[i], "Assign/"+name, n)
+			if f != nil {
+				return nil, f
+			}
+			if total += len(one.raw); total > MaxPayload {
+				return nil, e.tooLong(v.state.name)
+			}
+			assigned[name] = one
+		}
+	}
+	out := otherwise
+	if output != nil {
+		var f *Failure
+		if out, f = e.query.evaluate(output, "Output", n); f != nil {
+			return nil, f
+		}
+	}
+	if len(out.raw) > MaxPayload {
+		return nil, e.tooLong(v.state.name)
+	}
+	e.measure(out)
+	for name, one := range assigned {
+		e.stored += len(one.raw)
+		if was := v.scope.names[name]; was != nil {
+			e.stored -= len(was.raw)
+		}
+		v.scope.names[name] = one
+	}
+	if e.stored > maxStored {
+		return nil, e.tooLong(v.state.name)
+	}
+	return out, nil
+}
+
+func (e *Execution) tooLong(what string) *Failure {
+	return &Failure{Name: limitError, Cause: "The state/task '" + what + "' returned a result with a size exceeding the maximum number of bytes service limit."}
+}
+
+// names binds what the expressions of a state may read at this moment.
+func (e *Execution) names(v *visit) names {
+	n := names{states: map[string]*value{"input": v.input}, variables: v.scope}
+	n.states["context"] = e.contextOf(v)
+	return n
+}
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// contextOf is $states.context.
+// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+func (e *Execution) contextOf(v *visit) *value {
+	return &value{lazy: func() (any, error) {
+		if e.context == nil {
+			input, err := e.input.data()
+			if err != nil {
+				return nil, err
+			}
+			e.context = map[string]any{
+				"Execution": map[string]any{
+					"Id": e.info.ID, "Input": input, "Name": e.info.Name, "RoleArn": e.info.RoleArn,
+					"StartTime": e.info.StartTime.UTC().Format(timeLayout), "RedriveCount": 0.0,
+				},
+				"StateMachine": map[string]any{"Id": e.info.MachineID, "Name": e.info.MachineName},
+			}
+		}
+		state := map[string]any{"Name": v.state.name, "EnteredTime": v.entered.UTC().Format(timeLayout)}
+		switch v.state.kind {
+		case "Task", "Parallel", "Map":
+			state["RetryCount"] = float64(v.attempt)
+		}
+		c := map[string]any{"State": state}
+		for name, part := range e.context.(map[string]any) {
+			c[name] = part
+		}
+		if v.token != "" {
+			c["Task"] = map[string]any{"Token": v.token}
+		}
+		if v.item != nil {
+			one, err := v.item.value.data()
+			if err != nil {
+				return nil, err
+			}
+			c["Map"] = map[string]any{"Item": map[string]any{"Index": float64(v.item.index), "Value": one}}
+		}
+		return c, nil
+	}}
+}
+
+func (e *Execution) choose(v *visit) (*value, string, *Failure) {
+	n := e.names(v)
+	for i, rule := range v.state.choices {
+		field := "Choices/" + strconv.Itoa(i) + "/Condition"
+		got, f := e.query.evaluate(rule.condition, field, n)
+		if f != nil {
+			return nil, "", f
+		}
+		switch string(got.raw) {
+		case "true":
+			out, f := e.leave(v, rule.assign, rule.output, n, v.input)
+			return out, rule.next, f
+		case "false":
+		default:
+			return nil, "", wrongType(rule.condition.expr, field, "boolean", got)
+		}
+	}
+	if v.state.byRule == "" {
+		return nil, "", &Failure{Name: runtimeError, own: true, Cause: "Failed to transition out of the state. The state does not point to a next state."}
+	}
+	out, f := e.leave(v, v.state.assign, v.state.output, n, v.input)
+	return out, v.state.byRule, f
+}
+
+// fail is the failure that a Fail state names.
+func (e *Execution) fail(v *visit) *Failure {
+	f := &Failure{}
+	for _, part := range []struct {
+		t     *template
+		field string
+		to    *string
+	}{{v.state.errorName, "Error", &f.Name}, {v.state.cause, "Cause", &f.Cause}} {
+		if part.t == nil {
+			continue
+		}
+		got, failure := e.query.evaluate(part.t, part.field, e.names(v))
+		if failure != nil {
+			return failure
+		}
+		if json.Unmarshal(got.raw, part.to) != nil || got.raw[0] != '"' {
+			return wrongType(part.t.expr, part.field, "string", got)
+		}
+	}
+	return f
+}
+
+func (e *Execution) wait(v *visit) *Failure {
+	until := e.world.Clock.Now()
+	if t := v.state.seconds; t != nil {
+		n, f := e.seconds(v, t, "Seconds", e.names(v))
+		if f != nil {
+			return f
+		}
+		until = until.Add(time.Duration(n) * time.Second)
+	} else {
+		t := v.state.timestamp
+		got, f := e.query.evaluate(t, "Timestamp", e.names(v))
+		if f != nil {
+			return f
+		}
+		at, err := parseTimestamp(got.raw)
+		if err != nil {
+			return &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
+				"The JSONata expression '%s' specified for the field 'Timestamp' did not give a time: %s", t.expr.source, got.raw)}
+		}
+		until = at
+	}
+	if !e.park(v.region, until, nil) {
+		return aborted
+	}
+	return nil
+}
+
+// parseTimestamp reads a JSON string in the RFC 3339 profile of ISO 8601 that the
+// language takes: an upper-case T, and an upper-case Z where there is no offset.
+func parseTimestamp(raw json.RawMessage) (time.Time, error) {
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339Nano, s)
+}
+
+// seconds evaluates a field that counts seconds.
+func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, *Failure) {
+	got, f := e.query.evaluate(t, field, n)
+	if f != nil {
+		return 0, f
+	}
+	number, ok := wholeNumber(got.raw)
+	switch {
+	case typeName(got.raw) != "number":
+		return 0, wrongType(t.expr, field, "number", got)
+	case !ok:
+		return 0, &Failure{Name: queryError, own: true, Cause: fmt.Sprintf("The %s field cannot be parsed as an integer: %s", field, got.raw)}
+	case number < 0 || number > maxTimeout:
+		return 0, &Failure{Name: queryError, own: true, Cause: fmt.Sprintf("%s must be between 0 and %d but was: %d", field, maxTimeout, number)}
+	}
+	return number, nil
+}
+
+// wholeNumber reads a JSON number that has no fraction; 5.0 and 5e0 are 5.
+func wholeNumber(raw json.RawMessage) (int, bool) {
+	var f float64
+	if json.Unmarshal(raw, &f) != nil || f != float64(int(f)) {
+		return 0, false
+	}
+	return int(f), true
+}
+
+// resourceType names a resource as AWS does in its causes: lambda for
+// arn:aws:states:::lambda:invoke, the ARN itself for a function's.
+func resourceType(resource string) string {
+	parts := strings.Split(resource, ":")
+	if len(parts) < 7 || parts[2] != "states" || parts[4] != "" {
+		return resource
+	}
+	return strings.Join(parts[5:len(parts)-1], ":")
+}

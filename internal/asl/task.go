@@ -1,0 +1,191 @@
+package asl
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+)
+
+// call is an attempt of a task that is under way.
+type call struct {
+	closed bool // answered, timed out or left: whatever comes is too late
+	result *value
+	failed *Failure
+	beat   time.Time // the last heartbeat, or the start
+	wake   func()
+}
+
+func (c *call) answer(result *value, failed *Failure) {
+	if c.closed {
+		return
+	}
+	c.closed, c.result, c.failed = true, result, failed
+	if c.wake != nil {
+		c.wake()
+	}
+}
+
+const tokenSuffix = ".waitForTaskToken"
+
+// task makes one attempt.
+// https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html
+func (e *Execution) task(v *visit) (*value, *Failure) {
+	s, clock := v.state, e.world.Clock
+	c := &call{beat: clock.Now()}
+	v.token = ""
+	if strings.HasSuffix(s.resource, tokenSuffix) {
+		v.token = e.newToken()
+		e.tokens[v.token] = c
+	}
+	n := e.names(v)
+	arguments := v.input
+	if s.arguments != nil {
+		var f *Failure
+		if arguments, f = e.query.evaluate(s.arguments, "Arguments", n); f != nil {
+			return nil, f
+		}
+	}
+	if len(arguments.raw) > MaxPayload {
+		return nil, e.tooLong(s.name)
+	}
+	e.measure(arguments)
+	timeout, beats := maxTimeout, 0
+	for _, limit := range []struct {
+		field string
+		t     *template
+		to    *int
+	}{{"TimeoutSeconds", s.timeout, &timeout}, {"HeartbeatSeconds", s.heartbeat, &beats}} {
+		if limit.t == nil {
+			continue
+		}
+		var f *Failure
+		if *limit.to, f = e.seconds(v, limit.t, limit.field, n); f != nil {
+			return nil, f
+		}
+	}
+	end := clock.Now().Add(time.Duration(timeout) * time.Second)
+	beat := time.Duration(beats) * time.Second
+
+	e.event("TaskScheduled")
+	e.event("TaskStarted")
+	ctx, cancel := clock.Deadline(context.Background(), end)
+	clock.Go(func() {
+		defer cancel()
+		e.returned(c, s, v.token, func() (json.RawMessage, error) {
+			return e.world.Invoke(ctx, Task{State: s.name, Resource: s.resource, Arguments: arguments.raw, Token: v.token, Attempt: v.attempt})
+		})
+	})
+	for !c.closed {
+		until := end
+		if beat > 0 && c.beat.Add(beat).Before(end) {
+			until = c.beat.Add(beat)
+		}
+		going := e.park(v.region, until, func(wake func()) { c.wake = wake })
+		if !going {
+			c.closed = true
+			return nil, aborted
+		}
+		switch now := clock.Now(); {
+		case c.closed:
+		case !now.Before(end):
+			c.closed, c.failed = true, &Failure{Name: timeoutError}
+		case beat > 0 && !now.Before(c.beat.Add(beat)):
+			// AWS reports a missed heartbeat under the name of a time-out.
+			c.closed, c.failed = true, &Failure{Name: timeoutError, heartbeat: true}
+		}
+	}
+	e.event("TaskSucceeded") // or TaskFailed, or TaskTimedOut
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	e.measure(c.result)
+	if len(c.result.raw) > MaxPayload {
+		return nil, e.tooLong(resourceType(s.resource))
+	}
+	return c.result, nil
+}
+
+// returned takes what Invoke returns.
+func (e *Execution) returned(c *call, s *state, token string, invoke func() (json.RawMessage, error)) {
+	raw, err := invoke()
+	if c.closed {
+		return
+	}
+	var named *Failure
+	switch {
+	case errors.As(err, &named):
+		c.answer(nil, &Failure{Name: named.Name, Cause: named.Cause})
+	case err != nil:
+		c.answer(nil, unexpected(err))
+	case token != "":
+		e.event("TaskSubmitted")
+	default:
+		out, err := compact(raw)
+		if err != nil {
+			c.answer(nil, &Failure{Name: taskFailed, Cause: "the result of " + s.name + " is not JSON: " + err.Error()})
+			return
+		}
+		c.answer(newValue(out), nil)
+	}
+}
+
+func (e *Execution) newToken() string {
+	var b [48]byte
+	for i := 0; i < len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], e.world.Rand.Uint64())
+	}
+	return hex.EncodeToString(b[:])
+}
+
+func (e *Execution) open(token string) (*call, error) {
+	c := e.tokens[token]
+	switch {
+	case c == nil:
+		return nil, ErrInvalidToken
+	case c.closed:
+		return nil, ErrTaskTimedOut
+	}
+	return c, nil
+}
+
+// SendTaskSuccess gives a task that waits for its token the result. Like the
+// other two it is called from a task on the clock, or from Clock.Idle.
+func (e *Execution) SendTaskSuccess(token string, output json.RawMessage) error {
+	out, err := compact(output)
+	if err != nil || len(out) > MaxPayload {
+		return ErrInvalidOutput
+	}
+	c, err := e.open(token)
+	if err != nil {
+		return err
+	}
+	c.answer(newValue(out), nil)
+	return nil
+}
+
+// SendTaskFailure fails a task that waits for its token.
+func (e *Execution) SendTaskFailure(token, name, cause string) error {
+	c, err := e.open(token)
+	if err != nil {
+		return err
+	}
+	c.answer(nil, &Failure{Name: name, Cause: cause})
+	return nil
+}
+
+// SendTaskHeartbeat begins a task's HeartbeatSeconds anew.
+func (e *Execution) SendTaskHeartbeat(token string) error {
+	c, err := e.open(token)
+	if err != nil {
+		return err
+	}
+	c.beat = e.world.Clock.Now()
+	if c.wake != nil {
+		c.wake()
+	}
+	return nil
+}
