@@ -178,7 +178,7 @@ func (s *Step) volumes(ctx context.Context, inc incident.Incident) ([]result, er
 		results[n] = s.set(ctx, inc, "deleteOnTermination of "+volume,
 			record.Prior{Resource: volume, Attribute: "deleteOnTermination"}, aws.ToBool(m.Ebs.DeleteOnTermination), false,
 			&ec2.ModifyInstanceAttributeInput{InstanceId: &inc.InstanceID, BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{
-				DeviceName: m.DeviceName, Ebs: &types.EbsInstanceBlockDeviceSpecification{VolumeId: &volume, DeleteOnTermination: aws.Bool(false)},
+				DeviceName: m.DeviceName, Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)},
 			}}})
 	})
 	return results, nil

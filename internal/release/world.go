@@ -203,7 +203,7 @@ func (w world) interfaces() []thing {
 		id := aws.ToString(i.NetworkInterfaceId)
 		own, recorded := w.was.groups[id]
 		seen[id] = true
-		t := thing{name: "groups of " + id, attached: true, back: recorded && equal(groupIDs(i), own)}
+		t := thing{name: "groups of " + id, attached: true, back: recorded && slices.Equal(groupIDs(i), slices.Sorted(slices.Values(own)))}
 		switch {
 		case t.back:
 		case !recorded && !w.anyOurs(groupIDs(i)):
@@ -268,7 +268,7 @@ func (w world) flags() []thing {
 		} else {
 			t.back = aws.ToBool(m.Ebs.DeleteOnTermination) == want
 			t.modify = &ec2.ModifyInstanceAttributeInput{InstanceId: &w.id, BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{
-				DeviceName: m.DeviceName, Ebs: &types.EbsInstanceBlockDeviceSpecification{VolumeId: &volume, DeleteOnTermination: &want},
+				DeviceName: m.DeviceName, Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: &want},
 			}}}
 		}
 		all = append(all, t)
@@ -305,15 +305,12 @@ func (w world) guard() []thing {
 	}}
 }
 
+// groupIDs are sorted: their order means nothing.
 func groupIDs(i types.NetworkInterface) []string {
 	ids := make([]string, 0, len(i.Groups))
 	for _, g := range i.Groups {
 		ids = append(ids, aws.ToString(g.GroupId))
 	}
+	slices.Sort(ids)
 	return ids
-}
-
-// equal compares groups as sets: their order means nothing.
-func equal(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }

@@ -1,0 +1,123 @@
+package authorize_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/internal/authorize"
+	"cordon/internal/incident"
+	"cordon/internal/scene"
+	"cordon/internal/sim"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func run(ctx context.Context, s *scene.Scene, tag bool) (authorize.Output, error) {
+	step, err := authorize.New(s.Host, s.EC2(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	if err != nil {
+		return authorize.Output{}, err
+	}
+	return step.Run(ctx, authorize.Input{Incident: s.Incident, Round: 1, Tag: tag})
+}
+
+func TestVerifiedDecisionIsNoted(t *testing.T) {
+	for _, c := range []incident.Choice{incident.Terminate, incident.Keep, incident.Release} {
+		s := scene.Open(t, scene.File)
+		s.Decide(t, c, nil, nil)
+		got, err := run(t.Context(), s, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := authorize.Output{
+			Report:   incident.Report{Status: incident.OK, Reason: "seen in the logs"},
+			Decision: c, Person: "Sato", DecidedAt: s.Incident.OpenedAt,
+		}
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+		if noted := s.Head(t).Decision; noted != c {
+			t.Errorf("the head says %q: steps under way would not see the decision", noted)
+		}
+		if tags := s.Tags(t); tags["cordon:decision"] != "" {
+			t.Errorf("a decision that was only noted marked the instance: %v", tags)
+		}
+	}
+}
+
+func TestTerminationIsMarked(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.Tag(t, scene.Instance, "cordon:decision", "an earlier incident/1")
+	s.Decide(t, incident.Terminate, nil, nil)
+	if _, err := run(t.Context(), s, true); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.Tags(t)["cordon:decision"], s.Incident.ID+"/1"; got != want {
+		t.Errorf("the mark is %q, want %q", got, want)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	full := func(t *testing.T, s *scene.Scene) {
+		for n := range 49 { // and the tag Name
+			s.Tag(t, scene.Instance, fmt.Sprintf("owner:%d", n), "x")
+		}
+		s.Decide(t, incident.Terminate, nil, nil)
+	}
+	for _, c := range []struct {
+		name   string
+		tag    bool
+		decide func(*testing.T, *scene.Scene)
+		why    string
+	}{
+		{"nobody decided", false, func(*testing.T, *scene.Scene) {}, "nobody has decided"},
+		{"forged", false, func(t *testing.T, s *scene.Scene) {
+			s.Decide(t, incident.Keep, nil, func(d *incident.Decision) { d.Choice = incident.Terminate })
+		}, "seal"},
+		{"keep is no termination", true, func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Keep, nil, nil) }, "keep, not terminate"},
+		{"release is no termination", true, func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Release, nil, nil) }, "release, not terminate"},
+		{"no room for the tag", true, full, "has 50 tags"},
+		{"another machine by that name", true, func(t *testing.T, s *scene.Scene) {
+			s.Incident.AttachedAt = s.Incident.AttachedAt.Add(time.Hour)
+			s.Decide(t, incident.Terminate, func(d *incident.Decision) { d.AttachedAt = s.Incident.AttachedAt }, nil)
+		}, "not the machine of the incident"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			c.decide(t, s)
+			from := len(s.Calls())
+			_, err := run(t.Context(), s, c.tag)
+			if !errors.Is(err, incident.ErrRefused) || !strings.Contains(fmt.Sprint(err), c.why) {
+				t.Errorf("error is %v, want a refusal that says %q", err, c.why)
+			}
+			if changes := s.Changes(from); len(changes) > 0 {
+				t.Errorf("it refuses and changes all the same: %v", changes)
+			}
+		})
+	}
+}
+
+// Where there is nothing left to mark, the termination that was decided has come
+// true; asking people again would be no help.
+func TestGone(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.Decide(t, incident.Terminate, nil, nil)
+	s.Terminate(t)
+	out, err := run(t.Context(), s, true)
+	if err != nil || out.Status != incident.Skipped || !strings.Contains(out.Reason, "already") {
+		t.Errorf("got %+v, %v", out, err)
+	}
+}
+
+func TestKill(t *testing.T) {
+	for _, tag := range []bool{false, true} {
+		scene.Kill(t, func(t *testing.T, faults ...sim.Fault) *scene.Scene {
+			s := scene.Open(t, scene.File, faults...)
+			s.Decide(t, incident.Terminate, nil, nil)
+			return s
+		}, func(ctx context.Context, s *scene.Scene) (authorize.Output, error) { return run(ctx, s, tag) })
+	}
+}

@@ -1,0 +1,107 @@
+package mandate_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/mandate"
+	"cordon/internal/scene"
+)
+
+// A decision that is not this person's, for this incident, request and machine,
+// now, must never be acted on.
+func TestRead(t *testing.T) {
+	forge := func(f func(*incident.Decision)) func(*testing.T, *scene.Scene) {
+		return func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Terminate, nil, f) }
+	}
+	seal := func(f func(*incident.Decision)) func(*testing.T, *scene.Scene) {
+		return func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Terminate, f, nil) }
+	}
+	// moved stands under the request asked for and was sealed for another one.
+	moved := func(f func(*incident.Decision)) func(*testing.T, *scene.Scene) {
+		return func(t *testing.T, s *scene.Scene) {
+			s.Decide(t, incident.Terminate, f, func(d *incident.Decision) { d.Incident, d.Round = s.Incident.ID, 1 })
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		decide func(*testing.T, *scene.Scene)
+		after  time.Duration
+		why    string // part of the refusal; empty: believed
+	}{
+		{"as it was made", seal(nil), 0, ""},
+		{"a second before it expires", seal(nil), 7*24*time.Hour - time.Second, ""},
+		{"when it expires", seal(nil), 7 * 24 * time.Hour, "expired at"},
+		{"nobody has decided", func(*testing.T, *scene.Scene) {}, 0, "nobody has decided"},
+		{"choice changed", forge(func(d *incident.Decision) { d.Choice = incident.Release }), 0, "seal"},
+		{"override added", forge(func(d *incident.Decision) { d.Override = true }), 0, "seal"},
+		{"expiry moved", forge(func(d *incident.Decision) { d.ExpiresAt = d.ExpiresAt.Add(time.Hour) }), 0, "seal"},
+		{"another person", forge(func(d *incident.Decision) { d.Person = "Tanaka" }), 0, "seal"},
+		{"no seal", forge(func(d *incident.Decision) { d.MAC = nil }), 0, "no valid seal"},
+		{"seal cut short", forge(func(d *incident.Decision) { d.MAC = d.MAC[:31] }), 0, "no valid seal"},
+		{"overlong seal", forge(func(d *incident.Decision) { d.MAC = make([]byte, 10_000) }), 0, "no valid seal"},
+		{"one bit of the seal", forge(func(d *incident.Decision) { d.MAC[7] ^= 1 }), 0, "seal"},
+		{"copied from another incident", moved(func(d *incident.Decision) { d.Incident = "123456789012.eu-west-1.i-other.1" }), 0, "seal"},
+		{"copied from another request", moved(func(d *incident.Decision) { d.Round = 2 }), 0, "seal"},
+		{"sealed for another instance", seal(func(d *incident.Decision) { d.InstanceID = "i-other" }), 0, "another instance"},
+		{"sealed for an earlier machine", seal(func(d *incident.Decision) { d.AttachedAt = d.AttachedAt.Add(-time.Hour) }), 0, "another machine"},
+		{"sealed and no decision", seal(func(d *incident.Decision) { d.Choice = "destroy" }), 0, "want terminate, keep or release"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			c.decide(t, s)
+			s.Wait(c.after)
+			r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB())
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := r.Read(t.Context(), s.Incident, 1)
+			switch {
+			case c.why == "" && err != nil:
+				t.Errorf("a true decision is refused: %v", err)
+			case c.why == "" && d.Choice != incident.Terminate:
+				t.Errorf("the decision reads %q", d.Choice)
+			case c.why != "" && !errors.Is(err, incident.ErrRefused):
+				t.Errorf("error is %v, want a refusal: an instance could be terminated on it", err)
+			case c.why != "" && !strings.Contains(err.Error(), c.why):
+				t.Errorf("refused with %q, want it to say %q", err, c.why)
+			}
+		})
+	}
+}
+
+// A service that fails says nothing about the decision: the machine tries again
+// and nobody is asked again.
+func TestReadFails(t *testing.T) {
+	for _, f := range []string{"dynamodb:GetItem#1=unavailable", "kms:VerifyMac#1=throttled", "kms:VerifyMac#1=denied"} {
+		s := scene.Open(t, scene.File, scene.Fault(t, f))
+		s.Decide(t, incident.Terminate, nil, nil)
+		r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(t.Context(), s.Incident, 1); err == nil || errors.Is(err, incident.ErrRefused) {
+			t.Errorf("%s: error is %v, want one that is no refusal", f, err)
+		}
+	}
+}
+
+func TestMachine(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	if i, err := mandate.Machine(t.Context(), s.EC2(), s.Incident); err != nil || *i.InstanceId != scene.Instance {
+		t.Errorf("the machine of the incident is not found: %v", err)
+	}
+	successor := s.Incident
+	successor.AttachedAt = successor.AttachedAt.Add(time.Hour)
+	if _, err := mandate.Machine(t.Context(), s.EC2(), successor); !errors.Is(err, incident.ErrRefused) {
+		t.Errorf("a machine with another attach time: error is %v, want a refusal", err)
+	}
+	nobody := s.Incident
+	nobody.InstanceID = "i-0bbbbbbbbbbbbbbbb"
+	if _, err := mandate.Machine(t.Context(), s.EC2(), nobody); !errors.Is(err, incident.ErrInstanceNotFound) {
+		t.Errorf("an instance that does not exist: error is %v", err)
+	}
+}

@@ -1,0 +1,202 @@
+package scene
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// File is an account with a running instance that has two interfaces in two
+// VPCs, two volumes, and this stack's quarantine groups, which are empty.
+const File = `{
+  "Reservations": [{"ReservationId": "r-1", "OwnerId": "123456789012", "Instances": [{
+    "InstanceId": "i-0aaaaaaaaaaaaaaaa", "InstanceType": "m5d.large", "State": {"Code": 16, "Name": "running"}, "RootDeviceName": "/dev/xvda",
+    "Tags": [{"Key": "Name", "Value": "web"}],
+    "BlockDeviceMappings": [
+      {"DeviceName": "/dev/xvda", "Ebs": {"VolumeId": "vol-root", "DeleteOnTermination": true}},
+      {"DeviceName": "/dev/sdf", "Ebs": {"VolumeId": "vol-data", "DeleteOnTermination": true}}
+    ]
+  }]}],
+  "Volumes": [
+    {"VolumeId": "vol-root", "Size": 8, "Encrypted": true, "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/theirs"},
+    {"VolumeId": "vol-data", "Size": 100}
+  ],
+  "InstanceAttributes": {"i-0aaaaaaaaaaaaaaaa": {"InstanceInitiatedShutdownBehavior": {"Value": "terminate"}}},
+  "InstanceTypes": [{"InstanceType": "m5d.large", "MemoryInfo": {"SizeInMiB": 8192}, "InstanceStorageSupported": true,
+    "InstanceStorageInfo": {"TotalSizeInGB": 75, "Disks": [{"Count": 1, "SizeInGB": 75, "Type": "ssd"}]}}],
+  "NetworkInterfaces": [
+    {"NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "SubnetId": "subnet-1", "Groups": [{"GroupId": "sg-web"}, {"GroupId": "sg-ssh"}],
+     "Attachment": {"AttachmentId": "eni-attach-1", "InstanceId": "i-0aaaaaaaaaaaaaaaa", "DeviceIndex": 0, "AttachTime": "2026-01-01T12:00:00Z"}},
+    {"NetworkInterfaceId": "eni-2", "VpcId": "vpc-2", "SubnetId": "subnet-2", "Groups": [{"GroupId": "sg-db"}],
+     "Attachment": {"AttachmentId": "eni-attach-2", "InstanceId": "i-0aaaaaaaaaaaaaaaa", "DeviceIndex": 1, "AttachTime": "2026-02-01T12:00:00Z"}}
+  ],
+  "SecurityGroups": [
+    {"GroupId": "sg-web", "GroupName": "web", "VpcId": "vpc-1"},
+    {"GroupId": "sg-ssh", "GroupName": "ssh", "VpcId": "vpc-1"},
+    {"GroupId": "sg-db", "GroupName": "db", "VpcId": "vpc-2"},
+    {"GroupId": "sg-other", "GroupName": "other", "VpcId": "vpc-1"},
+    {"GroupId": "sg-q1", "GroupName": "quarantine-sg", "VpcId": "vpc-1", "IpPermissions": [], "IpPermissionsEgress": [],
+     "Tags": [{"Key": "cordon:group", "Value": "quarantine"}, {"Key": "cordon:stack", "Value": "cordon"}]},
+    {"GroupId": "sg-q2", "GroupName": "quarantine-sg", "VpcId": "vpc-2", "IpPermissions": [], "IpPermissionsEgress": [],
+     "Tags": [{"Key": "cordon:group", "Value": "quarantine"}, {"Key": "cordon:stack", "Value": "cordon"}]},
+    {"GroupId": "sg-c1", "GroupName": "cordon-capture", "VpcId": "vpc-1", "IpPermissions": [], "IpPermissionsEgress": [],
+     "Tags": [{"Key": "cordon:group", "Value": "capture"}, {"Key": "cordon:stack", "Value": "cordon"}]}
+  ]
+}`
+
+// Put moves an interface into groups, whoever does it.
+func (s *Scene) Put(t testing.TB, eni string, groups ...string) {
+	t.Helper()
+	if _, err := s.EC2().ModifyNetworkInterfaceAttribute(t.Context(), &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &eni, Groups: groups}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Isolate does what isolate and preserve have done when a person decides.
+func (s *Scene) Isolate(t testing.TB) {
+	t.Helper()
+	s.Remember(t, "eni-1", "groups", `["sg-web","sg-ssh"]`)
+	s.Remember(t, "eni-2", "groups", `["sg-db"]`)
+	s.Put(t, "eni-1", "sg-q1")
+	s.Put(t, "eni-2", "sg-q2")
+	s.Remember(t, Instance, "disableApiTermination", "false")
+	s.Remember(t, Instance, "disableApiStop", "false")
+	s.Remember(t, Instance, "instanceInitiatedShutdownBehavior", `"terminate"`)
+	s.Remember(t, "vol-root", "deleteOnTermination", "true")
+	s.Remember(t, "vol-data", "deleteOnTermination", "true")
+	on := &types.AttributeBooleanValue{Value: aws.Bool(true)}
+	s.Modify(t, &ec2.ModifyInstanceAttributeInput{DisableApiTermination: on})
+	s.Modify(t, &ec2.ModifyInstanceAttributeInput{DisableApiStop: on})
+	s.Modify(t, &ec2.ModifyInstanceAttributeInput{InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String("stop")}})
+	for _, device := range []string{"/dev/xvda", "/dev/sdf"} {
+		s.Modify(t, &ec2.ModifyInstanceAttributeInput{BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{
+			DeviceName: &device, Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)},
+		}}})
+	}
+}
+
+// Modify changes an attribute of the instance, whoever does it.
+func (s *Scene) Modify(t testing.TB, in *ec2.ModifyInstanceAttributeInput) {
+	t.Helper()
+	in.InstanceId = aws.String(Instance)
+	if _, err := s.EC2().ModifyInstanceAttribute(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Snapshot takes the incident's snapshots and lets them complete.
+func (s *Scene) Snapshot(t testing.TB) {
+	t.Helper()
+	key, value := "cordon:incident", s.Incident.ID
+	_, err := s.EC2().CreateSnapshots(t.Context(), &ec2.CreateSnapshotsInput{
+		InstanceSpecification: &types.InstanceSpecification{InstanceId: aws.String(Instance)},
+		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: &key, Value: &value}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Tag writes a tag on a resource, whoever does it.
+func (s *Scene) Tag(t testing.TB, id, key, value string) {
+	t.Helper()
+	if _, err := s.EC2().CreateTags(t.Context(), &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: &key, Value: &value}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Groups are those of each interface, sorted.
+func (s *Scene) Groups(t testing.TB) map[string][]string {
+	t.Helper()
+	out, err := s.EC2().DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string][]string{}
+	for _, i := range out.NetworkInterfaces {
+		for _, g := range i.Groups {
+			m[*i.NetworkInterfaceId] = append(m[*i.NetworkInterfaceId], *g.GroupId)
+		}
+		slices.Sort(m[*i.NetworkInterfaceId])
+	}
+	return m
+}
+
+// State is that of the instance.
+func (s *Scene) State(t testing.TB) types.InstanceStateName {
+	t.Helper()
+	return s.describe(t).State.Name
+}
+
+func (s *Scene) describe(t testing.TB) types.Instance {
+	t.Helper()
+	out, err := s.EC2().DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{Instance}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Reservations[0].Instances[0]
+}
+
+// Flags are the protections of the instance and its volumes.
+type Flags struct {
+	Termination, Stop bool
+	Shutdown          string
+	Delete            map[string]bool // DeleteOnTermination, by volume
+}
+
+// Flags reads them.
+func (s *Scene) Flags(t testing.TB) Flags {
+	t.Helper()
+	f := Flags{Delete: map[string]bool{}}
+	for _, a := range []types.InstanceAttributeName{types.InstanceAttributeNameDisableApiTermination, types.InstanceAttributeNameDisableApiStop, types.InstanceAttributeNameInstanceInitiatedShutdownBehavior} {
+		out, err := s.EC2().DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{InstanceId: aws.String(Instance), Attribute: a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := out.DisableApiTermination; v != nil {
+			f.Termination = aws.ToBool(v.Value)
+		}
+		if v := out.DisableApiStop; v != nil {
+			f.Stop = aws.ToBool(v.Value)
+		}
+		if v := out.InstanceInitiatedShutdownBehavior; v != nil {
+			f.Shutdown = aws.ToString(v.Value)
+		}
+	}
+	for _, m := range s.describe(t).BlockDeviceMappings {
+		f.Delete[*m.Ebs.VolumeId] = aws.ToBool(m.Ebs.DeleteOnTermination)
+	}
+	return f
+}
+
+// Tags are those of the instance.
+func (s *Scene) Tags(t testing.TB) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	for _, tag := range s.describe(t).Tags {
+		m[*tag.Key] = *tag.Value
+	}
+	return m
+}
+
+// Terminate ends the instance, as somebody other than Cordon would.
+func (s *Scene) Terminate(t testing.TB) {
+	t.Helper()
+	if _, err := s.EC2().TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{Instance}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Allow opens a group to the world, as an intruder would.
+func (s *Scene) Allow(t testing.TB, group string) {
+	t.Helper()
+	_, err := s.EC2().AuthorizeSecurityGroupEgress(t.Context(), &ec2.AuthorizeSecurityGroupEgressInput{GroupId: &group, IpPermissions: []types.IpPermission{{
+		IpProtocol: aws.String("-1"), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
