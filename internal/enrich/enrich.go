@@ -255,18 +255,21 @@ func (s *Step) keep(ctx context.Context, event []byte, f incident.Finding) (stri
 }
 
 func (s *Step) describe(ctx context.Context, id string) (types.Instance, error) {
-	out, err := s.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "InvalidInstanceID.NotFound" {
-		return types.Instance{}, fmt.Errorf("describe %s: %w: %w", id, incident.ErrInstanceNotFound, err)
-	}
-	if err != nil {
-		return types.Instance{}, fmt.Errorf("describe %s: %w", id, err)
-	}
-	for _, r := range out.Reservations {
-		for _, i := range r.Instances {
-			if aws.ToString(i.InstanceId) == id {
-				return i, nil
+	pages := ec2.NewDescribeInstancesPaginator(s.ec2, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		var api smithy.APIError
+		if errors.As(err, &api) && api.ErrorCode() == "InvalidInstanceID.NotFound" {
+			return types.Instance{}, fmt.Errorf("describe %s: %w: %w", id, incident.ErrInstanceNotFound, err)
+		}
+		if err != nil {
+			return types.Instance{}, fmt.Errorf("describe %s: %w", id, err)
+		}
+		for _, r := range page.Reservations {
+			for _, i := range r.Instances {
+				if aws.ToString(i.InstanceId) == id {
+					return i, nil
+				}
 			}
 		}
 	}

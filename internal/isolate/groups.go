@@ -62,6 +62,12 @@ type group struct {
 // usable is false for a group that is as open as the day it was made.
 func (g *group) usable() bool { return g.id != "" && (g.err == nil || !g.fresh) }
 
+// unseen tells that a new group's rules were not answered. EC2 gives every new
+// group a rule that lets everything out; if it is not to be seen, the answer is
+// older than the group.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+func (g *group) unseen() bool { return g.fresh && len(g.rules) == 0 && g.kind != conversion }
+
 // groups are all of ours in the VPCs of an instance.
 type groups struct {
 	all   []*group // by VPC, then kind
@@ -119,7 +125,7 @@ func (gs *groups) target(in Input, vpc string) *group {
 // insteadOf is why a VPC's interfaces go elsewhere than planned.
 func (gs *groups) insteadOf(in Input, vpc string, to *group) string {
 	if to.kind == quarantine && wantsCapture(in, vpc) {
-		return fmt.Sprintf("memory cannot be captured, the capture group cannot be used: %v", gs.of(vpc, capture).err)
+		return "memory cannot be captured: " + line(gs.of(vpc, capture).err)
 	}
 	return ""
 }
@@ -240,7 +246,8 @@ func tagged(tags []types.Tag, key, value string) bool {
 func (s *Step) prepare(ctx context.Context, in Input, interfaces []types.NetworkInterface, gs *groups) {
 	var need, missing []*group
 	for _, g := range gs.all {
-		if !gs.needed(in, interfaces, g) {
+		// A conversion group that stands is checked whether it is needed or not.
+		if !gs.needed(in, interfaces, g) && (g.kind != conversion || g.id == "") {
 			continue
 		}
 		need = append(need, g)
@@ -251,6 +258,9 @@ func (s *Step) prepare(ctx context.Context, in Input, interfaces []types.Network
 	s.create(ctx, missing)
 	need = slices.DeleteFunc(need, func(g *group) bool { return g.id == "" })
 	err := s.readRules(ctx, need)
+	if err == nil && slices.ContainsFunc(need, (*group).unseen) {
+		err = s.readRules(ctx, need) // once: EC2's answers may be older than its groups
+	}
 	s.host.Each(len(need), func(n int) {
 		g := need[n]
 		if err != nil {
@@ -424,10 +434,7 @@ func (g *group) compare(in Input) (extra []ruled, lacking []rule) {
 // mend takes away what a group should not allow and adds what it lacks, side by
 // side. That another execution does the same at the same moment is no error.
 func (s *Step) mend(ctx context.Context, in Input, g *group) error {
-	// EC2 gives every new group a rule that lets everything out. If it is not
-	// to be seen, the answer is older than the group.
-	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
-	if g.fresh && len(g.rules) == 0 && g.kind != conversion {
+	if g.unseen() {
 		return fmt.Errorf("the rules of the new group %s (%s) are not to be seen yet", g.id, g.name)
 	}
 	extra, lacking := g.compare(in)

@@ -209,7 +209,7 @@ func (s *Step) close(ctx context.Context, in Input, interfaces []types.NetworkIn
 	s.host.Each(len(caught), func(k int) {
 		i := &interfaces[caught[k]]
 		vpc := aws.ToString(i.VpcId)
-		if to, err := s.enter(ctx, *i, groups.target(in, vpc), groups.of(vpc, quarantine)); err == nil {
+		if to, _ := s.enter(ctx, *i, groups.target(in, vpc), groups.of(vpc, quarantine)); to != nil {
 			i.Groups = []types.GroupIdentifier{{GroupId: &to.id, GroupName: &to.name}}
 		}
 	})
@@ -246,7 +246,7 @@ func (s *Step) contain(ctx context.Context, in Input, l look, i types.NetworkInt
 	case here == incident.Quarantined, here == incident.Capturing && to.kind == capture:
 		return move{}
 	case !to.usable():
-		return move{err: fmt.Errorf("there is no %s group in %s to move to: %v", to.kind, vpc, to.err)}
+		return move{err: fmt.Errorf("there is no %s group in %s to move to: %w", to.kind, vpc, to.err)}
 	}
 	m := move{remains: groups.insteadOf(in, vpc, to)}
 	// Out of the capture group the way is direct: through the conversion group
@@ -258,11 +258,16 @@ func (s *Step) contain(ctx context.Context, in Input, l look, i types.NetworkInt
 			err = errors.Join(err, s.assign(ctx, i, through))
 		}
 		if err != nil {
-			m.remains = join(m.remains, fmt.Sprintf("connections that it had may live on: %v", err))
+			m.remains = join(m.remains, "connections that it had may live on: "+line(err))
 		}
 	}
 	// Whatever became of that, it must not stay where it is.
-	_, m.err = s.enter(ctx, i, to, last)
+	switch got, err := s.enter(ctx, i, to, last); {
+	case got == nil:
+		m.err = err
+	case got != to:
+		m.remains = join(m.remains, "memory cannot be captured: "+line(err))
+	}
 	return m
 }
 
@@ -288,7 +293,8 @@ func (s *Step) remember(ctx context.Context, in Input, l look, i types.NetworkIn
 
 // enter moves an interface to a group, and to the last one if that fails, which
 // is a second attempt if they are the same: an interface on its way is between
-// two groups, and the worse one is behind it.
+// two groups, and the worse one is behind it. It returns the group that was
+// reached, nil if none was, and what failed on the way.
 func (s *Step) enter(ctx context.Context, i types.NetworkInterface, to, last *group) (*group, error) {
 	first := s.assign(ctx, i, to)
 	if first == nil {
@@ -297,7 +303,7 @@ func (s *Step) enter(ctx context.Context, i types.NetworkInterface, to, last *gr
 	if err := s.assign(ctx, i, last); err != nil {
 		return nil, errors.Join(first, err)
 	}
-	return last, nil
+	return last, first
 }
 
 // assign makes a group the only one of an interface.
@@ -395,7 +401,7 @@ func because(moves []move, n int, moved bool) string {
 	case !moved:
 		return ": it was attached meanwhile"
 	case moves[n].err != nil:
-		return ": " + strings.ReplaceAll(moves[n].err.Error(), "\n", "; ")
+		return ": " + line(moves[n].err)
 	}
 	return ""
 }
@@ -458,6 +464,9 @@ func groupIDs(i types.NetworkInterface) []string {
 func filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: &name, Values: values}
 }
+
+// line is an error's text on one line; joined errors come on several.
+func line(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func join(a, b string) string {
 	if a == "" {
