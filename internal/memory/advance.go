@@ -164,12 +164,16 @@ func (c *capture) send(ctx context.Context) (string, error) {
 }
 
 // adopt finds the command whose answer was lost. Of several the first is the
-// capture; the host runs one at a time, and the others are cancelled.
+// capture; the host runs one at a time, and the others are cancelled. It does
+// not ask by instance: that leaves out what has not reached the instance yet.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html
 func (c *capture) adopt(ctx context.Context) error {
 	var first *ssmtypes.Command
 	var others []string
-	pages := ssm.NewListCommandsPaginator(c.ssm, &ssm.ListCommandsInput{InstanceId: &c.instance, Filters: []ssmtypes.CommandFilter{
+	pages := ssm.NewListCommandsPaginator(c.ssm, &ssm.ListCommandsInput{Filters: []ssmtypes.CommandFilter{
 		{Key: ssmtypes.CommandFilterKeyDocumentName, Value: &c.document},
+		// It keeps the list short; clocks differ by less than the minutes taken off.
+		{Key: ssmtypes.CommandFilterKeyInvokedAfter, Value: aws.String(c.state.SentAt.Add(-5 * time.Minute).UTC().Format(time.RFC3339))},
 	}})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

@@ -29,8 +29,8 @@ const (
 	mostParts     = 10_000
 	smallestPart  = 5 << 20
 	partStep      = 16 << 20 // parts are a multiple of it: 768 GiB makes 80 MiB
-	slowest       = 20 << 20 // bytes a second that any host manages
-	headroom      = 30 * time.Minute
+	slowest       = 2 << 20  // bytes a second: half of what the smallest instance's network gives in the long run
+	headroom      = time.Hour
 	longestRun    = 172_800 // seconds: the most that executionTimeout may be
 	deliverySpan  = 2 * time.Minute
 	shortestParts = 16 // added to what the memory comes to: headers of the image, reserved ranges
@@ -67,7 +67,7 @@ func (s *Step) plan(ctx context.Context, in Input) (plan, string, error) {
 		return plan{}, fmt.Sprintf("the instance is %s: there is no memory to read", state), nil
 	case strings.EqualFold(string(i.Platform), "windows"):
 		return plan{}, "the instance runs Windows: no driver that never ran here is loaded during an incident", nil
-	case i.Architecture != ec2types.ArchitectureValuesX8664 && i.Architecture != ec2types.ArchitectureValuesArm64:
+	case i.Architecture != "" && i.Architecture != ec2types.ArchitectureValuesX8664 && i.Architecture != ec2types.ArchitectureValuesArm64:
 		return plan{}, fmt.Sprintf("no capture program is known for the architecture %q", i.Architecture), nil
 	}
 	if reason, err := s.agent(ctx, id); err != nil || reason != "" {

@@ -35,7 +35,7 @@ func Open(s Settings, file []byte) (*Account, error) {
 		}
 		a.faults[f.call()] = f
 	}
-	a.ec2, a.dynamodb, a.s3, a.sns, a.kms, a.sfn = newEC2(a), newDynamoDB(a), newS3(a), newSNS(a), newKMS(a), newSFN(a)
+	a.ec2, a.dynamodb, a.s3, a.sns, a.kms, a.sfn, a.ssm = newEC2(a), newDynamoDB(a), newS3(a), newSNS(a), newKMS(a), newSFN(a), newSSM(a)
 	if file == nil {
 		return a, nil
 	}
@@ -50,12 +50,14 @@ func Open(s Settings, file []byte) (*Account, error) {
 
 // sections are the keys of the account file.
 func (a *Account) sections() []section {
-	return append(slices.Concat(a.ec2.sections(), a.dynamodb.sections()), group("Behaviour", a.behaviours()))
+	return append(slices.Concat(a.ec2.sections(), a.dynamodb.sections(), a.ssm.sections()), group("Behaviour", a.behaviours()))
 }
 
 // behaviours are the keys of the account file's Behaviour: what the account
 // does that no answer of AWS tells.
-func (a *Account) behaviours() []section { return slices.Concat(a.ec2.behaviours()) }
+func (a *Account) behaviours() []section {
+	return slices.Concat(a.ec2.behaviours(), a.ssm.behaviours())
+}
 
 // group is a section of sections.
 func group(key string, all []section) section {

@@ -72,6 +72,7 @@ type Account struct {
 	sns      *SNS
 	kms      *KMS
 	sfn      *SFN
+	ssm      *SSM
 }
 
 func (a *Account) EC2() *EC2           { return a.ec2 }
@@ -80,6 +81,7 @@ func (a *Account) S3() *S3             { return a.s3 }
 func (a *Account) SNS() *SNS           { return a.sns }
 func (a *Account) KMS() *KMS           { return a.kms }
 func (a *Account) SFN() *SFN           { return a.sfn }
+func (a *Account) SSM() *SSM           { return a.ssm }
 
 func (a *Account) now() time.Time  { return a.settings.Clock.Now() }
 func (a *Account) seed() uint64    { return a.settings.Seed }
