@@ -184,6 +184,29 @@ func TestNotBack(t *testing.T) {
 	}
 }
 
+func TestPages(t *testing.T) {
+	s := scene.Open(t, scene.Paged)
+	s.Isolate(t)
+	s.Decide(t, incident.Release, nil, nil)
+	if out, err := run(t.Context(), s); err != nil || !out.Connected {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	if d := cmp.Diff(before, s.Groups(t)); d != "" {
+		t.Errorf("groups (-before +after):\n%s", d)
+	}
+}
+
+// EC2 accepted it and does not show it yet: nobody is told that it is back.
+func TestStaleVerification(t *testing.T) {
+	s := decided(t, sim.Fault{Service: "ec2", Action: "DescribeInstanceAttribute", Number: 5, Kind: sim.Stale})
+	if out, err := run(t.Context(), s); err == nil || errors.Is(err, incident.ErrRefused) {
+		t.Errorf("got %+v, %v, want an error that is tried again", out, err)
+	}
+	if out, err := run(t.Context(), s); err != nil || !out.Connected || out.Status != incident.OK {
+		t.Errorf("the next run: %+v, %v", out, err)
+	}
+}
+
 // One call that fails does not keep the rest; the machine runs the step again.
 func TestOneFailure(t *testing.T) {
 	// The first two moves are those of Isolate.

@@ -2,6 +2,7 @@ package scene
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,6 +47,9 @@ const File = `{
      "Tags": [{"Key": "cordon:group", "Value": "capture"}, {"Key": "cordon:stack", "Value": "cordon"}]}
   ]
 }`
+
+// Paged is File where EC2 shows one thing a page.
+var Paged = strings.Replace(File, "{", `{"Behaviour": {"PageSize": 1},`, 1)
 
 // Put moves an interface into groups, whoever does it.
 func (s *Scene) Put(t testing.TB, eni string, groups ...string) {
@@ -111,16 +115,19 @@ func (s *Scene) Tag(t testing.TB, id, key, value string) {
 // Groups are those of each interface, sorted.
 func (s *Scene) Groups(t testing.TB) map[string][]string {
 	t.Helper()
-	out, err := s.EC2().DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	m := map[string][]string{}
-	for _, i := range out.NetworkInterfaces {
-		for _, g := range i.Groups {
-			m[*i.NetworkInterfaceId] = append(m[*i.NetworkInterfaceId], *g.GroupId)
+	pages := ec2.NewDescribeNetworkInterfacesPaginator(s.EC2(), &ec2.DescribeNetworkInterfacesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		slices.Sort(m[*i.NetworkInterfaceId])
+		for _, i := range page.NetworkInterfaces {
+			for _, g := range i.Groups {
+				m[*i.NetworkInterfaceId] = append(m[*i.NetworkInterfaceId], *g.GroupId)
+			}
+			slices.Sort(m[*i.NetworkInterfaceId])
+		}
 	}
 	return m
 }

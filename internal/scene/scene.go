@@ -121,6 +121,14 @@ func (s *Scene) Note(t testing.TB, c incident.Choice) {
 	}
 }
 
+// Save stores what a step would have.
+func (s *Scene) Save(t testing.TB, step string, v any) {
+	t.Helper()
+	if err := record.SaveStep(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, step, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Remember records a value as it was, as JSON.
 func (s *Scene) Remember(t testing.TB, resource, attribute, value string) {
 	t.Helper()

@@ -167,14 +167,61 @@ func TestDuplicates(t *testing.T) {
 
 // A look that does not see a set that was made and answered makes no second one.
 func TestStaleRead(t *testing.T) {
-	s := scene.Open(t, scene.File, scene.Fault(t, "ec2:DescribeSnapshots#2=stale"), scene.Fault(t, "ec2:DescribeSnapshots#3=stale"))
-	must(t)(look(t.Context(), s, false))
+	// Locks and tags are refused, so that the newest write is the set itself.
+	var faults []sim.Fault
+	for _, f := range []string{"LockSnapshot#1=denied", "LockSnapshot#2=denied", "CreateTags#1=denied", "CreateTags#2=denied", "DescribeSnapshots#2=stale", "DescribeSnapshots#3=stale"} {
+		faults = append(faults, scene.Fault(t, "ec2:"+f))
+	}
+	s := scene.Open(t, scene.File, faults...)
+	first := must(t)(look(t.Context(), s, false))
+	if first.Done || first.Status != incident.Partial {
+		t.Errorf("not locked: got %+v", first)
+	}
 	out := must(t)(look(t.Context(), s, true))
 	if len(out.Set) != 2 || out.Done || out.Complete {
 		t.Errorf("got %+v, want two under way", out)
 	}
+	if out = must(t)(run(t.Context(), s)); !out.Complete || out.Status != incident.OK || out.Reason != "" {
+		t.Errorf("at the end: got %+v", out)
+	}
 	if n := len(snapshots(t, s)); n != 2 {
 		t.Errorf("%d snapshots: a stale read made a second set", n)
+	}
+}
+
+// Evidence that somebody deleted is not evidence because it once was.
+func TestDeletedSnapshot(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.Save(t, "snapshot", snapshot.Output{Done: true, Complete: true, Set: []incident.Snapshot{
+		{ID: "snap-1", VolumeID: "vol-root", State: "completed", Locked: true}, {ID: "snap-2", VolumeID: "vol-data", State: "completed", Locked: true},
+	}})
+	out := must(t)(look(t.Context(), s, true))
+	if !out.Done || out.Complete || out.Status != incident.Failed || !strings.Contains(out.Reason, "snap-1 of vol-root failed (EC2 does not show it any more: it was deleted)") {
+		t.Errorf("got %+v", out)
+	}
+	if len(snapshots(t, s)) > 0 {
+		t.Error("a later point in time took the place of the evidence, unasked")
+	}
+}
+
+func TestPages(t *testing.T) {
+	s := scene.Open(t, scene.Paged)
+	must(t)(look(t.Context(), s, false))
+	if out := must(t)(run(t.Context(), s)); !out.Complete || out.Status != incident.OK || len(out.Set) != 2 {
+		t.Errorf("got %+v", out)
+	}
+	if n := len(locked(t, s)); n == 0 {
+		t.Error("nothing is locked")
+	}
+}
+
+func TestNoVolumes(t *testing.T) {
+	from := strings.Index(scene.File, `"BlockDeviceMappings"`)
+	to := from + strings.Index(scene.File[from:], "\n    ]")
+	s := scene.Open(t, scene.File[:from]+`"BlockDeviceMappings": [`+scene.File[to:])
+	out := must(t)(look(t.Context(), s, true))
+	if !out.Done || out.Status != incident.Skipped || len(out.NotIn) != 1 {
+		t.Errorf("got %+v, want skipped, and the disks inside the host named", out)
 	}
 }
 

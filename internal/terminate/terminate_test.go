@@ -69,6 +69,44 @@ func TestTerminates(t *testing.T) {
 	}
 }
 
+// An interface or a snapshot on a second page counts as one on the first.
+func TestPages(t *testing.T) {
+	s := scene.Open(t, scene.Paged)
+	s.Isolate(t)
+	s.Snapshot(t)
+	s.Wait(48 * time.Hour)
+	s.Tag(t, scene.Instance, "cordon:decision", s.Incident.ID+"/1")
+	s.Decide(t, incident.Terminate, nil, nil)
+	s.Put(t, "eni-2", "sg-db")
+	if _, err := run(t.Context(), s); !errors.Is(err, incident.ErrRefused) || !strings.Contains(fmt.Sprint(err), "eni-2") {
+		t.Errorf("error is %v, want a refusal over the second page", err)
+	}
+	s.Put(t, "eni-2", "sg-q2")
+	if _, err := run(t.Context(), s); err != nil || !dead(s.State(t)) {
+		t.Errorf("%v, %s", err, s.State(t))
+	}
+}
+
+// EC2 accepted it and does not show it yet: protection stays off, and the next
+// run sees it.
+func TestStaleState(t *testing.T) {
+	s := decided(t)
+	looks := 0
+	for _, c := range s.Calls() {
+		if c.Action == "DescribeInstances" {
+			looks++
+		}
+	}
+	s = decided(t, sim.Fault{Service: "ec2", Action: "DescribeInstances", Number: looks + 2, Kind: sim.Stale})
+	if _, err := run(t.Context(), s); err == nil || !strings.Contains(err.Error(), "accepted it (shutting-down) and shows it as running") {
+		t.Errorf("error is %v, want one that is tried again", err)
+	}
+	got, err := run(t.Context(), s)
+	if err != nil || got.Status != incident.OK || got.Reason != "" {
+		t.Errorf("the next run: %+v, %v, want our own termination", got, err)
+	}
+}
+
 // On any doubt nothing is changed: a machine that is killed wrongly is not
 // brought back.
 func TestRefused(t *testing.T) {
