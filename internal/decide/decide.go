@@ -144,7 +144,7 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 	if err != nil {
 		return nil, broken
 	}
-	if !matches(stored.SecretHash, secret) || !found {
+	if !matches(stored.SecretHash, secret) || !found { // compare in either case
 		return nil, unknown
 	}
 	head, err := record.LoadHead(r.Context(), h.incidents, h.incidentsTable, id)
@@ -152,7 +152,11 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 		return nil, broken
 	}
 	if head.State != record.Open || !h.host.Now().Before(stored.ExpiresAt) {
-		return nil, answer{status: http.StatusGone, notice: "gone"}
+		a := answer{status: http.StatusGone, notice: "gone"}
+		if head.Decision != "" { // all that this function may know of it
+			a.decision = &incident.Decision{Choice: head.Decision}
+		}
+		return nil, a
 	}
 	return &request{Request: stored, head: head}, answer{}
 }
@@ -182,20 +186,11 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// matches compares in constant time; a hash that is not one matches nothing.
+// matches compares in constant time; what is no hash matches nothing.
 func matches(stored, secret string) bool {
-	want := make([]byte, sha256.Size)
-	n, err := hex.Decode(want, []byte(pad(stored)))
+	want, err := hex.DecodeString(stored)
 	got := sha256.Sum256([]byte(secret))
-	return subtle.ConstantTimeCompare(got[:], want) == 1 && err == nil && n == sha256.Size
-}
-
-// pad makes an absent hash one that no secret has.
-func pad(stored string) string {
-	if len(stored) != hex.EncodedLen(sha256.Size) {
-		return strings.Repeat("0", hex.EncodedLen(sha256.Size))
-	}
-	return stored
+	return subtle.ConstantTimeCompare(got[:], want) == 1 && err == nil
 }
 
 // form is what a person typed and chose.
