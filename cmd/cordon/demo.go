@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"cordon"
+	"cordon/internal/rehearsal"
+)
+
+type demo struct {
+	Event    string `arg:"" help:"An EventBridge event."`
+	Decision string `help:"What is decided without a terminal." enum:"terminate,keep,release," default:""`
+}
+
+// Run rehearses for somebody who looks on. On a terminal without a decision
+// they decide; otherwise the page is opened, read and posted over HTTP.
+func (c *demo) Run(s streams) error {
+	r := rehearse{Event: c.Event, Seed: 1}
+	o, err := r.options(s)
+	if err != nil {
+		return err
+	}
+	p, err := servePage(s.err)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	choice := c.Decision
+	if choice == "" && !s.terminal {
+		choice = "terminate"
+		fmt.Fprintln(s.out, "There is no terminal: the decision is made over HTTP, as a person would. DECISION=keep|release|terminate chooses it.")
+	}
+	failed := make(chan error, 1)
+	o.Person = func(q rehearsal.Question) {
+		if choice != "" {
+			p.asked = func(link string) {
+				fmt.Fprintf(s.out, "\n  A decision is asked for. The page is opened at %s\n", strings.SplitAfter(link, "/d/")[0]+"…")
+				go func() {
+					if err := decideOverHTTP(link, choice, q.InstanceID); err != nil {
+						failed <- fmt.Errorf("decide over HTTP: %w", err)
+						close(p.gone)
+					}
+				}()
+			}
+		}
+		p.ask(q)
+	}
+	o.Watch = newTimeline(s.out, cordon.Definition).show
+	res, err := rehearsal.Run(o)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+	}
+	summary(s.out, res)
+	return r.judge(s, res)
+}
+
+// decideOverHTTP does what a person does: opens the page, reads it, types the
+// instance ID, posts.
+func decideOverHTTP(link, choice, instanceID string) error {
+	client := http.Client{Timeout: 10 * time.Second}
+	shown, err := client.Get(link)
+	if err != nil {
+		return err
+	}
+	defer shown.Body.Close()
+	text, err := io.ReadAll(shown.Body)
+	if err != nil {
+		return err
+	}
+	if shown.StatusCode != http.StatusOK || !strings.Contains(string(text), instanceID) {
+		return fmt.Errorf("the page answered %s and does not show %s", shown.Status, instanceID)
+	}
+	posted, err := client.PostForm(link, rehearsal.Form(choice, instanceID))
+	if err != nil {
+		return err
+	}
+	defer posted.Body.Close()
+	if posted.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("the page refused the decision: %s", posted.Status)
+	}
+	return nil
+}

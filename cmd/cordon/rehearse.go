@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"cordon"
+	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
+
+	"golang.org/x/term"
+)
+
+type rehearse struct {
+	Event     string   `arg:"" help:"An EventBridge event: a file, or - for standard input."`
+	Account   string   `help:"A copy of an account: one JSON object with the AWS CLI's own answers. Without it, one is built around the event's instance." placeholder:"FILE"`
+	Decision  string   `help:"What the person decides: terminate, keep, release or none. Without it a page is served and you decide." placeholder:"DECISION"`
+	Parameter []string `help:"A parameter of the template." placeholder:"NAME=VALUE" sep:"none"`
+	Fault     []string `help:"What goes wrong with the Nth call of an action." placeholder:"SERVICE:ACTION#N=KIND" sep:"none"`
+	Seed      uint64   `help:"Decides order and latencies; the same seed gives the same run." default:"1"`
+	JSON      bool     `name:"json" help:"Print the result as one JSON object."`
+}
+
+// Run rehearses and shows the result.
+func (c *rehearse) Run(s streams) error {
+	o, err := c.options(s)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Decision == "none":
+	case c.Decision != "":
+		if !slices.Contains([]string{"terminate", "keep", "release"}, c.Decision) {
+			return fmt.Errorf("--decision %q: want terminate, keep, release or none", c.Decision)
+		}
+		o.Person = rehearsal.Decides(c.Decision)
+	case !s.terminal:
+		return errors.New("there is no terminal, so nobody could decide; give --decision terminate, keep, release or none")
+	default:
+		p, err := servePage(s.err)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		o.Person = p.ask
+	}
+	if !c.JSON {
+		o.Watch = newTimeline(s.out, cordon.Definition).show
+	}
+	r, err := rehearsal.Run(o)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := printJSON(s.out, r); err != nil {
+			return err
+		}
+	} else {
+		summary(s.out, r)
+	}
+	return c.judge(s, r)
+}
+
+func (c *rehearse) options(s streams) (rehearsal.Options, error) {
+	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Seed: c.Seed, Parameters: map[string]string{}}
+	var err error
+	if o.Event, err = readInput(s.in, "event", c.Event); err != nil {
+		return o, err
+	}
+	if c.Account != "" {
+		if o.Account, err = readInput(s.in, "account", c.Account); err != nil {
+			return o, err
+		}
+	}
+	for _, p := range c.Parameter {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return o, fmt.Errorf("--parameter %q: want NAME=VALUE", p)
+		}
+		o.Parameters[name] = value
+	}
+	for _, f := range c.Fault {
+		fault, err := sim.ParseFault(f)
+		if err != nil {
+			return o, fmt.Errorf("--fault: %w", err)
+		}
+		o.Faults = append(o.Faults, fault)
+	}
+	return o, nil
+}
+
+// judge is the exit status; violations are told with the way to see them again.
+func (c *rehearse) judge(s streams, r rehearsal.Result) error {
+	for _, how := range r.Broken {
+		fmt.Fprintln(s.err, "violated:", how)
+	}
+	if len(r.Broken) > 0 {
+		fmt.Fprintln(s.err, "replay: ", c.replay())
+	}
+	if len(r.Broken) > 0 || r.Status != "" && r.Status != "SUCCEEDED" {
+		return errBad
+	}
+	return nil
+}
+
+// replay is the command line that shows the same run again.
+func (c *rehearse) replay() string {
+	words := []string{"cordon", "rehearse", "--seed", fmt.Sprint(c.Seed)}
+	if c.Account != "" {
+		words = append(words, "--account", quote(c.Account))
+	}
+	if c.Decision != "" {
+		words = append(words, "--decision", c.Decision)
+	}
+	for _, p := range c.Parameter {
+		words = append(words, "--parameter", quote(p))
+	}
+	for _, f := range c.Fault {
+		words = append(words, "--fault", quote(f))
+	}
+	return strings.Join(append(words, quote(c.Event)), " ")
+}
+
+// quote makes a word safe to paste into a shell.
+func quote(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,@%+") == "" && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// most is the largest file that is read: far above any event or account, below
+// what would exhaust a machine.
+const most = 256 << 20
+
+func readInput(in io.Reader, what, name string) ([]byte, error) {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("the %s: %w; give a file, or - for standard input", what, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("the %s: %w", what, err)
+	}
+	if len(b) > most {
+		return nil, fmt.Errorf("the %s is larger than %d MiB", what, most>>20)
+	}
+	return b, nil
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// onTerminal says whether a person can read and answer.
+func onTerminal(files ...*os.File) bool {
+	for _, f := range files {
+		if !term.IsTerminal(int(f.Fd())) {
+			return false
+		}
+	}
+	return true
+}

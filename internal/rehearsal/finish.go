@@ -1,0 +1,162 @@
+package rehearsal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/asl"
+	"cordon/internal/incident"
+	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// since is a moment as the contract gives it.
+func (w *world) since(t time.Time) Seconds { return Seconds(t.Sub(w.start).Seconds()) }
+
+// watch tells whoever looks on, changes first.
+func (w *world) watch(m Moment) {
+	if w.Watch == nil {
+		return
+	}
+	calls := w.account.Calls()
+	for ; w.shown < len(calls); w.shown++ {
+		c := calls[w.shown]
+		if c.Ended.IsZero() {
+			break // under way; the next moment shows it
+		}
+		if c.Mutating && slices.Contains(outside, c.Service) {
+			w.Watch(Moment{At: c.Ended.Sub(w.start), Kind: Changed, Name: c.Action, Detail: strings.Join(c.Resources, " "), Reason: c.Error})
+		}
+	}
+	m.At = w.clock.Now().Sub(w.start)
+	w.Watch(m)
+}
+
+// finish makes the result and judges it.
+func (w *world) finish() (Result, error) {
+	r := &w.result
+	r.InstanceID, r.Before = w.finding.InstanceID, w.before
+	after, err := w.account.JSON()
+	if err != nil {
+		return Result{}, err
+	}
+	r.Account = after
+	calls := w.account.Calls()
+	for _, c := range calls {
+		r.Calls = append(r.Calls, Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...)})
+	}
+	t, err := w.trace(calls, after)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Ending, r.Status = t.Ending, t.Status
+	if t.Status == running {
+		r.Status = ""
+	}
+	at := func(kinds ...string) *Seconds {
+		if when, ok := t.contained(kinds...); ok {
+			s := w.since(when)
+			return &s
+		}
+		return nil
+	}
+	r.IsolatedAt, r.SealedAt = at("quarantine", "capture"), at("quarantine")
+	for _, i := range Invariants {
+		if how := i.Broken(t); how != "" {
+			r.Violations = append(r.Violations, i.Name)
+			r.Broken = append(r.Broken, i.Name+": "+how)
+		}
+	}
+	if unmet := w.account.Unmet(); len(unmet) > 0 {
+		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
+	}
+	r.Evidence = evidence(t)
+	return *r, nil
+}
+
+const running = string(asl.Running)
+
+func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
+	t := Trace{Event: w.Event, Finding: w.finding, Calls: calls, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
+	var err error
+	if t.Before, err = ReadAccount(w.before); err != nil {
+		return Trace{}, err
+	}
+	if t.After, err = ReadAccount(after); err != nil {
+		return Trace{}, err
+	}
+	t.Ours = w.ours(t.Before)
+	if e := w.first; e != nil {
+		r := e.Result()
+		t.Status, t.History, t.Payload = string(r.Status), r.History, r.MaxPayload
+		if n := len(r.States); n > 0 && r.Status != asl.Running {
+			t.Ending = r.States[n-1].State
+		}
+	}
+	if len(w.Faults) > 0 {
+		t.Again = func() (string, Account, error) {
+			o := w.Options
+			o.Faults, o.Watch = nil, nil
+			r, err := Run(o)
+			if err != nil {
+				return "", Account{}, err
+			}
+			a, err := ReadAccount(r.Account)
+			return r.Ending, a, err
+		}
+	}
+	return t, nil
+}
+
+// ours says whether the event and the parameters let anybody act on the finding.
+func (w *world) ours(before Account) bool {
+	p := func(name string) string {
+		v, _ := w.deployment.Parameter(name)
+		return v
+	}
+	var threshold float64
+	if err := json.Unmarshal([]byte(p("SeverityThreshold")), &threshold); err != nil {
+		return false
+	}
+	exempt := slices.ContainsFunc(strings.Split(p("ExemptInstances"), ","), func(id string) bool {
+		return strings.TrimSpace(id) == w.finding.InstanceID
+	})
+	i, exists := before.Instance(w.finding.InstanceID)
+	gone := !exists || state(i) == "terminated" || state(i) == "shutting-down"
+	return w.result.Matched && !w.flags.Sample && !w.flags.Archived && !exempt && !gone && w.finding.Severity >= threshold &&
+		w.finding.AccountID == w.flags.Account && w.finding.Region == w.flags.Region
+}
+
+// sealed recomputes the MAC of a decision under the account's key.
+func (w *world) sealed(d incident.Decision) bool {
+	return w.account.KMS().Verifies(w.macKey, d.Signed(), d.MAC)
+}
+
+// evidence lists what there is afterwards.
+func evidence(t Trace) []string {
+	var all []string
+	for _, s := range t.After.Snapshots {
+		if tag(s.Tags, "cordon:incident") == "" {
+			continue
+		}
+		all = append(all, fmt.Sprintf("snapshot %s of %s, %s", aws.ToString(s.SnapshotId), aws.ToString(s.VolumeId), s.State))
+	}
+	for _, c := range t.Calls {
+		if !c.Effective {
+			continue
+		}
+		switch in := c.Input.(type) {
+		case *s3.PutObjectInput:
+			all = append(all, "object "+aws.ToString(in.Key))
+		case *s3.CompleteMultipartUploadInput:
+			all = append(all, fmt.Sprintf("object %s, %d parts", aws.ToString(in.Key), len(in.MultipartUpload.Parts)))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

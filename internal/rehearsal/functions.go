@@ -1,0 +1,63 @@
+package rehearsal
+
+import (
+	"net/http"
+
+	"cordon/internal/approval"
+	"cordon/internal/authorize"
+	closing "cordon/internal/close"
+	"cordon/internal/decide"
+	"cordon/internal/enrich"
+	"cordon/internal/incident"
+	"cordon/internal/isolate"
+	"cordon/internal/lambdafn"
+	"cordon/internal/memory"
+	"cordon/internal/notify"
+	"cordon/internal/preserve"
+	"cordon/internal/release"
+	"cordon/internal/sim"
+	"cordon/internal/snapshot"
+	"cordon/internal/terminate"
+)
+
+// functions is what the mains wire up, with the account in memory in AWS's place.
+var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handler, error){
+	"approval": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(approval.New(h, a.SNS(), a.KMS(), a.SFN(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"authorize": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(authorize.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"close": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(closing.New(h, a.SNS(), a.DynamoDB()))
+	},
+	"enrich": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SFN(), a.DynamoDB()))
+	},
+	"isolate": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(isolate.New(h, a.EC2(), a.DynamoDB()))
+	},
+	"memory": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(memory.New(h, a.EC2(), a.SSM(), a.S3(), a.Presign(), a.DynamoDB()))
+	},
+	"notify": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(notify.New(h, a.SNS()))
+	},
+	"preserve": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(preserve.New(h, a.EC2(), a.DynamoDB()))
+	},
+	"release": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(release.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"snapshot": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(snapshot.New(h, a.EC2(), a.DynamoDB()))
+	},
+	"terminate": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(terminate.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+}
+
+// page is the one function that speaks HTTP.
+func page(h incident.Host, a *sim.Account) (http.Handler, error) {
+	return decide.New(h, a.KMS(), a.SFN(), a.DynamoDB(), a.DynamoDB())
+}

@@ -1,0 +1,502 @@
+package rehearsal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Invariant is something that always holds. Broken says how it does not; empty
+// when it does.
+type Invariant struct {
+	Name   string
+	Broken func(Trace) string
+}
+
+// Invariants are checked after every rehearsal, on the trace alone.
+var Invariants = []Invariant{
+	{"No silent failure", silentFailure},
+	{"No unapproved kill", unapprovedKill},
+	{"No evidence, no kill", killWithoutEvidence},
+	{"Never reconnected by an error", reconnected},
+	{"Recorded before changed", changedUnrecorded},
+	{"Not ours, not touched", touchedNotOurs},
+	{"One incident an instance", secondIncident},
+	{"Converges", diverged},
+	{"No secret leaves", secretLeft},
+	{"Ends or waits for a human", endless},
+	{"Never left open", leftOpen},
+	{"A decision is not reversed by a repeat", reversed},
+}
+
+// An actionable finding ends contained, or people were told that it is not.
+func silentFailure(t Trace) string {
+	if !t.Ours || len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT" {
+		return ""
+	}
+	if _, ok := t.contained("quarantine", "capture"); ok && t.closed() == "" {
+		return ""
+	}
+	return "the finding was actionable, the instance is not contained, and nobody was told"
+}
+
+// closed says which of our closed groups is not closed at the end.
+func (t Trace) closed() string {
+	for _, g := range t.After.SecurityGroups {
+		id := aws.ToString(g.GroupId)
+		switch tag(g.Tags, "cordon:group") {
+		case "quarantine":
+			if len(g.IpPermissions)+len(g.IpPermissionsEgress) > 0 {
+				return id + " has rules"
+			}
+		case "capture":
+			if len(g.IpPermissions) > 0 {
+				return id + " lets something in"
+			}
+			for _, p := range g.IpPermissionsEgress {
+				if aws.ToString(p.IpProtocol) != "tcp" || aws.ToInt32(p.FromPort) != 443 || aws.ToInt32(p.ToPort) != 443 || anywhere(p) {
+					return id + " lets more out than TCP 443 to endpoints"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func anywhere(p types.IpPermission) bool {
+	return slices.ContainsFunc(p.IpRanges, func(r types.IpRange) bool { return strings.HasSuffix(aws.ToString(r.CidrIp), "/0") }) ||
+		slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return strings.HasSuffix(aws.ToString(r.CidrIpv6), "/0") })
+}
+
+// standing is a decision on the instance, for that machine, with a valid seal,
+// made before a moment and not expired then.
+func (t Trace) standing(instance string, c incident.Choice, at time.Time) (incident.Decision, bool) {
+	machine := t.Before.AttachedAt(instance)
+	for _, d := range t.After.Decisions() {
+		if d.InstanceID == instance && d.Choice == c && !d.DecidedAt.After(at) && at.Before(d.ExpiresAt) && d.AttachedAt.Equal(machine) && t.Sealed(d) {
+			return d, true
+		}
+	}
+	return incident.Decision{}, false
+}
+
+// TerminateInstances only after a recorded, verified, unexpired decision for
+// this incident and this machine.
+func unapprovedKill(t Trace) string {
+	for _, c := range t.effective("ec2", "TerminateInstances") {
+		in, ok := c.Input.(*ec2.TerminateInstancesInput)
+		if !ok {
+			return "a termination without a readable input"
+		}
+		for _, id := range in.InstanceIds {
+			if _, ok := t.standing(id, incident.Terminate, c.At); !ok {
+				return id + " was terminated and no valid decision says so"
+			}
+		}
+	}
+	return ""
+}
+
+// Termination needs every snapshot completed, unless a person chose otherwise.
+func killWithoutEvidence(t Trace) string {
+	for _, c := range t.effective("ec2", "TerminateInstances") {
+		in, ok := c.Input.(*ec2.TerminateInstancesInput)
+		if !ok {
+			return "a termination without a readable input"
+		}
+		for _, id := range in.InstanceIds {
+			if d, ok := t.standing(id, incident.Terminate, c.At); ok && d.Override {
+				continue
+			}
+			i, _ := t.Before.Instance(id)
+			for _, m := range i.BlockDeviceMappings {
+				if m.Ebs != nil && !t.imaged(aws.ToString(m.Ebs.VolumeId), c.At) {
+					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, aws.ToString(m.Ebs.VolumeId))
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// imaged says whether a snapshot of a volume was completed by then. What the
+// account shows afterwards may have completed later, so its time counts.
+func (t Trace) imaged(volume string, at time.Time) bool {
+	for _, s := range t.After.Snapshots {
+		if aws.ToString(s.VolumeId) == volume && s.State == types.SnapshotStateCompleted && tag(s.Tags, "cordon:incident") != "" &&
+			(s.CompletionTime == nil || !s.CompletionTime.After(at)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Groups once changed return to what they were only by a release decision, and
+// nothing contained passes through the open group again.
+func reconnected(t Trace) string {
+	k := t.kinds()
+	for _, s := range t.swaps() {
+		was := k.all(s.from, "quarantine", "capture", "conversion")
+		if !was || k.all(s.to, "quarantine", "capture") {
+			continue
+		}
+		if k.all(s.from, "quarantine", "capture") && k.all(s.to, "conversion") {
+			return s.eni + " was contained and went through the open group again"
+		}
+		if k.all(s.to, "conversion") {
+			continue
+		}
+		instance := t.owner(s.eni)
+		if _, ok := t.standing(instance, incident.Release, s.call.At); !ok {
+			return fmt.Sprintf("%s was put back into %v, and no valid release says so", s.eni, s.to)
+		}
+	}
+	return ""
+}
+
+// owner is the instance that an interface was attached to.
+func (t Trace) owner(eni string) string {
+	for _, i := range t.Before.NetworkInterfaces {
+		if aws.ToString(i.NetworkInterfaceId) == eni && i.Attachment != nil {
+			return aws.ToString(i.Attachment.InstanceId)
+		}
+	}
+	return ""
+}
+
+// Whatever is changed had its prior value stored first; a release restores it.
+func changedUnrecorded(t Trace) string {
+	k := t.kinds()
+	for _, s := range t.swaps() {
+		if !k.all(s.from, "quarantine", "capture", "conversion") && !t.written("prior#"+s.eni+"#", s.call) {
+			return s.eni + " was moved before its groups were recorded"
+		}
+	}
+	for _, c := range t.effective("ec2", "ModifyInstanceAttribute") {
+		in, ok := c.Input.(*ec2.ModifyInstanceAttributeInput)
+		if ok && !t.written("prior#", c) {
+			return aws.ToString(in.InstanceId) + " was changed before anything was recorded"
+		}
+	}
+	if t.Ending != "Released" {
+		return ""
+	}
+	now := map[string][]string{}
+	for _, i := range t.After.NetworkInterfaces {
+		now[aws.ToString(i.NetworkInterfaceId)] = groupIDs(i)
+	}
+	for _, i := range t.Before.Interfaces(t.Finding.InstanceID) {
+		id, before := aws.ToString(i.NetworkInterfaceId), groupIDs(i)
+		// Groups of ours from an earlier incident are not what a release restores.
+		if after := now[id]; !k.all(before, "quarantine", "capture", "conversion") && k.all(after, "quarantine", "capture", "conversion") {
+			return id + " is still in our groups after a release"
+		}
+	}
+	return ""
+}
+
+// outside are the services in which everything belongs to the account, not to
+// this stack.
+var outside = []string{"ec2", "ssm"}
+
+// Nothing outside the stack is changed for a finding that is not ours to act
+// on, and for one that is, only what belongs to its instance.
+func touchedNotOurs(t Trace) string {
+	for _, c := range t.Calls {
+		if !c.Effective || !c.Mutating || !slices.Contains(outside, c.Service) {
+			continue
+		}
+		if !t.Ours {
+			return fmt.Sprintf("%s:%s for a finding that nobody may act on", c.Service, c.Action)
+		}
+		for _, r := range c.Resources {
+			if !t.belongs(r) {
+				return fmt.Sprintf("%s:%s changed %s, which has nothing to do with %s", c.Service, c.Action, r, t.Finding.InstanceID)
+			}
+		}
+	}
+	return ""
+}
+
+// belongs says whether a resource is the instance, attached to it, ours, or new.
+func (t Trace) belongs(id string) bool {
+	instance := t.Finding.InstanceID
+	if id == instance {
+		return true
+	}
+	for _, i := range t.After.Interfaces(instance) {
+		if id == aws.ToString(i.NetworkInterfaceId) || id == aws.ToString(i.VpcId) {
+			return true
+		}
+	}
+	for _, i := range t.Before.Interfaces(instance) {
+		if id == aws.ToString(i.NetworkInterfaceId) || id == aws.ToString(i.VpcId) || slices.Contains(groupIDs(i), id) {
+			return true
+		}
+	}
+	if i, ok := t.Before.Instance(instance); ok {
+		for _, m := range i.BlockDeviceMappings {
+			if m.Ebs != nil && id == aws.ToString(m.Ebs.VolumeId) {
+				return true
+			}
+		}
+	}
+	if _, ok := t.kinds()[id]; ok {
+		return true
+	}
+	for _, s := range t.After.Snapshots {
+		if id == aws.ToString(s.SnapshotId) && tag(s.Tags, "cordon:incident") != "" {
+			return true
+		}
+	}
+	// Rules of our groups, commands and documents are ours by their making.
+	for _, a := range []Account{t.Before, t.After} {
+		if a.knows(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// knows says whether the account has a machine, interface, group or volume of that ID.
+func (a Account) knows(id string) bool {
+	if _, ok := a.Instance(id); ok {
+		return true
+	}
+	return slices.ContainsFunc(a.NetworkInterfaces, func(i types.NetworkInterface) bool { return aws.ToString(i.NetworkInterfaceId) == id }) ||
+		slices.ContainsFunc(a.SecurityGroups, func(g types.SecurityGroup) bool { return aws.ToString(g.GroupId) == id }) ||
+		slices.ContainsFunc(a.Volumes, func(v types.Volume) bool { return aws.ToString(v.VolumeId) == id }) ||
+		slices.ContainsFunc(a.Snapshots, func(s types.Snapshot) bool { return aws.ToString(s.SnapshotId) == id })
+}
+
+// One incident, one snapshot set and one capture an instance. A second one can
+// come only from an answer that was lost.
+func secondIncident(t Trace) string {
+	opened := map[string]int{}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		if in, ok := c.Input.(*dynamodb.PutItemInput); ok && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
+			opened[stringOf(in.Item["pk"])]++
+		}
+	}
+	for _, instance := range sortedKeys(opened) {
+		if opened[instance] > 1 {
+			return instance + " has two incidents"
+		}
+	}
+	for _, one := range []struct{ service, action string }{{"ec2", "CreateSnapshots"}, {"ssm", "SendCommand"}} {
+		answered := 0
+		for _, c := range t.effective(one.service, one.action) {
+			if c.Error == "" {
+				answered++
+			}
+		}
+		if answered > 1 {
+			return fmt.Sprintf("%s was answered %d times", one.action, answered)
+		}
+	}
+	return ""
+}
+
+// After faults that end, the end is that of an undisturbed run.
+func diverged(t Trace) string {
+	if t.Again == nil {
+		return ""
+	}
+	ending, after, err := t.Again()
+	if err != nil {
+		return "the undisturbed run: " + err.Error()
+	}
+	if t.Ending != ending {
+		return fmt.Sprintf("ended as %q, undisturbed as %q", t.Ending, ending)
+	}
+	for _, i := range after.Interfaces(t.Finding.InstanceID) {
+		id := aws.ToString(i.NetworkInterfaceId)
+		for _, j := range t.After.NetworkInterfaces {
+			if aws.ToString(j.NetworkInterfaceId) == id && names(j) != names(i) {
+				return fmt.Sprintf("%s is in %s, undisturbed in %s", id, names(j), names(i))
+			}
+		}
+	}
+	a, _ := t.After.Instance(t.Finding.InstanceID)
+	b, _ := after.Instance(t.Finding.InstanceID)
+	if x, y := state(a), state(b); x != y {
+		return fmt.Sprintf("the instance is %s, undisturbed %s", x, y)
+	}
+	return ""
+}
+
+func names(i types.NetworkInterface) string {
+	var all []string
+	for _, g := range i.Groups {
+		all = append(all, aws.ToString(g.GroupName))
+	}
+	slices.Sort(all)
+	return strings.Join(all, "+")
+}
+
+func state(i types.Instance) types.InstanceStateName {
+	if i.State == nil {
+		return types.InstanceStateNameRunning
+	}
+	return i.State.Name
+}
+
+// No token, link secret, pre-signed URL or key in a subject, a table or a
+// command, but for one URL in the command that starts the capture.
+func secretLeft(t Trace) string {
+	secrets := t.Tokens
+	for _, m := range t.Mails {
+		if _, rest, ok := strings.Cut(m.Body, t.API+"/d/"); ok {
+			link := strings.FieldsFunc(rest, func(r rune) bool { return r <= ' ' || r == '>' || r == ')' })[0]
+			secrets = append(secrets, link[strings.LastIndexByte(link, '/')+1:])
+		}
+	}
+	for _, m := range t.Mails {
+		for _, s := range secrets {
+			if strings.Contains(m.Subject, s) {
+				return "a subject holds a secret"
+			}
+		}
+		for _, s := range t.Tokens {
+			if strings.Contains(m.Body, s) {
+				return "a mail holds a task token"
+			}
+		}
+		if strings.Contains(m.Body, "X-Amz-Signature") {
+			return "a mail holds a pre-signed URL"
+		}
+	}
+	for _, c := range t.Calls {
+		if c.Service != "dynamodb" && c.Service != "ssm" && c.Service != "ec2" {
+			continue // KMS encrypts them, SNS mails the link, Step Functions takes the token, S3 holds the batches
+		}
+		text := plain(c.Input)
+		for _, s := range secrets {
+			if s != "" && strings.Contains(text, s) {
+				return fmt.Sprintf("%s:%s holds a secret in clear", c.Service, c.Action)
+			}
+		}
+		if n := strings.Count(text, "X-Amz-Signature"); n > 1 || n == 1 && c.Action != "SendCommand" {
+			return fmt.Sprintf("%s:%s holds %d pre-signed URLs", c.Service, c.Action, n)
+		}
+	}
+	return ""
+}
+
+// plain is everything a call's input says, as text.
+func plain(in any) string {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Sprintf("%+v", in)
+	}
+	return strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(string(b))
+}
+
+const (
+	// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+	mostEvents  = 25000
+	mostPayload = 256 << 10
+)
+
+// No loop for ever; within the limits of Step Functions.
+func endless(t Trace) string {
+	switch {
+	case t.Status == running:
+		return "the execution neither ended nor waits for anybody"
+	case t.History >= mostEvents:
+		return fmt.Sprintf("%d history events", t.History)
+	case t.Payload > mostPayload:
+		return fmt.Sprintf("a payload of %d bytes", t.Payload)
+	}
+	return ""
+}
+
+// limit is how long an interface may stay in the conversion group once EC2
+// accepts calls and an invocation runs.
+const limit = 5 * time.Second
+
+// An interface in the conversion group is moved on at once, and none is there
+// at the end.
+func leftOpen(t Trace) string {
+	k := t.kinds()
+	all := t.swaps()
+	for n, s := range all {
+		if !k.all(s.to, "conversion") {
+			continue
+		}
+		// From the first call that EC2 answered well after it was opened.
+		from, ok := t.firstWell(s.at)
+		next := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni })
+		if next < 0 {
+			return s.eni + " was left in the conversion group"
+		}
+		if left := all[n+1+next].at; ok && left.Sub(from) > limit {
+			return fmt.Sprintf("%s was in the conversion group for %s", s.eni, left.Sub(from))
+		}
+	}
+	for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
+		if slices.ContainsFunc(groupIDs(i), func(g string) bool { return k[g] == "conversion" }) {
+			return aws.ToString(i.NetworkInterfaceId) + " is in the conversion group at the end"
+		}
+	}
+	return ""
+}
+
+// firstWell is when EC2 first did what isolate asked, at or after a moment.
+func (t Trace) firstWell(at time.Time) (time.Time, bool) {
+	for _, c := range t.Calls {
+		if c.Service == "ec2" && c.By != nil && c.By.Function == "isolate" && c.Error == "" && !c.At.Before(at) {
+			return c.At, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// What a person released or kept is not touched for a repeat of the same finding.
+func reversed(t Trace) string {
+	for _, i := range t.Before.Incidents {
+		s := attribute(i.Item, "state")
+		if i.Table != "incidents" || s != "released" && s != "kept" {
+			continue
+		}
+		var was incident.Incident
+		if json.Unmarshal([]byte(attribute(i.Item, "body")), &was) != nil || was.InstanceID != t.Finding.InstanceID || !was.AttachedAt.Equal(t.Before.AttachedAt(was.InstanceID)) {
+			continue
+		}
+		if was.Finding.Type != t.Finding.Type || t.Finding.Severity > was.Finding.Severity {
+			continue
+		}
+		for _, c := range t.Calls {
+			if c.Effective && c.Mutating && slices.Contains(outside, c.Service) {
+				return fmt.Sprintf("%s:%s after a person's decision on the same finding", c.Service, c.Action)
+			}
+		}
+	}
+	return ""
+}
+
+func stringOf(v dynamodbtypes.AttributeValue) string {
+	if s, ok := v.(*dynamodbtypes.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

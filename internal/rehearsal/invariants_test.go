@@ -1,0 +1,265 @@
+package rehearsal_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+)
+
+var (
+	zero     = time.Date(2026, 3, 14, 2, 0, 0, 0, time.UTC)
+	attached = zero.Add(-24 * time.Hour)
+)
+
+const (
+	victim = "i-victim"
+	key    = "111122223333.us-east-1.i-victim"
+)
+
+// second is a moment of the run.
+func second(n float64) time.Time { return zero.Add(time.Duration(n * float64(time.Second))) }
+
+// clean is a run in which everything is as it should be: recorded, isolated,
+// told, decided, terminated with its evidence. Each test spoils one thing.
+func clean() rehearsal.Trace {
+	account := rehearsal.Account{
+		Reservations: []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim),
+			BlockDeviceMappings: []types.InstanceBlockDeviceMapping{{Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-1")}}}}}}},
+		NetworkInterfaces: []types.NetworkInterface{eni("eni-1", "web")},
+		SecurityGroups: []types.SecurityGroup{{GroupId: aws.String("web"), IpPermissionsEgress: []types.IpPermission{{IpProtocol: aws.String("-1")}}},
+			ours("conversion"), ours("quarantine"), ours("capture")},
+	}
+	after := account
+	after.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "quarantine")}
+	after.Snapshots = []types.Snapshot{{SnapshotId: aws.String("snap-1"), VolumeId: aws.String("vol-1"), State: types.SnapshotStateCompleted,
+		Tags: []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(key + ".1")}}}}
+	t := rehearsal.Trace{
+		Finding: incident.Finding{ID: "f1", Type: "Backdoor", Severity: 8, InstanceID: victim}, Ours: true,
+		Before: account, After: after, Ending: "Terminated", Status: "SUCCEEDED", History: 500, Payload: 9000,
+		Tokens: []string{"task-token"}, API: "https://api.example", Sealed: func(d incident.Decision) bool { return string(d.MAC) == "sealed" },
+		Mails: []sim.Mail{{At: second(3), Subject: "Isolated", Body: "Decide: https://api.example/d/request/s3cr3t-s3cr3t\n"}},
+		Calls: []sim.Call{
+			put(0.5, "incident#000001"),
+			put(1, "prior#i-victim#disableApiTermination"),
+			change(1.2),
+			put(1.8, "prior#eni-1#groups"),
+			move(2, "eni-1", "conversion"),
+			move(2.2, "eni-1", "quarantine"),
+			call(90, "ec2", "TerminateInstances", &ec2.TerminateInstancesInput{InstanceIds: []string{victim}}, victim),
+		},
+	}
+	return decided(t, decision(incident.Terminate))
+}
+
+func decision(c incident.Choice) incident.Decision {
+	return incident.Decision{Incident: key + ".1", Round: 1, InstanceID: victim, AttachedAt: attached, Choice: c,
+		DecidedAt: second(60), ExpiresAt: second(7 * 24 * 3600), MAC: []byte("sealed")}
+}
+
+// decided replaces what the decisions table holds.
+func decided(t rehearsal.Trace, all ...incident.Decision) rehearsal.Trace {
+	t.After.Incidents = nil
+	for _, d := range all {
+		t.After.Incidents = append(t.After.Incidents, row("decisions", map[string]string{"pk": d.Incident, "sk": "request#001", "body": asJSON(d)}))
+	}
+	return t
+}
+
+func row(table string, attributes map[string]string) struct {
+	Table string
+	Item  map[string]map[string]any
+} {
+	item := map[string]map[string]any{}
+	for k, v := range attributes {
+		item[k] = map[string]any{"S": v}
+	}
+	return struct {
+		Table string
+		Item  map[string]map[string]any
+	}{table, item}
+}
+
+func asJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func ours(kind string) types.SecurityGroup {
+	return types.SecurityGroup{GroupId: aws.String(kind), Tags: []types.Tag{{Key: aws.String("cordon:group"), Value: aws.String(kind)}}}
+}
+
+func eni(id string, groups ...string) types.NetworkInterface {
+	n := types.NetworkInterface{NetworkInterfaceId: aws.String(id), VpcId: aws.String("vpc-1"),
+		Attachment: &types.NetworkInterfaceAttachment{InstanceId: aws.String(victim), DeviceIndex: aws.Int32(0), AttachTime: aws.Time(attached)}}
+	for _, g := range groups {
+		n.Groups = append(n.Groups, types.GroupIdentifier{GroupId: aws.String(g), GroupName: aws.String(g)})
+	}
+	return n
+}
+
+func call(at float64, service, action string, in any, resources ...string) sim.Call {
+	return sim.Call{Service: service, Action: action, Mutating: true, At: second(at), Ended: second(at + 0.1), Effective: true, Resources: resources, Input: in, By: &sim.Invocation{Function: "isolate"}}
+}
+
+func put(at float64, sk string) sim.Call {
+	return call(at, "dynamodb", "PutItem", &dynamodb.PutItemInput{Item: map[string]dynamodbtypes.AttributeValue{
+		"pk": &dynamodbtypes.AttributeValueMemberS{Value: key}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: sk}}})
+}
+
+func move(at float64, id string, groups ...string) sim.Call {
+	return call(at, "ec2", "ModifyNetworkInterfaceAttribute", &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &id, Groups: groups}, id)
+}
+
+func change(at float64) sim.Call {
+	return call(at, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(victim)}, victim)
+}
+
+// without is the trace less the calls of an action.
+func without(t rehearsal.Trace, action string, sk string) rehearsal.Trace {
+	t.Calls = slices.DeleteFunc(slices.Clone(t.Calls), func(c sim.Call) bool {
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		return c.Action == action && (sk == "" || ok && in.Item["sk"].(*dynamodbtypes.AttributeValueMemberS).Value == sk)
+	})
+	return t
+}
+
+func with(t rehearsal.Trace, calls ...sim.Call) rehearsal.Trace {
+	t.Calls = append(slices.Clone(t.Calls), calls...)
+	return t
+}
+
+func broken(t rehearsal.Trace) []string {
+	var names []string
+	for _, i := range rehearsal.Invariants {
+		if i.Broken(t) != "" {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+func TestACleanRunBreaksNothing(t *testing.T) {
+	for _, i := range rehearsal.Invariants {
+		if how := i.Broken(clean()); how != "" {
+			t.Errorf("%s is said to be broken by a run in which all is well: %s", i.Name, how)
+		}
+	}
+}
+
+// Each invariant finds a run that violates it: one that cannot fail would let
+// anything through.
+func TestEachInvariantFindsItsViolation(t *testing.T) {
+	spoil := func(f func(*rehearsal.Trace)) rehearsal.Trace {
+		x := clean()
+		f(&x)
+		return x
+	}
+	released := func(d ...incident.Decision) rehearsal.Trace {
+		x := with(without(clean(), "TerminateInstances", ""), move(80, "eni-1", "web"))
+		x.Ending, x.After.NetworkInterfaces = "Released", []types.NetworkInterface{eni("eni-1", "web")}
+		return decided(x, d...)
+	}
+	for _, c := range []struct {
+		name string
+		want string
+		run  rehearsal.Trace
+	}{
+		{"nobody told and not isolated", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
+			x.Mails, x.After.NetworkInterfaces = nil, x.Before.NetworkInterfaces
+		})},
+		{"quarantine lets everything out", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Mails = nil
+			x.After.SecurityGroups = slices.Clone(x.After.SecurityGroups)
+			x.After.SecurityGroups[2].IpPermissionsEgress = []types.IpPermission{{IpProtocol: aws.String("-1")}}
+		})},
+		{"no decision", "No unapproved kill", decided(clean())},
+		{"a forged decision", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.MAC = []byte("forged"); return d }())},
+		{"keep was decided", "No unapproved kill", decided(clean(), decision(incident.Keep))},
+		{"decided about another machine", "No unapproved kill", decided(clean(), func() incident.Decision {
+			d := decision(incident.Terminate)
+			d.AttachedAt = attached.Add(-time.Hour)
+			return d
+		}())},
+		{"decided afterwards", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.DecidedAt = second(200); return d }())},
+		{"expired", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.ExpiresAt = second(70); return d }())},
+		{"no snapshot", "No evidence, no kill", spoil(func(x *rehearsal.Trace) { x.After.Snapshots = nil })},
+		{"snapshot completed later", "No evidence, no kill", spoil(func(x *rehearsal.Trace) {
+			x.After.Snapshots = slices.Clone(x.After.Snapshots)
+			x.After.Snapshots[0].CompletionTime = aws.Time(second(300))
+		})},
+		{"reconnected without a release", "Never reconnected by an error", released(decision(incident.Keep))},
+		{"opened again", "Never reconnected by an error", with(clean(), move(50, "eni-1", "conversion"), move(50.2, "eni-1", "quarantine"))},
+		{"groups not recorded", "Recorded before changed", without(clean(), "PutItem", "prior#eni-1#groups")},
+		{"recorded afterwards", "Recorded before changed", with(without(clean(), "PutItem", "prior#eni-1#groups"), put(5, "prior#eni-1#groups"))},
+		{"attributes not recorded", "Recorded before changed", without(clean(), "PutItem", "prior#i-victim#disableApiTermination")},
+		{"released but not back", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "quarantine")}
+		})},
+		{"a sample was acted on", "Not ours, not touched", spoil(func(x *rehearsal.Trace) { x.Ours = false })},
+		{"another machine was changed", "Not ours, not touched", spoil(func(x *rehearsal.Trace) {
+			x.Before.Reservations = append(slices.Clone(x.Before.Reservations), types.Reservation{Instances: []types.Instance{{InstanceId: aws.String("i-other")}}})
+			*x = with(*x, call(5, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String("i-other")}, "i-other"))
+		})},
+		{"two incidents", "One incident an instance", with(clean(), put(6, "incident#000002"))},
+		{"two captures", "One incident an instance", with(clean(), call(5, "ssm", "SendCommand", &ssm.SendCommandInput{}, victim), call(9, "ssm", "SendCommand", &ssm.SendCommandInput{}, victim))},
+		{"ended otherwise than undisturbed", "Converges", spoil(func(x *rehearsal.Trace) {
+			x.Again = func() (string, rehearsal.Account, error) { return "Kept isolated", x.After, nil }
+		})},
+		{"interfaces elsewhere than undisturbed", "Converges", spoil(func(x *rehearsal.Trace) {
+			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", x.Before, nil }
+		})},
+		{"a secret in a subject", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Subject: "s3cr3t-s3cr3t"})
+		})},
+		{"a token in a mail", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Mails = append(slices.Clone(x.Mails), sim.Mail{Body: "task-token"}) })},
+		{"a secret in a table", "No secret leaves", with(clean(), put(5, "request#s3cr3t-s3cr3t"))},
+		{"two addresses in a command", "No secret leaves", with(clean(), call(5, "ssm", "SendCommand", &ssm.SendCommandInput{
+			Parameters: map[string][]string{"Batch": {"https://a?X-Amz-Signature=1 https://b?X-Amz-Signature=2"}}}, victim))},
+		{"neither ended nor waiting", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.Status = "RUNNING" })},
+		{"too long a history", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.History = 25000 })},
+		{"too large a payload", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.Payload = 262145 })},
+		{"left in the conversion group", "Never left open", spoil(func(x *rehearsal.Trace) {
+			x.Calls = slices.DeleteFunc(slices.Clone(x.Calls), func(c sim.Call) bool { return c.At.Equal(second(2.2)) })
+			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "conversion")}
+		})},
+		{"in the conversion group for a minute", "Never left open", spoil(func(x *rehearsal.Trace) {
+			for n := range x.Calls {
+				if x.Calls[n].At.Equal(second(2.2)) {
+					x.Calls[n].Ended = second(62)
+				}
+			}
+			*x = with(*x, call(2.5, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{}))
+		})},
+		{"acted on a repeat after a release", "A decision is not reversed by a repeat", spoil(func(x *rehearsal.Trace) {
+			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached, Finding: x.Finding}
+			x.Before.Incidents = append(slices.Clone(x.Before.Incidents), row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "released", "body": asJSON(was)}))
+		})},
+	} {
+		t.Run(fmt.Sprintf("%s/%s", c.want, c.name), func(t *testing.T) {
+			if got := broken(c.run); !slices.Contains(got, c.want) {
+				t.Errorf("a run in which %q happens breaks %q, and only %q were found: it would pass unseen", c.name, c.want, got)
+			}
+		})
+	}
+	if n := len(rehearsal.Invariants); n != 12 {
+		t.Errorf("%d invariants; the README promises twelve", n)
+	}
+}

@@ -1,0 +1,118 @@
+package rehearsal
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"time"
+
+	"cordon/internal/sim"
+)
+
+// Question is what reaches a person by mail.
+type Question struct {
+	Link       string       // as in the mail
+	InstanceID string       // what the page wants typed
+	Page       http.Handler // the decision page; it runs on the virtual clock
+	Sleep      func(time.Duration)
+}
+
+// Person answers a question, on the virtual clock, which stands still for as
+// long as the person blocks on the real world.
+type Person func(Question)
+
+// Delay is how long after the request a rehearsed decision arrives.
+const Delay = time.Minute
+
+// Decides is a person who opens the page a minute after the mail, reads it, and
+// posts that choice with the instance ID typed.
+func Decides(choice string) Person {
+	return func(q Question) {
+		q.Sleep(Delay)
+		if shown := q.visit(http.MethodGet, nil); shown.Code != http.StatusOK {
+			return
+		}
+		q.visit(http.MethodPost, Form(choice, q.InstanceID))
+	}
+}
+
+// Form is what a person posts who decided.
+func Form(choice, instanceID string) url.Values {
+	return url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
+}
+
+// visit calls the page without a socket, as the gateway would.
+func (q Question) visit(method string, form url.Values) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, q.Link, strings.NewReader(form.Encode()))
+	r.RemoteAddr = address
+	r.Header.Set("User-Agent", "cordon rehearse")
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	answer := httptest.NewRecorder()
+	q.Page.ServeHTTP(answer, r)
+	return answer
+}
+
+// address is where a rehearsed person comes from (RFC 5737: for documentation).
+const address = "192.0.2.10:443"
+
+// letters hands mails that are new to whoever watches, and those with a link to
+// the person, each link once.
+func (w *world) letters() {
+	mails := w.account.Mails()
+	for _, m := range mails[w.read:] {
+		w.read++
+		mail := Mail{At: w.since(m.At), Subject: m.Subject, Body: m.Body}
+		w.result.Mails = append(w.result.Mails, mail)
+		w.watch(Moment{Kind: Mailed, Name: m.Subject, Mail: &mail})
+		link := w.link(m.Body)
+		if link == "" || w.asked[link] || w.Person == nil {
+			continue
+		}
+		w.asked[link] = true
+		w.clock.Go(func() {
+			w.Person(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep})
+		})
+	}
+}
+
+// link is the first address of the decision page in a mail.
+func (w *world) link(body string) string {
+	_, rest, ok := strings.Cut(body, w.apiURL+"/d/")
+	if !ok {
+		return ""
+	}
+	end := strings.IndexAny(rest, " \t\r\n>)")
+	if end < 0 {
+		end = len(rest)
+	}
+	return w.apiURL + "/d/" + rest[:end]
+}
+
+// visit runs the page as its function would: within its time-out, and with
+// nothing of it left once it was killed.
+func (w *world) visit(to http.ResponseWriter, r *http.Request) {
+	ctx, end := w.clock.Deadline(context.Background(), w.clock.Now().Add(w.pageTimeout))
+	defer end()
+	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: pageFunction, Kill: end})
+	answer := httptest.NewRecorder()
+	w.page.ServeHTTP(answer, r.WithContext(ctx))
+	done := StepDone{Status: "ok"}
+	if ctx.Err() != nil {
+		answer = httptest.NewRecorder()
+		answer.WriteHeader(http.StatusInternalServerError) // the gateway's, when the function dies
+		done = StepDone{Status: "failed", Reason: "the function died"}
+	} else if answer.Code >= http.StatusInternalServerError {
+		done = StepDone{Status: "failed", Reason: http.StatusText(answer.Code)}
+	}
+	w.result.Steps[pageFunction] = done
+	w.watch(Moment{Kind: Visited, Name: r.Method, Detail: http.StatusText(answer.Code)})
+	for k, v := range answer.Header() {
+		to.Header()[k] = v
+	}
+	to.WriteHeader(answer.Code)
+	_, _ = to.Write(answer.Body.Bytes()) // a person who went away is no failure of the page
+}

@@ -1,0 +1,413 @@
+// Package rehearsal runs an event through what is deployed: the rules and
+// settings of template.yaml, the state machine as it is, the steps as their
+// mains wire them, against an account in memory on a virtual clock. The same
+// seed gives the same run, byte for byte.
+package rehearsal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"cordon/internal/asl"
+	"cordon/internal/eventpattern"
+	"cordon/internal/finding"
+	"cordon/internal/incident"
+	"cordon/internal/sim"
+	"cordon/internal/template"
+	"cordon/internal/vtime"
+)
+
+// maxEvent is the largest input Step Functions takes, 256 KiB.
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+const maxEvent = 256 << 10
+
+// Options say what to rehearse.
+type Options struct {
+	Template   []byte // template.yaml
+	Definition []byte // the state machine before substitution
+	Event      []byte // an EventBridge event
+	Account    []byte // in the shape of the AWS CLI's answers; nil: one is built around the event's instance
+	Parameters map[string]string
+	Faults     []sim.Fault
+	Seed       uint64
+	Person     Person       // who decides; nil: nobody does
+	Watch      func(Moment) // told of everything as it happens; may be nil
+}
+
+// Kind is what a Moment is about.
+type Kind int
+
+const (
+	Entered Kind = iota // a state was entered
+	Changed             // a call changed something outside the stack
+	Stepped             // a step's invocation ended
+	Mailed              // a mail was accepted
+	Visited             // somebody called the page
+)
+
+// Moment is something worth a line of a timeline.
+type Moment struct {
+	At     time.Duration // virtual, since the event
+	Kind   Kind
+	Name   string // state, action, step, subject, method
+	Detail string // resources, status
+	Reason string
+	Again  bool // the state was entered before
+	Mail   *Mail
+}
+
+// world is one rehearsal under way.
+type world struct {
+	Options
+	clock      *vtime.Clock
+	start      time.Time
+	deployment *template.Deployment
+	rules      []rule
+	machine    *asl.Machine
+	machineARN string
+	machineID  string
+	byARN      map[string]*function
+	byID       map[string]*function
+
+	page        http.Handler
+	pageTimeout time.Duration
+	apiURL      string // where links in mails lead
+	macKey      string
+	number      string // of the account
+	region      string
+	problem     error // of the rehearsal itself
+
+	account    *sim.Account
+	before     []byte // the account when the event arrived
+	finding    incident.Finding
+	flags      finding.Flags
+	executions map[string]*execution // by ARN
+	first      *execution            // the one the event started
+	asked      map[string]bool       // links that reached the person
+	read       int                   // mails that did
+	shown      int                   // calls that were watched
+	entered    map[string]bool
+	tokens     []string
+	result     Result
+}
+
+type rule struct {
+	pattern *eventpattern.Pattern
+	targets []template.Target
+}
+
+// pageFunction is the function that speaks HTTP.
+const pageFunction = "decide"
+
+// Defaults are the values of parameters that the template leaves to its user.
+var Defaults = map[string]string{
+	"NotificationEmail": "oncall@example.com",
+	"MemoryToolKey":     sim.MemoryToolKey,
+	"MemoryToolSha256":  sim.MemoryToolSHA256,
+}
+
+// Run rehearses. An error is about the input and says what to do; whatever goes
+// wrong in the rehearsed world is in the result.
+func Run(o Options) (Result, error) {
+	w, err := build(o)
+	if err != nil {
+		return Result{}, err
+	}
+	w.clock.Run(func() { w.deliver(o.Event) })
+	if w.problem != nil {
+		return Result{}, w.problem
+	}
+	return w.finish()
+}
+
+type envelope struct {
+	Source     *string         `json:"source"`
+	DetailType *string         `json:"detail-type"`
+	Detail     json.RawMessage `json:"detail"`
+	Account    string          `json:"account"`
+	Region     string          `json:"region"`
+	Time       string          `json:"time"`
+	ID         string          `json:"id"`
+}
+
+// CheckEvent says what keeps data from being an EventBridge event.
+func CheckEvent(data []byte) error {
+	_, err := readEnvelope(data)
+	return err
+}
+
+func readEnvelope(data []byte) (envelope, error) {
+	const want = "give one EventBridge event, a JSON object with source, detail-type and detail, as in events/"
+	if len(data) > maxEvent {
+		return envelope{}, fmt.Errorf("the event has %d bytes, and Step Functions takes %d at most; %s", len(data), maxEvent, want)
+	}
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return envelope{}, fmt.Errorf("the event is empty; %s", want)
+	}
+	if err := shallow(data); err != nil {
+		return envelope{}, fmt.Errorf("%w; %s", err, want)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return envelope{}, fmt.Errorf("the event is not a JSON object (%w); %s", err, want)
+	}
+	var e envelope
+	for _, f := range []struct {
+		name string
+		to   any
+		must bool
+	}{{"source", &e.Source, true}, {"detail-type", &e.DetailType, true}, {"detail", &e.Detail, true},
+		{"account", &e.Account, false}, {"region", &e.Region, false}, {"time", &e.Time, false}, {"id", &e.ID, false}} {
+		raw, ok := members[f.name]
+		if !ok || string(raw) == "null" {
+			if f.must {
+				return envelope{}, fmt.Errorf("the event has no %s; %s", f.name, want)
+			}
+			continue
+		}
+		if err := json.Unmarshal(raw, f.to); err != nil {
+			return envelope{}, fmt.Errorf("the event's %s is not of the right type (%w); %s", f.name, err, want)
+		}
+	}
+	if !strings.HasPrefix(strings.TrimSpace(string(e.Detail)), "{") {
+		return envelope{}, fmt.Errorf("the event's detail is not an object; %s", want)
+	}
+	return e, nil
+}
+
+// shallow refuses nesting that no finding has and that costs stack to read.
+func shallow(data []byte) error {
+	const most = 100
+	depth, quoted, escaped := 0, false, false
+	for _, c := range data {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted:
+			escaped, quoted = c == '\\', c != '"'
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			if depth++; depth > most {
+				return fmt.Errorf("the event is nested more than %d levels deep", most)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+func build(o Options) (*world, error) {
+	e, err := readEnvelope(o.Event)
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.Parse(o.Template)
+	if err != nil {
+		return nil, err
+	}
+	parameters := map[string]string{}
+	for _, p := range t.Parameters() {
+		if v, ok := Defaults[p.Name]; ok && p.Required {
+			parameters[p.Name] = v
+		}
+	}
+	for k, v := range o.Parameters {
+		parameters[k] = v
+	}
+	region := e.Region
+	if region == "" {
+		region = "us-east-1"
+	}
+	account := e.Account
+	if account == "" {
+		account = "111122223333"
+	}
+	d, err := t.Deploy(template.Settings{Account: account, Region: region, Stack: "cordon", Parameters: parameters})
+	if err != nil {
+		return nil, err
+	}
+	w := &world{Options: o, deployment: d, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
+		executions: map[string]*execution{}, asked: map[string]bool{}, entered: map[string]bool{}}
+	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
+	if w.result.Matched, err = w.matches(o.Event); err != nil {
+		return nil, err
+	}
+	if w.result.Matched {
+		// The machine keeps and tells what it cannot read; a person who rehearses
+		// is told at once.
+		if w.finding, w.flags, err = finding.Decode(o.Event); err != nil {
+			return nil, fmt.Errorf("the event matches the rule, but %w; give the event as EventBridge delivers it", err)
+		}
+	}
+	if w.start, err = time.Parse(time.RFC3339, e.Time); err != nil {
+		w.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	file := o.Account
+	if file == nil {
+		if file, err = sim.Around(o.Event); err != nil {
+			return nil, err
+		}
+	}
+	if newest, err := sim.NewestTime(file); err != nil {
+		return nil, err
+	} else if newest.After(w.start) {
+		w.start = newest
+	}
+	w.clock = vtime.New(o.Seed, w.start)
+	if err := w.open(file, account, region); err != nil {
+		return nil, err
+	}
+	if w.before, err = w.account.JSON(); err != nil {
+		return nil, err
+	}
+	return w, w.wire()
+}
+
+// open builds the account with the names that the template gives things.
+func (w *world) open(file []byte, account, region string) error {
+	var missing []string
+	ref := func(id string) string {
+		r, ok := w.deployment.Resource(id)
+		if !ok {
+			missing = append(missing, id)
+		}
+		return r.Ref
+	}
+	var err error
+	w.account, err = sim.Open(sim.Settings{
+		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Account: account, Region: region,
+		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"),
+		DataKey: ref("DataKey"), MACKey: ref("MacKey"),
+	}, file)
+	w.macKey = ref("MacKey")
+	document, _ := w.deployment.Resource("MemoryDocument")
+	name := ref("MemoryDocument")
+	if len(missing) > 0 {
+		return fmt.Errorf("template: there is no %s", strings.Join(missing, ", "))
+	}
+	if err != nil {
+		return err
+	}
+	content, err := json.Marshal(document.Properties["Content"])
+	if err != nil {
+		return fmt.Errorf("template: MemoryDocument: %w", err)
+	}
+	return w.account.SSM().AddDocument(name, content)
+}
+
+// wire makes the functions and the machine as the template declares them.
+func (w *world) wire() error {
+	env := func(f template.Function) func(string) string {
+		return func(name string) string {
+			if name == "AWS_REGION" {
+				return w.region
+			}
+			return f.Environment[name]
+		}
+	}
+	for _, f := range w.deployment.Functions() {
+		name := strings.ToLower(strings.TrimSuffix(f.LogicalID, "Function"))
+		host := incident.Host{Now: w.clock.Now, Rand: w.clock.Rand("function " + name), Each: w.clock.Each, Getenv: env(f)}
+		if url := f.Environment["API_URL"]; url != "" {
+			w.apiURL = url
+		}
+		made := &function{name: name, timeout: f.Timeout}
+		if name == pageFunction {
+			h, err := page(host, w.account)
+			if err != nil {
+				return fmt.Errorf("function %s: %w", name, err)
+			}
+			w.page, w.pageTimeout = h, f.Timeout
+			continue
+		}
+		wiring, ok := functions[name]
+		if !ok {
+			return fmt.Errorf("template: %s has no step to rehearse", f.LogicalID)
+		}
+		var err error
+		if made.run, err = wiring(host, w.account); err != nil {
+			return fmt.Errorf("function %s: %w", name, err)
+		}
+		w.byARN[f.ARN], w.byID[f.LogicalID] = made, made
+	}
+	m, ok := w.deployment.StateMachine()
+	if !ok {
+		return errors.New("template: there is no state machine")
+	}
+	w.machineARN = m.ARN
+	text, err := template.Substitute(w.Definition, m.Substitutions)
+	if err != nil {
+		return err
+	}
+	if w.machine, err = asl.Parse(text); err != nil {
+		return err
+	}
+	w.account.SFN().OnSuccess, w.account.SFN().Execution = w.answer, w.describe
+	return nil
+}
+
+// matches says whether the rule that starts an incident lets the event through.
+func (w *world) matches(event []byte) (bool, error) {
+	m, _ := w.deployment.StateMachine()
+	w.machineID = m.LogicalID
+	found := false
+	for _, r := range w.deployment.Rules() {
+		p, err := eventpattern.Parse(r.Pattern)
+		if err != nil {
+			return false, fmt.Errorf("rule %s: %w", r.LogicalID, err)
+		}
+		w.rules = append(w.rules, rule{p, r.Targets})
+		for _, t := range r.Targets {
+			if t.Resource == w.machineID {
+				hit, err := p.Match(event)
+				if err != nil {
+					return false, fmt.Errorf("rule %s: %w", r.LogicalID, err)
+				}
+				found = found || hit
+			}
+		}
+	}
+	return found, nil
+}
+
+// deliver gives an event to every rule, as EventBridge does.
+func (w *world) deliver(event []byte) {
+	for _, r := range w.rules {
+		hit, err := r.pattern.Match(event)
+		if err != nil || !hit {
+			continue // read as JSON before; a pattern that cannot judge it does not match
+		}
+		for _, t := range r.targets {
+			payload, err := t.Payload(event)
+			if err != nil {
+				continue // EventBridge would put it into the dead-letter queue
+			}
+			if t.Resource == w.machineID {
+				w.begin(payload)
+			} else if f := w.byID[t.Resource]; f != nil {
+				w.clock.Go(func() { w.tell(f, payload) })
+			}
+		}
+	}
+}
+
+// asyncRetries is how often Lambda repeats an asynchronous invocation that failed.
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+const asyncRetries = 2
+
+// tell invokes a function asynchronously, as a rule does.
+func (w *world) tell(f *function, event []byte) {
+	for n := range asyncRetries + 1 {
+		w.clock.Sleep(time.Duration(n) * time.Minute)
+		if _, err := w.invoke(context.Background(), f, event); err == nil {
+			return
+		}
+	}
+}

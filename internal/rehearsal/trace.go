@@ -1,0 +1,240 @@
+package rehearsal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Trace is what the invariants judge: the calls and the account before and
+// after, nothing that a step or the record says of itself.
+type Trace struct {
+	Event   []byte
+	Finding incident.Finding
+	Ours    bool // the finding passes every guard that its event alone decides
+	Calls   []sim.Call
+	Mails   []sim.Mail
+	Before  Account
+	After   Account
+	Ending  string
+	Status  string // empty when no execution was started
+	History int    // events
+	Payload int    // largest, bytes
+	Tokens  []string
+	API     string                          // address of the decision page
+	Sealed  func(d incident.Decision) bool  // recomputes the MAC
+	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
+}
+
+// Account is the part of an account that invariants look at.
+type Account struct {
+	Reservations      []types.Reservation
+	NetworkInterfaces []types.NetworkInterface
+	SecurityGroups    []types.SecurityGroup
+	Volumes           []types.Volume
+	Snapshots         []types.Snapshot
+	Incidents         []struct {
+		Table string
+		Item  map[string]map[string]any
+	}
+}
+
+// ReadAccount reads an account file.
+func ReadAccount(b []byte) (Account, error) {
+	var a Account
+	if err := json.Unmarshal(b, &a); err != nil {
+		return Account{}, fmt.Errorf("read the account: %w", err)
+	}
+	return a, nil
+}
+
+// Instance is the instance of that ID; false if the account does not know it.
+func (a Account) Instance(id string) (types.Instance, bool) {
+	for _, r := range a.Reservations {
+		for _, i := range r.Instances {
+			if aws.ToString(i.InstanceId) == id {
+				return i, true
+			}
+		}
+	}
+	return types.Instance{}, false
+}
+
+// Interfaces are the interfaces attached to an instance.
+func (a Account) Interfaces(instance string) []types.NetworkInterface {
+	var all []types.NetworkInterface
+	for _, i := range a.NetworkInterfaces {
+		if i.Attachment != nil && aws.ToString(i.Attachment.InstanceId) == instance {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// AttachedAt is when the primary interface was attached: which machine it is.
+func (a Account) AttachedAt(instance string) time.Time {
+	all := a.Interfaces(instance)
+	for _, i := range all {
+		if aws.ToInt32(i.Attachment.DeviceIndex) == 0 {
+			return aws.ToTime(i.Attachment.AttachTime)
+		}
+	}
+	return time.Time{}
+}
+
+// Decisions are the decisions in the account's table.
+func (a Account) Decisions() []incident.Decision {
+	var all []incident.Decision
+	for _, i := range a.Incidents {
+		var d incident.Decision
+		if i.Table == "decisions" && json.Unmarshal([]byte(attribute(i.Item, "body")), &d) == nil {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+func attribute(item map[string]map[string]any, name string) string {
+	s, _ := item[name]["S"].(string)
+	return s
+}
+
+// kind is what one of our groups is for: quarantine, capture, conversion; empty
+// for a group that is not ours.
+type kinds map[string]string
+
+func (t Trace) kinds() kinds {
+	k := kinds{}
+	for _, a := range []Account{t.Before, t.After} {
+		for _, g := range a.SecurityGroups {
+			if v := tag(g.Tags, "cordon:group"); v != "" {
+				k[aws.ToString(g.GroupId)] = v
+			}
+		}
+	}
+	return k
+}
+
+func tag(tags []types.Tag, key string) string {
+	for _, t := range tags {
+		if aws.ToString(t.Key) == key {
+			return aws.ToString(t.Value)
+		}
+	}
+	return ""
+}
+
+// all says whether an interface in these groups is in groups of these kinds only.
+func (k kinds) all(groups []string, want ...string) bool {
+	for _, g := range groups {
+		if !slices.Contains(want, k[g]) {
+			return false
+		}
+	}
+	return len(groups) > 0
+}
+
+// swap is one change of an interface's groups.
+type swap struct {
+	at       time.Time // when it was effective at the latest
+	call     sim.Call
+	eni      string
+	from, to []string
+}
+
+// swaps are all changes of groups, in order of time.
+func (t Trace) swaps() []swap {
+	now := map[string][]string{}
+	for _, i := range t.Before.NetworkInterfaces {
+		now[aws.ToString(i.NetworkInterfaceId)] = groupIDs(i)
+	}
+	var all []swap
+	for _, c := range t.effective("ec2", "ModifyNetworkInterfaceAttribute") {
+		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+		if !ok || in.Groups == nil {
+			continue
+		}
+		all = append(all, swap{at: c.Ended, call: c, eni: aws.ToString(in.NetworkInterfaceId), to: in.Groups})
+	}
+	slices.SortStableFunc(all, func(a, b swap) int { return a.at.Compare(b.at) })
+	for n, s := range all {
+		all[n].from, now[s.eni] = now[s.eni], s.to
+	}
+	return all
+}
+
+func groupIDs(i types.NetworkInterface) []string {
+	var ids []string
+	for _, g := range i.Groups {
+		ids = append(ids, aws.ToString(g.GroupId))
+	}
+	return ids
+}
+
+// effective are the calls of an action that had their effect, whatever was answered.
+func (t Trace) effective(service, action string) []sim.Call {
+	var all []sim.Call
+	for _, c := range t.Calls {
+		if c.Service == service && c.Action == action && c.Effective {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// contained is when the last interface of the instance came to stand in groups
+// of these kinds; false if that never was.
+func (t Trace) contained(want ...string) (time.Time, bool) {
+	k, places := t.kinds(), map[string][]string{}
+	for _, i := range t.Before.Interfaces(t.Finding.InstanceID) {
+		places[aws.ToString(i.NetworkInterfaceId)] = groupIDs(i)
+	}
+	if len(places) == 0 {
+		return time.Time{}, false
+	}
+	everywhere := func() bool {
+		for _, groups := range places {
+			if !k.all(groups, want...) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, s := range t.swaps() {
+		if _, ok := places[s.eni]; !ok {
+			continue
+		}
+		places[s.eni] = s.to
+		if everywhere() {
+			return s.at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// written says whether an item whose sort key has that prefix stood in the
+// incidents table before a call began: from an earlier run, or put since.
+func (t Trace) written(prefix string, c sim.Call) bool {
+	for _, i := range t.Before.Incidents {
+		if i.Table == "incidents" && strings.HasPrefix(attribute(i.Item, "sk"), prefix) {
+			return true
+		}
+	}
+	for _, p := range t.effective("dynamodb", "PutItem") {
+		in, ok := p.Input.(*dynamodb.PutItemInput)
+		if ok && !p.Ended.After(c.At) && strings.HasPrefix(stringOf(in.Item["sk"]), prefix) {
+			return true
+		}
+	}
+	return false
+}
