@@ -1,0 +1,282 @@
+package cordon_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon"
+	"cordon/internal/template"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of README.md")
+
+func TestReadmeIsCurrent(t *testing.T) {
+	now := read(t, "README.md")
+	want := now
+	for name, text := range map[string]string{
+		"parameters": parameterTable(deployment(t)),
+		"diagram":    diagram(parseMachine(t, cordon.Definition)),
+	} {
+		var err error
+		if want, err = between(want, name, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if *update {
+		if err := os.WriteFile("README.md", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, now); diff != "" {
+		t.Errorf("README.md is not current; run go test . -update (-want +is):\n%s", diff)
+	}
+}
+
+// between puts text between the markers of a name.
+func between(in, name, text string) (string, error) {
+	begin, end := strings.Index(in, "<!-- "+name), strings.Index(in, "<!-- /"+name+" -->")
+	if begin < 0 || end < begin {
+		return "", fmt.Errorf("README.md has no markers for %s", name)
+	}
+	begin += strings.Index(in[begin:], "-->") + len("-->")
+	return in[:begin] + "\n" + text + in[end:], nil
+}
+
+func parameterTable(d *template.Deployment) string {
+	var b strings.Builder
+	b.WriteString("| parameter | default | what it is |\n|---|---|---|\n")
+	for _, p := range d.Parameters() {
+		value := "`" + p.Default + "`"
+		switch {
+		case p.Required:
+			value = "must be given"
+			if empty, err := regexp.MatchString("^(?:"+p.AllowedPattern+")$", ""); err == nil && empty && p.AllowedPattern != "" {
+				value = "must be given, may be empty"
+			}
+		case p.Default == "":
+			value = "empty"
+		}
+		rule := ""
+		switch {
+		case len(p.AllowedValues) > 0:
+			rule = " `" + strings.Join(p.AllowedValues, "` or `") + "`."
+		case p.MinValue != "" && p.MaxValue != "":
+			rule = fmt.Sprintf(" From %s to %s.", p.MinValue, p.MaxValue)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s%s |\n", p.Name, value, strings.ReplaceAll(p.Description, "|", `\|`), rule)
+	}
+	return b.String()
+}
+
+// diagram draws the machine for Mermaid. A dotted line is what happens when all
+// attempts have failed.
+// https://mermaid.js.org/syntax/flowchart.html
+func diagram(m machine) string {
+	var b strings.Builder
+	b.WriteString("```mermaid\nflowchart TD\n")
+	ids := map[string]string{}
+	m.number(ids)
+	m.draw(&b, ids, "  ")
+	b.WriteString("```\n")
+	return b.String()
+}
+
+func (m machine) number(ids map[string]string) {
+	for _, name := range m.order() {
+		ids[name] = fmt.Sprintf("s%d", len(ids)+1)
+		for _, branch := range m.States[name].Branches {
+			branch.number(ids)
+		}
+	}
+}
+
+func (m machine) draw(b *strings.Builder, ids map[string]string, indent string) {
+	order := m.order()
+	for _, name := range order {
+		s, id, label := m.States[name], ids[name], mermaid(name)
+		shape := map[string][2]string{"Choice": {"{", "}"}, "Succeed": {"([", "])"}, "Fail": {"[[", "]]"}, "Wait": {"(", ")"}, "Pass": {"(", ")"}}[s.Type]
+		if shape[0] == "" {
+			shape = [2]string{"[", "]"}
+		}
+		if len(s.Branches) == 0 {
+			fmt.Fprintf(b, "%s%s%s%s%s\n", indent, id, shape[0], label, shape[1])
+			continue
+		}
+		fmt.Fprintf(b, "%ssubgraph %s[%s]\n", indent, id, label)
+		for n, branch := range s.Branches {
+			fmt.Fprintf(b, "%s  subgraph %sb%d[\" \"]\n", indent, id, n+1)
+			branch.draw(b, ids, indent+"    ")
+			fmt.Fprintf(b, "%s  end\n", indent)
+		}
+		fmt.Fprintf(b, "%send\n", indent)
+	}
+	for _, name := range order {
+		s := m.States[name]
+		for _, c := range s.Choices {
+			condition := strings.TrimSpace(strings.Trim(c.Condition, "{%}"))
+			fmt.Fprintf(b, "%s%s -->|%s| %s\n", indent, ids[name], mermaid(strings.ReplaceAll(condition, "$", "")), ids[c.Next])
+		}
+		if s.Default != "" {
+			fmt.Fprintf(b, "%s%s -->|%s| %s\n", indent, ids[name], mermaid("else"), ids[s.Default])
+		}
+		if s.Next != "" {
+			fmt.Fprintf(b, "%s%s --> %s\n", indent, ids[name], ids[s.Next])
+		}
+		for _, c := range s.Catch {
+			if c.Next == s.Next {
+				continue // it goes on either way
+			}
+			why := strings.ReplaceAll(strings.Join(c.ErrorEquals, ", "), "States.ALL", "fails")
+			fmt.Fprintf(b, "%s%s -.->|%s| %s\n", indent, ids[name], mermaid(strings.ReplaceAll(why, "States.", "")), ids[c.Next])
+		}
+	}
+}
+
+// order lists the states as they are come upon, so that the picture reads from
+// the top.
+func (m machine) order() []string {
+	var all []string
+	next := []string{m.StartAt}
+	for len(next) > 0 {
+		name := next[0]
+		next = next[1:]
+		if m.States[name] == nil || slices.Contains(all, name) {
+			continue
+		}
+		all = append(all, name)
+		for _, e := range m.States[name].edges() {
+			next = append(next, e.to)
+		}
+	}
+	return all
+}
+
+// mermaid quotes a label.
+func mermaid(s string) string {
+	return `"` + strings.NewReplacer("#", "#35;", `"`, "#quot;", "<", "#lt;", ">", "#gt;").Replace(s) + `"`
+}
+
+var endingRow = regexp.MustCompile("(?m)^\\| `([A-Z][^`]*)` \\|")
+
+// endingsOf are the endings that the README explains.
+func endingsOf(t *testing.T) []string {
+	t.Helper()
+	_, rest, ok := strings.Cut(read(t, "README.md"), "| ending | what is true |\n")
+	if !ok {
+		t.Fatal("README.md has no table of endings")
+	}
+	table, _, _ := strings.Cut(rest, "\n\n")
+	var all []string
+	for _, row := range endingRow.FindAllStringSubmatch(table, -1) {
+		all = append(all, row[1])
+	}
+	return all
+}
+
+// TestEveryEventIsExplained: a finding to try whose end nobody names is a riddle.
+func TestEveryEventIsExplained(t *testing.T) {
+	text := read(t, "events/README.md")
+	var there []string
+	for _, pattern := range []string{"*.json", "accounts/*.json"} {
+		files, err := filepath.Glob("events/" + pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("events/%s: %v, %v", pattern, files, err)
+		}
+		for _, f := range files {
+			there = append(there, strings.TrimPrefix(filepath.ToSlash(f), "events/"))
+		}
+	}
+	var told []string
+	for _, row := range regexp.MustCompile("(?m)^\\| \\[`([^`]+)`\\]\\(([^)]+)\\)").FindAllStringSubmatch(text, -1) {
+		if row[1] != row[2] {
+			t.Errorf("events/README.md links %s to %s", row[1], row[2])
+		}
+		told = append(told, row[1])
+	}
+	slices.Sort(there)
+	slices.Sort(told)
+	if diff := cmp.Diff(there, told); diff != "" {
+		t.Errorf("events/README.md does not list what is there (-there +listed):\n%s", diff)
+	}
+}
+
+// TestLinksLead: a document that leads nowhere is found out at 3 a.m.
+func TestLinksLead(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	for _, file := range project(t) {
+		if filepath.Ext(file) != ".md" {
+			continue
+		}
+		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}
+
+// TestProjectStandsAlone: it must build and be understood anywhere, so it names
+// no place of the machine on which it was written.
+func TestProjectStandsAlone(t *testing.T) {
+	for _, file := range project(t) {
+		for _, wrong := range placesIn([]byte(read(t, file))) {
+			t.Errorf("%s names %s", file, wrong)
+		}
+	}
+	for _, planted := range []string{"see /wo" + "rk/main", "../sha" + "red/design.md", "cat /t" + "mp/x"} {
+		if len(placesIn([]byte(planted))) == 0 {
+			t.Errorf("%q goes unseen", planted)
+		}
+	}
+}
+
+// placesIn are written in halves, or this file would name them.
+func placesIn(text []byte) (found []string) {
+	for _, place := range []string{"/wo" + "rk/", "../sha" + "red", "/t" + "mp/"} {
+		if bytes.Contains(text, []byte(place)) {
+			found = append(found, place)
+		}
+	}
+	return found
+}
+
+// project lists the project's files.
+func project(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains([]string{".git", ".aws-sam", ".venv", "bin", "node_modules"}, path):
+			return filepath.SkipDir
+		case d.Type().IsRegular():
+			all = append(all, filepath.ToSlash(path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,304 @@
+package cordon_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon"
+	"cordon/internal/eventpattern"
+	"cordon/internal/template"
+)
+
+// given are values for the parameters that have no default.
+var given = map[string]string{"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": ""}
+
+func deployment(t *testing.T) *template.Deployment {
+	t.Helper()
+	d, err := deploy(cordon.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func deploy(text []byte) (*template.Deployment, error) {
+	parsed, err := template.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return parsed.Deploy(template.Settings{Account: "111122223333", Region: "us-east-1", Stack: "cordon", Parameters: given})
+}
+
+// functionName is the directory and package of a function.
+func functionName(logicalID string) string {
+	return strings.ToLower(strings.TrimSuffix(logicalID, "Function"))
+}
+
+func rule(t *testing.T, d *template.Deployment, id string) (template.Rule, *eventpattern.Pattern) {
+	t.Helper()
+	for _, r := range d.Rules() {
+		if r.LogicalID == id {
+			p, err := eventpattern.Parse(r.Pattern)
+			if err != nil {
+				t.Fatalf("%s: %v", id, err)
+			}
+			return r, p
+		}
+	}
+	t.Fatalf("the template has no rule %s", id)
+	return template.Rule{}, nil
+}
+
+// TestRulesMatch says which of the findings to try starts an incident, which is
+// only told, and which is nobody's business.
+func TestRulesMatch(t *testing.T) {
+	const starts, told, nothing = "FindingRule", "OtherFindingRule", ""
+	want := map[string]string{
+		"plain": starts, "repeat": starts, "second-finding": starts, "after-release": starts,
+		"dual-stack-interfaces": starts, "command-and-control-dns": starts, "no-ssm": starts,
+		"terminated-instance": starts, "hostile-strings": starts, "delegated-administrator": starts,
+		// A rule cannot look into additionalInfo.value: enrich turns these away.
+		"sample-flag": starts, "sample-value-only": starts, "archived": starts,
+		"access-key-with-instance": told, "attack-sequence": told,
+		"below-threshold": nothing,
+	}
+	d := deployment(t)
+	_, first := rule(t, d, starts)
+	_, second := rule(t, d, told)
+	for name, event := range events(t) {
+		matched := nothing
+		for id, p := range map[string]*eventpattern.Pattern{starts: first, told: second} {
+			hit, err := p.Match(event)
+			if err != nil {
+				t.Errorf("%s: %s: %v", name, id, err)
+			}
+			if hit && matched != nothing {
+				t.Errorf("%s: matches two rules, so people are told twice", name)
+			}
+			if hit {
+				matched = id
+			}
+		}
+		if rule, ok := want[name]; !ok || matched != rule {
+			t.Errorf("%s: matches %q, want %q", name, matched, rule)
+		}
+	}
+	for name := range want {
+		if _, ok := events(t)[name]; !ok {
+			t.Errorf("events/%s.json is not there", name)
+		}
+	}
+}
+
+// TestFirstRuleFilters changes one thing of a finding that matches.
+func TestFirstRuleFilters(t *testing.T) {
+	_, p := rule(t, deployment(t), "FindingRule")
+	for _, test := range []struct {
+		name string
+		edit map[string]any
+		want bool
+	}{
+		{"as it is", nil, true},
+		{"severity 7", map[string]any{"detail/severity": 7}, true},
+		{"severity 10", map[string]any{"detail/severity": 10}, true},
+		{"severity 6.9", map[string]any{"detail/severity": 6.9}, false},
+		{"severity in words", map[string]any{"detail/severity": "8"}, false},
+		{"severity under another name", map[string]any{"detail/severity": nil, "detail/Severity": 8}, false},
+		{"another source", map[string]any{"source": "custom.guardduty"}, false},
+		{"a call of GuardDuty's API", map[string]any{"detail-type": "AWS API Call via CloudTrail"}, false},
+		{"a bucket", map[string]any{"detail/resource/resourceType": "S3Bucket"}, false},
+		{"no resource type", map[string]any{"detail/resource/resourceType": nil}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := p.Match(edited(t, events(t)["plain"], test.edit))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != test.want {
+				t.Errorf("matches: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOwnFailuresAreTold(t *testing.T) {
+	d := deployment(t)
+	r, p := rule(t, d, "OwnFailureRule")
+	sm, _ := d.StateMachine()
+	if len(r.Targets) != 1 || r.Targets[0].Resource != "NotifyFunction" {
+		t.Errorf("the rule tells %v, want notify", r.Targets)
+	}
+	for _, test := range []struct {
+		status, machine string
+		want            bool
+	}{
+		{"FAILED", sm.ARN, true}, {"TIMED_OUT", sm.ARN, true}, {"ABORTED", sm.ARN, true},
+		{"SUCCEEDED", sm.ARN, false}, {"RUNNING", sm.ARN, false}, {"FAILED", sm.ARN + "-of-another", false},
+	} {
+		event := fmt.Sprintf(`{"source":"aws.states","detail-type":"Step Functions Execution Status Change","account":"111122223333","region":"us-east-1","detail":{"stateMachineArn":%q,"status":%q}}`, test.machine, test.status)
+		if got, err := p.Match([]byte(event)); err != nil || got != test.want {
+			t.Errorf("%s of %s: matches %v, %v; want %v", test.status, test.machine, got, err, test.want)
+		}
+	}
+}
+
+// TestRulesReachTheirTargets: what EventBridge cannot deliver is lost unless
+// somebody keeps it.
+func TestRulesReachTheirTargets(t *testing.T) {
+	for _, r := range deployment(t).Rules() {
+		if !r.Enabled {
+			t.Errorf("%s is off", r.LogicalID)
+		}
+		if r.Schedule != "" {
+			continue
+		}
+		if _, err := eventpattern.Parse(r.Pattern); err != nil {
+			t.Errorf("%s: %v", r.LogicalID, err)
+		}
+		for _, wrong := range wordsAmongNumbers(r.Pattern) {
+			t.Errorf("%s: numeric has %s, and EventBridge refuses what is no number", r.LogicalID, wrong)
+		}
+		for _, target := range r.Targets {
+			if target.DeadLetter == "" {
+				t.Errorf("%s: what %s does not get is lost", r.LogicalID, target.ID)
+			}
+		}
+	}
+}
+
+func TestWordsAmongNumbersAreFound(t *testing.T) {
+	if got := wordsAmongNumbers([]byte(`{"detail":{"$or":[{"severity":[{"numeric":[">=","7"]}]}]}}`)); len(got) != 1 {
+		t.Errorf("found %q, want one", got)
+	}
+}
+
+// wordsAmongNumbers are the operands of numeric that are strings. A parameter
+// is one, also where its type is Number.
+func wordsAmongNumbers(pattern []byte) (wrong []string) {
+	var all any
+	if err := json.Unmarshal(pattern, &all); err != nil {
+		return []string{err.Error()}
+	}
+	operators := []string{"<", "<=", "=", ">=", ">"}
+	var look func(v any)
+	look = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				look(e)
+			}
+		case map[string]any:
+			for k, e := range v {
+				if operands, ok := e.([]any); ok && k == "numeric" {
+					for n, o := range operands {
+						if s, ok := o.(string); ok && (n%2 == 1 || !slices.Contains(operators, s)) {
+							wrong = append(wrong, fmt.Sprintf("%q", s))
+						}
+					}
+				}
+				look(e)
+			}
+		}
+	}
+	look(all)
+	return wrong
+}
+
+// TestThresholdIsThePatterns: the configured threshold can only be above what
+// the rule lets through.
+func TestThresholdIsThePatterns(t *testing.T) {
+	d := deployment(t)
+	for _, p := range d.Parameters() {
+		if p.Name == "SeverityThreshold" && (p.MinValue != "7" || p.MaxValue != "10" || p.Default != "7") {
+			t.Errorf("SeverityThreshold is %s to %s, default %s; the rule lets through 7 and above", p.MinValue, p.MaxValue, p.Default)
+		}
+	}
+	for _, id := range []string{"FindingRule", "OtherFindingRule"} {
+		if r, _ := rule(t, d, id); !strings.Contains(string(r.Pattern), `{"numeric":[">=",7]}`) {
+			t.Errorf("%s: %s, want severity of 7 and above", id, r.Pattern)
+		}
+	}
+}
+
+// TestTemplateRefuses: what would not deploy, or would deploy something else, is
+// not rehearsed either.
+func TestTemplateRefuses(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"a resource that is not there": {"Arn: !Ref IncidentResponse", "Arn: !Ref IncidentResponses"},
+		"an attribute that is not":     {"!GetAtt EnrichFunction.Arn", "!GetAtt EnrichFunction.Name"},
+		"a default outside its bounds": {"MaxValue: 168", "MaxValue: 12"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(string(cordon.Template), change[0], change[1], 1)
+			if text == string(cordon.Template) {
+				t.Fatalf("the template has no %q", change[0])
+			}
+			if _, err := deploy([]byte(text)); err == nil {
+				t.Error("it deploys")
+			}
+		})
+	}
+}
+
+// TestSubstitutionsAreExact: a name too many or too few deploys, and fails at night.
+func TestSubstitutionsAreExact(t *testing.T) {
+	sm, ok := deployment(t).StateMachine()
+	if !ok {
+		t.Fatal("the template has no state machine")
+	}
+	if _, err := template.Substitute(cordon.Definition, sm.Substitutions); err != nil {
+		t.Error(err)
+	}
+	for id, value := range sm.Substitutions {
+		if name, ok := strings.CutSuffix(id, "FunctionArn"); ok {
+			if want := functionARNOf(t, name+"Function"); value != want {
+				t.Errorf("%s is %s, want %s", id, value, want)
+			}
+		}
+	}
+	more := maps.Clone(sm.Substitutions)
+	more["Unused"] = "x"
+	if _, err := template.Substitute(cordon.Definition, more); err == nil {
+		t.Error("a substitution that nothing uses goes unseen")
+	}
+	delete(more, "Unused")
+	delete(more, "ApprovalHours")
+	if _, err := template.Substitute(cordon.Definition, more); err == nil {
+		t.Error("a missing substitution goes unseen")
+	}
+}
+
+func functionARNOf(t *testing.T, id string) string {
+	t.Helper()
+	for _, f := range deployment(t).Functions() {
+		if f.LogicalID == id {
+			return f.ARN
+		}
+	}
+	t.Fatalf("the template has no %s", id)
+	return ""
+}
+
+// events are the findings to try, by name.
+func events(t *testing.T) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob("events/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("events/*.json: %v, %v", files, err)
+	}
+	all := map[string][]byte{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimSuffix(filepath.Base(f), ".json")] = b
+	}
+	return all
+}
