@@ -195,6 +195,28 @@ func TestRetryKeepsTheLink(t *testing.T) {
 	}
 }
 
+// Two invocations for one round, as after an answer of Lambda that was lost.
+// Whoever is second mails the link of the first, or none.
+func TestBothAtOnce(t *testing.T) {
+	w := open(t)
+	errs := make([]error, 2)
+	w.do(func(ctx context.Context) {
+		w.clock.Each(2, func(n int) {
+			_, errs[n] = w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 1, Token: "token-1"})
+		})
+	})
+	if errs[0] != nil || errs[1] != nil {
+		t.Fatal(errs)
+	}
+	r, links := w.request(1), w.links()
+	if len(links) == 0 {
+		t.Fatal("nobody was mailed")
+	}
+	for _, link := range links {
+		holds(t, link, r)
+	}
+}
+
 func TestRoundsHaveLinksOfTheirOwn(t *testing.T) {
 	w := open(t)
 	if _, err := w.ask(1, "token-1"); err != nil {
