@@ -62,6 +62,11 @@ func (c *EC2) settle() error {
 
 // named refuses entries without an ID, and two of the same.
 func (c *EC2) named() error {
+	for n, r := range c.Reservations {
+		if r == nil {
+			return fmt.Errorf("Reservations: entry %d is null", n+1)
+		}
+	}
 	for _, err := range []error{
 		distinct("Reservations: instance", c.instances(), "InstanceId", func(v *types.Instance) *string { return v.InstanceId }),
 		distinct("NetworkInterfaces:", c.NetworkInterfaces, "NetworkInterfaceId", func(v *types.NetworkInterface) *string { return v.NetworkInterfaceId }),
@@ -77,11 +82,6 @@ func (c *EC2) named() error {
 	} {
 		if err != nil {
 			return err
-		}
-	}
-	for n, r := range c.Reservations {
-		if r == nil {
-			return fmt.Errorf("Reservations: entry %d is null", n+1)
 		}
 	}
 	return nil

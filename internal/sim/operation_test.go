@@ -147,6 +147,7 @@ func TestLostWrite(t *testing.T) {
 // One run's account is the next run's: items of every type come back, in one order.
 func TestIncidentsRoundTrip(t *testing.T) {
 	file := `{
+  "Reservations": [], "NetworkInterfaces": [],
   "Incidents": [
     {
       "Table": "decisions",
