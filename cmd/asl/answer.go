@@ -122,6 +122,10 @@ func run(d document) (*outcome, error) {
 		d.Input = json.RawMessage("{}")
 	}
 
+	if len(d.Input) > asl.MaxPayload {
+		return nil, fmt.Errorf("an input of %d bytes, %d at most", len(d.Input), asl.MaxPayload)
+	}
+
 	clock := vtime.New(0, start) // 0: ties go by index
 	out := &outcome{Calls: []taskCall{}}
 	taken := map[string]int{}
@@ -155,10 +159,7 @@ func run(d document) (*outcome, error) {
 		Name: "execution", RoleArn: "arn:aws:iam::123456789012:role/machine",
 		MachineID: "arn:aws:states:us-east-1:123456789012:stateMachine:machine", MachineName: "machine",
 	}
-	clock.Run(func() { execution, err = machine.Start(world, info, d.Input) })
-	if err != nil {
-		return nil, err
-	}
+	clock.Run(func() { execution = machine.Start(world, info, d.Input) })
 	if refused != nil {
 		return nil, refused
 	}

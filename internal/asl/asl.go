@@ -95,6 +95,9 @@ type World struct {
 
 	// Moved, when set, is told of each state as it is entered and left.
 	Moved func(Move)
+
+	// Ended, when set, is told of the end of an execution.
+	Ended func(Result)
 }
 
 // Move is one step of an execution along its states.
@@ -165,9 +168,10 @@ type Visit struct {
 // that Step Functions gives them.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
 var (
-	ErrInvalidToken  = tokenError("InvalidToken")  // not given out by this execution
-	ErrTaskTimedOut  = tokenError("TaskTimedOut")  // answered, timed out or left
-	ErrInvalidOutput = tokenError("InvalidOutput") // not JSON, or too long
+	ErrInvalidToken     = tokenError("InvalidToken")     // not given out by this execution
+	ErrTaskDoesNotExist = tokenError("TaskDoesNotExist") // its execution has ended
+	ErrTaskTimedOut     = tokenError("TaskTimedOut")     // answered, timed out or left
+	ErrInvalidOutput    = tokenError("InvalidOutput")    // not JSON, or too long
 )
 
 type tokenError string

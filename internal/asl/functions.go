@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/recolabs/gnata"
@@ -43,7 +44,21 @@ func functions(random rand.Source, now func() time.Time) map[string]gnata.Custom
 			b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
 			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
 		},
-		"millis": func([]any, any) (any, error) { return float64(now().UnixMilli()), nil },
+		"shuffle": func(args []any, _ any) (any, error) {
+			if len(args) == 0 || args[0] == nil {
+				return nil, nil
+			}
+			items, ok := args[0].([]any)
+			if !ok {
+				return []any{args[0]}, nil
+			}
+			items = slices.Clone(items)
+			rand.New(random).Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] }) //nolint:gosec // the seed decides
+			return items, nil
+		},
+		singleton: func(args []any, _ any) (any, error) { return single(args[0]), nil },
+		matched:   func(args []any, _ any) (any, error) { return single(asMatches(args[0])), nil },
+		"millis":  func([]any, any) (any, error) { return float64(now().UnixMilli()), nil },
 	}
 }
 
@@ -185,5 +200,5 @@ func parseJSON(args []any, _ any) (any, error) {
 	if !json.Valid([]byte(text)) {
 		return nil, errors.New("$parse: not a JSON text")
 	}
-	return gnata.DecodeJSON(json.RawMessage(text))
+	return decodeJSON(json.RawMessage(text))
 }

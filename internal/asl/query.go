@@ -48,7 +48,11 @@ func compile(at, s string) (*expression, error) {
 			return nil, unsupported(at, "$eval, which Step Functions does not have; $parse reads JSON")
 		}
 	}
-	c, err := gnata.Compile(source)
+	text, err := mend(at, source)
+	if err != nil {
+		return nil, err
+	}
+	c, err := gnata.Compile(text)
 	if err != nil {
 		return nil, invalid(at, "JSONata: %v", err)
 	}

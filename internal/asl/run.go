@@ -30,14 +30,12 @@ type Execution struct {
 var aborted = &Failure{Name: "aborted"}
 
 // Start begins an execution as a task on the world's clock. It is called from a
-// task, or before Clock.Run. The error is an input that is not JSON or too long.
-func (m *Machine) Start(w *World, info ExecutionInfo, input json.RawMessage) (*Execution, error) {
+// task, or before Clock.Run. An input that is not JSON or is longer than
+// MaxPayload, which AWS would not start with, fails the execution.
+func (m *Machine) Start(w *World, info ExecutionInfo, input json.RawMessage) *Execution {
 	in, err := compact(input)
-	if err != nil {
-		return nil, fmt.Errorf("reading the input of the execution: %w", err)
-	}
-	if len(in) > MaxPayload {
-		return nil, fmt.Errorf("the input of the execution has %d bytes, %d at most", len(in), MaxPayload)
+	if err == nil && len(in) > MaxPayload {
+		err = fmt.Errorf("%d bytes, %d at most", len(in), MaxPayload)
 	}
 	if info.StartTime.IsZero() {
 		info.StartTime = w.Clock.Now()
@@ -45,8 +43,12 @@ func (m *Machine) Start(w *World, info ExecutionInfo, input json.RawMessage) (*E
 	e := &Execution{machine: m, world: w, info: info, input: newValue(in), root: &region{}, tokens: map[string]*call{}}
 	e.query = newEvaluator(w.Rand, w.Clock.Now)
 	e.result.Status = Running
+	if err != nil {
+		e.fatal = &Failure{Name: runtimeError, Cause: "Invalid execution input: " + err.Error()}
+		e.root.over = true
+	}
 	w.Clock.Go(e.run)
-	return e, nil
+	return e
 }
 
 func (e *Execution) run() {
@@ -75,6 +77,9 @@ func (e *Execution) run() {
 	e.root.end() // calls that nobody waits for any more
 	for _, wake := range e.waiters {
 		wake()
+	}
+	if e.world.Ended != nil {
+		e.world.Ended(e.Result())
 	}
 }
 

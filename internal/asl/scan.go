@@ -25,8 +25,9 @@ const (
 )
 
 type token struct {
-	kind tokenKind
-	text string
+	kind       tokenKind
+	text       string
+	begin, end int // in the source
 }
 
 // scan reads an expression's tokens. It need not parse: a compiler of JSONata
@@ -34,6 +35,9 @@ type token struct {
 // https://docs.jsonata.org/2.0.0/overview
 func scan(source string) []token {
 	var tokens []token
+	add := func(kind tokenKind, text string, begin, end int) {
+		tokens = append(tokens, token{kind, text, begin, end})
+	}
 	// A slash begins a pattern where an operand is due, else it divides.
 	operandDue := func() bool {
 		if len(tokens) == 0 {
@@ -63,18 +67,18 @@ func scan(source string) []token {
 			if c == '`' {
 				kind = tokenName
 			}
-			tokens = append(tokens, token{kind, strings.Trim(rest[:end], string(c))})
+			add(kind, strings.Trim(rest[:end], string(c)), i, i+end)
 			i += end
 		case c == '/' && operandDue():
 			end := pattern(rest)
-			tokens = append(tokens, token{tokenLiteral, rest[:end]})
+			add(tokenLiteral, rest[:end], i, i+end)
 			i += end
 		case c == '$':
 			n := wordLength(rest[1:])
 			if n == 0 && strings.HasPrefix(rest, "$$") {
 				n = 1
 			}
-			tokens = append(tokens, token{tokenVariable, rest[1 : 1+n]})
+			add(tokenVariable, rest[1:1+n], i, i+1+n)
 			i += 1 + n
 		case c >= '0' && c <= '9':
 			n := 1
@@ -83,11 +87,11 @@ func scan(source string) []token {
 				(rest[n] == '+' || rest[n] == '-') && (rest[n-1] == 'e' || rest[n-1] == 'E')) {
 				n++
 			}
-			tokens = append(tokens, token{tokenLiteral, rest[:n]})
+			add(tokenLiteral, rest[:n], i, i+n)
 			i += n
 		default:
 			if n := wordLength(rest); n > 0 {
-				tokens = append(tokens, token{tokenName, rest[:n]})
+				add(tokenName, rest[:n], i, i+n)
 				i += n
 				continue
 			}
@@ -97,7 +101,7 @@ func scan(source string) []token {
 					op = two
 				}
 			}
-			tokens = append(tokens, token{tokenOperator, op})
+			add(tokenOperator, op, i, i+len(op))
 			i += len(op)
 		}
 	}

@@ -146,6 +146,8 @@ func (e *Execution) open(token string) (*call, error) {
 	switch {
 	case c == nil:
 		return nil, ErrInvalidToken
+	case c.closed && e.result.Status != Running:
+		return nil, ErrTaskDoesNotExist
 	case c.closed:
 		return nil, ErrTaskTimedOut
 	}

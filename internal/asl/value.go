@@ -26,7 +26,7 @@ func (v *value) data() (any, error) {
 	if !v.ready {
 		decode := v.lazy
 		if decode == nil {
-			decode = func() (any, error) { return gnata.DecodeJSON(v.raw) }
+			decode = func() (any, error) { return decodeJSON(v.raw) }
 		}
 		d, err := decode()
 		if err != nil {
@@ -35,6 +35,48 @@ func (v *value) data() (any, error) {
 		v.decoded, v.ready = d, true
 	}
 	return v.decoded, nil
+}
+
+// decodeJSON reads a JSON text as JavaScript does: every number is a float64, so
+// that 1.50 is 1.5 as a text too. Objects keep the order of their keys.
+func decodeJSON(raw json.RawMessage) (any, error) {
+	v, err := gnata.DecodeJSON(raw)
+	if err != nil {
+		return nil, err
+	}
+	return floats(v)
+}
+
+func floats(v any) (any, error) {
+	switch v := v.(type) {
+	case json.Number:
+		f, err := v.Float64()
+		if err != nil {
+			return nil, errNotJSON{"the number " + v.String()}
+		}
+		return f, nil
+	case []any:
+		for i, item := range v {
+			f, err := floats(item)
+			if err != nil {
+				return nil, err
+			}
+			v[i] = f
+		}
+	case interface {
+		ordered
+		Set(key string, v any)
+	}:
+		for _, key := range v.Keys() {
+			item, _ := v.Get(key)
+			f, err := floats(item)
+			if err != nil {
+				return nil, err
+			}
+			v.Set(key, f)
+		}
+	}
+	return v, nil
 }
 
 // compact is raw without white space, or an error when it is not one JSON value.
