@@ -199,6 +199,14 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 	case q.Has("uploads"):
 		b.listUploads(w, q.Get("prefix"))
+	case q.Has("list-type"):
+		io.WriteString(w, "<ListBucketResult>")
+		for k := range b.objects {
+			if strings.HasPrefix(k, q.Get("prefix")) {
+				fmt.Fprintf(w, "<Contents><Key>%s</Key></Contents>", k)
+			}
+		}
+		io.WriteString(w, "</ListBucketResult>")
 	case q.Has("uploadId"):
 		b.serveUpload(w, r, key, q, part, body)
 	case q.Has("retention"):

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -178,11 +177,11 @@ func (c *capture) parts(ctx context.Context, last int32) (parts []finding, gone 
 
 // report reads what the host says it sent; nothing if it never said so.
 func (c *capture) report(ctx context.Context) (map[int32]claim, *line, error) {
-	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: c.key("report.txt")})
-	var none *s3types.NoSuchKey
-	if errors.As(err, &none) {
-		return nil, nil, nil
+	there, err := c.exists(ctx, "report.txt")
+	if err != nil || !there {
+		return nil, nil, err
 	}
+	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: c.key("report.txt")})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the host's report: %w", err)
 	}
@@ -193,6 +192,18 @@ func (c *capture) report(ctx context.Context) (map[int32]claim, *line, error) {
 	}
 	claims, last := parseReport(bytes.NewReader(text))
 	return claims, last, nil
+}
+
+// exists looks for an object in a list: to a role that may not list, S3 answers
+// a request for what is not there with AccessDenied.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func (c *capture) exists(ctx context.Context, name string) (bool, error) {
+	key := c.key(name)
+	out, err := c.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &c.bucket, Prefix: key, MaxKeys: aws.Int32(1)})
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", *key, err)
+	}
+	return len(out.Contents) > 0 && aws.ToString(out.Contents[0].Key) == *key, nil
 }
 
 // judge says what the capture has come to. It joins each part to its claim.
@@ -333,22 +344,21 @@ func (c *capture) complete(ctx context.Context, parts []finding) (Output, error)
 		}); err != nil {
 			return Output{}, fmt.Errorf("complete the upload of %s: %w", *key, err)
 		}
+	default: // the upload is gone: a run whose answer was lost completed it, or somebody ended it
+		there, err := c.exists(ctx, "image.lime")
+		if err != nil {
+			return Output{}, err
+		}
+		if !there {
+			m := *c.state.Outcome
+			m.Report = incident.Report{Status: incident.Failed, Reason: "the upload was ended by somebody else before it could be completed"}
+			m.Object, m.Parts, m.Bytes = "", 0, 0
+			return c.result(ctx, m)
+		}
 	}
 
-	// Here the upload is complete: just now, or by a run whose answer was lost.
-	head, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &c.bucket, Key: key})
-	var none *s3types.NotFound
-	if errors.As(err, &none) {
-		m := *c.state.Outcome
-		m.Report = incident.Report{Status: incident.Failed, Reason: "the upload was ended by somebody else before it could be completed"}
-		m.Object, m.Parts, m.Bytes = "", 0, 0
-		return c.result(ctx, m)
-	}
-	if err != nil {
-		return Output{}, fmt.Errorf("look at %s: %w", *key, err)
-	}
 	if _, err := c.s3.PutObjectRetention(ctx, &s3.PutObjectRetentionInput{
-		Bucket: &c.bucket, Key: key, VersionId: head.VersionId,
+		Bucket: &c.bucket, Key: key,
 		Retention: &s3types.ObjectLockRetention{Mode: s3types.ObjectLockRetentionModeGovernance, RetainUntilDate: aws.Time(c.host.Now().Add(c.retention))},
 	}); err != nil {
 		return Output{}, fmt.Errorf("lock %s: %w", *key, err)

@@ -112,10 +112,15 @@ func (c *command) end(at time.Time, s types.CommandInvocationStatus, details str
 }
 
 // invokeSSM makes a call; the hosts have done by then what they do.
+// A stale read does not know the newest command.
 func invokeSSM[I, O any](ctx context.Context, s *SSM, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
 	op.service = "ssm"
-	return invoke(ctx, s.a, op, in, func(in *I, _ bool) (*O, error) {
+	return invoke(ctx, s.a, op, in, func(in *I, stale bool) (*O, error) {
 		s.pass()
+		if all := s.commands; stale && len(all) > 0 {
+			s.commands = all[:len(all)-1]
+			defer func() { s.commands = all }()
+		}
 		return effect(in)
 	})
 }

@@ -1,0 +1,51 @@
+package memory_test
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"cordon/internal/memory"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+// What is deployed is what is tested here: the template's document, script
+// included, is Document.
+func TestTheTemplateHoldsTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Resources map[string]yaml.Node `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	var resource struct {
+		Properties struct {
+			Content map[string]any `yaml:"Content"`
+		} `yaml:"Properties"`
+	}
+	node := template.Resources["MemoryDocument"]
+	if err := node.Decode(&resource); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(asJSON(t, memory.Document()), asJSON(t, resource.Properties.Content)); d != "" {
+		t.Errorf("template.yaml's MemoryDocument is not what internal/memory makes it:\n%s", d)
+	}
+}
+
+func asJSON(t *testing.T, v any) (out any) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
