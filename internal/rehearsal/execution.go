@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -33,14 +32,8 @@ func (w *world) begin(event []byte) {
 	arn := strings.Replace(w.machineARN, ":stateMachine:", ":execution:", 1) + ":" + name
 	e := &execution{name: name, started: w.clock.Now(), input: string(event)}
 	w.executions[arn] = e
-	var err error
-	e.Execution, err = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.clock.Rand("machine " + name), Invoke: w.task, Moved: w.moved},
+	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.clock.Rand("machine " + name), Invoke: w.task, Moved: w.moved},
 		asl.ExecutionInfo{ID: arn, Name: name, MachineID: w.machineARN, MachineName: w.machineARN[strings.LastIndexByte(w.machineARN, ':')+1:]}, event)
-	if err != nil {
-		delete(w.executions, arn)
-		w.problem = fmt.Errorf("start the machine: %w", err)
-		return
-	}
 	if w.first == nil {
 		w.first = e
 	}
