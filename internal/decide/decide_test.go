@@ -254,6 +254,21 @@ func TestPageShowsWhatIsKnown(t *testing.T) {
 	}
 }
 
+// The record of a capture under way is not its result.
+func TestMemoryUnderWay(t *testing.T) {
+	for want, state := range map[string]any{
+		"Memory: failed: no curl": map[string]any{"result": incident.Memory{Report: incident.Report{Status: incident.Failed, Reason: "no curl"}, Done: true}},
+		"Memory: ok":              map[string]any{"result": incident.Memory{Report: incident.Report{Status: incident.OK}, Done: true, Object: "memory/1", Bytes: 7}},
+		"Memory: under way":       map[string]any{"command": "c-1", "outcome": nil, "result": nil},
+		"Memory: under way<":      map[string]any{"outcome": incident.Memory{Report: incident.Report{Status: incident.OK}, Done: true, Object: "memory/1", Bytes: 7}},
+	} {
+		w := openWith(t, options{steps: map[string]any{"isolate": isolation, "memory": state}})
+		if got := w.get(w.link); !strings.Contains(got.body, want) {
+			t.Errorf("the page lacks %q:\n%s", want, got.body)
+		}
+	}
+}
+
 // Scanners open every link in a mail, with GET or HEAD, and every link on what
 // they find; some submit the forms that they find.
 func TestScannersDecideNothing(t *testing.T) {

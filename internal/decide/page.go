@@ -104,9 +104,9 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		{"approval", &known.instance}, {"isolate", &known.isolation}, {"preserve", &known.protection},
 		{"snapshot", &known.snapshots}, {"memory", &known.memory},
 	}
-	errs := make([]error, len(steps))
+	found, errs := make([]bool, len(steps)), make([]error, len(steps))
 	h.host.Each(len(steps), func(n int) {
-		_, errs[n] = record.LoadStep(ctx, h.incidents, h.incidentsTable, q.Incident, steps[n].name, steps[n].to)
+		found[n], errs[n] = record.LoadStep(ctx, h.incidents, h.incidentsTable, q.Incident, steps[n].name, steps[n].to)
 	})
 	for _, err := range errs {
 		if err != nil {
@@ -119,6 +119,9 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		memory = *known.memory.Result
 	case known.memory.Outcome != nil:
 		memory = *known.memory.Outcome
+		memory.Done = false // it will have been so once the upload is ended
+	case found[len(steps)-1]: // begun, and no end is known
+		memory.Status = incident.OK
 	}
 
 	l, inc := h.page.l, q.head.Incident

@@ -341,10 +341,11 @@ var catalogue = map[string]text{
 	"protected":          {"set: {what}", "設定済み: {what}"},
 	"notProtected":       {"NOT set: {what}", "設定できず: {what}"},
 
-	"status.ok":      {"ok", "正常"},
-	"status.partial": {"partial", "一部のみ"},
-	"status.failed":  {"failed", "失敗"},
-	"status.skipped": {"not done", "未実施"},
+	"status.underway": {"under way", "進行中"},
+	"status.ok":       {"ok", "正常"},
+	"status.partial":  {"partial", "一部のみ"},
+	"status.failed":   {"failed", "失敗"},
+	"status.skipped":  {"not done", "未実施"},
 
 	"choice.terminate": {"Terminate", "終了する"},
 	"choice.keep":      {"Keep isolated", "隔離を継続する"},

@@ -367,7 +367,7 @@ func (l Language) StaysOpen(i incident.Isolation) []string {
 func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
 	var all []string
 	if s.Status != "" {
-		all = append(all, l.Text("snapshots")+": "+l.report(s.Report))
+		all = append(all, l.Text("snapshots")+": "+l.progress(s.Report, s.Complete))
 	}
 	for _, n := range s.Set {
 		all = append(all, l.snapshot(n))
@@ -379,7 +379,7 @@ func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
 		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
 	}
 	if m.Status != "" {
-		all = append(all, l.Text("memory")+": "+l.report(m.Report))
+		all = append(all, l.Text("memory")+": "+l.progress(m.Report, m.Done))
 	}
 	if m.Object != "" {
 		all = append(all, l.Text("memoryObject", "object", Plain(m.Object, 400), "bytes", strconv.FormatInt(m.Bytes, 10)))
@@ -426,6 +426,15 @@ func (l Language) Protection(p incident.Protection) []string {
 		all = append(all, l.Text("notProtected", "what", Plain(s, 300)))
 	}
 	return all
+}
+
+// progress is report for what takes its time: that it goes well does not mean
+// that it is done.
+func (l Language) progress(r incident.Report, done bool) string {
+	if r.Status == incident.OK && !done {
+		r.Status = "underway"
+	}
+	return l.report(r)
 }
 
 // report is a status and its reason. Reasons are the steps' own English

@@ -313,6 +313,24 @@ func TestEndingsTellTheEnd(t *testing.T) {
 	}
 }
 
+// Evidence that is still on its way is not called done.
+func TestEvidenceUnderWay(t *testing.T) {
+	ok := incident.Report{Status: incident.OK}
+	l := in(t, "en")
+	for _, c := range []struct {
+		done bool
+		want []string
+	}{
+		{false, []string{"Snapshots of the volumes: under way", "Memory: under way"}},
+		{true, []string{"Snapshots of the volumes: ok", "Memory: ok"}},
+	} {
+		got := l.Evidence(incident.Snapshots{Report: ok, Done: true, Complete: c.done}, incident.Memory{Report: ok, Done: c.done})
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("done %v (-want +got):\n%s", c.done, diff)
+		}
+	}
+}
+
 func TestUnknownLanguage(t *testing.T) {
 	if _, err := message.In("fr"); err == nil || !strings.Contains(err.Error(), "en or ja") {
 		t.Errorf("error %v, want one that names en and ja", err)
