@@ -51,6 +51,9 @@ func TestVerifiedDecisionIsNoted(t *testing.T) {
 func TestTerminationIsMarked(t *testing.T) {
 	s := scene.Open(t, scene.File)
 	s.Tag(t, scene.Instance, "cordon:decision", "an earlier incident/1")
+	for n := range 48 { // with Name, 50: the mark needs no further room
+		s.Tag(t, scene.Instance, fmt.Sprintf("owner:%d", n), "x")
+	}
 	s.Decide(t, incident.Terminate, nil, nil)
 	if _, err := run(t.Context(), s, true); err != nil {
 		t.Fatal(err)

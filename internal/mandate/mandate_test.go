@@ -20,6 +20,15 @@ func TestRead(t *testing.T) {
 	seal := func(f func(*incident.Decision)) func(*testing.T, *scene.Scene) {
 		return func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Terminate, f, nil) }
 	}
+	// replayed is another decision, seal and all, copied to where this one would
+	// stand. Whoever may write the table may do that.
+	replayed := func(f func(*incident.Decision)) func(*testing.T, *scene.Scene) {
+		return func(t *testing.T, s *scene.Scene) {
+			var other incident.Decision
+			s.Decide(t, incident.Terminate, f, func(d *incident.Decision) { other = *d })
+			s.Replay(t, other)
+		}
+	}
 	// moved stands under the request asked for and was sealed for another one.
 	moved := func(f func(*incident.Decision)) func(*testing.T, *scene.Scene) {
 		return func(t *testing.T, s *scene.Scene) {
@@ -46,6 +55,8 @@ func TestRead(t *testing.T) {
 		{"one bit of the seal", forge(func(d *incident.Decision) { d.MAC[7] ^= 1 }), 0, "seal"},
 		{"copied from another incident", moved(func(d *incident.Decision) { d.Incident = "123456789012.eu-west-1.i-other.1" }), 0, "seal"},
 		{"copied from another request", moved(func(d *incident.Decision) { d.Round = 2 }), 0, "seal"},
+		{"replayed from another incident", replayed(func(d *incident.Decision) { d.Incident = "123456789012.eu-west-1.i-other.1" }), 0, "another incident"},
+		{"replayed from another request", replayed(func(d *incident.Decision) { d.Round = 2 }), 0, "another request"},
 		{"sealed for another instance", seal(func(d *incident.Decision) { d.InstanceID = "i-other" }), 0, "another instance"},
 		{"sealed for an earlier machine", seal(func(d *incident.Decision) { d.AttachedAt = d.AttachedAt.Add(-time.Hour) }), 0, "another machine"},
 		{"sealed and no decision", seal(func(d *incident.Decision) { d.Choice = "destroy" }), 0, "want terminate, keep or release"},

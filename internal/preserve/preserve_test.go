@@ -89,6 +89,26 @@ func attribute(in *ec2.ModifyInstanceAttributeInput) string {
 	return map[string]string{"/dev/xvda": "vol-root", "/dev/sdf": "vol-data"}[*in.BlockDeviceMappings[0].DeviceName] + " deleteOnTermination"
 }
 
+// What is as it should be is not set again.
+func TestChangesOnce(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	for n := range 2 {
+		from := len(s.Calls())
+		if _, err := run(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		changes := 0
+		for _, c := range s.Changes(from) {
+			if c == "ec2:ModifyInstanceAttribute" {
+				changes++
+			}
+		}
+		if want := []int{5, 0}[n]; changes != want {
+			t.Errorf("run %d changes %d attributes, want %d", n+1, changes, want)
+		}
+	}
+}
+
 // A Spot Instance takes no protection against termination or stop; the rest of
 // it is protected all the same.
 func TestSpot(t *testing.T) {

@@ -141,6 +141,12 @@ func TestNotBack(t *testing.T) {
 		{"somebody moved it", func(*testing.T, *scene.Scene) {},
 			"groups of eni-1: somebody has put it into sg-other since; left as it is",
 			map[string][]string{"eni-1": {"sg-other"}, "eni-2": {"sg-db"}}, false},
+		{"somebody left it one of its own", func(*testing.T, *scene.Scene) {},
+			"groups of eni-1: somebody has put it into sg-web since; left as it is",
+			map[string][]string{"eni-1": {"sg-web"}, "eni-2": {"sg-db"}}, false},
+		{"in another stack's quarantine", func(t *testing.T, s *scene.Scene) { s.Tag(t, "sg-other", "cordon:group", "quarantine") },
+			"groups of eni-1: somebody has put it into sg-other since; left as it is",
+			map[string][]string{"eni-1": {"sg-other"}, "eni-2": {"sg-db"}}, false},
 		{"somebody added a group", func(*testing.T, *scene.Scene) {},
 			"groups of eni-1: somebody has put it into sg-other, sg-q1 since; left as it is",
 			map[string][]string{"eni-1": {"sg-other", "sg-q1"}, "eni-2": {"sg-db"}}, false},
@@ -193,6 +199,18 @@ func TestPages(t *testing.T) {
 	}
 	if d := cmp.Diff(before, s.Groups(t)); d != "" {
 		t.Errorf("groups (-before +after):\n%s", d)
+	}
+}
+
+// An interface that was never changed is none of the release's business.
+func TestNeverChanged(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.Remember(t, "eni-1", "groups", `["sg-web","sg-ssh"]`)
+	s.Put(t, "eni-1", "sg-q1")
+	s.Decide(t, incident.Release, nil, nil)
+	out, err := run(t.Context(), s)
+	if err != nil || !out.Connected || out.Status != incident.OK || !cmp.Equal(out.Restored, []string{"groups of eni-1"}) {
+		t.Errorf("got %+v, %v", out, err)
 	}
 }
 

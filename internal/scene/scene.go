@@ -18,6 +18,8 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/google/go-cmp/cmp"
@@ -174,6 +176,23 @@ func (s *Scene) Decide(t testing.TB, c incident.Choice, before, after func(*inci
 		after(&d)
 	}
 	if _, err := record.Decide(t.Context(), s.DynamoDB(), decisions, d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Replay writes a decision under request 1 of the incident, whatever it says of
+// itself.
+func (s *Scene) Replay(t testing.TB, d incident.Decision) {
+	t.Helper()
+	body, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := map[string]dynamodbtypes.AttributeValue{}
+	for k, v := range map[string]string{"pk": s.Incident.ID, "sk": "request#001", "body": string(body)} {
+		item[k] = &dynamodbtypes.AttributeValueMemberS{Value: v}
+	}
+	if _, err := s.DynamoDB().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(decisions), Item: item}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -189,6 +189,56 @@ func TestStaleRead(t *testing.T) {
 	}
 }
 
+// The invocation dies right after EC2's answer, and the next one is not shown
+// the set: the record knows it.
+func TestRecordedAtOnce(t *testing.T) {
+	s := scene.Open(t, scene.File, scene.Fault(t, "ec2:LockSnapshot#1=killed-before"), scene.Fault(t, "ec2:DescribeSnapshots#2=stale"))
+	ctx, end := context.WithCancel(t.Context())
+	if _, err := look(sim.WithInvocation(ctx, &sim.Invocation{Kill: end}), s, false); err == nil {
+		t.Fatal("the killed run says that all is well")
+	}
+	must(t)(look(t.Context(), s, false))
+	if n := len(snapshots(t, s)); n != 2 {
+		t.Errorf("%d snapshots: what EC2 answered was forgotten", n)
+	}
+}
+
+// Two sets stand: the earlier is locked, once; the later is marked, and may be
+// deleted.
+func TestEarliestIsEvidence(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	for range 2 {
+		s.Snapshot(t)
+		s.Wait(time.Minute)
+	}
+	from := len(s.Calls())
+	out := must(t)(run(t.Context(), s))
+	locks := 0
+	for _, c := range s.Changes(from) {
+		if c == "ec2:LockSnapshot" {
+			locks++
+		}
+	}
+	if locks != 2 {
+		t.Errorf("%d locks were set over all looks, want one a snapshot of the evidence", locks)
+	}
+	for n, sn := range out.Set {
+		if sn.Duplicate != (n >= 2) || sn.Locked != (n < 2) {
+			t.Errorf("got %+v", sn)
+		}
+	}
+}
+
+// One refusal at the very last look is tried again.
+func TestLockRefusedOnce(t *testing.T) {
+	s := scene.Open(t, scene.File, scene.Fault(t, "ec2:LockSnapshot#1=denied"))
+	s.Snapshot(t)
+	s.Wait(48 * time.Hour)
+	if out := must(t)(run(t.Context(), s)); out.Status != incident.OK || len(locked(t, s)) != 2 {
+		t.Errorf("got %+v", out)
+	}
+}
+
 // Evidence that somebody deleted is not evidence because it once was.
 func TestDeletedSnapshot(t *testing.T) {
 	s := scene.Open(t, scene.File)

@@ -87,6 +87,47 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A group is our quarantine by name, purpose and stack; whoever may name a group
+// may not pass for it.
+func TestFalseQuarantine(t *testing.T) {
+	second := strings.LastIndex(scene.File, `{"GroupId": "sg-q2"`)
+	for from, to := range map[string]string{
+		`"quarantine-sg"`: `"quarantine-sg-2"`, `"Value": "quarantine"`: `"Value": "capture"`, `"Value": "cordon"`: `"Value": "another"`,
+	} {
+		s := scene.Open(t, scene.File[:second]+strings.Replace(scene.File[second:], from, to, 1))
+		s.Isolate(t)
+		s.Snapshot(t)
+		s.Wait(48 * time.Hour)
+		s.Tag(t, scene.Instance, "cordon:decision", s.Incident.ID+"/1")
+		s.Decide(t, incident.Terminate, nil, nil)
+		if _, err := run(t.Context(), s); !errors.Is(err, incident.ErrRefused) || !strings.Contains(fmt.Sprint(err), "sg-q2") {
+			t.Errorf("%s: error is %v, want a refusal over sg-q2", to, err)
+		}
+	}
+}
+
+// What was tagged as a duplicate is not what people were told is the evidence.
+func TestDuplicateIsNoEvidence(t *testing.T) {
+	s := decided(t)
+	out, err := s.EC2().DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Tag(t, *out.Snapshots[0].SnapshotId, "cordon:duplicate", "snap-1")
+	if _, err := run(t.Context(), s); !errors.Is(err, incident.ErrRefused) || dead(s.State(t)) {
+		t.Errorf("error is %v, %s, want a refusal", err, s.State(t))
+	}
+}
+
+// A lost answer is looked for at once: the instance says that it was accepted.
+func TestLostAnswer(t *testing.T) {
+	s := decided(t, scene.Fault(t, "ec2:TerminateInstances#1=lost"))
+	got, err := run(t.Context(), s)
+	if err != nil || got.Status != incident.OK || got.Reason != "" || got.State != "shutting-down" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // EC2 accepted it and does not show it yet: protection stays off, and the next
 // run sees it.
 func TestStaleState(t *testing.T) {
