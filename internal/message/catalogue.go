@@ -397,7 +397,7 @@ var catalogue = map[string]text{
 	// The decision page.
 
 	"page.title":          {"Decide about an isolated EC2 instance", "隔離中のEC2インスタンスについての決定"},
-	"page.intro":          {"This instance is isolated. Read what is known, then decide. Opening this page changes nothing.", "このインスタンスは隔離されています。内容を確認してから決定してください。このページを開くだけでは何も変わりません。"},
+	"page.intro":          {"Read what is known of this instance, then decide. Opening this page changes nothing.", "このインスタンスについて分かっていることを確認してから決定してください。このページを開くだけでは何も変わりません。"},
 	"page.problem":        {"You are asked again, because the last decision could not be carried out: {reason}", "前回の決定を実行できなかったため、もう一度お願いします: {reason}"},
 	"page.verified":       {"A decision on an earlier request, or on this one, was verified already: {choice}.", "以前の、またはこの依頼への決定が検証済みです: {choice}。"},
 	"page.instance":       {"The instance", "インスタンス"},
