@@ -198,6 +198,7 @@ func TestGuards(t *testing.T) {
 		"another resource": {change(`"Instance"`, `"AccessKey"`), enrich.Nothing, "AccessKey"},
 		"another account":  {change(`"accountId": "123456789012"`, `"accountId": "210987654321"`), enrich.Foreign, "210987654321"},
 		"another bus":      {change("123456789012", "210987654321"), enrich.Foreign, "210987654321"},
+		"forwarded":        {change(`"account": "123456789012"`, `"account": "210987654321"`), enrich.Foreign, "account"},
 		"another Region":   {change("eu-west-1", "us-east-1"), enrich.Foreign, "us-east-1"},
 		"exempt":           {change(`"i-1"`, `"i-8"`), enrich.Exempt, "i-8"},
 		"unreadable":       {change(`"severity": 8`, `"severity": "8"`), enrich.Unreadable, "detail.severity"},

@@ -111,6 +111,9 @@ type Interface struct {
 	Groups []string `json:"groups"` // as last described
 	Where  Place    `json:"where"`
 	Reason string   `json:"reason"` // why it is not contained
+	// Remains is why it is less cut off than it should be, although contained:
+	// connections that may live on, no capture.
+	Remains string `json:"remains"`
 }
 
 // Place is where an interface stands.

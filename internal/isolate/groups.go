@@ -56,13 +56,12 @@ type group struct {
 	fresh         bool // made by this run
 	err           error
 	rules         []ruled
-	revoked       bool // rules that somebody added were taken away
 }
 
 // usable is false for a group that is as open as the day it was made.
 func (g *group) usable() bool { return g.id != "" && (g.err == nil || !g.fresh) }
 
-// unseen tells that a new group's rules were not answered. EC2 gives every new
+// unseen tells that the answer does not hold a new group's rules yet. EC2 gives every new
 // group a rule that lets everything out; if it is not to be seen, the answer is
 // older than the group.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
@@ -154,10 +153,10 @@ func (gs *groups) used() []*group {
 
 // opened lists groups in which the last run left interfaces and to which
 // somebody has added rules since.
-func (gs *groups) opened(before Output) []string {
+func (gs *groups) opened(in Input, before Output) []string {
 	var ids []string
 	for _, g := range gs.all {
-		if g.revoked && slices.ContainsFunc(before.Interfaces, func(i incident.Interface) bool {
+		if extra, _ := g.compare(in); len(extra) > 0 && slices.ContainsFunc(before.Interfaces, func(i incident.Interface) bool {
 			return i.Where != incident.Open && slices.Contains(i.Groups, g.id)
 		}) {
 			ids = append(ids, g.id)
@@ -241,9 +240,9 @@ func tagged(tags []types.Tag, key, value string) bool {
 	})
 }
 
-// prepare makes the groups that will be needed, reads their rules and mends
-// them. What goes wrong stays with the group.
-func (s *Step) prepare(ctx context.Context, in Input, interfaces []types.NetworkInterface, gs *groups) {
+// prepare makes the groups that will be needed and reads their rules. It returns
+// those that stand. What goes wrong stays with the group.
+func (s *Step) prepare(ctx context.Context, in Input, interfaces []types.NetworkInterface, gs *groups) []*group {
 	var need, missing []*group
 	for _, g := range gs.all {
 		// A conversion group that stands is checked whether it is needed or not.
@@ -261,18 +260,17 @@ func (s *Step) prepare(ctx context.Context, in Input, interfaces []types.Network
 	if err == nil && slices.ContainsFunc(need, (*group).unseen) {
 		err = s.readRules(ctx, need) // once: EC2's answers may be older than its groups
 	}
-	s.host.Each(len(need), func(n int) {
-		g := need[n]
-		if err != nil {
-			g.err = err
-			return
+	for _, g := range need {
+		g.err = err
+		if err == nil && g.unseen() {
+			g.err = fmt.Errorf("the rules of the new group %s (%s) are not to be seen yet", g.id, g.name)
 		}
-		g.err = s.mend(ctx, in, g)
-	})
+	}
+	return need
 }
 
 // needed: quarantine always, as the way out whatever happens; capture where an
-// interface may go there; conversion where one has yet to be cut off.
+// interface is or may go; conversion where one has yet to be cut off.
 func (gs *groups) needed(in Input, interfaces []types.NetworkInterface, g *group) bool {
 	return slices.ContainsFunc(interfaces, func(i types.NetworkInterface) bool {
 		if aws.ToString(i.VpcId) != g.vpc {
@@ -281,7 +279,8 @@ func (gs *groups) needed(in Input, interfaces []types.NetworkInterface, g *group
 		here := gs.place(i)
 		switch g.kind {
 		case capture:
-			return wantsCapture(in, g.vpc) && here != incident.Quarantined
+			// Another incident may need it with other rules than we know of.
+			return plan(in, g.vpc).Complete && (here == incident.Capturing || !in.Seal && here == incident.Open)
 		case conversion:
 			return here == incident.Open && !gs.holds(i, conversion)
 		}
@@ -433,12 +432,12 @@ func (g *group) compare(in Input) (extra []ruled, lacking []rule) {
 
 // mend takes away what a group should not allow and adds what it lacks, side by
 // side. That another execution does the same at the same moment is no error.
-func (s *Step) mend(ctx context.Context, in Input, g *group) error {
-	if g.unseen() {
-		return fmt.Errorf("the rules of the new group %s (%s) are not to be seen yet", g.id, g.name)
+// A group whose rules are not known stays as it is.
+func (s *Step) mend(ctx context.Context, in Input, g *group) {
+	if g.err != nil {
+		return
 	}
 	extra, lacking := g.compare(in)
-	g.revoked = len(extra) > 0 && !g.fresh
 	var ingress, egress []string
 	for _, r := range extra {
 		if r.egress {
@@ -472,9 +471,8 @@ func (s *Step) mend(ctx context.Context, in Input, g *group) error {
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("mend the rules of %s (%s): %w", g.id, g.name, err)
+		g.err = fmt.Errorf("mend the rules of %s (%s): %w", g.id, g.name, err)
 	}
-	return nil
 }
 
 // permission is a rule as EC2 wants to be told of it.

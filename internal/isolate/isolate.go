@@ -115,7 +115,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
 	}
-	repaired := undone(l, groups)
+	repaired := undone(l.before, l.interfaces, groups)
 	s.close(ctx, in, l.interfaces, groups)
 	if l.incomplete != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, l.incomplete)
@@ -124,11 +124,12 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return skipped(l, groups), nil
 	}
 
-	s.prepare(ctx, in, l.interfaces, groups)
-	repaired = append(repaired, groups.opened(l.before)...)
+	need := s.prepare(ctx, in, l.interfaces, groups)
+	repaired = append(repaired, groups.opened(in, l.before)...)
 	if err := s.note(ctx, in, &l.before, repaired); err != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
 	}
+	s.host.Each(len(need), func(n int) { s.mend(ctx, in, need[n]) })
 	moves := make([]move, len(l.interfaces))
 	s.host.Each(len(moves), func(n int) {
 		moves[n] = s.contain(ctx, in, l, l.interfaces[n], groups)
@@ -218,9 +219,7 @@ func (s *Step) close(ctx context.Context, in Input, interfaces []types.NetworkIn
 // note writes down what others had undone before it is put right, so that a
 // later look at the same facts tells the same.
 func (s *Step) note(ctx context.Context, in Input, before *Output, repaired []string) error {
-	all := slices.Concat(before.Repaired, repaired)
-	slices.Sort(all)
-	all = slices.Compact(all)
+	all := union(before.Repaired, repaired)
 	if slices.Equal(all, before.Repaired) {
 		return nil
 	}
@@ -342,32 +341,31 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	}
 	out := Output{
 		Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{},
-		Repaired: append([]string{}, l.before.Repaired...), At: s.host.Now(),
+		Repaired: union(l.before.Repaired, undone(l.before, interfaces, groups)), At: s.host.Now(),
 	}
 	var wrong, remains []string
 	for _, i := range interfaces {
 		id := aws.ToString(i.NetworkInterfaceId)
-		seen := incident.Interface{ID: id, VPC: aws.ToString(i.VpcId), Groups: groupIDs(i), Where: groups.place(i)}
-		home := groups.holding(i, seen.Where)
+		seen := incident.Interface{ID: id, VPC: aws.ToString(i.VpcId), Groups: groupIDs(i), Where: groups.place(i), Remains: remainedBefore(l.before, id)}
 		n, moved := known[id]
-		switch {
-		case seen.Where != incident.Open && home.wrong(in) == "":
-			seen.Reason = reasonBefore(l.before, id)
-			if moved && moves[n].remains != "" {
-				seen.Reason = moves[n].remains
+		if moved && moves[n].remains != "" {
+			seen.Remains = moves[n].remains
+		}
+		if seen.Where != incident.Open {
+			if seen.Reason = groups.holding(i, seen.Where).wrong(in); seen.Reason != "" {
+				seen.Where = incident.Open
 			}
-			if seen.Reason != "" {
-				remains = append(remains, id+": "+seen.Reason)
-			}
-			if in.Seal && seen.Where != incident.Quarantined {
-				wrong = append(wrong, id+": is not sealed"+because(moves, n, moved))
-			}
-		case seen.Where != incident.Open:
-			seen.Where, seen.Reason = incident.Open, home.wrong(in)
-			wrong = append(wrong, id+": "+seen.Reason)
-		default:
+		} else {
 			seen.Reason = "is in " + strings.Join(seen.Groups, ", ") + because(moves, n, moved)
+		}
+		switch {
+		case seen.Where == incident.Open:
 			wrong = append(wrong, id+": "+seen.Reason)
+		case in.Seal && seen.Where != incident.Quarantined:
+			wrong = append(wrong, id+": is not sealed"+because(moves, n, moved))
+		}
+		if seen.Remains != "" {
+			remains = append(remains, id+": "+seen.Remains)
 		}
 		out.Contained = out.Contained && seen.Where != incident.Open
 		out.Sealed = out.Sealed && seen.Where == incident.Quarantined
@@ -406,21 +404,21 @@ func because(moves []move, n int, moved bool) string {
 	return ""
 }
 
-// reasonBefore is what remains open at an interface that an earlier run contained.
-func reasonBefore(before Output, id string) string {
+// remainedBefore is what an earlier run could not do for an interface.
+func remainedBefore(before Output, id string) string {
 	for _, i := range before.Interfaces {
-		if i.ID == id && i.Where != incident.Open {
-			return i.Reason
+		if i.ID == id {
+			return i.Remains
 		}
 	}
 	return ""
 }
 
 // undone lists interfaces that had been contained and are not any more.
-func undone(l look, groups *groups) []string {
+func undone(before Output, interfaces []types.NetworkInterface, groups *groups) []string {
 	var ids []string
-	for _, was := range l.before.Interfaces {
-		for _, i := range l.interfaces {
+	for _, was := range before.Interfaces {
+		for _, i := range interfaces {
 			if was.Where != incident.Open && aws.ToString(i.NetworkInterfaceId) == was.ID && groups.place(i) == incident.Open {
 				ids = append(ids, was.ID)
 			}
@@ -434,7 +432,7 @@ func undone(l look, groups *groups) []string {
 func skipped(l look, groups *groups) Output {
 	out := Output{
 		Report:     incident.Report{Status: incident.Skipped, Reason: "released"},
-		Interfaces: []incident.Interface{}, Repaired: append([]string{}, l.before.Repaired...), StaysOpen: []string{}, At: l.before.At,
+		Interfaces: []incident.Interface{}, Repaired: union(l.before.Repaired, nil), StaysOpen: []string{}, At: l.before.At,
 	}
 	for _, i := range l.interfaces {
 		out.Interfaces = append(out.Interfaces, incident.Interface{
@@ -463,6 +461,13 @@ func groupIDs(i types.NetworkInterface) []string {
 
 func filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: &name, Values: values}
+}
+
+// union is both lists, sorted, each entry once, never nil.
+func union(a, b []string) []string {
+	all := append(append([]string{}, a...), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // line is an error's text on one line; joined errors come on several.

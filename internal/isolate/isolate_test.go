@@ -248,6 +248,19 @@ func (w *world) assign(id string, groups ...string) {
 	})
 }
 
+// allow opens a group to all of IPv6, as somebody else would.
+func (w *world) allow(group string) {
+	w.t.Helper()
+	w.do(func(ctx context.Context) {
+		_, err := w.aws.EC2().AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: &group, IpPermissions: []types.IpPermission{
+			{IpProtocol: aws.String("-1"), Ipv6Ranges: []types.Ipv6Range{{CidrIpv6: aws.String("::/0")}}},
+		}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	})
+}
+
 func (w *world) want(interfaces map[string][]string) {
 	w.t.Helper()
 	got := w.state()
@@ -420,16 +433,18 @@ func TestKilled(t *testing.T) {
 			`"IpPermissions": [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "198.51.100.0/24"}]}], "IpPermissionsEgress": `+everything).Replace(prepared()), false, false, captured},
 		"seal":           {prepared(), true, false, sealed},
 		"undone by many": {prepared(), true, true, sealed},
+		"undone, again":  {prepared(), false, true, captured},
 	} {
 		t.Run(name, func(t *testing.T) {
 			prepare := func(faults ...sim.Fault) (*world, int) {
 				w := open(t, c.groups, faults...)
-				if c.seal {
+				if c.seal || c.undo {
 					w.until(isolate.Input{Incident: inc, Capture: plans})
 				}
 				if c.undo {
 					w.assign("eni-1", "sg-web")
 					w.assign("eni-3", "sg-q2", "sg-other")
+					w.allow("sg-c1")
 				}
 				return w, len(w.aws.Calls())
 			}
@@ -451,25 +466,26 @@ func TestKilled(t *testing.T) {
 			}
 			hit := 0
 			for _, call := range calls {
+				kinds := []sim.Kind{sim.Denied, sim.Throttled, sim.Lost, sim.KilledBefore, sim.KilledAfter, sim.Late, sim.Timeout}
 				if !call.Mutating {
-					continue
+					kinds = append(kinds, sim.Stale)
 				}
-				for _, kind := range []sim.Kind{sim.Denied, sim.Throttled, sim.Lost, sim.KilledBefore, sim.KilledAfter, sim.Late, sim.Timeout} {
+				for _, kind := range kinds {
 					fault := sim.Fault{Service: call.Service, Action: call.Action, Number: call.Number, Kind: kind}
 					w, _ := prepare(fault)
 					got := w.until(in)
 					hit++
 					want, excused := c.want(), 0
 					for n, i := range got.Interfaces {
-						if i.Reason == out.Interfaces[n].Reason {
+						if i.Remains == out.Interfaces[n].Remains {
 							continue
 						}
 						// Less than hoped for, for a reason that lies in the call: flows
 						// that may not have been cut, or no capture.
-						cut := strings.Contains(i.Reason, "connections that it had may live on") && concerns(calm, call, "conversion")
-						instead := strings.Contains(i.Reason, "memory cannot be captured") && concerns(calm, call, "capture") && i.Where == incident.Quarantined
+						cut := strings.Contains(i.Remains, "connections that it had may live on") && concerns(calm, call, "conversion")
+						instead := strings.Contains(i.Remains, "memory cannot be captured") && concerns(calm, call, "capture") && i.Where == incident.Quarantined
 						if !cut && !instead {
-							t.Errorf("%v: %s: %s", fault, i.ID, i.Reason)
+							t.Errorf("%v: %s: %s", fault, i.ID, i.Remains)
 						}
 						if instead {
 							want[i.ID] = []string{"quarantine-sg@" + i.VPC}
@@ -479,6 +495,11 @@ func TestKilled(t *testing.T) {
 					w.want(want)
 					if d := gocmp.Diff(world.Priors, w.state().Priors); d != "" {
 						t.Errorf("%v: prior groups (-undisturbed +got):\n%s", fault, d)
+					}
+					if kind == sim.Stale && (c.seal || c.undo) {
+						// What an old answer shows as undone is put right and told,
+						// although nobody had done anything.
+						got.Repaired = out.Repaired
 					}
 					if excused > 0 {
 						if got.Status != incident.Partial || !got.Contained {
@@ -659,6 +680,33 @@ func TestNamesOfOthers(t *testing.T) {
 	}
 }
 
+func TestAnotherStacksGroup(t *testing.T) {
+	theirs := strings.Replace(ours("sg-theirs", "quarantine-sg", "quarantine", "vpc-1", "", everything), `"cordon:stack", "Value": "cordon"`, `"cordon:stack", "Value": "staging"`, 1)
+	w := open(t, theirs)
+	w.until(isolate.Input{Incident: inc, Seal: true})
+	got := w.state()
+	if d := gocmp.Diff([]string{"quarantine-sg-cordon@vpc-1"}, got.Interfaces["eni-1"]); d != "" {
+		t.Errorf("eni-1 (-want +got):\n%s", d)
+	}
+	if len(got.Rules["quarantine-sg@vpc-1"]) == 0 {
+		t.Error("another stack's group was changed")
+	}
+}
+
+func TestNewGroupCannotBeClosed(t *testing.T) {
+	var faults []sim.Fault
+	for n := 1; n <= 9; n++ {
+		faults = append(faults, sim.Fault{Service: "ec2", Action: "RevokeSecurityGroupEgress", Number: n, Kind: sim.Denied})
+	}
+	w := open(t, "", faults...)
+	if _, err := w.run(isolate.Input{Incident: inc, Seal: true}); !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "UnauthorizedOperation") {
+		t.Errorf("error %v: want NotContained and the reason", err)
+	}
+	if got := w.state().Interfaces["eni-3"]; !slices.Equal(got, []string{"other@vpc-2"}) {
+		t.Errorf("eni-3 is in %v: it was moved into a group that lets everything out, in which it makes new tracked connections", got)
+	}
+}
+
 func TestBothNamesTaken(t *testing.T) {
 	foreign := `, {"GroupId": "sg-a", "GroupName": "quarantine-sg", "VpcId": "vpc-1"}, {"GroupId": "sg-b", "GroupName": "quarantine-sg-cordon", "VpcId": "vpc-1"}`
 	w := open(t, foreign)
@@ -687,8 +735,9 @@ func TestTwoExecutionsRace(t *testing.T) {
 			})
 		})
 		for n, err := range errs {
-			if err != nil {
-				t.Logf("seed %d: execution %d: %v", seed, n, err)
+			// Each may see an interface on the other's way, and then looks again.
+			if err != nil && (!errors.Is(err, incident.ErrNotContained) || strings.Contains(err.Error(), "make group")) {
+				t.Errorf("seed %d: execution %d: %v: the other's group is as good as its own", seed, n, err)
 			}
 		}
 		w.until(isolate.Input{Incident: inc, Capture: plans})
@@ -746,14 +795,7 @@ func TestUndoneByOthers(t *testing.T) {
 	w.until(isolate.Input{Incident: inc, Capture: plans})
 	w.assign("eni-1", "sg-web", "sg-admin")
 	w.assign("eni-3", "sg-q2", "sg-other")
-	w.do(func(ctx context.Context) {
-		_, err := w.aws.EC2().AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: aws.String("sg-c1"), IpPermissions: []types.IpPermission{
-			{IpProtocol: aws.String("-1"), Ipv6Ranges: []types.Ipv6Range{{CidrIpv6: aws.String("::/0")}}},
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
+	w.allow("sg-c1")
 	out := w.until(isolate.Input{Incident: inc, Capture: plans})
 	w.want(captured())
 	if d := gocmp.Diff([]string{"eni-1", "eni-3", "sg-c1"}, out.Repaired); d != "" {
