@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"cordon"
+	"cordon/internal/rehearsal"
 	"cordon/internal/template"
 
 	"github.com/google/go-cmp/cmp"
@@ -206,9 +207,60 @@ func TestEveryEventIsExplained(t *testing.T) {
 	}
 	slices.Sort(there)
 	slices.Sort(told)
+	told = slices.Compact(told)
 	if diff := cmp.Diff(there, told); diff != "" {
 		t.Errorf("events/README.md does not list what is there (-there +listed):\n%s", diff)
 	}
+}
+
+// TestEventsLeadWhereTheReadmeSays runs every row of the table in events/.
+func TestEventsLeadWhereTheReadmeSays(t *testing.T) {
+	row := regexp.MustCompile("(?m)^\\| \\[`([^`]+)`\\]\\([^)]+\\) \\|(.*)\\| `(\\w+)` \\| (`[^`]+`|told|ignored) \\|")
+	rows := row.FindAllStringSubmatch(read(t, "events/README.md"), -1)
+	if len(rows) < len(events(t)) {
+		t.Fatalf("%d rows for %d findings", len(rows), len(events(t)))
+	}
+	after := regexp.MustCompile("after `([^`]+)`, `(\\w+)`")
+	file := regexp.MustCompile("`(accounts/[^`]+)`")
+	for _, r := range rows {
+		event, where, decision, want := r[1], r[2], r[3], strings.Trim(r[4], "`")
+		t.Run(strings.TrimSpace(event+" "+strings.TrimSpace(where)+" "+decision), func(t *testing.T) {
+			t.Parallel()
+			var account []byte
+			if first := after.FindStringSubmatch(where); first != nil {
+				account = rehearse(t, first[1], first[2], nil).Account
+			} else if f := file.FindStringSubmatch(where); f != nil {
+				account = []byte(read(t, "events/"+f[1]))
+			}
+			got := rehearse(t, event, decision, account)
+			ending := got.Ending
+			switch {
+			case !got.Matched && len(got.Mails) > 0:
+				ending = "told"
+			case !got.Matched:
+				ending = "ignored"
+			}
+			if ending != want {
+				t.Errorf("leads to %q, events/README.md says %q", ending, want)
+			}
+			if len(got.Violations) > 0 {
+				t.Errorf("violates %v", got.Violations)
+			}
+		})
+	}
+}
+
+func rehearse(t *testing.T, event, decision string, account []byte) rehearsal.Result {
+	t.Helper()
+	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(read(t, "events/"+event)), Account: account, Seed: 1}
+	if decision != "none" {
+		o.Person = rehearsal.Decides(decision)
+	}
+	r, err := rehearsal.Run(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // TestLinksLead: a document that leads nowhere is found out at 3 a.m.
