@@ -44,14 +44,6 @@ func (a *Account) reaches(instanceID, service string) (bool, string) {
 	return false, strings.Join(why, "; ")
 }
 
-// egressAllows tells whether the groups of any interface of an instance let it
-// open TCP 443 to an address, whether or not anything leads there.
-func (a *Account) egressAllows(instanceID string, to netip.Addr) bool {
-	return slices.ContainsFunc(a.ec2.attached(instanceID), func(i *types.NetworkInterface) bool {
-		return a.ec2.allows(i.Groups, true, peer{addresses: []netip.Addr{to}})
-	})
-}
-
 // leads tells whether an interface leads to a service. Private DNS of an
 // interface endpoint takes the service's name for the whole VPC: then there is
 // no other way.
@@ -68,7 +60,7 @@ func (c *EC2) leads(i *types.NetworkInterface, service string) (bool, string) {
 				continue
 			}
 			return c.leadsToEndpoint(i, e)
-		case types.VpcEndpointTypeGateway, "":
+		case types.VpcEndpointTypeGateway:
 			if !c.routed(i, func(t *types.RouteTable) bool { return slices.Contains(e.RouteTableIds, *t.RouteTableId) }) {
 				continue
 			}

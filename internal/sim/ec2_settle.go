@@ -52,6 +52,13 @@ func (c *EC2) settle() error {
 	if err := c.settleVolumes(); err != nil {
 		return err
 	}
+	for _, e := range c.VpcEndpoints {
+		// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html
+		e.VpcEndpointType = cmp.Or(e.VpcEndpointType, types.VpcEndpointTypeGateway)
+		e.PrivateDnsEnabled = cmp.Or(e.PrivateDnsEnabled, aws.Bool(e.VpcEndpointType == types.VpcEndpointTypeInterface))
+		e.PolicyDocument = cmp.Or(e.PolicyDocument, aws.String(fullAccess))
+		e.State = cmp.Or(e.State, "available")
+	}
 	for _, s := range c.Snapshots {
 		s.OwnerId = cmp.Or(s.OwnerId, aws.String(c.a.account()))
 		s.State = cmp.Or(s.State, types.SnapshotStateCompleted)

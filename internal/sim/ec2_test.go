@@ -584,3 +584,64 @@ func TestDescribeInstanceTypes(t *testing.T) {
 	_, err := a.EC2().DescribeInstanceTypes(t.Context(), &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"abacus.large"}})
 	wantCode(t, err, "InvalidInstanceType", "")
 }
+
+// Both ends of a connection must allow it, and something must lead there.
+// Private DNS of an endpoint takes the name for the whole VPC.
+// https://docs.aws.amazon.com/vpc/latest/privatelink/privatelink-access-aws-services.html
+// https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
+func TestReach(t *testing.T) {
+	only := func(p map[string]any) func(map[string]any) {
+		p["IpProtocol"], p["FromPort"], p["ToPort"] = "tcp", 443, 443
+		return func(f map[string]any) { entry(f, "SecurityGroups", 0)["IpPermissionsEgress"] = []any{p} }
+	}
+	endpoints := func(change func(e map[string]any)) func(map[string]any) {
+		return func(f map[string]any) {
+			for n := range f["VpcEndpoints"].([]any) {
+				change(entry(f, "VpcEndpoints", n))
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		change  func(map[string]any)
+		ssm, s3 bool
+	}{
+		{"as it is", func(map[string]any) {}, true, true},
+		{"nothing out", func(f map[string]any) { entry(f, "SecurityGroups", 0)["IpPermissionsEgress"] = []any{} }, false, false},
+		{"out to the endpoint's address", only(map[string]any{"IpRanges": []any{map[string]any{"CidrIp": "10.0.1.200/32"}}}), true, false},
+		{"out to another address", only(map[string]any{"IpRanges": []any{map[string]any{"CidrIp": "10.0.1.9/32"}}}), false, false},
+		{"out to the Internet by IPv6", only(map[string]any{"Ipv6Ranges": []any{map[string]any{"CidrIpv6": "::/0"}}}), false, false},
+		{"on another port", func(f map[string]any) {
+			entry(f, "SecurityGroups", 0)["IpPermissionsEgress"] = []any{map[string]any{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": []any{map[string]any{"CidrIp": "0.0.0.0/0"}}}}
+		}, false, false},
+		{"out to the endpoint's group", func(f map[string]any) {
+			only(map[string]any{"UserIdGroupPairs": []any{map[string]any{"GroupId": entry(f, "SecurityGroups", 1)["GroupId"]}}})(f)
+		}, true, false},
+		{"out to the prefix list", func(f map[string]any) {
+			only(map[string]any{"PrefixListIds": []any{map[string]any{"PrefixListId": entry(f, "PrefixLists", 0)["PrefixListId"]}}})(f)
+		}, false, true},
+		{"the endpoint lets nothing in", func(f map[string]any) { entry(f, "SecurityGroups", 1)["IpPermissions"] = []any{} }, false, true},
+		{"the endpoint lets in others", func(f map[string]any) {
+			entry(f, "SecurityGroups", 1)["IpPermissions"] = []any{map[string]any{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": []any{map[string]any{"CidrIp": "10.7.0.0/16"}}}}
+		}, false, true},
+		{"the endpoint lets in the instance's group", func(f map[string]any) {
+			entry(f, "SecurityGroups", 1)["IpPermissions"] = []any{map[string]any{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "UserIdGroupPairs": []any{map[string]any{"GroupId": entry(f, "SecurityGroups", 0)["GroupId"]}}}}
+		}, true, true},
+		{"endpoints gone, Internet there", func(f map[string]any) { delete(f, "VpcEndpoints") }, true, true},
+		{"endpoints without private DNS", endpoints(func(e map[string]any) { e["PrivateDnsEnabled"] = false }), true, true},
+		{"endpoints pending", endpoints(func(e map[string]any) { e["State"] = "pending" }), true, true},
+		{"endpoints gone, no route", func(f map[string]any) { delete(f, "VpcEndpoints"); entry(f, "RouteTables", 0)["Routes"] = []any{} }, false, false},
+		{"no route table", func(f map[string]any) { delete(f, "RouteTables") }, true, false},
+		{"the main route table", func(f map[string]any) {
+			entry(entry(f, "RouteTables", 0), "Associations", 0)["Main"] = true
+			delete(entry(entry(f, "RouteTables", 0), "Associations", 0), "SubnetId")
+		}, true, true},
+	} {
+		a, _ := world(t, changed(t, tt.change))
+		for service, want := range map[string]bool{"ssm": tt.ssm, "s3": tt.s3} {
+			if got, why := a.Reaches(victim, service); got != want || got == (why != "") {
+				t.Errorf("%s: %s reached is %v (%s), want %v", tt.name, service, got, why, want)
+			}
+		}
+	}
+}

@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,86 +16,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
-// hears tells whether an instance reaches SSM and S3: some interface may send
-// TCP 443 to an endpoint of each, or anywhere. Routes and the endpoints' own
-// groups are not looked at; whoever prepares a capture must.
+// hears tells whether an instance reaches what a capture needs: SSM, its
+// messages, and S3.
 func (s *SSM) hears(instance string) bool {
 	i := s.a.ec2.instance(instance)
-	if i == nil || i.State != nil && i.State.Name != "running" {
+	if i == nil || i.State.Name != ec2types.InstanceStateNameRunning {
 		return false
 	}
 	for _, service := range []string{"ssm", "ssmmessages", "s3"} {
-		if !slices.ContainsFunc(s.a.ec2.attached(instance), func(n *ec2types.NetworkInterface) bool { return s.a.ec2.lets(n, service) }) {
+		if ok, _ := s.a.reaches(instance, service); !ok {
 			return false
 		}
 	}
 	return true
-}
-
-// lets tells whether the groups of an interface let TCP 443 out to a service.
-func (w *world) lets(n *ec2types.NetworkInterface, service string) bool {
-	var doors []*ec2types.VpcEndpoint
-	for _, e := range w.VpcEndpoints {
-		if aws.ToString(e.VpcId) == aws.ToString(n.VpcId) && strings.HasSuffix(aws.ToString(e.ServiceName), "."+service) {
-			doors = append(doors, e)
-		}
-	}
-	for _, r := range w.Rules {
-		in := slices.ContainsFunc(n.Groups, func(g ec2types.GroupIdentifier) bool { return aws.ToString(g.GroupId) == aws.ToString(r.GroupId) })
-		if !in || !aws.ToBool(r.IsEgress) || !https(r) {
-			continue
-		}
-		switch {
-		case r.PrefixListId != nil:
-			l := w.prefixList(*r.PrefixListId)
-			if l != nil && strings.HasSuffix(aws.ToString(l.PrefixListName), "."+service) {
-				return true
-			}
-		case r.ReferencedGroupInfo != nil:
-			for _, e := range doors {
-				if slices.ContainsFunc(e.Groups, func(g ec2types.SecurityGroupIdentifier) bool {
-					return aws.ToString(g.GroupId) == aws.ToString(r.ReferencedGroupInfo.GroupId)
-				}) {
-					return true
-				}
-			}
-		default:
-			prefix, err := netip.ParsePrefix(cmp.Or(aws.ToString(r.CidrIpv4), aws.ToString(r.CidrIpv6)))
-			if err == nil && (prefix.Bits() == 0 || slices.ContainsFunc(doors, func(e *ec2types.VpcEndpoint) bool { return w.answersIn(e, prefix) })) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// https tells whether a rule covers TCP 443.
-func https(r *ec2types.SecurityGroupRule) bool {
-	switch aws.ToString(r.IpProtocol) {
-	case "-1":
-		return true
-	case "tcp", "6":
-		return aws.ToInt32(r.FromPort) <= 443 && aws.ToInt32(r.ToPort) >= 443
-	}
-	return false
-}
-
-// answersIn tells whether an endpoint has an address in a range.
-func (w *world) answersIn(e *ec2types.VpcEndpoint, prefix netip.Prefix) bool {
-	return slices.ContainsFunc(e.NetworkInterfaceIds, func(id string) bool {
-		n := w.networkInterface(id)
-		if n == nil {
-			return false
-		}
-		all := []string{aws.ToString(n.PrivateIpAddress)}
-		for _, a := range n.Ipv6Addresses {
-			all = append(all, aws.ToString(a.Ipv6Address))
-		}
-		return slices.ContainsFunc(all, func(text string) bool {
-			a, err := netip.ParseAddr(text)
-			return err == nil && prefix.Contains(a)
-		})
-	})
 }
 
 // hostRun is a host that runs the capture script, as far as the world outside
@@ -163,7 +94,7 @@ func (h *hostRun) follow() bool {
 // run does what the host does until then.
 func (h *hostRun) run(until time.Time) {
 	if !h.began {
-		if !h.begin() {
+		if !h.begin(until) {
 			return
 		}
 		h.began = true
@@ -208,8 +139,9 @@ func (h *hostRun) run(until time.Time) {
 	}
 }
 
-// begin is the script up to the first byte; false if it ended there.
-func (h *hostRun) begin() bool {
+// begin is the script up to the first byte; false if it ended there, or still
+// tries to fetch its first addresses.
+func (h *hostRun) begin(until time.Time) bool {
 	for _, other := range h.s.commands {
 		if other != h.c && other.instance == h.c.instance && !other.over() && other.host.began && other.host.given["Incident"] == h.given["Incident"] {
 			h.finish("skipped", "busy")
@@ -222,8 +154,10 @@ func (h *hostRun) begin() bool {
 	case h.s.host.lockdown == "confidentiality":
 		h.finish("skipped", "lockdown")
 	case !h.fetch(h.given["Batch"]):
-		h.at = h.at.Add(hostTries * hostPause)
-		h.finish("failed", "no-batch")
+		if end := h.at.Add(hostTries * hostPause); !until.Before(end) {
+			h.at = end
+			h.finish("failed", "no-batch")
+		}
 	default:
 		r := h.s.a.s3.Serve(Request{Method: "GET", URL: h.address("tool")})
 		tool, err := io.ReadAll(r.Body)
