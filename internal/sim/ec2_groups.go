@@ -260,16 +260,17 @@ func (c *EC2) createSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.Create
 // allowAllOut are the rules of a new group: all IPv4 out, and all IPv6 out where the VPC has IPv6.
 // https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
 func (c *EC2) allowAllOut(vpc *types.Vpc, group string) {
-	out := types.IpPermission{IpProtocol: aws.String("-1"), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}}
+	rule := func() *types.SecurityGroupRule {
+		return &types.SecurityGroupRule{GroupId: &group, GroupOwnerId: aws.String(c.a.account()), IsEgress: aws.Bool(true),
+			IpProtocol: aws.String("-1"), FromPort: aws.Int32(-1), ToPort: aws.Int32(-1)}
+	}
+	four := rule()
+	four.CidrIpv4 = aws.String("0.0.0.0/0")
+	c.addRule(four)
 	if vpc != nil && len(vpc.Ipv6CidrBlockAssociationSet) > 0 {
-		out.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String("::/0")}}
-	}
-	rules, err := c.ruled(group, true, []types.IpPermission{out})
-	if err != nil {
-		panic(err) // a constant that EC2 accepts
-	}
-	for _, r := range rules {
-		c.addRule(r)
+		six := rule()
+		six.CidrIpv6 = aws.String("::/0")
+		c.addRule(six)
 	}
 }
 
