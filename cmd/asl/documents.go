@@ -17,6 +17,7 @@ import (
 func documents(r io.Reader, handle func(doc []byte, bad error) error) error {
 	in := bufio.NewReader(r)
 	var pending []byte
+	var at nesting // at the end of pending
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -27,13 +28,15 @@ func documents(r io.Reader, handle func(doc []byte, bad error) error) error {
 			if err := handle(nil, errors.New("a document ends before it is complete")); err != nil {
 				return err
 			}
-			pending = nil
+			pending, at = nil, nesting{}
 		}
 		pending = append(pending, line...)
-		if last || !within(pending) {
+		if at.read(line); last || !at.inside() {
 			if pending, err = drain(pending, handle); err != nil {
 				return err
 			}
+			at = nesting{}
+			at.read(pending)
 		}
 		if last {
 			if len(bytes.TrimSpace(pending)) > 0 {
@@ -64,26 +67,33 @@ func drain(text []byte, handle func([]byte, error) error) ([]byte, error) {
 	}
 }
 
-// within says whether a text ends inside an object or an array.
-func within(text []byte) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
+// nesting follows how deep in objects and arrays a text is.
+type nesting struct {
+	depth          int
+	quoted, escape bool
+}
+
+func (n *nesting) read(text []byte) {
+	for _, c := range text {
+		switch {
+		case n.escape:
+			n.escape = false
+		case n.quoted && c == '\\':
+			n.escape = true
 		case c == '"':
-			quoted = !quoted
-		case quoted && c == '\n':
-			return false // no string goes on there: a syntax error
-		case quoted:
+			n.quoted = !n.quoted
+		case n.quoted:
 		case c == '{' || c == '[':
-			depth++
+			n.depth++
 		case c == '}' || c == ']':
-			depth--
+			n.depth--
 		}
 	}
-	return depth > 0
 }
+
+// inside says whether a value goes on at the next line. No string does: that is a
+// syntax error, to be found now.
+func (n *nesting) inside() bool { return n.depth > 0 && !n.quoted }
 
 func standsAlone(line []byte) bool {
 	if len(line) == 0 || line[0] != '{' {

@@ -271,7 +271,7 @@ func Parse(definition []byte) (*Machine, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	p := &parser{language: language, names: map[string]bool{}}
+	p := &parser{language: language, names: map[string]bool{}, mixed: bytes.Contains(definition, []byte(`"JSONata"`))}
 	if m.states, err = p.states(f, nil); err != nil {
 		return nil, err
 	}
@@ -281,6 +281,36 @@ func Parse(definition []byte) (*Machine, error) {
 type parser struct {
 	language string
 	names    map[string]bool // of all states: they are unique in the whole machine
+	mixed    bool            // some state says that it is in JSONata
+}
+
+// plain are the fields that mean the same in both query languages.
+var plain = set(`Type Comment QueryLanguage Next End Error Cause Seconds Timestamp Resource TimeoutSeconds HeartbeatSeconds
+	Retry Catch Branches ItemProcessor MaxConcurrency`)
+
+// neutral lets a JSONPath state into a machine that is in JSONata elsewhere where
+// the state has nothing to query: its result is its output, as in JSONata.
+func neutral(f *fields) error {
+	for _, m := range f.all {
+		if !plain[m.name] {
+			return unsupported(f.at, "the query language JSONPath, of the field %s", m.name)
+		}
+		var s string
+		if json.Unmarshal(m.raw, &s) == nil && isExpression(s) {
+			return unsupported(f.at, "the query language JSONPath, of the field %s", m.name)
+		}
+	}
+	var handlers []map[string]json.RawMessage
+	if raw := f.raw("Catch"); raw != nil && json.Unmarshal(raw, &handlers) == nil {
+		for _, h := range handlers {
+			for name := range h {
+				if name != "ErrorEquals" && name != "Next" && name != "Comment" {
+					return unsupported(f.at, "the query language JSONPath, of a catcher")
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // states reads StartAt and States. outer are the variables that the scopes around assign.
@@ -386,7 +416,14 @@ func (p *parser) state(at, name string, raw json.RawMessage, assigned map[string
 		}
 		language = own
 	}
-	if f.err == nil && language != "JSONata" {
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case language == "JSONPath" && p.mixed:
+		if err := neutral(f); err != nil {
+			return nil, err
+		}
+	case language != "JSONata":
 		return nil, unsupported(at, "the query language %s", language)
 	}
 	switch s.kind {

@@ -213,7 +213,7 @@ func newEvaluator(random rand.Source, now func() time.Time) *evaluator {
 
 // evaluationSteps is how often an evaluation may ask whether it should stop,
 // which it does at each turn of a loop: more is a loop for ever.
-const evaluationSteps = 5_000_000
+const evaluationSteps = 1_000_000
 
 var errEvaluationTooLong = errors.New("the evaluation does not end")
 
@@ -271,7 +271,17 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 
 func evaluationFailure(e *expression, field string, err error) *Failure {
 	return &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
-		"The JSONata expression '%s' specified for the field '%s' threw an error during evaluation. %s", e.source, field, err)}
+		"The JSONata expression '%s' specified for the field '%s' threw an error during evaluation. %s", e.source, field, reason(err))}
+}
+
+// reason is an error of JSONata as AWS quotes it: the code, then the reference
+// implementation's words where they were seen on AWS.
+func reason(err error) string {
+	text := strings.TrimPrefix(err.Error(), "JSONata error ")
+	if strings.HasPrefix(text, "T1006") {
+		return "T1006: Attempted to invoke a non-function"
+	}
+	return text
 }
 
 // wrongType is AWS's wording for a result of another type than the field takes.

@@ -188,12 +188,7 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 		if f == nil || f == aborted || v.region.over {
 			return out, next, f
 		}
-		if f.own {
-			// As AWS words it, so that a reader finds the event in the history.
-			f = &Failure{Name: f.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
-				v.state.name, v.number, f.Cause)}
-			e.event("EvaluationFailed")
-		}
+		f = e.worded(v, f)
 		delay, again := tries.next(f, e.world.Rand)
 		if !again {
 			break
@@ -213,12 +208,23 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 	n := e.names(v)
 	n.states["errorOutput"] = newValue(append(appendString(b, f.Cause), '}'))
 	out, f = e.leave(v, c.assign, c.output, n, n.states["errorOutput"])
-	if f != nil && f.own {
-		f = &Failure{Name: f.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
-			v.state.name, v.number, f.Cause)}
+	if f != nil {
+		return nil, "", e.worded(v, f)
+	}
+	return out, c.next, nil
+}
+
+// worded begins the cause of what the interpreter raised with the state and the
+// number of its event, as AWS does.
+func (e *Execution) worded(v *visit, f *Failure) *Failure {
+	if !f.own {
+		return f
+	}
+	if f.Name == queryError {
 		e.event("EvaluationFailed")
 	}
-	return out, c.next, f
+	return &Failure{Name: f.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
+		v.state.name, v.number, f.Cause)}
 }
 
 // try runs a state once.
