@@ -45,14 +45,17 @@ func account() facts {
 	 "NetworkInterfaces": [
 	  {"NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.0.7", "Groups": [{"GroupId": "sg-capture"}],
 	   "Attachment": {"AttachmentId": "a-1", "InstanceId": "i-1", "DeviceIndex": 0, "AttachTime": "2026-01-01T00:00:00Z"}},
-	  {"NetworkInterfaceId": "eni-ssm", "VpcId": "vpc-1", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.0.9", "Groups": [{"GroupId": "sg-closed"}]}],
+	  {"NetworkInterfaceId": "eni-ssm", "VpcId": "vpc-1", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.0.9", "Groups": [{"GroupId": "sg-endpoints"}]}],
 	 "SecurityGroups": [
 	  {"GroupId": "sg-capture", "GroupName": "cordon-capture", "VpcId": "vpc-1", "IpPermissions": [], "IpPermissionsEgress": [
 	   {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.9/32"}], "PrefixListIds": [{"PrefixListId": "pl-s3"}]}]},
+	  {"GroupId": "sg-endpoints", "GroupName": "endpoints", "VpcId": "vpc-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/24"}]}]},
 	  {"GroupId": "sg-closed", "GroupName": "closed", "VpcId": "vpc-1", "IpPermissions": [], "IpPermissionsEgress": []}],
 	 "VpcEndpoints": [
-	  {"VpcEndpointId": "vpce-1", "VpcId": "vpc-1", "VpcEndpointType": "Interface", "ServiceName": "com.amazonaws.eu-west-1.ssm", "NetworkInterfaceIds": ["eni-ssm"]},
-	  {"VpcEndpointId": "vpce-2", "VpcId": "vpc-1", "VpcEndpointType": "Interface", "ServiceName": "com.amazonaws.eu-west-1.ssmmessages", "NetworkInterfaceIds": ["eni-ssm"]}],
+	  {"VpcEndpointId": "vpce-1", "VpcId": "vpc-1", "VpcEndpointType": "Interface", "ServiceName": "com.amazonaws.eu-west-1.ssm", "State": "available", "PrivateDnsEnabled": true, "NetworkInterfaceIds": ["eni-ssm"]},
+	  {"VpcEndpointId": "vpce-2", "VpcId": "vpc-1", "VpcEndpointType": "Interface", "ServiceName": "com.amazonaws.eu-west-1.ssmmessages", "NetworkInterfaceIds": ["eni-ssm"]},
+	  {"VpcEndpointId": "vpce-3", "VpcId": "vpc-1", "VpcEndpointType": "Gateway", "ServiceName": "com.amazonaws.eu-west-1.s3", "RouteTableIds": ["rtb-1"]}],
+	 "RouteTables": [{"RouteTableId": "rtb-1", "VpcId": "vpc-1", "Associations": [{"RouteTableAssociationId": "a-2", "RouteTableId": "rtb-1", "SubnetId": "subnet-1"}]}],
 	 "PrefixLists": [{"PrefixListId": "pl-s3", "PrefixListName": "com.amazonaws.eu-west-1.s3"}],
 	 "InstanceInformationList": [{"InstanceId": "i-1", "PingStatus": "Online", "LastPingDateTime": "2026-03-01T11:59:00Z", "PlatformType": "Linux"}],
 	 "Behaviour": {}
