@@ -39,9 +39,20 @@ func Open(s Settings, file []byte) (*Account, error) {
 	if file == nil {
 		return a, nil
 	}
-	if err := load("account file", file, a.sections()); err != nil {
+	others, err := load("account file", file, a.sections())
+	if err != nil {
 		return nil, err
 	}
+	// A copy of a real account holds more than the workflow touches: that is
+	// carried along as it came. What looks like a slip of the pen is not.
+	for _, k := range sortedKeys(others) {
+		for _, s := range a.sections() {
+			if strings.EqualFold(strings.TrimSuffix(k, "s"), strings.TrimSuffix(s.key, "s")) {
+				return nil, fmt.Errorf("account file: key %q is not known; write %q", k, s.key)
+			}
+		}
+	}
+	a.others = others
 	if err := a.ec2.settle(); err != nil {
 		return nil, fmt.Errorf("account file: %w", err)
 	}
@@ -61,36 +72,40 @@ func (a *Account) behaviours() []section {
 
 // group is a section of sections.
 func group(key string, all []section) section {
-	return section{key, func(b json.RawMessage) error { return load(key, b, all) }, func() any { return save(all) }}
+	return section{key, func(b json.RawMessage) error {
+		others, err := load(key, b, all)
+		if err != nil || len(others) == 0 {
+			return err
+		}
+		var known []string
+		for _, s := range all {
+			known = append(known, s.key)
+		}
+		slices.Sort(known)
+		return fmt.Errorf("key %q is not known; known are %s", sortedKeys(others)[0], strings.Join(known, ", "))
+	}, func() any { return save(all) }}
 }
 
-// load reads an object whose keys are known.
-func load(what string, b []byte, all []section) error {
-	var found map[string]json.RawMessage
+// load reads an object and returns what none of the sections knows.
+func load(what string, b []byte, all []section) (others map[string]json.RawMessage, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(&found); err != nil {
-		return fmt.Errorf("%s: not a JSON object: %w", what, err)
+	if err := d.Decode(&others); err != nil {
+		return nil, fmt.Errorf("%s: not a JSON object: %w", what, err)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%s: more than one JSON value", what)
+		return nil, fmt.Errorf("%s: more than one JSON value", what)
 	}
-	var known []string
 	for _, s := range all {
-		known = append(known, s.key)
-		v, ok := found[s.key]
-		delete(found, s.key)
+		v, ok := others[s.key]
+		delete(others, s.key)
 		if !ok || string(v) == "null" {
 			continue
 		}
 		if err := s.load(v); err != nil {
-			return fmt.Errorf("%s: %s: %w", what, s.key, err)
+			return nil, fmt.Errorf("%s: %s: %w", what, s.key, err)
 		}
 	}
-	for _, k := range sortedKeys(found) {
-		slices.Sort(known)
-		return fmt.Errorf("%s: key %q is not known; known are %s", what, k, strings.Join(known, ", "))
-	}
-	return nil
+	return others, nil
 }
 
 func save(all []section) map[string]any {
@@ -105,7 +120,11 @@ func save(all []section) map[string]any {
 
 // JSON is the account as it is now, in the shape of the file that Open reads.
 func (a *Account) JSON() ([]byte, error) {
-	b, err := json.MarshalIndent(save(a.sections()), "", "  ")
+	all := save(a.sections())
+	for k, v := range a.others {
+		all[k] = v
+	}
+	b, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the account: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,6 +66,7 @@ type Account struct {
 	started  map[string]int // calls so far, by SERVICE:ACTION
 	attempts map[string]int // calls so far, by action and resources
 	mails    []Mail
+	others   map[string]json.RawMessage // keys of the account file that nobody here knows
 
 	ec2      *EC2
 	dynamodb *DynamoDB
