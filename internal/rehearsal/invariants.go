@@ -434,8 +434,9 @@ func leftOpen(t Trace) string {
 		if !k.all(s.to, "conversion") {
 			continue
 		}
-		// From the first call that EC2 answered well after it was opened.
-		from, ok := t.firstWell(s.at)
+		// From the first call that EC2 answered well after it was opened, and
+		// after it last failed to answer a call that would have closed it.
+		from, ok := t.firstWell(t.lastRefused(s))
 		next := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni })
 		if next < 0 {
 			return s.eni + " was left in the conversion group"
@@ -450,6 +451,18 @@ func leftOpen(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// lastRefused is when the last failed attempt to move an interface on was over.
+func (t Trace) lastRefused(s swap) time.Time {
+	at := s.at
+	for _, c := range t.Calls {
+		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
+			at = c.Ended
+		}
+	}
+	return at
 }
 
 // firstWell is when EC2 first did what isolate asked, at or after a moment.

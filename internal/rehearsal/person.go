@@ -23,18 +23,29 @@ type Question struct {
 // long as the person blocks on the real world.
 type Person func(Question)
 
-// Delay is how long after the request a rehearsed decision arrives.
+// Delay is how long after the request a rehearsed decision arrives, and how
+// long a person waits who was told that it did not work.
 const Delay = time.Minute
 
+// patience is how often a person tries who is told that it did not work.
+const patience = 5
+
 // Decides is a person who opens the page a minute after the mail, reads it, and
-// posts that choice with the instance ID typed.
+// posts that choice with the instance ID typed. Told that it could not be
+// recorded or delivered, they try again.
 func Decides(choice string) Person {
 	return func(q Question) {
-		q.Sleep(Delay)
-		if shown := q.visit(http.MethodGet, nil); shown.Code != http.StatusOK {
-			return
+		for range patience {
+			q.Sleep(Delay)
+			if shown := q.visit(http.MethodGet, nil); shown.Code >= http.StatusInternalServerError {
+				continue
+			}
+			switch posted := q.visit(http.MethodPost, Form(choice, q.InstanceID)); {
+			case posted.Code == http.StatusAccepted: // recorded, not yet delivered
+			case posted.Code < http.StatusInternalServerError:
+				return
+			}
 		}
-		q.visit(http.MethodPost, Form(choice, q.InstanceID))
 	}
 }
 
