@@ -164,6 +164,9 @@ func run(d document) (*outcome, error) {
 		return nil, refused
 	}
 	r := execution.Result()
+	if r.Refused != "" {
+		return nil, errors.New(r.Refused)
+	}
 	if r.Status == asl.Running {
 		return nil, errors.New("the execution never ends")
 	}

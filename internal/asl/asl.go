@@ -56,6 +56,7 @@ type Failure struct {
 
 	heartbeat bool // matches States.HeartbeatTimeout too
 	own       bool // raised by the interpreter, whose cause AWS begins with the state
+	refused   bool // not AWS's failure but a limit of this interpreter
 }
 
 func (f *Failure) Error() string {
@@ -151,6 +152,7 @@ type Result struct {
 	Output     json.RawMessage // nil unless it succeeded
 	Error      string
 	Cause      string
+	Refused    string  // what ended the execution, where AWS may have gone on: a limit of this interpreter
 	History    int     // events, counted as AWS counts them
 	MaxPayload int     // bytes of the largest input, output, result or argument
 	States     []Visit // in order of entering

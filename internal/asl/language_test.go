@@ -53,7 +53,10 @@ func TestLanguage(t *testing.T) {
 		"$range of one number, recorded": {states: `"A": {"Type": "Pass", "Output": "{% $range(1, 9, 9) %}", "End": true}`, output: `1`},
 		"$now is the machine's clock":    {states: `"A": {"Type": "Wait", "Seconds": 60, "Next": "B"}, "B": {"Type": "Pass", "Output": "{% [$now(), $now('[H01]:[m01]'), $fromMillis($millis())] %}", "End": true}`, output: `["2026-01-01T00:01:00.000Z","00:01","2026-01-01T00:01:00.000Z"]`, took: time.Minute},
 		"$match says index":              {states: `"A": {"Type": "Pass", "Output": "{% $match('xaby', /a(b)/) %}", "End": true}`, output: `{"groups":["b"],"index":1,"match":"ab"}`},
-		"recursion that does not end":    {states: `"A": {"Type": "Pass", "Output": "{% ($f := function($x){$f($x)}; $f(1)) %}", "End": true}`, error: "States.QueryEvaluationError"},
+		"recursion that does not end":    {states: `"A": {"Type": "Pass", "Output": "{% ($f := function($x){$f($x)}; $f(1)) %}", "End": true}`, error: "States.Runtime", cause: "beyond this interpreter"},
+
+		"no catcher hides a limit of ours": {states: `"A": {` + lambda + `, "Arguments": "{% $pad('', 20000) %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, error: "States.Runtime", cause: "beyond this interpreter"},
+		"a variable hides a function":      {states: `"A": {"Type": "Pass", "Assign": {"round": 3}, "Next": "B"}, "B": {"Type": "Pass", "Output": "{% $round + 1 %}", "End": true}`, output: `4`},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 		"Assign and Output are evaluated side by side": {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -235,8 +236,8 @@ var _ context.Context = (*budget)(nil)
 
 // run evaluates one expression; undefined is a failure.
 func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
-	bind := make(map[string]any, len(e.reading.variables)+1)
-	for _, name := range e.reading.variables {
+	bind := make(map[string]any, len(e.reading.all)+1)
+	for _, name := range e.reading.all {
 		v := n.variables.lookup(name)
 		if v == nil {
 			continue // undefined, as in JSONata
@@ -269,9 +270,17 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	return result, nil
 }
 
+// beyond are errors of the library where JSONata would have gone on: calls nested
+// deeper than 100, $pad wider than 10,000.
+var beyond = []string{"U1001", "D3010: $pad"}
+
 func evaluationFailure(e *expression, field string, err error) *Failure {
+	text := reason(err)
+	if errors.Is(err, errEvaluationTooLong) || slices.ContainsFunc(beyond, func(code string) bool { return strings.HasPrefix(text, code) }) {
+		return &Failure{Name: runtimeError, refused: true, Cause: fmt.Sprintf("the JSONata expression '%s' of the field '%s' is beyond this interpreter: %s", e.source, field, text)}
+	}
 	return &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
-		"The JSONata expression '%s' specified for the field '%s' threw an error during evaluation. %s", e.source, field, reason(err))}
+		"The JSONata expression '%s' specified for the field '%s' threw an error during evaluation. %s", e.source, field, text)}
 }
 
 // reason is an error of JSONata as AWS quotes it: the code, then the reference

@@ -30,8 +30,8 @@ func (p *parser) handlers(f *fields, s *state) error {
 		if r.into("BackoffRate", &one.backoff, "a number") && one.backoff < 1 {
 			r.fail(invalid(r.at, "BackoffRate must be 1 or more"))
 		}
-		if r.into("MaxDelaySeconds", &one.maxDelay, "a whole number") && (one.maxDelay <= one.interval || one.maxDelay >= 31622400) {
-			r.fail(invalid(r.at, "MaxDelaySeconds must be above IntervalSeconds and below 31622400"))
+		if r.into("MaxDelaySeconds", &one.maxDelay, "a whole number") && (one.maxDelay < 1 || one.maxDelay >= 31622400) {
+			r.fail(invalid(r.at, "MaxDelaySeconds must be from 1 to 31622399"))
 		}
 		switch jitter := r.text("JitterStrategy"); jitter {
 		case "", "NONE":

@@ -69,6 +69,9 @@ func (e *Execution) run() {
 		e.result.Status, e.result.Error = TimedOut, timeoutError
 	case e.fatal != nil:
 		e.result.Status, e.result.Error, e.result.Cause = FailedRun, e.fatal.Name, e.fatal.Cause
+		if e.fatal.refused {
+			e.result.Refused = e.fatal.Cause
+		}
 	case f != nil:
 		e.result.Status, e.result.Error, e.result.Cause = FailedRun, f.Name, f.Cause
 	default:
@@ -188,6 +191,10 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 		if f == nil || f == aborted || v.region.over {
 			return out, next, f
 		}
+		if f.refused {
+			e.end(f)
+			return nil, "", aborted
+		}
 		f = e.worded(v, f)
 		delay, again := tries.next(f, e.world.Rand)
 		if !again {
@@ -208,10 +215,14 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 	n := e.names(v)
 	n.states["errorOutput"] = newValue(append(appendString(b, f.Cause), '}'))
 	out, f = e.leave(v, c.assign, c.output, n, n.states["errorOutput"])
-	if f != nil {
-		return nil, "", e.worded(v, f)
+	switch {
+	case f == nil:
+		return out, c.next, nil
+	case f.refused:
+		e.end(f)
+		return nil, "", aborted
 	}
-	return out, c.next, nil
+	return nil, "", e.worded(v, f)
 }
 
 // worded begins the cause of what the interpreter raised with the state and the

@@ -12,6 +12,7 @@ type reading struct {
 	variables []string // without the dollar, sorted, without states and what it binds itself
 	states    []string // of $states.NAME: the names, sorted
 	calls     []string // names of functions that it calls or passes on, sorted
+	all       []string // both: a variable of the name of a function hides it
 	newer     string   // an operator that JSONata 2.0.6 does not have
 }
 
@@ -194,6 +195,7 @@ func read(source string) reading {
 			r.variables = append(r.variables, t.text)
 		}
 	}
+	r.all = append(append(r.all, r.variables...), r.calls...)
 	for _, list := range []*[]string{&r.variables, &r.states, &r.calls} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
