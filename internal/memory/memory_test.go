@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -529,5 +531,57 @@ func TestNoAddressLeaves(t *testing.T) {
 	}
 	if out.Status != incident.OK {
 		t.Errorf("%+v", out)
+	}
+}
+
+// The host is the intruder's: whatever it reports ends in a partial capture at
+// worst, and none of its words is passed on.
+func TestAHostileReportChangesNothing(t *testing.T) {
+	for name, report := range map[string]string{
+		"nothing":         "",
+		"not text":        "\x00\xff\n\n",
+		"huge":            strings.Repeat("part 1 1 x y\n", 500_000),
+		"one long line":   strings.Repeat("x", 200_000) + "\npart 1 16777216 a b\n",
+		"wrong hashes":    "part 1 16777216 00000000000000000000000000000000 0000000000000000000000000000000000000000000000000000000000000000\n",
+		"absurd numbers":  "part 99999999999999999999 5 a b\npart -1 -1 a b\npart 1 99999999999999999999 a b\n",
+		"an end of words": "end {\"status\":\"ok\",\"reason\":\"<b>call me</b>\",\"sha256\":\"<b>call me</b>\"}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRun(t, account())
+			if _, err := r.look(); err != nil {
+				t.Fatal(err)
+			}
+			r.clock.Sleep(time.Minute)
+			if _, err := r.SSM().ListCommands(t.Context(), &ssm.ListCommandsInput{}); err != nil { // the host is done by now
+				t.Fatal(err)
+			}
+			if _, err := r.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("incidents/" + inc.ID + "/memory/report.txt"), Body: strings.NewReader(report)}); err != nil {
+				t.Fatal(err)
+			}
+			got := r.end()
+			if got.Status != incident.Partial || strings.Contains(fmt.Sprint(got), "call me") {
+				t.Errorf("got %+v, want it partial, in our own words", got)
+			}
+			if got.Bytes != 1<<30 || r.evidence()["image.lime"] == "" {
+				t.Errorf("the image is not kept: %+v", got)
+			}
+		})
+	}
+}
+
+// Every word that the script gives as a reason has a sentence.
+func TestEveryReasonIsInWords(t *testing.T) {
+	words := regexp.MustCompile(`finish (?:skipped|failed|partial) "?([a-z0-9$-]+)`).FindAllStringSubmatch(memory.Script, -1)
+	if len(words) < 15 {
+		t.Fatalf("only %d reasons found in the script", len(words))
+	}
+	unknown := memory.InWords("no such word")
+	for _, w := range words {
+		if w[1] == "no-$command" {
+			w[1] = "no-curl" // the others are in TestTheScriptNamesWhatIsMissing
+		}
+		if memory.InWords(w[1]) == unknown {
+			t.Errorf("%q has no sentence", w[1])
+		}
 	}
 }

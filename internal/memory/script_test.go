@@ -466,6 +466,9 @@ func TestTheScriptNamesWhatIsMissing(t *testing.T) {
 			if got := parse(t, m.run(memory.Script)); got.Status != "skipped" || got.Reason != "no-"+missing {
 				t.Errorf("%s %q, want it skipped because there is no %s", got.Status, got.Reason, missing)
 			}
+			if w := memory.InWords("no-" + missing); !strings.Contains(w, missing) {
+				t.Errorf("in words it is %q", w)
+			}
 		})
 	}
 }

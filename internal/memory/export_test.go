@@ -1,0 +1,4 @@
+package memory
+
+// InWords is inWords, for tests.
+var InWords = inWords
