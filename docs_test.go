@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"go/ast"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 
 	"cordon"
 	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
 	"cordon/internal/template"
 
 	"github.com/google/go-cmp/cmp"
@@ -261,6 +264,59 @@ func rehearse(t *testing.T, event, decision string, account []byte) rehearsal.Re
 		t.Fatal(err)
 	}
 	return r
+}
+
+// TestRehearsalIsDocumented: what the account file takes, the kinds of fault and
+// the rehearsal's own values are in docs/rehearsal.md, and nothing else is.
+func TestRehearsalIsDocumented(t *testing.T) {
+	text := read(t, "docs/rehearsal.md")
+	keys := map[string][]string{} // of the account file, by what declares them
+	for _, call := range callsIn(sourceOf(t, "internal/sim")) {
+		if id, ok := call.Fun.(*ast.Ident); ok && len(call.Args) == 2 {
+			keys[id.Name] = append(keys[id.Name], stringsIn(call.Args[0])...)
+		}
+	}
+	keys["kept"] = append(keys["kept"], "Behaviour", "Incidents") // which are not kept as they came
+	for _, k := range keys {
+		slices.Sort(k)
+	}
+	listed := func(heading string) []string {
+		_, rest, ok := strings.Cut(text, heading)
+		if !ok {
+			t.Fatalf("docs/rehearsal.md has no table %q", heading)
+		}
+		table, _, _ := strings.Cut(rest, "\n\n")
+		var all []string
+		for line := range strings.Lines(table) {
+			if cells := strings.Split(line, "|"); len(cells) > 2 {
+				for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+					all = append(all, m[1])
+				}
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	var kinds []string
+	for _, k := range sim.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	slices.Sort(kinds)
+	for heading, want := range map[string][]string{
+		"| key | what it holds | when absent |\n": keys["kept"],
+		"| key | value | what it does |\n":        keys["optional"],
+		"| kind | what happens |\n":               kinds,
+		"| parameter | value |\n":                 slices.Sorted(maps.Keys(rehearsal.Defaults)),
+	} {
+		if diff := cmp.Diff(want, listed(heading)); diff != "" {
+			t.Errorf("docs/rehearsal.md, %s (-is +documented):\n%s", strings.TrimSpace(heading), diff)
+		}
+	}
+	for name, value := range rehearsal.Defaults {
+		if name != "MemoryToolSha256" && !strings.Contains(text, "| `"+name+"` | `"+value+"`") {
+			t.Errorf("docs/rehearsal.md does not say that %s is %s", name, value)
+		}
+	}
 }
 
 // TestLinksLead: a document that leads nowhere is found out at 3 a.m.

@@ -1,0 +1,285 @@
+package cordon_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon"
+	"cordon/internal/approval"
+	"cordon/internal/authorize"
+	closing "cordon/internal/close"
+	"cordon/internal/decide"
+	"cordon/internal/enrich"
+	"cordon/internal/isolate"
+	"cordon/internal/memory"
+	"cordon/internal/notify"
+	"cordon/internal/preserve"
+	"cordon/internal/release"
+	"cordon/internal/snapshot"
+	"cordon/internal/template"
+	"cordon/internal/terminate"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+// news are the constructors; the interfaces they take are what a role allows.
+var news = map[string]any{
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "decide": decide.New, "enrich": enrich.New, "isolate": isolate.New,
+	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
+}
+
+// s3Actions are those whose IAM action is not the call's name.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+var s3Actions = map[string]string{
+	"HeadObject": "GetObject", "CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject",
+	"ListParts": "ListMultipartUploadParts", "ListMultipartUploads": "ListBucketMultipartUploads", "ListObjectsV2": "ListBucket", "HeadBucket": "ListBucket",
+	"PresignGetObject": "GetObject", "PresignPutObject": "PutObject", "PresignUploadPart": "PutObject",
+}
+
+// called are the IAM actions of what New takes; those on a table say which.
+func called(t *testing.T, construct any) []string {
+	t.Helper()
+	all := map[string]bool{}
+	n := reflect.TypeOf(construct)
+	for i := 1; i < n.NumIn(); i++ {
+		p := n.In(i)
+		for j := range p.NumMethod() {
+			m := p.Method(j).Name
+			switch p.Name() {
+			case "Incidents", "Decisions":
+				all["dynamodb:"+m+" "+p.Name()+"Table"] = true
+			case "S3", "Presign":
+				all["s3:"+cmp.Or(s3Actions[m], m)] = true
+			case "SFN":
+				all["states:"+m] = true
+			case "EC2":
+				all["ec2:"+m] = true
+				// Tags given in the call need a right of their own.
+				// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
+				if m == "CreateSnapshots" || m == "CreateSecurityGroup" {
+					all["ec2:CreateTags"] = true
+				}
+			case "KMS", "SNS", "SSM":
+				all[strings.ToLower(p.Name())+":"+m] = true
+			default:
+				t.Errorf("%v takes a %v, whose service nobody knows", n, p)
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// allowed are the actions that a role allows, logs aside.
+func allowed(d *template.Deployment, r template.Role) []string {
+	all := map[string]bool{}
+	for _, s := range r.Statements {
+		if s.Effect != "Allow" {
+			continue
+		}
+		for _, a := range s.Actions {
+			switch {
+			case a == "logs:CreateLogStream" || a == "logs:PutLogEvents": // lambdafn writes to stderr, Lambda to the log
+			case strings.HasPrefix(a, "dynamodb:"):
+				for _, arn := range s.Resources {
+					all[a+" "+tableOf(d, arn)] = true
+				}
+			default:
+				all[a] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+func tableOf(d *template.Deployment, arn string) string {
+	for _, id := range []string{"IncidentsTable", "DecisionsTable"} {
+		if r, ok := d.Resource(id); ok && r.ARN() == arn {
+			return id
+		}
+	}
+	return arn
+}
+
+// TestRolesAllowWhatIsCalled: a right that lacks stops a step in production
+// only; one too many waits for an intruder.
+func TestRolesAllowWhatIsCalled(t *testing.T) {
+	d := deployment(t)
+	if diff := gocmp.Diff(functionNames(t), slices.Sorted(maps.Keys(news))); diff != "" {
+		t.Fatalf("functions/ and this test differ (-functions +test):\n%s", diff)
+	}
+	for name, construct := range news {
+		want := called(t, construct)
+		if name == "notify" {
+			// Lambda itself sends what notify failed to tell, with notify's role.
+			// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+			want = append(want, "sqs:SendMessage")
+		}
+		if diff := gocmp.Diff(want, allowed(d, roleOf(t, d, name))); diff != "" {
+			t.Errorf("%s: calls and role differ (-called +allowed):\n%s", name, diff)
+		}
+	}
+}
+
+func roleOf(t *testing.T, d *template.Deployment, name string) template.Role {
+	t.Helper()
+	for _, f := range d.Functions() {
+		if functionName(f.LogicalID) != name {
+			continue
+		}
+		for _, r := range d.Roles() {
+			if r.LogicalID == f.Role {
+				return r
+			}
+		}
+	}
+	t.Fatalf("%s has no role of its own", name)
+	return template.Role{}
+}
+
+// TestMachineInvokesItsFunctions: its role lets it invoke what the definition
+// names, and nothing else; only the page waits for people instead.
+func TestMachineInvokesItsFunctions(t *testing.T) {
+	d := deployment(t)
+	sm, ok := d.StateMachine()
+	if !ok {
+		t.Fatal("the template has no state machine")
+	}
+	var may []string
+	for _, r := range d.Roles() {
+		if r.LogicalID != sm.Role {
+			continue
+		}
+		for _, s := range r.Statements {
+			if slices.Contains(s.Actions, "lambda:InvokeFunction") {
+				may = append(may, s.Resources...)
+			}
+		}
+	}
+	used := map[string]bool{}
+	parseMachine(t, cordon.Definition).walk(func(_ string, s *state) { used[s.function()] = true })
+	var does []string
+	for _, f := range d.Functions() {
+		name := functionName(f.LogicalID)
+		switch {
+		case used[name]:
+			does = append(does, f.ARN)
+		case name != page:
+			t.Errorf("no state invokes %s", name)
+		}
+		// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+		if name == page && f.Timeout.Seconds() >= 30 {
+			t.Errorf("the gateway gives up on %s after 30 s, the function after %v", name, f.Timeout)
+		}
+	}
+	slices.Sort(may)
+	slices.Sort(does)
+	if diff := gocmp.Diff(does, may); diff != "" {
+		t.Errorf("the machine's role and its definition differ (-invoked +allowed):\n%s", diff)
+	}
+}
+
+// TestRolesAreNarrow: what may kill, decide, or write a decision down is one
+// function each, and nothing is changed everywhere without a condition.
+func TestRolesAreNarrow(t *testing.T) {
+	for _, wrong := range wide(deployment(t)) {
+		t.Error(wrong)
+	}
+	// Each change is made once, after the Sid.
+	for name, change := range map[string]struct{ sid, old, new, want string }{
+		"a kill without the tag":    {"TerminateWhatWasDecided", "cordon:decision", "Name", "terminates what nobody decided"},
+		"another who may kill":      {"ReadTheInstanceAndItsNetwork", "ec2:DescribeInstances", "ec2:TerminateInstances", "EnrichRole: may ec2:TerminateInstances"},
+		"a decision changed":        {"RecordTheDecisionOnce", "dynamodb:PutItem", "dynamodb:UpdateItem", "DecideRole: may dynamodb:UpdateItem DecisionsTable"},
+		"a decision from elsewhere": {"SeeAStandingDecision", "dynamodb:GetItem", "dynamodb:PutItem", "ApprovalRole: may dynamodb:PutItem DecisionsTable"},
+		"a seal from elsewhere":     {"EncryptLinkAndToken", "kms:Encrypt", "kms:GenerateMac", "ApprovalRole: may kms:GenerateMac"},
+		"a mark from elsewhere":     {"MarkDuplicatesOfOurOwn", "::snapshot/", "::instance/", "SnapshotRole: may mark an instance"},
+		"a change everywhere":       {"KeepTheRawEvent", "!Sub ${EvidenceBucket.Arn}/events/*", `"*"`, "EnrichRole: s3:PutObject on everything"},
+		"a wildcard":                {"KeepTheRawEvent", "s3:PutObject", "s3:*", "EnrichRole: s3:* is a wildcard"},
+		"no sentence":               {"KeepTheRawEvent", "KeepTheRawEvent", `""`, "EnrichRole: a statement does not say"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, after, ok := strings.Cut(string(cordon.Template), "Sid: "+change.sid+"\n")
+			if !ok || !strings.Contains(after, change.old) && change.old != change.sid {
+				t.Fatalf("the template has no %s with %q", change.sid, change.old)
+			}
+			text := before + strings.Replace("Sid: "+change.sid+"\n"+after, change.old, change.new, 1)
+			d, err := deploy([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := wide(d); !slices.ContainsFunc(found, func(w string) bool { return strings.Contains(w, change.want) }) {
+				t.Errorf("found %q, want one with %q", found, change.want)
+			}
+		})
+	}
+}
+
+// only are actions that one role alone may have.
+var only = map[string]string{
+	"ec2:TerminateInstances":             "TerminateRole",
+	"dynamodb:PutItem DecisionsTable":    "DecideRole",
+	"kms:GenerateMac":                    "DecideRole",
+	"dynamodb:UpdateItem DecisionsTable": "", // nobody
+	"dynamodb:DeleteItem DecisionsTable": "",
+	"dynamodb:DeleteItem IncidentsTable": "",
+	"ec2:DeleteTags":                     "",
+	"s3:DeleteObject":                    "",
+	"s3:DeleteObjectVersion":             "",
+	"s3:BypassGovernanceRetention":       "",
+	"ec2:DeleteSnapshot":                 "",
+	"ec2:UnlockSnapshot":                 "",
+	"states:StartExecution":              "FindingRuleRole",
+}
+
+// unscoped are changes for which IAM knows no resource.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+var unscoped = []string{"states:SendTaskSuccess", "ssm:CancelCommand",
+	"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"}
+
+func wide(d *template.Deployment) (wrong []string) {
+	for _, r := range d.Roles() {
+		fail := func(format string, a ...any) {
+			wrong = append(wrong, r.LogicalID+": "+fmt.Sprintf(format, a...))
+		}
+		for _, a := range allowed(d, r) {
+			if who, ok := only[a]; ok && who != r.LogicalID {
+				fail("may %s; that is for %s", a, cmp.Or(who, "nobody"))
+			}
+		}
+		for _, s := range r.Statements {
+			if s.Sid == "" {
+				fail("a statement does not say what it is for")
+			}
+			if s.Effect != "Allow" {
+				continue
+			}
+			if len(s.NotActions) > 0 || len(s.NotResources) > 0 {
+				fail("%s allows everything but something", s.Sid)
+			}
+			for _, a := range s.Actions {
+				_, name, _ := strings.Cut(a, ":")
+				reads := slices.ContainsFunc([]string{"Describe", "Get", "List"}, func(p string) bool { return strings.HasPrefix(name, p) })
+				switch {
+				case strings.Contains(a, "*"):
+					fail("%s is a wildcard", a)
+				case slices.Contains(s.Resources, "*") && len(s.Condition) == 0 && !reads && !slices.Contains(unscoped, a):
+					fail("%s on everything, without a condition", a)
+				case a == "ec2:TerminateInstances" && s.Condition["StringLike"]["aws:ResourceTag/cordon:decision"] == nil:
+					fail("terminates what nobody decided to")
+				case a == "ec2:CreateTags" && marks(s) && r.LogicalID != "AuthorizeRole":
+					fail("may mark an instance as decided")
+				}
+			}
+		}
+	}
+	return wrong
+}
+
+// marks tells whether a statement lets its role write a tag on an instance.
+func marks(s template.Statement) bool {
+	return slices.ContainsFunc(s.Resources, func(r string) bool { return r == "*" || strings.Contains(r, ":instance/") })
+}
