@@ -125,6 +125,7 @@ func TestReadsOneDocumentAfterAnother(t *testing.T) {
 		"after a syntax error":      {"{\"a\": }\n" + pass, []string{bad, passed}},
 		"before one on its line":    {pass + " }\n" + pass, []string{passed, bad, passed}},
 		"after one cut short":       {`{"definition": {"StartAt"` + "\n" + pass + "\n" + pass, []string{bad, passed, passed}},
+		"after two cut short":       {`{"definition": {"StartAt"` + "\n" + `{ "definition": {` + "\n" + pass, []string{bad, bad, passed}},
 		"after a torn string":       {`{"definition": "abc` + "\n" + pass, []string{bad, passed}},
 		"after words":               {"this is\n" + pass, []string{bad, passed}},
 		"nothing":                   {"\n  \n", []string{""}},
