@@ -25,14 +25,14 @@ type execution struct {
 // begin starts an execution, as a rule does: under a name of its own choosing.
 func (w *world) begin(event []byte) {
 	b := make([]byte, 16)
-	if _, err := w.clock.Rand("execution names").Read(b); err != nil {
+	if _, err := w.stream("execution names").Read(b); err != nil {
 		panic(err) // a stream of the clock's never ends
 	}
 	name := hex.EncodeToString(b)
 	arn := strings.Replace(w.machineARN, ":stateMachine:", ":execution:", 1) + ":" + name
 	e := &execution{name: name, started: w.clock.Now(), input: string(event)}
 	w.executions[arn] = e
-	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.clock.Rand("machine " + name), Invoke: w.task, Moved: w.moved},
+	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.stream("machine"), Invoke: w.task, Moved: w.moved},
 		asl.ExecutionInfo{ID: arn, Name: name, MachineID: w.machineARN, MachineName: w.machineARN[strings.LastIndexByte(w.machineARN, ':')+1:]}, event)
 	if w.first == nil {
 		w.first = e
@@ -41,6 +41,12 @@ func (w *world) begin(event []byte) {
 		e.Wait()
 		w.over(arn, e, e.Result())
 	})
+}
+
+// rand is a stream of random numbers. A run that goes on from an earlier one's
+// account starts later and draws anew: it is another execution, with other secrets.
+func (w *world) rand(name string) *rand.Rand {
+	return w.clock.Rand(name + " " + w.start.UTC().Format(time.RFC3339Nano))
 }
 
 // moved keeps the way through the states.

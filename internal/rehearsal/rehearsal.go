@@ -6,9 +6,11 @@ package rehearsal
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -302,6 +304,12 @@ func (w *world) open(file []byte, account, region string) error {
 	return w.account.SSM().AddDocument(name, content)
 }
 
+// stream is a stream of random numbers of this run's own: a later run on the
+// account that this one leaves must not draw the names and secrets again.
+func (w *world) stream(name string) *rand.ChaCha8 {
+	return w.clock.Rand(fmt.Sprintf("%s %x %s", w.start.Format(time.RFC3339Nano), sha256.Sum256(w.Event), name))
+}
+
 // wire makes the functions and the machine as the template declares them.
 func (w *world) wire() error {
 	env := func(f template.Function) func(string) string {
@@ -314,7 +322,7 @@ func (w *world) wire() error {
 	}
 	for _, f := range w.deployment.Functions() {
 		name := strings.ToLower(strings.TrimSuffix(f.LogicalID, "Function"))
-		host := incident.Host{Now: w.clock.Now, Rand: w.clock.Rand("function " + name), Each: w.clock.Each, Getenv: env(f)}
+		host := incident.Host{Now: w.clock.Now, Rand: w.stream("function " + name), Each: w.clock.Each, Getenv: env(f)}
 		if url := f.Environment["API_URL"]; url != "" {
 			w.apiURL = url
 		}
