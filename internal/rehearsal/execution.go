@@ -43,12 +43,6 @@ func (w *world) begin(event []byte) {
 	})
 }
 
-// rand is a stream of random numbers. A run that goes on from an earlier one's
-// account starts later and draws anew: it is another execution, with other secrets.
-func (w *world) rand(name string) *rand.Rand {
-	return w.clock.Rand(name + " " + w.start.UTC().Format(time.RFC3339Nano))
-}
-
 // moved keeps the way through the states.
 func (w *world) moved(m asl.Move) {
 	if m.Kind != asl.Entered {
