@@ -257,7 +257,9 @@ func (c *capture) judge(e ending, parts []finding, claims map[int32]claim) incid
 	}
 	list(note, "altered on the way, not what the host says it sent", altered)
 	list(note, "missing", missing)
-	list(note, "without a hash from the host", unclaimed)
+	if said != nil { // else all are, which is said below
+		list(note, "without a hash from the host", unclaimed)
+	}
 	list(note, "too small for an upload and left out", left)
 	switch {
 	case said == nil:
