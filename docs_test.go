@@ -188,6 +188,32 @@ func endingsOf(t *testing.T) []string {
 	return all
 }
 
+// TestReadmeListsWhatThereIs: every function with what it may change, every
+// invariant by its name.
+func TestReadmeListsWhatThereIs(t *testing.T) {
+	text := read(t, "README.md")
+	_, rest, _ := strings.Cut(text, "| function | does | changes outside this stack |\n")
+	table, _, _ := strings.Cut(rest, "\n\n")
+	var listed []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (\w+) \|`).FindAllStringSubmatch(table, -1) {
+		listed = append(listed, row[1])
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(functionNames(t), listed); diff != "" {
+		t.Errorf("README.md's table of functions (-functions +listed):\n%s", diff)
+	}
+	var held, told []string
+	for _, i := range rehearsal.Invariants {
+		held = append(held, i.Name)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\d+\. \*\*(.+)\.\*\*`).FindAllStringSubmatch(text, -1) {
+		told = append(told, m[1])
+	}
+	if diff := cmp.Diff(held, told); diff != "" {
+		t.Errorf("README.md's list of what always holds (-checked +listed):\n%s", diff)
+	}
+}
+
 // TestEveryEventIsExplained: a finding to try whose end nobody names is a riddle.
 func TestEveryEventIsExplained(t *testing.T) {
 	text := read(t, "events/README.md")
