@@ -50,6 +50,14 @@ func (w *world) finish() (Result, error) {
 	for _, c := range calls {
 		r.Calls = append(r.Calls, Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...)})
 	}
+	if u := w.account.Unknown(); u != nil {
+		return Result{}, fmt.Errorf("the rehearsal ends here: %w", u)
+	}
+	if w.first != nil {
+		if refused := w.first.Result().Refused; refused != "" {
+			return Result{}, fmt.Errorf("the rehearsal ends here, at a limit of the interpreter: %s", refused)
+		}
+	}
 	t, err := w.trace(calls, after)
 	if err != nil {
 		return Result{}, err

@@ -198,11 +198,21 @@ func changedUnrecorded(t Trace) string {
 	for _, i := range t.Before.Interfaces(t.Finding.InstanceID) {
 		id, before := aws.ToString(i.NetworkInterfaceId), groupIDs(i)
 		// Groups of ours from an earlier incident are not what a release restores.
-		if after := now[id]; !k.all(before, "quarantine", "capture", "conversion") && k.all(after, "quarantine", "capture", "conversion") {
+		if k.all(before, "quarantine", "capture", "conversion") {
+			before = nil
+		}
+		switch after := now[id]; {
+		case k.all(after, "quarantine", "capture", "conversion"):
 			return id + " is still in our groups after a release"
+		case before != nil && !sameGroups(before, after):
+			return fmt.Sprintf("%s was in %v and is in %v after a release", id, before, after)
 		}
 	}
 	return ""
+}
+
+func sameGroups(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // outside are the services in which everything belongs to the account, not to
@@ -219,7 +229,11 @@ func touchedNotOurs(t Trace) string {
 		if !t.Ours {
 			return fmt.Sprintf("%s:%s for a finding that nobody may act on", c.Service, c.Action)
 		}
+		in, moves := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
 		for _, r := range c.Resources {
+			if moves && slices.Contains(in.Groups, r) {
+				continue // the interface changes, not the group it is put into
+			}
 			if !t.belongs(r) {
 				return fmt.Sprintf("%s:%s changed %s, which has nothing to do with %s", c.Service, c.Action, r, t.Finding.InstanceID)
 			}

@@ -213,6 +213,10 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = released(decision(incident.Release))
 			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "quarantine")}
 		})},
+		{"released into other groups", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "default")}
+		})},
 		{"a sample was acted on", "Not ours, not touched", spoil(func(x *rehearsal.Trace) { x.Ours = false })},
 		{"another machine was changed", "Not ours, not touched", spoil(func(x *rehearsal.Trace) {
 			x.Before.Reservations = append(slices.Clone(x.Before.Reservations), types.Reservation{Instances: []types.Instance{{InstanceId: aws.String("i-other")}}})

@@ -120,7 +120,11 @@ func Run(o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	w.clock.Run(func() { w.deliver(o.Event) })
+	return w.run()
+}
+
+func (w *world) run() (Result, error) {
+	w.clock.Run(func() { w.deliver(w.Event) })
 	if w.problem != nil {
 		return Result{}, w.problem
 	}
