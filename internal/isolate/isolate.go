@@ -91,7 +91,6 @@ type look struct {
 	interfaces []types.NetworkInterface // sorted by ID
 	before     Output                   // as the last run left it
 	inherited  []record.Prior           // of an earlier incident that was kept isolated
-	released   bool                     // by a standing decision
 	incomplete error                    // what of the record could not be read
 }
 
@@ -120,9 +119,6 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if l.incomplete != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, l.incomplete)
 	}
-	if l.released {
-		return skipped(l, groups), nil
-	}
 
 	need := s.prepare(ctx, in, l.interfaces, groups)
 	repaired = append(repaired, groups.opened(in, l.before)...)
@@ -143,8 +139,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 func (s *Step) look(ctx context.Context, in Input) (look, error) {
 	var l look
 	var failed error
-	unread := make([]error, 4)
-	s.host.Each(4, func(n int) {
+	unread := make([]error, 3)
+	s.host.Each(len(unread), func(n int) {
 		switch n {
 		case 0:
 			l.interfaces, failed = s.describe(ctx, in.Incident.InstanceID)
@@ -153,12 +149,6 @@ func (s *Step) look(ctx context.Context, in Input) (look, error) {
 		case 2:
 			if in.Incident.Inherits != "" {
 				l.inherited, unread[n] = record.Priors(ctx, s.db, s.table, in.Incident.Inherits)
-			}
-		case 3:
-			if in.Seal {
-				var h record.Head
-				h, unread[n] = record.LoadHead(ctx, s.db, s.table, in.Incident.ID)
-				l.released = h.Decision == incident.Release
 			}
 		}
 	})
@@ -428,20 +418,6 @@ func undone(before Output, interfaces []types.NetworkInterface, groups *groups) 
 }
 
 // skipped is the answer where a person has decided to release: everything is
-// left as it is found, and nothing is claimed of it.
-func skipped(l look, groups *groups) Output {
-	out := Output{
-		Report:     incident.Report{Status: incident.Skipped, Reason: "released"},
-		Interfaces: []incident.Interface{}, Repaired: union(l.before.Repaired, nil), StaysOpen: []string{}, At: l.before.At,
-	}
-	for _, i := range l.interfaces {
-		out.Interfaces = append(out.Interfaces, incident.Interface{
-			ID: aws.ToString(i.NetworkInterfaceId), VPC: aws.ToString(i.VpcId), Groups: groupIDs(i), Where: groups.place(i), Reason: "released",
-		})
-	}
-	return out
-}
-
 // staysOpen names what security groups do not stop. Texts are message's.
 func staysOpen(o Output) []string {
 	open := []string{"tracked-flows", "dns", "metadata", "time", "credentials"}

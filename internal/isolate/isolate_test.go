@@ -767,29 +767,6 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-func TestSealAfterRelease(t *testing.T) {
-	w := open(t, prepared())
-	w.until(isolate.Input{Incident: inc, Capture: plans})
-	w.assign("eni-1", "sg-web", "sg-admin")
-	w.assign("eni-2", "sg-x1") // whatever was decided, not this
-	w.do(func(ctx context.Context) {
-		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), table, inc.ID, incident.Release, begun); err != nil {
-			t.Fatal(err)
-		}
-	})
-	out := w.until(isolate.Input{Incident: inc, Capture: plans, Seal: true})
-	if out.Status != incident.Skipped || out.Reason != "released" {
-		t.Errorf("%+v: want it skipped", out.Report)
-	}
-	got := w.state().Interfaces
-	if !slices.Equal(got["eni-1"], []string{"admin@vpc-1", "web@vpc-1"}) {
-		t.Errorf("eni-1 is in %v: a person's release was undone", got["eni-1"])
-	}
-	if !slices.Equal(got["eni-2"], []string{"quarantine-sg@vpc-1"}) {
-		t.Errorf("eni-2 is in %v: open to the world until release runs", got["eni-2"])
-	}
-}
-
 func TestUndoneByOthers(t *testing.T) {
 	w := open(t, prepared())
 	w.until(isolate.Input{Incident: inc, Capture: plans})
