@@ -138,9 +138,9 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} について決定がありませんでした。決定されるまで隔離を続けます。",
 	},
 	"undecided.next": {
-		"The links mailed so far no longer work. Decide with \"cordon decide\", under your own AWS identity.\n" +
+		"The links mailed so far no longer work. Terminate or release it by hand: its own security groups and settings stand in the incidents table, under the incident's ID, as prior#….\n" +
 			"The incident stays open; whatever else is found on this instance joins it.",
-		"これまでにお送りしたリンクは無効です。ご自身のAWSの権限で \"cordon decide\" を使って決定してください。\n" +
+		"これまでにお送りしたリンクは無効です。終了または解放は手動で行ってください。元のセキュリティグループと設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
 			"インシデントは対応中のままです。このインスタンスの新しい検出結果はこのインシデントに加えられます。",
 	},
 
@@ -222,10 +222,10 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} は {person} の決定により隔離を継続します。起動したまま、通信は遮断されています。",
 	},
 	"Kept isolated.next": {
-		"It keeps costing money, and its disks may keep changing, until it is terminated or released with \"cordon decide\".\n" +
+		"It keeps costing money, and its disks may keep changing, until you terminate or release it by hand: its own security groups and settings stand in the incidents table, under the incident's ID, as prior#….\n" +
 			"Its protection against termination and stop stays on.\n" +
 			"Revoke the credentials of the instance's role.",
-		"\"cordon decide\" で終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。\n" +
+		"手動で終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。元のセキュリティグループと設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
 			"終了保護と停止保護は有効なままです。\n" +
 			"インスタンスロールの認証情報を無効化してください。",
 	},
@@ -433,7 +433,7 @@ var catalogue = map[string]text{
 	"page.own.title":         {"This decision had arrived before", "この決定はすでに届いています"},
 	"page.own":               {"Your decision stands and was handed on once more. It counts once.", "あなたの決定は有効で、もう一度伝達しました。決定は1回だけ数えられます。"},
 	"page.nobody.title":      {"The decision is recorded, but nobody waits for it any more", "決定は記録されましたが、待機中の処理がありません"},
-	"page.nobody":            {"The incident response stopped waiting. The instance stays as it is. Use \"cordon decide\" to have the decision carried out.", "インシデント対応はすでに待機を終えています。インスタンスはそのままです。実行するには \"cordon decide\" を使ってください。"},
+	"page.nobody":            {"The incident response stopped waiting. The instance stays as it is, and the decision is recorded. Somebody has to carry it out by hand.", "インシデント対応はすでに待機を終えています。インスタンスはそのままで、決定は記録されています。手動で実行してください。"},
 	"page.gone.title":        {"This request is closed", "この依頼は終了しています"},
 	"page.gone":              {"It has expired or its incident is over. The instance stays as it is; nothing is terminated by silence.", "期限切れか、インシデントが終了しています。インスタンスはそのままで、自動的に終了されることはありません。"},
 	"page.known.title":       {"There is no such request", "該当する依頼はありません"},
