@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -22,6 +23,7 @@ type operation struct {
 // not know, are errors before anything is sent.
 func invoke[I, O any](ctx context.Context, a *Account, op operation, in *I, effect func(in *I, stale bool) (*O, error)) (*O, error) {
 	if err := op.check(in); err != nil {
+		a.note(err)
 		return nil, op.wrap(err)
 	}
 	in = new(clone(*in)) // what the caller does with its own afterwards changes nothing
@@ -32,6 +34,7 @@ func invoke[I, O any](ctx context.Context, a *Account, op operation, in *I, effe
 		return out, err
 	})
 	if err != nil {
+		a.note(err)
 		return nil, err
 	}
 	return out, nil
@@ -65,6 +68,20 @@ type Unknown struct {
 
 func (u *Unknown) Error() string {
 	return fmt.Sprintf("the simulation does not know %s of %s:%s", u.What, u.Service, u.Action)
+}
+
+// Unknown is the first call that the simulation did not know; nil if it knew all.
+func (a *Account) Unknown() error {
+	if a.unknown == nil {
+		return nil
+	}
+	return a.unknown
+}
+
+func (a *Account) note(err error) {
+	if a.unknown == nil {
+		errors.As(err, &a.unknown)
+	}
 }
 
 func unknown(service, action, what string) error { return &Unknown{service, action, what} }

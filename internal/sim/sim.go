@@ -66,6 +66,7 @@ type Account struct {
 	started  map[string]int // calls so far, by SERVICE:ACTION
 	attempts map[string]int // calls so far, by action and resources
 	mails    []Mail
+	unknown  *Unknown                   // the first call that nobody here knows
 	others   map[string]json.RawMessage // keys of the account file that nobody here knows
 
 	ec2      *EC2
