@@ -345,6 +345,45 @@ func TestRehearsalIsDocumented(t *testing.T) {
 	}
 }
 
+// TestWorkingIsCurrent: docs/working.md names paths and tests that are there,
+// and every package.
+func TestWorkingIsCurrent(t *testing.T) {
+	text := read(t, "docs/working.md")
+	for _, m := range regexp.MustCompile("`((?:internal|functions|cmd|statemachines)/[a-zA-Z0-9_./-]+)`").FindAllStringSubmatch(text, -1) {
+		if strings.Contains(m[1], "NAME") || strings.Contains(m[1], "detach") {
+			continue // of the step that is to be added
+		}
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("docs/working.md: %v", err)
+		}
+	}
+	var there []string
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, f), -1) {
+			there = append(there, m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(there, m[1]) {
+			t.Errorf("docs/working.md names %s, which is no test here", m[1])
+		}
+	}
+	packages, err := os.ReadDir("internal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := functionNames(t)
+	for _, p := range packages {
+		if p.IsDir() && !slices.Contains(steps, p.Name()) && !strings.Contains(text, "`internal/"+p.Name()+"`") {
+			t.Errorf("docs/working.md does not say what internal/%s is", p.Name())
+		}
+	}
+}
+
 // TestLinksLead: a document that leads nowhere is found out at 3 a.m.
 func TestLinksLead(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
