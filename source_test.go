@@ -511,6 +511,18 @@ func steps(t *testing.T) []string {
 	return append(functionNames(t), "finding", "incident", "mandate", "message", "record")
 }
 
+// code are the directories that hold Go code other than tests.
+func code(t *testing.T) (all []string) {
+	t.Helper()
+	for _, f := range project(t) {
+		if strings.HasSuffix(f, ".go") && !strings.HasSuffix(f, "_test.go") {
+			all = append(all, filepath.ToSlash(filepath.Dir(f)))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // TestStepsAreDeterministic: time, randomness, concurrency and settings come
 // from the host only, or a rehearsal would prove something else than what runs.
 func TestStepsAreDeterministic(t *testing.T) {
@@ -620,6 +632,14 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
+	simulates := []string{"cmd/cordon", "internal/rehearsal", "internal/scene"}
+	for _, dir := range code(t) {
+		for _, path := range sourceOf(t, dir).importPaths() {
+			if path == "cordon/internal/scene" || path == "cordon/internal/sim" && !slices.Contains(simulates, dir) {
+				t.Errorf("%s imports %s, which is for tests and rehearsals", dir, path)
+			}
+		}
+	}
 	planted := written(t, "internal/x", "package x\nimport (\n\"cordon/internal/isolate\"\n\"cordon/internal/lambdafn\"\n\"github.com/google/go-cmp/cmp\"\n\"strings\"\n\"cordon/internal/record\"\n\"github.com/aws/smithy-go\"\n)")
 	if got := foreign(planted, shared, true); len(got) != 3 {
 		t.Errorf("of planted imports %q are found", got)
@@ -649,8 +669,12 @@ func TestDecisionsAreWrittenOnce(t *testing.T) {
 		changes[a] = true
 	}
 	var writers, deciders []string
-	for _, name := range append(steps(t), "lambdafn") {
-		s := sourceOf(t, "internal/"+name)
+	for _, dir := range code(t) {
+		// The one is the table in memory, the other makes worlds for tests.
+		if dir == "internal/sim" || dir == "internal/scene" {
+			continue
+		}
+		s := sourceOf(t, dir)
 		for where, call := range callsIn(s) {
 			sel, ok := call.Fun.(*ast.SelectorExpr)
 			if !ok {
@@ -663,7 +687,7 @@ func TestDecisionsAreWrittenOnce(t *testing.T) {
 				deciders = append(deciders, where)
 			}
 		}
-		for _, wrong := range decisionsInterface(s, name == page) {
+		for _, wrong := range decisionsInterface(s, dir == "internal/"+page) {
 			t.Error(wrong)
 		}
 	}
