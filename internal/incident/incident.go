@@ -186,6 +186,8 @@ type Restoration struct {
 	Connected bool     `json:"connected"` // every interface has its own groups again
 	Restored  []string `json:"restored"`
 	NotBack   []string `json:"notBack"` // "what: why"
+	Person    string   `json:"person"`  // who decided, as verified
+	Because   string   `json:"because"` // why, as typed
 }
 
 // Problem is an error as Step Functions hands it to a Catch.

@@ -101,11 +101,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
 	switch {
 	case errors.Is(err, incident.ErrInstanceNotFound):
-		return s.done(ctx, in, gone(in, "gone: the account does not know it any more"))
+		return s.done(ctx, in, d, gone(in, "gone: the account does not know it any more"))
 	case err != nil:
 		return Output{}, err
 	case mandate.Dead(i):
-		return s.done(ctx, in, gone(in, string(i.State.Name)))
+		return s.done(ctx, in, d, gone(in, string(i.State.Name)))
 	}
 	was, err := s.recorded(ctx, in.Incident)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	return s.done(ctx, in, out)
+	return s.done(ctx, in, d, out)
 }
 
 func gone(in Input, how string) Output {
@@ -126,7 +126,9 @@ func gone(in Input, how string) Output {
 	}
 }
 
-func (s *Step) done(ctx context.Context, in Input, out Output) (Output, error) {
+// done names who decided: the branch that asked them was ended by their release.
+func (s *Step) done(ctx context.Context, in Input, d incident.Decision, out Output) (Output, error) {
+	out.Person, out.Because = d.Person, d.Reason
 	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
 }
 

@@ -54,7 +54,7 @@ func TestPutsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := release.Output{
-		Report: incident.Report{Status: incident.OK}, Connected: true, NotBack: []string{},
+		Report: incident.Report{Status: incident.OK}, Connected: true, NotBack: []string{}, Person: "Sato", Because: "seen in the logs",
 		Restored: []string{"groups of eni-1", "groups of eni-2", "deleteOnTermination of vol-data", "deleteOnTermination of vol-root", "instanceInitiatedShutdownBehavior", "disableApiStop", "disableApiTermination"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
