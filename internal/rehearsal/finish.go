@@ -108,11 +108,15 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	}
 	if len(w.Faults) > 0 {
 		t.Again = func() (string, Account, error) {
-			o := w.Options
-			o.Faults, o.Watch = nil, nil
-			r, err := Run(o)
-			if err != nil {
-				return "", Account{}, err
+			r := w.Undisturbed
+			if r == nil {
+				o := w.Options
+				o.Faults, o.Watch = nil, nil
+				made, err := Run(o)
+				if err != nil {
+					return "", Account{}, err
+				}
+				r = &made
 			}
 			a, err := ReadAccount(r.Account)
 			return r.Ending, a, err

@@ -39,6 +39,10 @@ type Options struct {
 	Seed       uint64
 	Person     Person       // who decides; nil: nobody does
 	Watch      func(Moment) // told of everything as it happens; may be nil
+
+	// Undisturbed is the same run without faults, for whoever tries many: what a
+	// run with faults is held against. Nil: it is made when it is wanted.
+	Undisturbed *Result
 }
 
 // Kind is what a Moment is about.
