@@ -202,3 +202,14 @@ func callsTo(r rehearsal.Result, match func(rehearsal.Call) bool) int {
 	}
 	return n
 }
+
+func asJSONBytes(v any) []byte { return []byte(asJSON(v)) }
+
+func jsonOf(t testing.TB, b []byte) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
