@@ -18,7 +18,7 @@ type page struct {
 	listener net.Listener
 	server   *http.Server
 	visits   chan visit
-	gone     chan struct{} // closed when nobody is left who could decide
+	gone     chan struct{}     // closed when nobody is left who could decide
 	asked    func(link string) // told of the address to open; a person reads it
 }
 

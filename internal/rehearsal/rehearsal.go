@@ -265,6 +265,9 @@ func build(o Options) (*world, error) {
 			return nil, err
 		}
 	}
+	if err := oneObject(file); err != nil {
+		return nil, fmt.Errorf("the account is not a JSON object (%w); give the AWS CLI's own answers, merged into one", err)
+	}
 	if newest, err := sim.NewestTime(file); err != nil {
 		return nil, err
 	} else if newest.After(w.start) {
@@ -278,6 +281,17 @@ func build(o Options) (*world, error) {
 		return nil, err
 	}
 	return w, w.wire()
+}
+
+func oneObject(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return err
+	}
+	if members == nil {
+		return errors.New("it is null")
+	}
+	return nil
 }
 
 // open builds the account with the names that the template gives things.

@@ -2,7 +2,7 @@ package rehearsal
 
 import (
 	"encoding/json"
-	"math"
+	"strconv"
 )
 
 // Result is what a rehearsal shows: the contract of `cordon rehearse --json`.
@@ -55,5 +55,5 @@ type Seconds float64
 
 // MarshalJSON rounds to milliseconds.
 func (s Seconds) MarshalJSON() ([]byte, error) {
-	return json.Marshal(math.Round(float64(s)*1000) / 1000)
+	return strconv.AppendFloat(nil, float64(s), 'f', 3, 64), nil
 }

@@ -23,7 +23,7 @@ var (
 	asked     = slices.Concat(tried, []string{"Start the memory capture", "Tell people", "Gather evidence and ask"})
 	sealed    = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Carry out the decision"})
 	closed    = []string{"Close the incident", "Name the ending"}
-	released  = slices.Concat(asked, []string{"Let running steps end", "End the capture", "Release instance"}, closed, []string{"Released"})
+	released  = slices.Concat(asked, []string{"Let running steps end", "Release instance", "End the capture"}, closed, []string{"Released"})
 	undecided = slices.Concat(sealed, []string{"Tell that nobody decided", "Isolated, undecided"})
 )
 
