@@ -343,7 +343,7 @@ func diverged(t Trace) string {
 	}
 	a, _ := t.After.Instance(t.Finding.InstanceID)
 	b, _ := after.Instance(t.Finding.InstanceID)
-	if x, y := state(a), state(b); x != y {
+	if x, y := state(a), state(b); x != y && (!dead(x) || !dead(y)) {
 		return fmt.Sprintf("the instance is %s, undisturbed %s", x, y)
 	}
 	return ""
@@ -363,6 +363,12 @@ func state(i types.Instance) types.InstanceStateName {
 		return types.InstanceStateNameRunning
 	}
 	return i.State.Name
+}
+
+// dead says whether an instance has ended: which of the two it shows is a
+// question of seconds.
+func dead(s types.InstanceStateName) bool {
+	return s == types.InstanceStateNameShuttingDown || s == types.InstanceStateNameTerminated
 }
 
 // No token, link secret, pre-signed URL or key in a subject, a table or a

@@ -162,6 +162,21 @@ func TestACleanRunBreaksNothing(t *testing.T) {
 	}
 }
 
+// Seconds later than undisturbed is as good: the instance is dead either way.
+func TestConvergesWhileShuttingDown(t *testing.T) {
+	x := clean()
+	in := func(s types.InstanceStateName) rehearsal.Account {
+		a := x.After
+		a.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: s}}}}}
+		return a
+	}
+	x.After = in(types.InstanceStateNameTerminated)
+	x.Again = func() (string, rehearsal.Account, error) { return "Terminated", in(types.InstanceStateNameShuttingDown), nil }
+	if got := broken(x); len(got) > 0 {
+		t.Errorf("a termination that came seconds later is said to break %q", got)
+	}
+}
+
 // Each invariant finds a run that violates it: one that cannot fail would let
 // anything through.
 func TestEachInvariantFindsItsViolation(t *testing.T) {
@@ -229,6 +244,11 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		})},
 		{"interfaces elsewhere than undisturbed", "Converges", spoil(func(x *rehearsal.Trace) {
 			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", x.Before, nil }
+		})},
+		{"said to be terminated and still running", "Converges", spoil(func(x *rehearsal.Trace) {
+			ended := x.After
+			ended.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: types.InstanceStateNameTerminated}}}}}
+			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", ended, nil }
 		})},
 		{"a secret in a subject", "No secret leaves", spoil(func(x *rehearsal.Trace) {
 			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Subject: "s3cr3t-s3cr3t"})
