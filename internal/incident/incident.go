@@ -56,8 +56,14 @@ func SplitID(id string) (instanceKey string, number int, err error) {
 	if i < 0 || strings.Count(id, ".") != 3 {
 		return "", 0, fmt.Errorf("incident ID %q: want ACCOUNT.REGION.INSTANCE.NUMBER", id)
 	}
+	for _, part := range strings.Split(id[:i], ".") {
+		if part == "" {
+			return "", 0, fmt.Errorf("incident ID %q: want ACCOUNT.REGION.INSTANCE.NUMBER, none of them empty", id)
+		}
+	}
 	number, err = strconv.Atoi(id[i+1:])
-	if err != nil || number < 1 {
+	// One incident has one ID: not +1, not 01.
+	if err != nil || number < 1 || NewID(id[:i], number) != id {
 		return "", 0, fmt.Errorf("incident ID %q: %q is not an incident number", id, id[i+1:])
 	}
 	return id[:i], number, nil
