@@ -171,7 +171,9 @@ func TestConvergesWhileShuttingDown(t *testing.T) {
 		return a
 	}
 	x.After = in(types.InstanceStateNameTerminated)
-	x.Again = func() (string, rehearsal.Account, error) { return "Terminated", in(types.InstanceStateNameShuttingDown), nil }
+	x.Again = func() (string, rehearsal.Account, error) {
+		return "Terminated", in(types.InstanceStateNameShuttingDown), nil
+	}
 	if got := broken(x); len(got) > 0 {
 		t.Errorf("a termination that came seconds later is said to break %q", got)
 	}

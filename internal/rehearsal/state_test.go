@@ -59,6 +59,9 @@ var shapes = map[string]func() (in, out any){
 // newest invocation. release is from the same incident decided otherwise.
 func state(t *testing.T) map[string]passed {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing here runs beside anything else")
+	}
 	all := map[string]passed{}
 	for _, decision := range []string{"release", "terminate"} {
 		note := func(step string, in, out []byte) { all[step] = passed{bytes.Clone(in), bytes.Clone(out)} }
