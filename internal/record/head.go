@@ -41,15 +41,24 @@ func headKey(id string) (item, error) {
 }
 
 func decodeHead(i item) (Head, error) {
-	h := Head{Execution: text(i, "execution"), State: State(text(i, "state")), Decision: incident.Choice(text(i, "decision"))}
+	var h Head
+	if err := decode(i, &h.Incident); err != nil {
+		return Head{}, err
+	}
+	h.Execution, h.State, h.Decision = text(i, "execution"), State(text(i, "state")), incident.Choice(text(i, "decision"))
+	switch h.State {
+	case Open, Terminated, Kept, Released:
+	default: // taken for one that is closed, its instance would be left alone
+		return Head{}, fmt.Errorf("item %s %s: state %q is not one of an incident", text(i, "pk"), text(i, "sk"), h.State)
+	}
 	if at := text(i, "closedAt"); at != "" {
 		t, err := time.Parse(time.RFC3339Nano, at)
 		if err != nil {
-			return Head{}, fmt.Errorf("item %s: closedAt: %w", text(i, "pk"), err)
+			return Head{}, fmt.Errorf("item %s %s: closedAt: %w", text(i, "pk"), text(i, "sk"), err)
 		}
 		h.ClosedAt = t
 	}
-	return h, decode(i, &h.Incident)
+	return h, nil
 }
 
 // Latest is the newest incident of an instance; false if it never had one.
@@ -96,7 +105,8 @@ func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	i["execution"], i["state"], i["openedAt"] = str(h.Execution), str(string(Open)), stamp(h.Incident.OpenedAt)
+	h.State = Open
+	i["execution"], i["state"], i["openedAt"] = str(h.Execution), str(string(h.State)), stamp(h.Incident.OpenedAt)
 	standing, err := create(ctx, db, table, i)
 	if err != ErrTaken {
 		return h, err

@@ -45,6 +45,7 @@ func remember(ctx context.Context, db interface {
 			return Prior{}, err
 		}
 		if i != nil {
+			p = Prior{}
 			if err := decode(i, &p); err != nil {
 				return Prior{}, err
 			}
@@ -56,7 +57,9 @@ func remember(ctx context.Context, db interface {
 	}
 	standing, err := create(ctx, db, table, i)
 	if errors.Is(err, ErrTaken) {
-		return p, decode(standing, &p)
+		var first Prior
+		err = decode(standing, &first)
+		return first, err
 	}
 	return p, err
 }
