@@ -24,7 +24,9 @@ func ServeHTTP(h http.Handler, err error) {
 	lambda.StartHandler(logged(HandleHTTP(h)))
 }
 
-// HandleHTTP translates between the gateway's events and net/http.
+// HandleHTTP translates between the gateway's events and net/http. Cookies,
+// which the gateway keeps apart from other headers, are left out: the page uses
+// none.
 func HandleHTTP(h http.Handler) Handler {
 	return func(ctx context.Context, payload []byte) ([]byte, error) {
 		var e events.APIGatewayV2HTTPRequest
@@ -50,6 +52,7 @@ func request(ctx context.Context, e events.APIGatewayV2HTTPRequest) (*http.Reque
 	if err != nil {
 		return nil, err
 	}
+	// The gateway decodes rawPath, so that it may hold a ? or a % of its own.
 	u := url.URL{Scheme: "https", Host: e.RequestContext.DomainName, Path: e.RawPath, RawQuery: e.RawQueryString}
 	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, u.String(), bytes.NewReader(b))
 	if err != nil {

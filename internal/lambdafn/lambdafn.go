@@ -30,8 +30,9 @@ import (
 )
 
 const (
-	// attempts and maxBackoff end a refused call within about five seconds, so
-	// that isolate, which has fifteen, can still close what it opened.
+	// attempts and maxBackoff end a refused call within about five seconds, nine
+	// at the most, so that isolate, which has fourteen, can still close what it
+	// opened.
 	attempts   = 6
 	maxBackoff = 2 * time.Second
 	// A connection that hangs must not eat a step's whole time; S3 sends the
@@ -130,7 +131,7 @@ func named(err error) messages.InvokeResponse_Error {
 	switch {
 	case errors.As(err, &ours):
 		name = string(ours)
-	case errors.As(err, &api):
+	case errors.As(err, &api) && api.ErrorCode() != "":
 		name = api.ErrorCode()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		name = "OutOfTime"
