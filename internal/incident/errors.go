@@ -12,6 +12,8 @@ const (
 	ErrInstanceNotFound Error = "InstanceNotFound"
 	// ErrNotContained: at least one interface is not where it belongs.
 	ErrNotContained Error = "NotContained"
+	// ErrUndecided: nobody has decided on the request. Silence is no refusal.
+	ErrUndecided Error = "Undecided"
 	// ErrRefused: a decision cannot be carried out as things stand; asking the
 	// same again will not help, people must be asked.
 	ErrRefused Error = "Refused"

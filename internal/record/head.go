@@ -139,6 +139,16 @@ func NoteDecision(ctx context.Context, db Updater, table, id string, c incident.
 		map[string]string{"#d": "decision", "#t": "decidedAt"}, item{":d": str(string(c)), ":t": stamp(at)})
 }
 
+// ForgetDecision takes back the note of a decision that was not carried out,
+// when people are asked anew.
+func ForgetDecision(ctx context.Context, db Updater, table, id string) error {
+	k, err := headKey(id)
+	if err != nil {
+		return err
+	}
+	return update(ctx, db, table, k, "REMOVE #d, #t", "attribute_exists(pk)", map[string]string{"#d": "decision", "#t": "decidedAt"}, nil)
+}
+
 // Close ends an incident. Closing it again the same way changes nothing;
 // ErrTaken if it was closed another way.
 func Close(ctx context.Context, db Updater, table, id string, s State, at time.Time) error {

@@ -7,7 +7,8 @@
 //	pk ACCOUNT.REGION.INSTANCE.1   sk finding#ID           a finding that opened or joined it
 //	                               sk prior#RESOURCE#WHAT  a value before we changed it
 //	                               sk step#NAME            what a step must know when it runs again; written by that step only
-//	                               sk request#001          a request for a decision
+//	pk request#ACCOUNT.REGION.INSTANCE.1
+//	                               sk request#001          a request for a decision; only approval may write it
 //	decisions:
 //	pk ACCOUNT.REGION.INSTANCE.1   sk request#001           the decision on that request
 //

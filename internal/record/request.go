@@ -27,6 +27,11 @@ type Request struct {
 
 func requestSK(round int) string { return fmt.Sprintf("request#%03d", round) }
 
+// requestPK is a partition apart from the incident's, so that a policy can name
+// it (dynamodb:LeadingKeys): whoever may write a request may make a link of
+// their own, and decide. Only approval may.
+func requestPK(id string) string { return "request#" + id }
+
 func decodeRequest(i item) (Request, error) {
 	var r Request
 	if err := decode(i, &r); err != nil {
@@ -48,7 +53,7 @@ func decodeRequest(i item) (Request, error) {
 // OpenRequest stores a new request, or returns the one that stands under its
 // incident and round.
 func OpenRequest(ctx context.Context, db Putter, table string, r Request) (Request, error) {
-	i, err := encode(r.Incident, requestSK(r.Round), r)
+	i, err := encode(requestPK(r.Incident), requestSK(r.Round), r)
 	if err != nil {
 		return Request{}, err
 	}
@@ -62,7 +67,7 @@ func OpenRequest(ctx context.Context, db Putter, table string, r Request) (Reque
 
 // LoadRequest reads a request; false if there is none.
 func LoadRequest(ctx context.Context, db Getter, table, id string, round int) (Request, bool, error) {
-	i, err := get(ctx, db, table, id, requestSK(round))
+	i, err := get(ctx, db, table, requestPK(id), requestSK(round))
 	if err != nil || i == nil {
 		return Request{}, false, err
 	}
@@ -70,15 +75,26 @@ func LoadRequest(ctx context.Context, db Getter, table, id string, round int) (R
 	return r, err == nil, err
 }
 
+// LastRound is the newest request of an incident; 0 if nobody was asked yet.
+func LastRound(ctx context.Context, db Querier, table, id string) (int, error) {
+	last := 0
+	err := each(ctx, db, table, requestPK(id), "request#", func(i item) error {
+		r, err := decodeRequest(i)
+		last = max(last, r.Round)
+		return err
+	})
+	return last, err
+}
+
 // ReplaceToken puts a new task token behind the link of a request.
 func ReplaceToken(ctx context.Context, db Updater, table, id string, round int, token []byte) error {
-	return update(ctx, db, table, key(id, requestSK(round)), "SET #t = :t", "attribute_exists(pk)",
+	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #t = :t", "attribute_exists(pk)",
 		map[string]string{"#t": "token"}, item{":t": &types.AttributeValueMemberB{Value: token}})
 }
 
 // NoteMailed marks that the mail of a request was accepted.
 func NoteMailed(ctx context.Context, db Updater, table, id string, round int, at time.Time) error {
-	return update(ctx, db, table, key(id, requestSK(round)), "SET #m = :m", "attribute_exists(pk)",
+	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #m = :m", "attribute_exists(pk)",
 		map[string]string{"#m": "mailedAt"}, item{":m": stamp(at)})
 }
 
