@@ -132,6 +132,13 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("open request %d of incident %s: %w", in.Round, in.Incident.ID, err)
 	}
+	if in.Round > 1 {
+		// What was decided before was not carried out: steps that look for a
+		// standing release must not find it.
+		if err := record.ForgetDecision(ctx, s.incidents, s.incidentsTable, in.Incident.ID); err != nil {
+			return Output{}, fmt.Errorf("take back the note of the last decision: %w", err)
+		}
+	}
 	token, err := s.encrypt(ctx, "token", in, []byte(in.Token))
 	if err != nil {
 		return Output{}, fmt.Errorf("encrypt the task token: %w", err)

@@ -48,7 +48,9 @@ type world struct {
 func open(t *testing.T, faults ...sim.Fault) *world {
 	t.Helper()
 	clock := vtime.New(1, begun)
-	account, err := sim.Open(sim.Settings{Clock: clock, Seed: 1, Faults: faults}, nil)
+	account, err := sim.Open(sim.Settings{Clock: clock, Seed: 1, Faults: faults}, []byte(`{"Reservations": [], "NetworkInterfaces": [], "Incidents": [{"Table": "incidents", "Item": {
+		"pk": {"S": "123456789012.eu-west-1.i-0123456789abcdef0"}, "sk": {"S": "incident#000001"},
+		"state": {"S": "open"}, "execution": {"S": "x"}, "decision": {"S": "release"}, "body": {"S": "{}"}}}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,6 +286,31 @@ func TestStandingDecisionAnswersAtOnce(t *testing.T) {
 			t.Error("people are asked what they have already decided")
 		}
 	}
+}
+
+// A release that was not carried out must not end the capture of the next round.
+func TestAskingAnewForgetsTheLastDecision(t *testing.T) {
+	w := open(t)
+	noted := func() incident.Choice {
+		h, err := record.LoadHead(t.Context(), w.aws.DynamoDB(), incidents, inc.ID)
+		if err != nil {
+			t.Error(err)
+		}
+		return h.Decision
+	}
+	w.clock.Run(func() {
+		for _, c := range []struct {
+			round int
+			want  incident.Choice
+		}{{1, incident.Release}, {2, ""}} {
+			if _, err := w.step.Run(t.Context(), approval.Input{Incident: inc, Round: c.round, Token: "token"}); err != nil {
+				t.Error(err)
+			}
+			if got := noted(); got != c.want {
+				t.Errorf("after asking in round %d the record says %q, want %q", c.round, got, c.want)
+			}
+		}
+	})
 }
 
 func TestDecisionOnAnotherRoundIsNoAnswer(t *testing.T) {

@@ -33,6 +33,7 @@ type KMS interface {
 
 // Incidents is the incidents table.
 type Incidents interface {
+	record.Getter
 	record.Updater
 }
 
@@ -71,7 +72,7 @@ type Step struct {
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE and MAC_KEY_ID.
 func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
-	reader, err := mandate.NewReader(host, kms, decisions)
+	reader, err := mandate.NewReader(host, kms, incidents, decisions)
 	if err != nil {
 		return nil, err
 	}

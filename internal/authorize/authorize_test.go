@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 			c.decide(t, s)
 			from := len(s.Calls())
 			_, err := run(t.Context(), s, c.tag)
-			if !errors.Is(err, incident.ErrRefused) || !strings.Contains(fmt.Sprint(err), c.why) {
+			if !errors.Is(err, scene.Refusal(c.why)) || !strings.Contains(fmt.Sprint(err), c.why) {
 				t.Errorf("error is %v, want a refusal that says %q", err, c.why)
 			}
 			if changes := s.Changes(from); len(changes) > 0 {

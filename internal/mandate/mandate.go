@@ -35,37 +35,49 @@ type Verifier interface {
 type Reader struct {
 	host      incident.Host
 	kms       Verifier
+	incidents record.Getter
 	decisions record.Getter
 
-	table, key string
+	incidentsTable, decisionsTable, key string
 }
 
-// NewReader reads DECISIONS_TABLE and MAC_KEY_ID.
-func NewReader(host incident.Host, kms Verifier, decisions record.Getter) (*Reader, error) {
-	table, err := host.Setting("DECISIONS_TABLE")
-	if err != nil {
-		return nil, err
+// NewReader reads INCIDENTS_TABLE, DECISIONS_TABLE and MAC_KEY_ID.
+func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Getter) (*Reader, error) {
+	r := &Reader{host: host, kms: kms, incidents: incidents, decisions: decisions}
+	for _, setting := range []struct {
+		name string
+		to   *string
+	}{{"INCIDENTS_TABLE", &r.incidentsTable}, {"DECISIONS_TABLE", &r.decisionsTable}, {"MAC_KEY_ID", &r.key}} {
+		v, err := host.Setting(setting.name)
+		if err != nil {
+			return nil, err
+		}
+		*setting.to = v
 	}
-	key, err := host.Setting("MAC_KEY_ID")
-	if err != nil {
-		return nil, err
-	}
-	return &Reader{host: host, kms: kms, decisions: decisions, table: table, key: key}, nil
+	return r, nil
 }
 
 // Read returns the decision of a round if it is one: of this incident and
-// round, about this machine, sealed, not expired. Otherwise the error wraps
-// incident.ErrRefused and says why. A failure to find out is no refusal.
+// round, about this machine, sealed, not expired, and people were not asked anew
+// since. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
+// where there is none, and says why. A failure to find out is neither.
 func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (incident.Decision, error) {
-	d, found, err := record.LoadDecision(ctx, r.decisions, r.table, inc.ID, round)
+	d, found, err := record.LoadDecision(ctx, r.decisions, r.decisionsTable, inc.ID, round)
 	if err != nil {
 		return incident.Decision{}, err
 	}
 	if !found {
-		return incident.Decision{}, Refuse("nobody has decided: there is no decision on request %d of incident %s", round, inc.ID)
+		return incident.Decision{}, fmt.Errorf("nobody has decided: there is no decision on request %d of incident %s: %w", round, inc.ID, incident.ErrUndecided)
 	}
 	if err := r.check(ctx, inc, round, d); err != nil {
 		return incident.Decision{}, err
+	}
+	_, newer, err := record.LoadRequest(ctx, r.incidents, r.incidentsTable, inc.ID, round+1)
+	if err != nil {
+		return incident.Decision{}, err
+	}
+	if newer {
+		return incident.Decision{}, Refuse("the decision on request %d of incident %s is superseded: people were asked again since", round, inc.ID)
 	}
 	return d, nil
 }

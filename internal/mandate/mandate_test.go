@@ -45,6 +45,10 @@ func TestRead(t *testing.T) {
 		{"a second before it expires", seal(nil), 7*24*time.Hour - time.Second, ""},
 		{"when it expires", seal(nil), 7 * 24 * time.Hour, "expired at"},
 		{"nobody has decided", func(*testing.T, *scene.Scene) {}, 0, "nobody has decided"},
+		{"people were asked again since", func(t *testing.T, s *scene.Scene) {
+			seal(nil)(t, s)
+			s.Ask(t, 2)
+		}, 0, "superseded"},
 		{"choice changed", forge(func(d *incident.Decision) { d.Choice = incident.Release }), 0, "seal"},
 		{"override added", forge(func(d *incident.Decision) { d.Override = true }), 0, "seal"},
 		{"expiry moved", forge(func(d *incident.Decision) { d.ExpiresAt = d.ExpiresAt.Add(time.Hour) }), 0, "seal"},
@@ -65,7 +69,7 @@ func TestRead(t *testing.T) {
 			s := scene.Open(t, scene.File)
 			c.decide(t, s)
 			s.Wait(c.after)
-			r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB())
+			r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB(), s.DynamoDB())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +79,7 @@ func TestRead(t *testing.T) {
 				t.Errorf("a true decision is refused: %v", err)
 			case c.why == "" && d.Choice != incident.Terminate:
 				t.Errorf("the decision reads %q", d.Choice)
-			case c.why != "" && !errors.Is(err, incident.ErrRefused):
+			case c.why != "" && !errors.Is(err, scene.Refusal(c.why)):
 				t.Errorf("error is %v, want a refusal: an instance could be terminated on it", err)
 			case c.why != "" && !strings.Contains(err.Error(), c.why):
 				t.Errorf("refused with %q, want it to say %q", err, c.why)
@@ -90,7 +94,7 @@ func TestReadFails(t *testing.T) {
 	for _, f := range []string{"dynamodb:GetItem#1=unavailable", "kms:VerifyMac#1=throttled", "kms:VerifyMac#1=denied"} {
 		s := scene.Open(t, scene.File, scene.Fault(t, f))
 		s.Decide(t, incident.Terminate, nil, nil)
-		r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB())
+		r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB(), s.DynamoDB())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -478,7 +478,7 @@ func (t Trace) lastRefused(s swap) time.Time {
 	at := s.at
 	for _, c := range t.Calls {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
-		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
+		if ok && c.Error != "" && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
 			at = c.Ended
 		}
 	}

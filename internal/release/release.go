@@ -39,8 +39,9 @@ type KMS interface {
 
 // Incidents is the incidents table.
 type Incidents interface {
-	record.Querier
+	record.Getter
 	record.Putter
+	record.Querier
 }
 
 // Decisions is the decisions table.
@@ -70,7 +71,7 @@ type Step struct {
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID and STACK_NAME.
 func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
-	reader, err := mandate.NewReader(host, kms, decisions)
+	reader, err := mandate.NewReader(host, kms, incidents, decisions)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +101,6 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
 	switch {
-	case errors.Is(err, incident.ErrInstanceNotFound):
-		return s.done(ctx, in, d, gone(in, "gone: the account does not know it any more"))
 	case err != nil:
 		return Output{}, err
 	case mandate.Dead(i):

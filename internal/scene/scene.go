@@ -295,3 +295,20 @@ func Kill[Out any](t *testing.T, open func(t *testing.T, faults ...sim.Fault) *S
 		}
 	}
 }
+
+// Refusal is the error by which a reason is told from others: silence is no refusal.
+func Refusal(why string) incident.Error {
+	if why == "nobody has decided" {
+		return incident.ErrUndecided
+	}
+	return incident.ErrRefused
+}
+
+// Ask opens a request for a decision.
+func (s *Scene) Ask(t testing.TB, round int) {
+	t.Helper()
+	r := record.Request{Incident: s.Incident.ID, Round: round, OpenedAt: s.clock.now, ExpiresAt: s.clock.now.Add(24 * time.Hour)}
+	if _, err := record.OpenRequest(t.Context(), s.DynamoDB(), incidents, r); err != nil {
+		t.Fatal(err)
+	}
+}

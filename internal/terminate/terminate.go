@@ -58,7 +58,7 @@ type Input struct {
 // Reason says so.
 type Output struct {
 	incident.Report
-	State string `json:"state"` // "shutting-down", "terminated", or "gone" where the account does not know it
+	State string `json:"state"` // "shutting-down" or "terminated"
 }
 
 // Step terminates an instance.
@@ -73,7 +73,7 @@ type Step struct {
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID and STACK_NAME.
 func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
-	reader, err := mandate.NewReader(host, kms, decisions)
+	reader, err := mandate.NewReader(host, kms, incidents, decisions)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	i, err := s.verify(ctx, in)
 	if errors.Is(err, incident.ErrInstanceNotFound) {
-		return gone(in, st, "gone"), nil
+		return Output{}, err // EC2 forgets and remembers: the machine asks again before it believes it
 	}
 	if err != nil {
 		return Output{}, s.protect(ctx, in, st, err)
@@ -186,8 +186,6 @@ func (s *Step) terminate(ctx context.Context, in Input, st state) (Output, error
 	}
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
 	switch {
-	case errors.Is(err, incident.ErrInstanceNotFound):
-		return gone(in, st, "gone"), nil
 	case err != nil:
 		return Output{}, fmt.Errorf("verify that %s terminates: %w", id, err)
 	case !mandate.Dead(i):
@@ -200,8 +198,6 @@ func (s *Step) terminate(ctx context.Context, in Input, st state) (Output, error
 func (s *Step) unanswered(ctx context.Context, in Input, st state, refused error) (Output, error) {
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
 	switch {
-	case errors.Is(err, incident.ErrInstanceNotFound):
-		return gone(in, st, "gone"), nil
 	case err == nil && mandate.Dead(i):
 		return gone(in, st, string(i.State.Name)), nil
 	}
