@@ -13,7 +13,7 @@ import (
 
 type demo struct {
 	Event    string `arg:"" help:"An EventBridge event."`
-	Decision string `help:"What is decided without a terminal." enum:"terminate,keep,release," default:""`
+	Decision string `help:"What is decided: terminate, keep, release, or none. Without it you decide; without a terminal it is terminate." enum:"terminate,keep,release,none," default:""`
 }
 
 // Run rehearses for somebody who looks on. On a terminal without a decision
@@ -48,6 +48,9 @@ func (c *demo) Run(s streams) error {
 			}
 		}
 		p.ask(q)
+	}
+	if choice == "none" {
+		o.Person = nil
 	}
 	o.Watch = newTimeline(s.out, cordon.Definition).show
 	res, err := rehearsal.Run(o)

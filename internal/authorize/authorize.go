@@ -50,13 +50,13 @@ type Input struct {
 	Tag      bool              `json:"tag"`
 }
 
-// Output is the decision. Reason is what the person typed, and may be empty;
-// where the instance was to be marked and is gone, Status is skipped and Reason
-// says so.
+// Output is the decision. Where the instance was to be marked and is gone,
+// Status is skipped and Reason says so.
 type Output struct {
 	incident.Report
 	Decision  incident.Choice `json:"decision"`
 	Person    string          `json:"person"`
+	Because   string          `json:"because"` // why, as typed; may be empty
 	DecidedAt time.Time       `json:"decidedAt"`
 }
 
@@ -91,7 +91,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	out := Output{
-		Report:   incident.Report{Status: incident.OK, Reason: d.Reason},
+		Report: incident.Report{Status: incident.OK}, Because: d.Reason,
 		Decision: d.Choice, Person: d.Person, DecidedAt: d.DecidedAt,
 	}
 	if !in.Tag {

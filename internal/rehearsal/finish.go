@@ -23,15 +23,18 @@ func (w *world) watch(m Moment) {
 	if w.Watch == nil {
 		return
 	}
-	calls := w.account.Calls()
-	for ; w.shown < len(calls); w.shown++ {
-		c := calls[w.shown]
-		if c.Ended.IsZero() {
-			break // under way; the next moment shows it
+	var over []sim.Call
+	for n, c := range w.account.Calls() {
+		if !c.Ended.IsZero() && !w.shown[n] {
+			w.shown[n] = true
+			if c.Mutating && slices.Contains(outside, c.Service) {
+				over = append(over, c)
+			}
 		}
-		if c.Mutating && slices.Contains(outside, c.Service) {
-			w.Watch(Moment{At: c.Ended.Sub(w.start), Kind: Changed, Name: c.Action, Detail: strings.Join(c.Resources, " "), Reason: c.Error})
-		}
+	}
+	slices.SortStableFunc(over, func(a, b sim.Call) int { return a.Ended.Compare(b.Ended) })
+	for _, c := range over {
+		w.Watch(Moment{At: c.Ended.Sub(w.start), Kind: Changed, Name: c.Action, Detail: strings.Join(c.Resources, " "), Reason: c.Error})
 	}
 	m.At = w.clock.Now().Sub(w.start)
 	w.Watch(m)
@@ -90,7 +93,7 @@ func (w *world) finish() (Result, error) {
 const running = string(asl.Running)
 
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
-	t := Trace{Event: w.Event, Finding: w.finding, Calls: calls, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
+	t := Trace{Start: w.start, Event: w.Event, Finding: w.finding, Calls: calls, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
 	if t.Before, err = ReadAccount(w.before); err != nil {
 		return Trace{}, err

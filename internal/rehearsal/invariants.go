@@ -39,8 +39,20 @@ var Invariants = []Invariant{
 	{"A decision is not reversed by a repeat", reversed},
 }
 
-// An actionable finding ends contained, or people were told that it is not.
+// An actionable finding ends contained, or people were told that it is not; an
+// ending that says isolated is one.
 func silentFailure(t Trace) string {
+	if t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided" {
+		k := t.kinds()
+		for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
+			if !k.all(groupIDs(i), "quarantine") {
+				return fmt.Sprintf("ended as %q, and %s is in %s", t.Ending, aws.ToString(i.NetworkInterfaceId), names(i))
+			}
+		}
+		if open := t.closed(); open != "" {
+			return fmt.Sprintf("ended as %q, and %s", t.Ending, open)
+		}
+	}
 	if !t.Ours || len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT" {
 		return ""
 	}
@@ -54,7 +66,7 @@ func silentFailure(t Trace) string {
 func (t Trace) closed() string {
 	for _, g := range t.After.SecurityGroups {
 		id := aws.ToString(g.GroupId)
-		switch tag(g.Tags, "cordon:group") {
+		switch t.kinds()[id] {
 		case "quarantine":
 			if len(g.IpPermissions)+len(g.IpPermissionsEgress) > 0 {
 				return id + " has rules"

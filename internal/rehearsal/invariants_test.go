@@ -101,7 +101,7 @@ func asJSON(v any) string {
 }
 
 func ours(kind string) types.SecurityGroup {
-	return types.SecurityGroup{GroupId: aws.String(kind), Tags: []types.Tag{{Key: aws.String("cordon:group"), Value: aws.String(kind)}}}
+	return types.SecurityGroup{GroupId: aws.String(kind), Tags: []types.Tag{{Key: aws.String("cordon:group"), Value: aws.String(kind)}, {Key: aws.String("cordon:stack"), Value: aws.String("cordon")}}}
 }
 
 func eni(id string, groups ...string) types.NetworkInterface {
@@ -205,6 +205,9 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			x.Mails = nil
 			x.After.SecurityGroups = slices.Clone(x.After.SecurityGroups)
 			x.After.SecurityGroups[2].IpPermissionsEgress = []types.IpPermission{{IpProtocol: aws.String("-1")}}
+		})},
+		{"kept isolated, and it is not", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Ending, x.After.NetworkInterfaces = "Kept isolated", []types.NetworkInterface{eni("eni-1", "web")}
 		})},
 		{"no decision", "No unapproved kill", decided(clean())},
 		{"a forged decision", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.MAC = []byte("forged"); return d }())},

@@ -96,7 +96,7 @@ type world struct {
 	first      *execution            // the one the event started
 	asked      map[string]bool       // links that reached the person
 	read       int                   // mails that did
-	shown      int                   // calls that were watched
+	shown      map[int]bool          // calls that were watched, by their place
 	entered    map[string]bool
 	tokens     []string
 	result     Result
@@ -106,6 +106,9 @@ type rule struct {
 	pattern *eventpattern.Pattern
 	targets []template.Target
 }
+
+// stack is the name under which the template is deployed.
+const stack = "cordon"
 
 // pageFunction is the function that speaks HTTP.
 const pageFunction = "decide"
@@ -239,12 +242,12 @@ func build(o Options) (*world, error) {
 	if account == "" {
 		account = "111122223333"
 	}
-	d, err := t.Deploy(template.Settings{Account: account, Region: region, Stack: "cordon", Parameters: parameters})
+	d, err := t.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: parameters})
 	if err != nil {
 		return nil, err
 	}
 	w := &world{Options: o, deployment: d, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
-		executions: map[string]*execution{}, asked: map[string]bool{}, entered: map[string]bool{}}
+		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
 	if w.result.Matched, err = w.matches(o.Event); err != nil {
 		return nil, err

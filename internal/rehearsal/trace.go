@@ -19,6 +19,7 @@ import (
 // Trace is what the invariants judge: the calls and the account before and
 // after, nothing that a step or the record says of itself.
 type Trace struct {
+	Start     time.Time // when the event arrived
 	Event   []byte
 	Finding incident.Finding
 	Ours    bool // the finding passes every guard that its event alone decides
@@ -117,7 +118,7 @@ func (t Trace) kinds() kinds {
 	k := kinds{}
 	for _, a := range []Account{t.Before, t.After} {
 		for _, g := range a.SecurityGroups {
-			if v := tag(g.Tags, "cordon:group"); v != "" {
+			if v := tag(g.Tags, "cordon:group"); v != "" && tag(g.Tags, "cordon:stack") == stack {
 				k[aws.ToString(g.GroupId)] = v
 			}
 		}
@@ -209,6 +210,9 @@ func (t Trace) contained(want ...string) (time.Time, bool) {
 			}
 		}
 		return true
+	}
+	if everywhere() {
+		return t.Start, true
 	}
 	for _, s := range t.swaps() {
 		if _, ok := places[s.eni]; !ok {

@@ -266,7 +266,7 @@ func (c *EC2) settleGroups() error {
 	}
 
 	for _, i := range c.NetworkInterfaces {
-		if i.Groups == nil && !aws.ToBool(i.RequesterManaged) {
+		if len(i.Groups) == 0 && !aws.ToBool(i.RequesterManaged) {
 			g := c.defaultGroup(*i.VpcId)
 			i.Groups = []types.GroupIdentifier{{GroupId: g.GroupId}}
 		}
