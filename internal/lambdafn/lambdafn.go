@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,18 +50,23 @@ func Config() aws.Config {
 		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = headerTimeout })
 	cfg, err := config.LoadDefaultConfig(context.Background(),
 		config.WithHTTPClient(client),
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
-				// The SDK's own limiter gives up after a burst of throttling, when
-				// it matters most to go on.
-				o.RateLimiter = ratelimit.None
-			})
-		}))
+		config.WithRetryer(Retryer))
 	if err != nil {
 		exit(fmt.Errorf("AWS configuration: %w", err))
 	}
 	return cfg
+}
+
+// Retryer is the one retry policy. A call whose answer was lost is sent again
+// like any other: what must not be done twice and has no client token, its step
+// sends with one attempt.
+func Retryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
+		// The SDK's own limiter gives up after a burst of throttling, when it
+		// matters most to go on.
+		o.RateLimiter = ratelimit.None
+	})
 }
 
 // Host is what a step gets in production.
@@ -136,7 +142,9 @@ func named(err error) messages.InvokeResponse_Error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		name = "OutOfTime"
 	}
-	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
+	// Who reads the message reads the name beside it.
+	text := strings.TrimPrefix(strings.TrimSuffix(err.Error(), ": "+name), name+": ")
+	return messages.InvokeResponse_Error{Type: name, Message: text}
 }
 
 // logged writes one line an invocation: how it ended and how long it took.
