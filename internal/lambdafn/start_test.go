@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			case 1:
 				return output{Text: in.Secret + in.Secret}, nil
 			case 2:
-				return output{Text: in.Secret}, fmt.Errorf("move eni-1: %w", incident.ErrNotContained)
+				return output{Text: in.Secret}, fmt.Errorf("move eni-1: %w: groups stay", incident.ErrNotContained)
 			}
 			panic("the step is broken")
 		}), nil)
@@ -121,7 +121,7 @@ func TestStart(t *testing.T) {
 		`{"Number": 1, "Secret": "`+secret+`"}`, `{"Number": 2, "Secret": "`+secret+`"}`, `{"Number": "`+secret+`"}`)
 	want := []reply{
 		{"response", `{"Text":"` + secret + secret + `","Ratio":0}`},
-		{"error", `{"errorMessage":"move eni-1: NotContained","errorType":"NotContained"}`},
+		{"error", `{"errorMessage":"move eni-1: NotContained: groups stay","errorType":"NotContained"}`},
 		{"error", `{"errorMessage":"input: json: cannot unmarshal string into Go struct field input.Number of type int","errorType":"InputInvalid"}`},
 	}
 	if diff := cmp.Diff(want, replies); diff != "" {
@@ -132,7 +132,7 @@ func TestStart(t *testing.T) {
 	}
 	if diff := cmp.Diff([]map[string]any{
 		{"level": "INFO", "msg": "step done", "function": "isolate"},
-		{"level": "ERROR", "msg": "step ended with an error", "function": "isolate", "error": "NotContained", "message": "move eni-1: NotContained"},
+		{"level": "ERROR", "msg": "step ended with an error", "function": "isolate", "error": "NotContained", "message": "move eni-1: NotContained: groups stay"},
 		{"level": "ERROR", "msg": "step ended with an error", "function": "isolate", "error": "InputInvalid", "message": "input: json: cannot unmarshal string into Go struct field input.Number of type int"},
 	}, lines(t, log)); diff != "" {
 		t.Errorf("the log (-want +got):\n%s", diff)

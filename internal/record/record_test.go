@@ -230,6 +230,11 @@ func TestNoteDecision(t *testing.T) {
 	}
 	want := record.Head{Incident: numbered(1), Execution: "x", State: record.Open, Decision: incident.Release}
 	same(t, "the head", head(t, a, 1), want)
+	if err := record.ForgetDecision(t.Context(), a.DynamoDB(), table, id); err != nil {
+		t.Fatal(err)
+	}
+	want.Decision = ""
+	same(t, "the head, asked anew", head(t, a, 1), want)
 }
 
 // TestNoItemFromAnUpdate: an update of what was never opened must not make half
@@ -462,9 +467,17 @@ func TestRequest(t *testing.T) {
 	}
 	same(t, "loaded", got, want)
 
-	second := request(2)
-	second.Problem = "Refused"
-	same(t, "the next round", open(second), second)
+	for _, want := range []int{1, 2} {
+		if n, err := record.LastRound(t.Context(), a.DynamoDB(), table, id); err != nil || n != want {
+			t.Errorf("asked %d times, %v; want %d", n, err, want)
+		}
+		if want == 2 {
+			break
+		}
+		second := request(2)
+		second.Problem = "Refused"
+		same(t, "the next round", open(second), second)
+	}
 }
 
 func TestRequestWhoseAnswerIsLost(t *testing.T) {
@@ -645,11 +658,11 @@ func TestDamaged(t *testing.T) {
 			_, err := record.LoadStep(ctx, db, table, id, "isolate", &v)
 			return err
 		}},
-		"LoadRequest": {table, id, "request#001", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+		"LoadRequest": {table, "request#" + id, "request#001", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, _, err := record.LoadRequest(ctx, db, table, id, 1)
 			return err
 		}},
-		"OpenRequest over it": {table, id, "request#001", map[string]string{"body": whole, "mailedAt": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {
+		"OpenRequest over it": {table, "request#" + id, "request#001", map[string]string{"body": whole, "mailedAt": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, err := record.OpenRequest(ctx, db, table, request(1))
 			return err
 		}},
