@@ -57,6 +57,14 @@ func (c *capture) advance(ctx context.Context) (Output, error) {
 	return c.look(ctx)
 }
 
+// once is how often the SDK may send a call that has no client token. Sent again
+// by itself after a lost answer, CreateMultipartUpload begins a second upload and
+// SendCommand starts a second capture. The machine runs the step again instead,
+// which first looks for the upload by its key, for the command by its comment.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html
+const once = 1
+
 // open finds or begins the upload. SSE-S3 is asked for, whatever the bucket's
 // default is: only then is the ETag of a part the MD5 of its bytes, and that is
 // how a part that was altered on its way is found.
@@ -73,7 +81,7 @@ func (c *capture) open(ctx context.Context) error {
 	key := c.key("image.lime")
 	out, err := c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &c.bucket, Key: key, ContentType: aws.String("application/octet-stream"), ServerSideEncryption: s3types.ServerSideEncryptionAes256,
-	})
+	}, func(o *s3.Options) { o.RetryMaxAttempts = once })
 	if err != nil {
 		return fmt.Errorf("begin the upload of %s: %w", *key, err)
 	}
@@ -148,7 +156,7 @@ func (c *capture) send(ctx context.Context) (string, error) {
 		DocumentName: &c.document, InstanceIds: []string{c.instance}, Comment: aws.String(c.comment()),
 		TimeoutSeconds: aws.Int32(int32(deliverySpan / time.Second)),
 		Parameters:     c.state.Plan.parameters(c.id, address, c.toolKey, c.toolSHA256),
-	})
+	}, func(o *ssm.Options) { o.RetryMaxAttempts = once })
 	var unreachable *ssmtypes.InvalidInstanceId
 	if errors.As(err, &unreachable) {
 		return "SSM takes no command for the instance: " + unreachable.ErrorMessage(), nil

@@ -106,11 +106,17 @@ func newRun(t *testing.T, f facts, faults ...sim.Fault) *run {
 	if _, err := record.Claim(t.Context(), r.DynamoDB(), "cordon-incidents", record.Head{Incident: inc, Execution: "arn", State: record.Open}); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{"INCIDENTS_TABLE": "cordon-incidents", "EVIDENCE_BUCKET": "cordon-evidence", "RETENTION_DAYS": "30",
-		"MEMORY_DOCUMENT": "cordon-memory", "MEMORY_TOOL_KEY": sim.MemoryToolKey, "MEMORY_TOOL_SHA256": sim.MemoryToolSHA256}
-	r.with(env)
+	r.with(memoryOn())
 	r.in = memory.Input{Incident: inc, Isolation: incident.Isolation{Contained: true, Interfaces: []incident.Interface{{ID: "eni-1", VPC: "vpc-1", Where: incident.Capturing}}}}
 	return r
+}
+
+// memoryOn is the environment of a function whose stack has memory on.
+func memoryOn() map[string]string {
+	return map[string]string{
+		"INCIDENTS_TABLE": "cordon-incidents", "EVIDENCE_BUCKET": "cordon-evidence", "RETENTION_DAYS": "30",
+		"MEMORY_DOCUMENT": "cordon-memory", "MEMORY_TOOL_KEY": sim.MemoryToolKey, "MEMORY_TOOL_SHA256": sim.MemoryToolSHA256,
+	}
 }
 
 func (r *run) with(env map[string]string) {

@@ -113,6 +113,12 @@ func arrange(shown []types.Snapshot, devices map[string]string) set {
 	return append(evidence, duplicates...)
 }
 
+// once keeps the SDK from sending a call again by itself. CreateSnapshots has no
+// client token: sent again after a lost answer it makes a second set. The machine
+// runs the step again instead, which first looks for the set by its tag.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
+func once(o *ec2.Options) { o.RetryMaxAttempts = 1 }
+
 // create asks for the set. The point in time is fixed when EC2 answers.
 func (s *Step) create(ctx context.Context, inc incident.Incident, i types.Instance) (set, error) {
 	out, err := s.ec2.CreateSnapshots(ctx, &ec2.CreateSnapshotsInput{
@@ -121,7 +127,7 @@ func (s *Step) create(ctx context.Context, inc incident.Incident, i types.Instan
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{
 			tag(tagIncident, inc.ID), tag(tagStack, s.stack), tag(tagInstance, inc.InstanceID), tag("Name", "cordon "+inc.ID),
 		}}},
-	})
+	}, once)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot the volumes of %s: %w", inc.InstanceID, err)
 	}
