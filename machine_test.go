@@ -108,6 +108,7 @@ func TestDefinitionIsValidAsDeployed(t *testing.T) {
 
 // TestChecksFind plants a fault for each thing that is checked.
 func TestChecksFind(t *testing.T) {
+	timeout := []any{"States.Timeout"}
 	s := readSetting(t)
 	const (
 		tasksCheck     = "tasks are functions of ours, bounded, caught and retried"
@@ -143,7 +144,12 @@ func TestChecksFind(t *testing.T) {
 
 		{"a name nothing raises", errorsCheck, edits{"States/Terminate instance/Retry/0/ErrorEquals": []any{"Denied"}}, `nothing raises "Denied"`},
 		{"a name that is caught nowhere", errorsCheck, edits{evidence + "3/States/Release was decided/Error": "Let go"}, `nobody catches "Let go"`},
-		{"a name of a step that no state knows", errorsCheck, edits{"States/Read the finding/Retry/0/ErrorEquals": []any{"States.Timeout"}, "States/Read the finding/Catch/0/ErrorEquals": []any{"States.Timeout"}}, `no state knows "InstanceNotFound"`},
+		{"a name of a step that no state knows", errorsCheck, edits{
+			"States/Read the finding/Retry/0/ErrorEquals": timeout, "States/Read the finding/Catch/0/ErrorEquals": timeout,
+			"States/Authorize the termination/Retry/1/ErrorEquals": timeout, "States/Authorize the termination/Catch/0/ErrorEquals": timeout,
+			"States/Terminate instance/Retry/1/ErrorEquals": timeout, "States/Terminate instance/Catch/0/ErrorEquals": timeout,
+			"States/Release instance/Retry/1/ErrorEquals": timeout, "States/Release instance/Catch/0/ErrorEquals": timeout,
+		}, `no state knows "InstanceNotFound"`},
 
 		{"a variable nobody assigns", variablesCheck, edits{isolate + "Arguments/Payload/capture": "{% $captures %}"}, "Isolate instance: reads $captures"},
 		{"a variable only one path assigns", variablesCheck, edits{isolate + "Catch/0/Assign/isolation": nil, "States/Read the finding/Assign/isolation": nil}, "reads $isolation"},
