@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/record"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
@@ -29,96 +32,234 @@ func (s *Step) latest(ctx context.Context, instanceKey string) (standing, error)
 	return standing{h, found}, err
 }
 
+// arrival is a finding as it reached an execution, and the machine it is about
+// as that execution saw it.
+type arrival struct {
+	execution  string
+	finding    incident.Finding
+	attached   time.Time
+	interfaces []ec2types.InstanceNetworkInterface
+}
+
+// ruling is what is to be done about a finding, and the incident it belongs to.
+type ruling struct {
+	verdict  Verdict
+	why      string // empty for Act
+	incident incident.Incident
+	round    int // of the next request for a decision; 0 unless Act
+}
+
 // open finds the incident a finding belongs to, or opens one.
-func (s *Step) open(ctx context.Context, execution string, f incident.Finding, attached time.Time, last standing) (Verdict, string, incident.Incident, error) {
-	key := incident.InstanceKey(f.AccountID, f.Region, f.InstanceID)
+func (s *Step) open(ctx context.Context, a arrival, last standing) (ruling, error) {
+	f := a.finding
 	for range races {
-		v, why, inc, err := s.settle(ctx, execution, f, attached, last)
+		r, err := s.settle(ctx, a, last)
 		if err == nil {
-			err = s.add(ctx, inc.ID, f)
+			err = s.add(ctx, r.incident.ID, f)
+		}
+		if err == nil && r.verdict == Act {
+			r.round, err = s.round(ctx, r.incident.ID)
 		}
 		if !errors.Is(err, record.ErrTaken) {
-			return v, why, inc, err
+			return r, err
 		}
-		if last, err = s.latest(ctx, key); err != nil {
-			return "", "", incident.Incident{}, err
+		if last, err = s.latest(ctx, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID)); err != nil {
+			return ruling{}, err
 		}
 	}
-	return "", "", incident.Incident{}, fmt.Errorf("open an incident for %s: %w, %d times", f.InstanceID, record.ErrTaken, races)
+	return ruling{}, fmt.Errorf("open an incident for %s: %w, %d times", f.InstanceID, record.ErrTaken, races)
+}
+
+// round is the first request for a decision that nobody has seen yet. An earlier
+// one may bear a decision on what was known before this finding.
+func (s *Step) round(ctx context.Context, id string) (int, error) {
+	last, err := record.LastRound(ctx, s.db, s.table, id)
+	if err != nil {
+		return 0, fmt.Errorf("look for requests of incident %s: %w", id, err)
+	}
+	return last + 1, nil
 }
 
 // settle decides once, on the newest incident as it was read; record.ErrTaken
 // if that has changed.
-func (s *Step) settle(ctx context.Context, execution string, f incident.Finding, attached time.Time, last standing) (Verdict, string, incident.Incident, error) {
-	inc := last.head.Incident
-	same := last.found && inc.AttachedAt.Equal(attached)
+func (s *Step) settle(ctx context.Context, a arrival, last standing) (ruling, error) {
+	h := last.head
+	same := last.found && h.Incident.AttachedAt.Equal(a.attached)
 	switch {
-	case !same || last.head.State == record.Terminated:
-		return s.claim(ctx, execution, f, attached, last)
-	case last.head.State == record.Open && last.head.Execution == execution:
-		return Act, "", inc, nil
-	case last.head.State == record.Open:
-		return s.join(ctx, execution, last.head)
+	case !same || h.State == record.Terminated:
+		return s.claim(ctx, a, last)
+	case h.State == record.Open && h.Execution == a.execution:
+		return s.resume(ctx, h)
+	case h.State == record.Open:
+		return s.join(ctx, a, h)
 	}
-	news, err := s.news(ctx, inc, f)
+	news, err := s.news(ctx, h.Incident, a.finding)
 	if err != nil {
-		return "", "", inc, err
+		return ruling{}, err
 	}
 	if news {
-		return s.claim(ctx, execution, f, attached, last)
+		return s.claim(ctx, a, last)
 	}
-	return Decided, fmt.Sprintf("a person decided on incident %s (%s), and this finding is neither of a new type nor more severe", inc.ID, last.head.State), inc, nil
+	why := fmt.Sprintf("a person decided on incident %s (%s), and this finding is neither of a new type nor more severe", h.Incident.ID, h.State)
+	if h.State == record.Kept {
+		v, err := s.look(ctx, h.Incident.ID, a.interfaces)
+		if err != nil {
+			return ruling{}, err
+		}
+		if !v.contained() {
+			why += "; it is NOT isolated any more: " + v.String()
+		}
+	}
+	return ruling{verdict: Decided, why: why, incident: h.Incident}, nil
 }
 
 // claim opens the next incident of the instance.
-func (s *Step) claim(ctx context.Context, execution string, f incident.Finding, attached time.Time, last standing) (Verdict, string, incident.Incident, error) {
+func (s *Step) claim(ctx context.Context, a arrival, last standing) (ruling, error) {
+	f := a.finding
 	inc := incident.Incident{
-		Account: f.AccountID, Region: f.Region, InstanceID: f.InstanceID, AttachedAt: attached, OpenedAt: s.host.Now().UTC(), Finding: f,
+		Account: f.AccountID, Region: f.Region, InstanceID: f.InstanceID, AttachedAt: a.attached, OpenedAt: s.host.Now().UTC(), Finding: f,
 	}
 	number := 1
 	if last.found {
 		_, n, err := incident.SplitID(last.head.Incident.ID)
 		if err != nil {
-			return "", "", inc, err
+			return ruling{}, err
 		}
 		number = n + 1
-		// Kept isolated, the machine stands in our groups: what it had before
-		// is known to that incident only.
-		if last.head.State == record.Kept && last.head.Incident.AttachedAt.Equal(attached) {
-			inc.Inherits = last.head.Incident.ID
+		if inc.Inherits, err = s.inherits(ctx, a, last.head); err != nil {
+			return ruling{}, err
 		}
 	}
 	inc.ID = incident.NewID(incident.InstanceKey(f.AccountID, f.Region, f.InstanceID), number)
-	h, err := record.Claim(ctx, s.db, s.table, record.Head{Incident: inc, Execution: execution, State: record.Open})
-	if errors.Is(err, record.ErrTaken) && h.Execution == execution && h.State == record.Open {
+	h, err := record.Claim(ctx, s.db, s.table, record.Head{Incident: inc, Execution: a.execution, State: record.Open})
+	if errors.Is(err, record.ErrTaken) && h.Execution == a.execution && h.State == record.Open {
 		err = nil // our own, whose answer was lost
 	}
-	return Act, "", h.Incident, err
+	return ruling{verdict: Act, incident: h.Incident}, err
+}
+
+// inherits names the earlier incident whose prior values are still the true
+// ones. A machine that was kept isolated, or that a release could not bring out
+// of our groups, stands where that incident put it: what it had before is known
+// to that incident only.
+func (s *Step) inherits(ctx context.Context, a arrival, h record.Head) (string, error) {
+	if !h.Incident.AttachedAt.Equal(a.attached) {
+		return "", nil
+	}
+	switch h.State {
+	case record.Kept:
+		return h.Incident.ID, nil
+	case record.Released:
+		var r incident.Restoration
+		found, err := record.LoadStep(ctx, s.db, s.table, h.Incident.ID, "release", &r)
+		if err != nil {
+			return "", err
+		}
+		if found && !r.Connected {
+			return h.Incident.ID, nil
+		}
+	}
+	return "", nil
 }
 
 // join leaves an incident to the execution that has it, or takes it over from
-// one that ended before the instance was contained.
-func (s *Step) join(ctx context.Context, execution string, h record.Head) (Verdict, string, incident.Incident, error) {
+// one that ended, if the instance is not contained.
+func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, error) {
 	inc := h.Incident
-	joined := fmt.Sprintf("incident %s is open", inc.ID)
-	var isolation incident.Isolation
-	if _, err := record.LoadStep(ctx, s.db, s.table, inc.ID, "isolate", &isolation); err != nil {
-		return "", "", inc, err
-	}
-	if isolation.Contained {
-		return Joined, joined + " and contained", inc, nil
-	}
 	running, err := s.running(ctx, h.Execution)
 	if err != nil {
-		return "", "", inc, err
+		return ruling{}, err
 	}
-	if running {
-		return Joined, joined + " and being worked on", inc, nil
+	v, err := s.look(ctx, inc.ID, a.interfaces)
+	if err != nil {
+		return ruling{}, err
 	}
-	if err := record.TakeOver(ctx, s.db, s.table, inc.ID, h.Execution, execution); err != nil {
-		return "", "", inc, err
+	joined := func(format string, with ...any) (ruling, error) {
+		return ruling{verdict: Joined, why: "incident " + inc.ID + " is open " + fmt.Sprintf(format, with...), incident: inc}, nil
 	}
-	return Act, "", inc, nil
+	switch {
+	case running && v.contained():
+		return joined("and being worked on; contained as seen now")
+	case running && !v.looked:
+		return joined("and being worked on; isolation is under way, and not contained as seen now: %s", v)
+	case running:
+		return joined("and being worked on, but not contained as seen now: %s", v)
+	case v.contained():
+		return joined("and contained as seen now, but nobody works on it any more: decide by hand")
+	}
+	// Released and not closed, it is open by name only: what was decided on must
+	// not be isolated again.
+	if h.Decision == incident.Release {
+		news, err := s.news(ctx, inc, a.finding)
+		if err != nil {
+			return ruling{}, err
+		}
+		if !news {
+			return ruling{verdict: Decided, incident: inc, why: fmt.Sprintf(
+				"a person decided on incident %s (release; nobody works on it any more, and it was not closed), and this finding is neither of a new type nor more severe; not contained as seen now: %s", inc.ID, v)}, nil
+		}
+	}
+	if err := record.TakeOver(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
+		return ruling{}, err
+	}
+	return s.resume(ctx, h)
+}
+
+// resume begins an incident that is this execution's by now. People are asked
+// anew, so a decision that an earlier execution noted must not end the evidence
+// that this one gathers. None can be this execution's own: it has only begun.
+func (s *Step) resume(ctx context.Context, h record.Head) (ruling, error) {
+	if h.Decision != "" {
+		if err := record.ForgetDecision(ctx, s.db, s.table, h.Incident.ID); err != nil {
+			return ruling{}, err
+		}
+	}
+	return ruling{verdict: Act, incident: h.Incident}, nil
+}
+
+// view is how an instance stands next to what isolate recorded of it.
+type view struct {
+	looked bool     // isolate has left a record
+	open   []string // of each interface that is not contained, where it is
+}
+
+func (v view) contained() bool { return v.looked && len(v.open) == 0 }
+
+func (v view) String() string { return strings.Join(v.open, "; ") }
+
+// look holds what isolate recorded last against the interfaces as they are: one
+// that was attached since, or moved since, is not contained.
+func (s *Step) look(ctx context.Context, id string, interfaces []ec2types.InstanceNetworkInterface) (view, error) {
+	var isolation incident.Isolation
+	var v view
+	var err error
+	if v.looked, err = record.LoadStep(ctx, s.db, s.table, id, "isolate", &isolation); err != nil {
+		return view{}, err
+	}
+	for _, i := range interfaces {
+		eni, groups := aws.ToString(i.NetworkInterfaceId), groupIDs(i)
+		n := slices.IndexFunc(isolation.Interfaces, func(r incident.Interface) bool { return r.ID == eni })
+		here := fmt.Sprintf("%s is in %s", eni, strings.Join(groups, ", "))
+		switch {
+		case n < 0 || !slices.Equal(groups, slices.Sorted(slices.Values(isolation.Interfaces[n].Groups))):
+			v.open = append(v.open, here)
+		case isolation.Interfaces[n].Where == incident.Quarantined, isolation.Interfaces[n].Where == incident.Capturing:
+		default:
+			v.open = append(v.open, here+", which did not contain it: "+isolation.Interfaces[n].Reason)
+		}
+	}
+	slices.Sort(v.open)
+	return v, nil
+}
+
+// groupIDs are an interface's groups, sorted.
+func groupIDs(i ec2types.InstanceNetworkInterface) []string {
+	ids := make([]string, len(i.Groups))
+	for n, g := range i.Groups {
+		ids[n] = aws.ToString(g.GroupId)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (s *Step) running(ctx context.Context, execution string) (bool, error) {

@@ -117,6 +117,7 @@ type Output struct {
 	Verdict  Verdict            `json:"verdict"`
 	Reason   string             `json:"reason"`   // why, in a sentence; empty for Act
 	Incident incident.Incident  `json:"incident"` // without an ID where there is none
+	Round    int                `json:"round"`    // of the request for a decision to begin with, from 1; 0 unless Act
 	Finding  incident.Finding   `json:"finding"`
 	Instance incident.Instance  `json:"instance"`
 	Capture  []incident.Capture `json:"capture"`  // one a VPC
@@ -184,7 +185,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	s.host.Each(2, func(n int) {
 		if n == 0 {
-			out.Verdict, out.Reason, out.Incident, err = s.open(ctx, in.Execution, f, attached, last)
+			var r ruling
+			r, err = s.open(ctx, arrival{in.Execution, f, attached, described.NetworkInterfaces}, last)
+			out.Verdict, out.Reason, out.Incident, out.Round = r.verdict, r.why, r.incident, r.round
 		} else {
 			out.Capture = s.capture(ctx, here, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID), out.Instance, described)
 		}

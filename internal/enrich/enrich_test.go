@@ -6,17 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"cordon/internal/enrich"
 	"cordon/internal/incident"
+	"cordon/internal/isolate"
 	"cordon/internal/record"
+	"cordon/internal/release"
 	"cordon/internal/sim"
 	"cordon/internal/vtime"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/google/go-cmp/cmp"
@@ -83,15 +89,19 @@ func open(t *testing.T, file string, faults ...sim.Fault) *world {
 	w := &world{t: t, clock: clock, aws: account, settings: map[string]string{
 		"INCIDENTS_TABLE": table, "EVIDENCE_BUCKET": "cordon-evidence", "SEVERITY_THRESHOLD": "7",
 		"EXEMPT_INSTANCES": "i-7, i-8", "MEMORY_TOOL_KEY": "tools/avml",
+		"STACK_NAME": "cordon", "DECISIONS_TABLE": "cordon-decisions", "MAC_KEY_ID": "mac", // for the steps of others
 	}}
 	w.build()
 	return w
 }
 
+func (w *world) host() incident.Host {
+	return incident.Host{Now: w.clock.Now, Rand: w.clock.Rand("host"), Each: w.clock.Each, Getenv: func(name string) string { return w.settings[name] }}
+}
+
 func (w *world) build() {
 	w.t.Helper()
-	host := incident.Host{Now: w.clock.Now, Rand: w.clock.Rand("host"), Each: w.clock.Each, Getenv: func(name string) string { return w.settings[name] }}
-	step, err := enrich.New(host, w.aws.EC2(), w.aws.S3(), w.aws.SFN(), w.aws.DynamoDB())
+	step, err := enrich.New(w.host(), w.aws.EC2(), w.aws.S3(), w.aws.SFN(), w.aws.DynamoDB())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -256,44 +266,369 @@ func TestUnreadableMustBeKept(t *testing.T) {
 	}
 }
 
+// runs makes the other execution one of that status; empty: there is none.
+func (w *world) runs(status sfntypes.ExecutionStatus) {
+	w.aws.SFN().Execution = func(arn string) (sim.Execution, bool) {
+		return sim.Execution{Status: status}, status != "" && arn == another
+	}
+}
+
+func (w *world) save(id, step string, v any) {
+	w.t.Helper()
+	w.do(func(ctx context.Context) {
+		if err := record.SaveStep(ctx, w.aws.DynamoDB(), table, id, step, v); err != nil {
+			w.t.Fatal(err)
+		}
+	})
+}
+
+func (w *world) head(id string) (h record.Head) {
+	w.t.Helper()
+	w.do(func(ctx context.Context) {
+		var err error
+		if h, err = record.LoadHead(ctx, w.aws.DynamoDB(), table, id); err != nil {
+			w.t.Fatal(err)
+		}
+	})
+	return h
+}
+
+// isolation is a record of isolate that found eni-1 in groups.
+func isolation(where incident.Place, groups ...string) incident.Isolation {
+	return incident.Isolation{Contained: where != incident.Open, Interfaces: []incident.Interface{
+		{ID: "eni-0", Groups: []string{"sg-web"}, Where: incident.Quarantined}, // detached since
+		{ID: "eni-1", Groups: groups, Where: where, Reason: "the group lets traffic in"},
+	}}
+}
+
+// In file eni-1 is in sg-web: a record that says it was put there is one of an
+// instance that is contained as seen now.
+var (
+	contained = isolation(incident.Quarantined, "sg-web")
+	capturing = isolation(incident.Capturing, "sg-web")
+	moved     = isolation(incident.Quarantined, "sg-quarantine")
+	joinedBy  = isolation(incident.Quarantined, "sg-web", "sg-quarantine")
+	never     = isolation(incident.Open, "sg-web")
+	unknown   = incident.Isolation{Contained: true, Interfaces: []incident.Interface{{ID: "eni-0", Groups: []string{"sg-web"}, Where: incident.Quarantined}}}
+)
+
 func TestJoins(t *testing.T) {
+	const (
+		running   = sfntypes.ExecutionStatusRunning
+		succeeded = sfntypes.ExecutionStatusSucceeded
+		failed    = sfntypes.ExecutionStatusFailed
+	)
 	second := change(`"f-1"`, `"f-2"`, `"severity": 8`, `"severity": 9.5`)
+	prefix := "incident " + key + ".1 is open "
 	for name, c := range map[string]struct {
-		contained bool
-		status    sfntypes.ExecutionStatus
-		want      enrich.Verdict
+		recorded any
+		status   sfntypes.ExecutionStatus
+		want     enrich.Verdict
+		why      string
 	}{
-		"running":                   {false, sfntypes.ExecutionStatusRunning, enrich.Joined},
-		"contained and running":     {true, sfntypes.ExecutionStatusRunning, enrich.Joined},
-		"contained and ended":       {true, sfntypes.ExecutionStatusSucceeded, enrich.Joined},
-		"ended before containment":  {false, sfntypes.ExecutionStatusFailed, enrich.Act},
-		"vanished":                  {false, "", enrich.Act},
-		"aborted before contained":  {false, sfntypes.ExecutionStatusAborted, enrich.Act},
-		"timed out before that too": {false, sfntypes.ExecutionStatusTimedOut, enrich.Act},
+		"running":                   {nil, running, enrich.Joined, "and being worked on; isolation is under way, and not contained as seen now: eni-1 is in sg-web"},
+		"contained and running":     {contained, running, enrich.Joined, "and being worked on; contained as seen now"},
+		"capturing and running":     {capturing, running, enrich.Joined, "and being worked on; contained as seen now"},
+		"moved and running":         {moved, running, enrich.Joined, "and being worked on, but not contained as seen now: eni-1 is in sg-web"},
+		"never and running":         {never, running, enrich.Joined, "and being worked on, but not contained as seen now: eni-1 is in sg-web, which did not contain it: the group lets traffic in"},
+		"contained and ended":       {contained, succeeded, enrich.Joined, "and contained as seen now, but nobody works on it any more: decide by hand"},
+		"contained and vanished":    {contained, "", enrich.Joined, "and contained as seen now, but nobody works on it any more: decide by hand"},
+		"ended before containment":  {nil, failed, enrich.Act, ""},
+		"vanished":                  {nil, "", enrich.Act, ""},
+		"aborted before contained":  {nil, sfntypes.ExecutionStatusAborted, enrich.Act, ""},
+		"timed out before that too": {never, sfntypes.ExecutionStatusTimedOut, enrich.Act, ""},
+		"moved since":               {moved, succeeded, enrich.Act, ""},
+		"out of one of two groups":  {joinedBy, succeeded, enrich.Act, ""},
+		"attached since":            {unknown, succeeded, enrich.Act, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := open(t, file)
 			first := w.must(event, another)
-			w.aws.SFN().Execution = func(arn string) (sim.Execution, bool) {
-				return sim.Execution{Status: c.status}, c.status != "" && arn == another
+			w.runs(c.status)
+			if c.recorded != nil {
+				w.save(first.Incident.ID, "isolate", c.recorded)
 			}
-			w.do(func(ctx context.Context) {
-				if err := record.SaveStep(ctx, w.aws.DynamoDB(), table, first.Incident.ID, "isolate", incident.Isolation{Contained: c.contained}); err != nil {
-					t.Fatal(err)
+			why := c.why
+			if why != "" {
+				why = prefix + why
+			}
+			worker := another
+			if c.want == enrich.Act {
+				worker = execution
+			}
+			for range 2 {
+				out := w.must(second, execution)
+				if out.Verdict != c.want || out.Incident.ID != first.Incident.ID || out.Reason != why {
+					t.Errorf("verdict %q for %q because\n%q, want %q for %q because\n%q", out.Verdict, out.Incident.ID, out.Reason, c.want, first.Incident.ID, why)
 				}
-			})
-			out := w.must(second, execution)
-			if out.Verdict != c.want || out.Incident.ID != first.Incident.ID {
-				t.Errorf("verdict %q for %q, want %q for %q", out.Verdict, out.Incident.ID, c.want, first.Incident.ID)
+				if got := w.head(first.Incident.ID).Execution; got != worker {
+					t.Errorf("it is worked on by %s, want %s", got, worker)
+				}
 			}
 			if d := cmp.Diff([]string{"f-1 8", "f-2 9.5"}, w.findings(first.Incident.ID)); d != "" {
 				t.Errorf("findings of the incident (-want +got):\n%s", d)
 			}
-			if again := w.must(second, execution); again.Verdict != c.want {
-				t.Errorf("run again: verdict %q, want %q", again.Verdict, c.want)
+		})
+	}
+}
+
+// A second interface that nobody isolated is a way in and out.
+func TestAttachedLater(t *testing.T) {
+	w := open(t, strings.Replace(file, `"NetworkInterfaces": [`, `"NetworkInterfaces": [
+  {"NetworkInterfaceId": "eni-2", "VpcId": "vpc-1", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.1.6", "Groups": [{"GroupId": "sg-web"}, {"GroupId": "sg-endpoints"}],
+   "Attachment": {"AttachmentId": "a-2", "InstanceId": "i-1", "DeviceIndex": 1, "AttachTime": "`+attached+`"}},`, 1))
+	first := w.must(event, another)
+	w.save(first.Incident.ID, "isolate", contained)
+	w.runs(sfntypes.ExecutionStatusRunning)
+	out := w.must(event, execution)
+	if want := "not contained as seen now: eni-2 is in sg-endpoints, sg-web"; out.Verdict != enrich.Joined || !strings.HasSuffix(out.Reason, want) {
+		t.Errorf("verdict %q because %q, want joined because %q", out.Verdict, out.Reason, want)
+	}
+	w.runs(sfntypes.ExecutionStatusSucceeded)
+	if out := w.must(event, execution); out.Verdict != enrich.Act || out.Incident.ID != first.Incident.ID {
+		t.Errorf("verdict %q for %q: a way in stays open and nobody works on it", out.Verdict, out.Incident.ID)
+	}
+	w.save(first.Incident.ID, "isolate", incident.Isolation{Contained: true, Interfaces: append(contained.Interfaces,
+		incident.Interface{ID: "eni-2", Groups: []string{"sg-web", "sg-endpoints"}, Where: incident.Capturing})})
+	if out := w.must(event, execution+"b"); out.Verdict != enrich.Joined || !strings.Contains(out.Reason, "and contained as seen now") {
+		t.Errorf("verdict %q because %q: both are contained, in whatever order their groups are listed", out.Verdict, out.Reason)
+	}
+}
+
+// noted is an open incident with a decision that authorize verified, and whose
+// execution is over.
+func noted(t *testing.T, c incident.Choice, faults ...sim.Fault) *world {
+	t.Helper()
+	w := open(t, file, faults...)
+	first := w.must(event, another)
+	w.runs(sfntypes.ExecutionStatusFailed)
+	w.save(first.Incident.ID, "isolate", moved)
+	w.do(func(ctx context.Context) {
+		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), table, first.Incident.ID, c, begun); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return w
+}
+
+// The release was carried out, and closing the incident failed.
+func TestReleasedButOpen(t *testing.T) {
+	severe, other := change(`"severity": 8`, `"severity": 9`), change(`"f-1"`, `"f-2"`, "C&CActivity.B", "DenialOfService.Tcp")
+	for name, c := range map[string]struct {
+		decision incident.Choice
+		finding  string
+		want     enrich.Verdict
+	}{
+		"repeat":               {incident.Release, event, enrich.Decided},
+		"less severe":          {incident.Release, change(`"f-1"`, `"f-3"`, `"severity": 8`, `"severity": 7`), enrich.Decided},
+		"more severe":          {incident.Release, severe, enrich.Act},
+		"new type":             {incident.Release, other, enrich.Act},
+		"repeat after keep":    {incident.Keep, event, enrich.Act},
+		"repeat, to terminate": {incident.Terminate, event, enrich.Act},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := noted(t, c.decision)
+			for range 2 {
+				out := w.must(c.finding, execution)
+				if out.Verdict != c.want || out.Incident.ID != key+".1" {
+					t.Errorf("verdict %q for %q because %q, want %q for the incident itself", out.Verdict, out.Incident.ID, out.Reason, c.want)
+				}
+				const why = "a person decided on incident " + key + ".1 (release; nobody works on it any more, and it was not closed), and this finding is neither of a new type nor more severe; not contained as seen now: eni-1 is in sg-web"
+				if c.want == enrich.Decided && out.Reason != why {
+					t.Errorf("because\n%q, want\n%q", out.Reason, why)
+				}
+				h := w.head(key + ".1")
+				if acts := c.want == enrich.Act; acts != (h.Execution == execution) || acts != (h.Decision == "") {
+					t.Errorf("worked on by %s with decision %q: an old decision ends new evidence, or one that stands was forgotten", h.Execution, h.Decision)
+				}
 			}
 		})
 	}
+}
+
+// An incident that is taken over after a release, killed anywhere: no later run
+// goes on with the old decision.
+func TestKilledTakingOver(t *testing.T) {
+	severe := change(`"severity": 8`, `"severity": 9`)
+	calm := noted(t, incident.Release)
+	from := len(calm.aws.Calls())
+	want := calm.must(severe, execution)
+	for _, call := range calm.aws.Calls()[from:] {
+		if call.Service != "dynamodb" && call.Service != "sfn" {
+			continue
+		}
+		for _, kind := range []sim.Kind{sim.Denied, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
+			fault := sim.Fault{Service: call.Service, Action: call.Action, Number: call.Number, Kind: kind}
+			w := noted(t, incident.Release, fault)
+			if _, err := w.run(severe, execution); err == nil && kind == sim.Denied {
+				t.Errorf("%v: it went unnoticed", fault)
+			}
+			out := w.must(severe, execution)
+			if d := cmp.Diff(want, out, opened); d != "" {
+				t.Errorf("%v: run again it says something else (-undisturbed +got):\n%s", fault, d)
+			}
+			if h := w.head(key + ".1"); h.Execution != execution || h.Decision != "" {
+				t.Errorf("%v: worked on by %s with decision %q", fault, h.Execution, h.Decision)
+			}
+			if d := cmp.Diff([]string{"f-1 9"}, w.findings(key+".1")); d != "" {
+				t.Errorf("%v: findings (-want +got):\n%s", fault, d)
+			}
+			if len(w.aws.Unmet()) > 0 {
+				t.Errorf("%v never hit", fault)
+			}
+		}
+	}
+}
+
+func TestKeptAndUndone(t *testing.T) {
+	const decided = "a person decided on incident " + key + ".1 (kept), and this finding is neither of a new type nor more severe"
+	for name, c := range map[string]struct {
+		recorded any
+		why      string
+	}{
+		"contained":   {contained, decided},
+		"moved":       {moved, decided + "; it is NOT isolated any more: eni-1 is in sg-web"},
+		"never was":   {never, decided + "; it is NOT isolated any more: eni-1 is in sg-web, which did not contain it: the group lets traffic in"},
+		"no record":   {nil, decided + "; it is NOT isolated any more: eni-1 is in sg-web"},
+		"not of this": {unknown, decided + "; it is NOT isolated any more: eni-1 is in sg-web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, file)
+			first := w.must(event, another)
+			if c.recorded != nil {
+				w.save(first.Incident.ID, "isolate", c.recorded)
+			}
+			w.end(first.Incident.ID, record.Kept)
+			if out := w.must(event, execution); out.Verdict != enrich.Decided || out.Reason != c.why {
+				t.Errorf("verdict %q because\n%q, want decided because\n%q", out.Verdict, out.Reason, c.why)
+			}
+		})
+	}
+}
+
+// An earlier request may bear a decision on what was known before.
+func TestRound(t *testing.T) {
+	w := open(t, file)
+	ask := func(id string, round int) {
+		w.do(func(ctx context.Context) {
+			if _, err := record.OpenRequest(ctx, w.aws.DynamoDB(), table, record.Request{Incident: id, Round: round, OpenedAt: begun}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	want := func(event, execution string, v enrich.Verdict, id string, round int) {
+		t.Helper()
+		if out := w.must(event, execution); out.Verdict != v || out.Incident.ID != id || out.Round != round {
+			t.Errorf("verdict %q for %s, round %d (%s); want %q for %s, round %d", out.Verdict, out.Incident.ID, out.Round, out.Reason, v, id, round)
+		}
+	}
+	severe := change(`"severity": 8`, `"severity": 9`)
+	w.runs(sfntypes.ExecutionStatusFailed)
+	want(event, another, enrich.Act, key+".1", 1)
+	want(event, another, enrich.Act, key+".1", 1) // nobody was asked yet
+	ask(key+".1", 1)
+	ask(key+".1", 2)
+	want(event, another, enrich.Act, key+".1", 3)
+	want(event, execution, enrich.Act, key+".1", 3) // taken over
+	w.end(key+".1", record.Released)
+	want(event, another, enrich.Decided, key+".1", 0)
+	want(severe, another, enrich.Act, key+".2", 1)
+	for n := range 12 { // not the last by its text
+		ask(key+".2", n+1)
+	}
+	want(severe, another, enrich.Act, key+".2", 13)
+}
+
+// A release that could not bring an interface out of our group leaves what it
+// had before with that incident. The next one must hand it on: isolate, release
+// in part, isolate again, release.
+func TestReleasedInPart(t *testing.T) {
+	w := open(t, file)
+	first := w.must(event, execution)
+	w.isolate(first)
+	w = w.edit(func(account map[string]any) { // while it was isolated, somebody deleted its group
+		groups := account["SecurityGroups"].([]any)
+		account["SecurityGroups"] = slices.DeleteFunc(groups, func(g any) bool { return g.(map[string]any)["GroupId"] == "sg-web" })
+	})
+	if r := w.release(first); r.Connected || r.Status != incident.Partial {
+		t.Fatalf("the release %+v: want one that cannot reconnect", r)
+	}
+	w.end(first.Incident.ID, record.Released)
+
+	second := w.must(change(`"severity": 8`, `"severity": 9`), another)
+	if second.Incident.ID != key+".2" || second.Incident.Inherits != key+".1" {
+		t.Fatalf("verdict %q for %q, inherits %q", second.Verdict, second.Incident.ID, second.Incident.Inherits)
+	}
+	w.isolate(second)
+	w.do(func(ctx context.Context) {
+		all, err := record.Priors(ctx, w.aws.DynamoDB(), table, second.Incident.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != 1 || all[0].Resource != "eni-1" || string(all[0].Value) != `["sg-web"]` {
+			t.Errorf("prior values %+v, want the groups of eni-1 before all this", all)
+		}
+	})
+	w = w.edit(func(account map[string]any) {
+		account["SecurityGroups"] = append(account["SecurityGroups"].([]any), map[string]any{"GroupId": "sg-web", "GroupName": "web", "VpcId": "vpc-1"})
+	})
+	if r := w.release(second); !r.Connected {
+		t.Errorf("the last release: %+v", r)
+	}
+	w.do(func(ctx context.Context) {
+		out, err := w.aws.EC2().DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{"eni-1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := out.NetworkInterfaces[0].Groups; len(g) != 1 || *g[0].GroupId != "sg-web" {
+			t.Errorf("eni-1 is in %v, want sg-web", g)
+		}
+	})
+	w.end(second.Incident.ID, record.Released)
+	third := w.must(change(`"severity": 8`, `"severity": 10`), execution)
+	if third.Incident.ID != key+".3" || third.Incident.Inherits != "" {
+		t.Errorf("%q inherits %q: after a whole release what stands now is the owner's", third.Incident.ID, third.Incident.Inherits)
+	}
+}
+
+// isolate seals the instance, as the machine does.
+func (w *world) isolate(out enrich.Output) {
+	w.t.Helper()
+	w.do(func(ctx context.Context) {
+		step, err := isolate.New(w.host(), w.aws.EC2(), w.aws.DynamoDB())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err = step.Run(ctx, isolate.Input{Incident: out.Incident, Capture: out.Capture, Seal: true}); err != nil {
+			w.t.Fatal(err)
+		}
+	})
+}
+
+// release does so by the decision of a person.
+func (w *world) release(out enrich.Output) (r incident.Restoration) {
+	w.t.Helper()
+	inc := out.Incident
+	w.do(func(ctx context.Context) {
+		d := incident.Decision{Incident: inc.ID, Round: out.Round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt,
+			Choice: incident.Release, Person: "Sato", DecidedAt: begun, ExpiresAt: begun.Add(7 * 24 * time.Hour)}
+		seal, err := w.aws.KMS().GenerateMac(ctx, &kms.GenerateMacInput{KeyId: aws.String("mac"), MacAlgorithm: kmstypes.MacAlgorithmSpecHmacSha256, Message: d.Signed()})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		d.MAC = seal.Mac
+		if _, err := record.Decide(ctx, w.aws.DynamoDB(), "cordon-decisions", d); err != nil {
+			w.t.Fatal(err)
+		}
+		step, err := release.New(w.host(), w.aws.EC2(), w.aws.KMS(), w.aws.DynamoDB(), w.aws.DynamoDB())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if r, err = step.Run(ctx, release.Input{Incident: inc, Round: out.Round}); err != nil {
+			w.t.Fatal(err)
+		}
+	})
+	return r
 }
 
 func TestTwoFindingsAtOnce(t *testing.T) {
@@ -327,6 +662,18 @@ func TestTwoFindingsAtOnce(t *testing.T) {
 // successor is the same account after the instance was replaced by another of its ID.
 func (w *world) successor() *world {
 	w.t.Helper()
+	return w.edit(func(account map[string]any) {
+		for _, i := range account["NetworkInterfaces"].([]any) {
+			if a, ok := i.(map[string]any)["Attachment"].(map[string]any); ok {
+				a["AttachTime"] = "2026-02-01T00:00:00Z"
+			}
+		}
+	})
+}
+
+// edit is the same account after somebody changed it.
+func (w *world) edit(change func(account map[string]any)) *world {
+	w.t.Helper()
 	b, err := w.aws.JSON()
 	if err != nil {
 		w.t.Fatal(err)
@@ -335,11 +682,7 @@ func (w *world) successor() *world {
 	if err := json.Unmarshal(b, &account); err != nil {
 		w.t.Fatal(err)
 	}
-	for _, i := range account["NetworkInterfaces"].([]any) {
-		if a, ok := i.(map[string]any)["Attachment"].(map[string]any); ok {
-			a["AttachTime"] = "2026-02-01T00:00:00Z"
-		}
-	}
+	change(account)
 	if b, err = json.Marshal(account); err != nil {
 		w.t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ type Incident struct {
 	Region     string    `json:"region"`
 	InstanceID string    `json:"instanceId"`
 	AttachedAt time.Time `json:"attachedAt"` // of the primary interface: tells a machine from its successor
-	Inherits   string    `json:"inherits"`   // the earlier incident, kept isolated, whose prior values are still the true ones; or empty
+	Inherits   string    `json:"inherits"`   // the earlier incident, kept isolated or released in part, whose prior values are still the true ones; or empty
 	OpenedAt   time.Time `json:"openedAt"`
 	Finding    Finding   `json:"finding"` // the one that opened it
 }
