@@ -52,6 +52,12 @@ const (
 	// priorGroups is the attribute under which an interface's own groups are
 	// remembered: a JSON list of group IDs, as described.
 	priorGroups = "groups"
+	// branched is why a trunk, whatever group it is in itself, is never contained.
+	// The branch interfaces hang on it, not on the instance: they are not found
+	// by attachment.instance-id, and their traffic is judged by their own groups.
+	// https://docs.aws.amazon.com/eks/latest/userguide/security-groups-for-pods.html
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-eni.html
+	branched = "a trunk: branch interfaces of pods or tasks have groups of their own, which are not changed"
 )
 
 // Step isolates.
@@ -333,7 +339,7 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 		Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{},
 		Repaired: union(l.before.Repaired, undone(l.before, interfaces, groups)), At: s.host.Now(),
 	}
-	var wrong, remains []string
+	var wrong, trunks, remains []string
 	for _, i := range interfaces {
 		id := aws.ToString(i.NetworkInterfaceId)
 		seen := incident.Interface{ID: id, VPC: aws.ToString(i.VpcId), Groups: groupIDs(i), Where: groups.place(i), Remains: remainedBefore(l.before, id)}
@@ -354,6 +360,10 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 		case in.Seal && seen.Where != incident.Quarantined:
 			wrong = append(wrong, id+": is not sealed"+because(moves, n, moved))
 		}
+		if i.InterfaceType == types.NetworkInterfaceTypeTrunk {
+			trunks = append(trunks, id+": is "+branched)
+			seen.Where, seen.Reason = incident.Open, join(seen.Reason, "is "+branched)
+		}
 		if seen.Remains != "" {
 			remains = append(remains, id+": "+seen.Remains)
 		}
@@ -366,16 +376,20 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	}
 	out.StaysOpen = staysOpen(out)
 	out.Status, out.Reason = incident.OK, strings.Join(append(remains, groups.notes...), "; ")
+	open := slices.Concat(wrong, trunks)
 	switch {
-	case len(wrong) > 0:
-		out.Status, out.Reason = incident.Failed, strings.Join(append(wrong, remains...), "; ")
+	case len(open) > 0:
+		out.Status, out.Reason = incident.Failed, strings.Join(append(open, remains...), "; ")
+		if len(wrong) == 0 {
+			out.Status = incident.Partial // all that can be done here is done
+		}
 	case len(remains) > 0:
 		out.Status = incident.Partial
 	}
 
 	saved := record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, out)
-	if len(wrong) > 0 {
-		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s: %w", in.Incident.InstanceID, strings.Join(wrong, "; "), incident.ErrNotContained), saved)
+	if len(open) > 0 {
+		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s: %w", in.Incident.InstanceID, strings.Join(open, "; "), incident.ErrNotContained), saved)
 	}
 	if saved != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", in.Incident.InstanceID, saved)
@@ -417,7 +431,6 @@ func undone(before Output, interfaces []types.NetworkInterface, groups *groups) 
 	return ids
 }
 
-// skipped is the answer where a person has decided to release: everything is
 // staysOpen names what security groups do not stop. Texts are message's.
 func staysOpen(o Output) []string {
 	open := []string{"tracked-flows", "dns", "metadata", "time", "credentials"}

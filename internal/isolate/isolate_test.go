@@ -633,6 +633,68 @@ func TestOneInterfaceRefuses(t *testing.T) {
 	}
 }
 
+// TestTrunk: what hangs on a trunk talks on, so that nothing may call the
+// instance contained, however well its own interfaces are.
+func TestTrunk(t *testing.T) {
+	text := strings.Replace(fmt.Sprintf(file, prepared()), `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "InterfaceType": "trunk",`, 1)
+	w := openFile(t, text)
+	for _, seal := range []bool{false, true, true} {
+		_, err := w.run(isolate.Input{Incident: inc, Capture: plans, Seal: seal})
+		if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2: is a trunk") || strings.Contains(err.Error(), "eni-1") || strings.Contains(err.Error(), "eni-3") {
+			t.Errorf("sealing %v: error %v: want NotContained with the trunk, and only that", seal, err)
+		}
+		want, where := captured(), incident.Capturing
+		if seal {
+			want, where = sealed(), incident.Quarantined
+		}
+		w.want(want)
+		var saved isolate.Output
+		w.do(func(ctx context.Context) {
+			if _, err := record.LoadStep(ctx, w.aws.DynamoDB(), table, inc.ID, "isolate", &saved); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if saved.Contained || saved.Sealed || saved.Status != incident.Partial || !strings.Contains(saved.Reason, "eni-2") || len(saved.Repaired) != 0 || len(saved.Interfaces) != 3 {
+			t.Fatalf("sealing %v: the page would show %+v", seal, saved)
+		}
+		for n, reason := range []string{"", "is a trunk: branch interfaces of pods or tasks have groups of their own, which are not changed", ""} {
+			i := saved.Interfaces[n]
+			if i.Reason != reason || (i.Where == incident.Open) != (reason != "") {
+				t.Errorf("sealing %v: %s is shown as %s, %q", seal, i.ID, i.Where, i.Reason)
+			}
+		}
+		if saved.Interfaces[0].Where != where {
+			t.Errorf("sealing %v: eni-1 is shown as %s, want %s", seal, saved.Interfaces[0].Where, where)
+		}
+	}
+	if d := gocmp.Diff(priors, w.state().Priors); d != "" {
+		t.Errorf("a release would not put back what was there (-want +got):\n%s", d)
+	}
+}
+
+// TestTrunkThatRefuses: its own groups are tried like any other's, and that
+// they could not be changed is told too.
+func TestTrunkThatRefuses(t *testing.T) {
+	text := strings.Replace(fmt.Sprintf(file, prepared()), `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "InterfaceType": "trunk", "RequesterManaged": true,`, 1)
+	w := openFile(t, text)
+	_, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+	if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "is in sg-web") || !strings.Contains(err.Error(), "is a trunk") {
+		t.Errorf("error %v: want NotContained with both reasons", err)
+	}
+	want := captured()
+	want["eni-2"] = []string{"web@vpc-1"}
+	w.want(want)
+	var saved isolate.Output
+	w.do(func(ctx context.Context) {
+		if _, err := record.LoadStep(ctx, w.aws.DynamoDB(), table, inc.ID, "isolate", &saved); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if saved.Contained || saved.Status != incident.Failed || !strings.Contains(saved.Interfaces[1].Reason, "is in sg-web") || !strings.Contains(saved.Interfaces[1].Reason, "is a trunk") {
+		t.Errorf("the page would show %+v", saved)
+	}
+}
+
 func TestManyPages(t *testing.T) {
 	text := strings.Replace(fmt.Sprintf(file, prepared()), `"Reservations"`, `"Behaviour": {"PageSize": 1}, "Reservations"`, 1)
 	w := openFile(t, text)
