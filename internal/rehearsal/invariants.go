@@ -90,16 +90,17 @@ func anywhere(p types.IpPermission) bool {
 		slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return strings.HasSuffix(aws.ToString(r.CidrIpv6), "/0") })
 }
 
-// standing is a decision on the instance, for that machine, with a valid seal,
-// made before a moment and not expired then.
+// standing is the newest decision on the instance, if it is this choice: for
+// that machine, with a valid seal, made before a moment and not expired then.
 func (t Trace) standing(instance string, c incident.Choice, at time.Time) (incident.Decision, bool) {
 	machine := t.Before.AttachedAt(instance)
+	var newest incident.Decision
 	for _, d := range t.After.Decisions() {
-		if d.InstanceID == instance && d.Choice == c && !d.DecidedAt.After(at) && at.Before(d.ExpiresAt) && d.AttachedAt.Equal(machine) && t.Sealed(d) {
-			return d, true
+		if d.InstanceID == instance && !d.DecidedAt.After(at) && d.DecidedAt.After(newest.DecidedAt) && d.AttachedAt.Equal(machine) && t.Sealed(d) {
+			newest = d
 		}
 	}
-	return incident.Decision{}, false
+	return newest, newest.Choice == c && at.Before(newest.ExpiresAt)
 }
 
 // TerminateInstances only after a recorded, verified, unexpired decision for

@@ -217,6 +217,11 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			d.AttachedAt = attached.Add(-time.Hour)
 			return d
 		}())},
+		{"keep was decided since", "No unapproved kill", decided(clean(), decision(incident.Terminate), func() incident.Decision {
+			d := decision(incident.Keep)
+			d.Round, d.DecidedAt = 2, second(80)
+			return d
+		}())},
 		{"decided afterwards", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.DecidedAt = second(200); return d }())},
 		{"expired", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.ExpiresAt = second(70); return d }())},
 		{"no snapshot", "No evidence, no kill", spoil(func(x *rehearsal.Trace) { x.After.Snapshots = nil })},
