@@ -262,6 +262,13 @@ var catalogue = map[string]text{
 
 	// What mails are made of.
 
+	"scaling": {
+		"ACT NOW: Auto Scaling group {group} may replace this instance and terminate it, evidence and all, once it fails its health check; termination protection does not stop that. " +
+			"Suspend the group's HealthCheck, ReplaceUnhealthy and Terminate processes, or put the instance in standby.",
+		"【至急】Auto Scalingグループ{group}は、ヘルスチェックに失敗したこのインスタンスを置き換え、証拠ごと終了させる可能性があります。終了保護では防げません。" +
+			"グループのHealthCheck、ReplaceUnhealthy、Terminateの各プロセスを停止するか、インスタンスをスタンバイにしてください。",
+	},
+
 	"because":         {"Why: {reason}", "理由: {reason}"},
 	"seeFinding":      {"Look at the finding in GuardDuty:", "GuardDutyコンソールで検出結果を確認してください:"},
 	"incident":        {"Incident", "インシデント"},

@@ -7,6 +7,7 @@ package message
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -177,6 +178,9 @@ func (l Language) body(kind Kind, m Letter) string {
 	if s := l.Because(m.Problem, m.Reason); s != "" {
 		p.line(l.Text("because", "reason", s))
 	}
+	if s := l.scaling(m); s != "" {
+		p.line("\n" + s)
+	}
 	if m.Link != "" {
 		l.ask(p, m)
 	}
@@ -230,6 +234,23 @@ func first(these ...string) string {
 		}
 	}
 	return ""
+}
+
+// groupTag is on every instance that an Auto Scaling group launched.
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html
+const groupTag = "aws:autoscaling:groupName"
+
+// scaling warns of the group that may destroy the instance, in the mails that
+// ask people to act; "" where there is none. Isolation fails the group's health
+// checks, and termination protection does not bind the group:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/suspend-resume-considerations.html
+func (l Language) scaling(m Letter) string {
+	group := l.Stranger(m.Instance.Tags[groupTag])
+	if group == "" || !slices.Contains([]Kind{Contained, NotContained, Asked}, m.Kind) {
+		return ""
+	}
+	return l.Text("scaling", "group", group)
 }
 
 // ask is the link and what it is for. The link stands alone on its line, once.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func letter(kind message.Kind) message.Letter {
 	m := message.Letter{
 		Kind: kind, Finding: f,
 		Incident: incident.Incident{ID: "111122223333.ap-northeast-1.i-0abcd1234ef567890.1", Account: "111122223333", Region: "ap-northeast-1", InstanceID: f.InstanceID, Finding: f},
-		Instance: incident.Instance{ID: f.InstanceID, Name: "web-1", Type: "m5.large", Platform: "linux", Lifecycle: "spot"},
+		Instance: incident.Instance{ID: f.InstanceID, Name: "web-1", Type: "m5.large", Platform: "linux", Lifecycle: "spot", Tags: map[string]string{"aws:autoscaling:groupName": "web-asg"}},
 	}
 	isolation := incident.Isolation{
 		Report: incident.Report{Status: incident.OK}, Contained: true, At: at,
@@ -179,6 +180,7 @@ func TestHostileText(t *testing.T) {
 				if kind != message.Stopped {
 					m.Finding.Title, m.Finding.Type, m.Finding.Role = h, h, h
 					m.Instance.Name, m.Instance.Type, m.Instance.Platform, m.Instance.Lifecycle = h, h, h, h
+					m.Instance.Tags = map[string]string{"aws:autoscaling:groupName": h}
 					m.Decision.Reason, m.Decision.Person = h, h
 				}
 				m.Reason, m.Problem = h, incident.Problem{Error: h, Cause: h}
@@ -310,6 +312,30 @@ func TestEndingsTellTheEnd(t *testing.T) {
 	subject, body := in(t, "en").Mail(whole)
 	if story, _, _ := strings.Cut(body, "\n"); strings.Contains(subject+story, "NOT") {
 		t.Errorf("everything is back, and the mail says otherwise: %s\n%s", subject, story)
+	}
+}
+
+// A group that may destroy the evidence is told while somebody can act, as
+// text that a stranger wrote; an instance without one is not worth a warning.
+func TestAutoScalingGroup(t *testing.T) {
+	const quoted = "Auto Scaling group \"web-asg\""
+	warned := []message.Kind{message.Contained, message.NotContained, message.Asked}
+	for _, kind := range message.Kinds {
+		m := letter(kind)
+		_, body := in(t, "en").Mail(m)
+		if got, want := strings.Contains(body, quoted), slices.Contains(warned, kind); got != want {
+			t.Errorf("%s: warns of the group: %v, want %v:\n%s", kind, got, want, body)
+		}
+		for name, tags := range map[string]map[string]string{
+			"no tags": nil, "no group": {"Name": "web-asg"}, "a tag much like it": {"autoscaling:groupName": "web-asg"}, "a nameless group": {"aws:autoscaling:groupName": ""},
+		} {
+			m.Instance.Tags = tags
+			for _, code := range languages {
+				if _, body := in(t, code).Mail(m); strings.Contains(body, "ReplaceUnhealthy") {
+					t.Errorf("%s in %s, %s: warns of a group that is none:\n%s", kind, code, name, body)
+				}
+			}
+		}
 	}
 }
 
