@@ -38,7 +38,7 @@ var catalogue = map[string]text{
 
 	"contained.subject": {"[URGENT] EC2 instance isolated automatically: {instance}", "[緊急] EC2インスタンスを自動隔離しました: {instance}"},
 	"contained.story": {
-		"EC2 instance {instance} is cut off from the network since {at}: GuardDuty found it compromised.",
+		"EC2 instance {instance} has been cut off from the network since {at}: GuardDuty found it compromised.",
 		"EC2インスタンス {instance} を {at} にネットワークから自動隔離しました。GuardDutyが侵害を検出したためです。",
 	},
 	"contained.next": {
@@ -132,10 +132,10 @@ var catalogue = map[string]text{
 		"理由を確認し、可能であれば解消した上で、次のメールのリンクからもう一度決定してください。",
 	},
 
-	"undecided.subject": {"Isolated, and nobody has decided: {instance}", "隔離中・未決定のままです: {instance}"},
+	"undecided.subject": {"Isolated, undecided: {instance}", "隔離中・未決定のままです: {instance}"},
 	"undecided.story": {
-		"Nobody decided about EC2 instance {instance}. It stays isolated until somebody does: silence is no.",
-		"EC2インスタンス {instance} について決定がありませんでした。決定されるまで隔離を続けます。",
+		"EC2 instance {instance} stays isolated: nobody decided in time, or no decision could be carried out. Silence is no.",
+		"EC2インスタンス {instance} は隔離を続けます。期限内に決定がなかったか、決定を実行できませんでした。応答がないことは承認とみなしません。",
 	},
 	"undecided.next": {
 		"The links mailed so far no longer work. Terminate or release it by hand: its own security groups and settings stand in the incidents table, under the incident's ID, as prior#….\n" +

@@ -193,7 +193,11 @@ func (l Language) body(kind Kind, m Letter) string {
 	// Once it is gone or back, how it was isolated is no longer true.
 	over := m.Kind == Terminated || m.Kind == Released
 	if !over {
-		p.list("head.contained", l.Interfaces(m.Isolation, true))
+		contained := l.Interfaces(m.Isolation, true)
+		if m.Isolation.Contained && m.Isolation.Reason != "" {
+			contained = append(contained, each([]string{m.Isolation.Reason})...)
+		}
+		p.list("head.contained", contained)
 		p.list("head.notContained", l.Interfaces(m.Isolation, false))
 		p.list("head.staysOpen", l.StaysOpen(m.Isolation))
 		p.list("head.repaired", each(m.Isolation.Repaired))
