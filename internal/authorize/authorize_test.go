@@ -33,7 +33,7 @@ func TestVerifiedDecisionIsNoted(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := authorize.Output{
-			Report:   incident.Report{Status: incident.OK, Reason: "seen in the logs"},
+			Report: incident.Report{Status: incident.OK}, Because: "seen in the logs",
 			Decision: c, Person: "Sato", DecidedAt: s.Incident.OpenedAt,
 		}
 		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })); d != "" {

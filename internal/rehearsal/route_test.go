@@ -31,7 +31,7 @@ var (
 const (
 	isolatedMail = "[URGENT] EC2 instance isolated automatically"
 	askedMail    = "[DECIDE] Terminate, keep or release?"
-	nobodyMail   = "Isolated, and nobody has decided"
+	nobodyMail   = "Isolated, undecided"
 	repeatMail   = "Finding repeats what was already decided"
 	joinedMail   = "Another finding"
 	machineMail  = "[URGENT] Incident response itself ended badly"
