@@ -19,7 +19,7 @@ import (
 // Trace is what the invariants judge: the calls and the account before and
 // after, nothing that a step or the record says of itself.
 type Trace struct {
-	Start     time.Time // when the event arrived
+	Start   time.Time // when the event arrived
 	Event   []byte
 	Finding incident.Finding
 	Ours    bool // the finding passes every guard that its event alone decides
