@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -138,6 +139,11 @@ func (w *world) run() (Result, error) {
 	return w.finish()
 }
 
+var (
+	accountID = regexp.MustCompile(`^[0-9]{12}$`)
+	regionID  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
+)
+
 type envelope struct {
 	Source     *string         `json:"source"`
 	DetailType *string         `json:"detail-type"`
@@ -234,13 +240,12 @@ func build(o Options) (*world, error) {
 	for k, v := range o.Parameters {
 		parameters[k] = v
 	}
-	region := e.Region
-	if region == "" {
-		region = "us-east-1"
-	}
-	account := e.Account
-	if account == "" {
+	account, region := e.Account, e.Region
+	if !accountID.MatchString(account) {
 		account = "111122223333"
+	}
+	if !regionID.MatchString(region) {
+		region = "us-east-1"
 	}
 	d, err := t.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: parameters})
 	if err != nil {
@@ -257,6 +262,9 @@ func build(o Options) (*world, error) {
 		// is told at once.
 		if w.finding, w.flags, err = finding.Decode(o.Event); err != nil {
 			return nil, fmt.Errorf("the event matches the rule, but %w; give the event as EventBridge delivers it", err)
+		}
+		if account != e.Account || region != e.Region {
+			return nil, fmt.Errorf("the event matches the rule, but its account %.20q and region %.20q are not those of an account; give the event as EventBridge delivers it", e.Account, e.Region)
 		}
 	}
 	if w.start, err = time.Parse(time.RFC3339, e.Time); err != nil {

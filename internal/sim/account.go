@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,6 +103,10 @@ func load(what string, b []byte, all []section) (others map[string]json.RawMessa
 			continue
 		}
 		if err := s.load(v); err != nil {
+			var shape *json.UnmarshalTypeError
+			if errors.As(err, &shape) {
+				err = fmt.Errorf("%s is a JSON %s there, which is not how the AWS CLI answers", cmp.Or(shape.Field, "the value"), shape.Value)
+			}
 			return nil, fmt.Errorf("%s: %s: %w", what, s.key, err)
 		}
 	}
