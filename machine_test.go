@@ -522,12 +522,6 @@ func isolation(is setting, m machine) (wrong []string) {
 	return wrong
 }
 
-// impatient are states that may give up while their function still runs, which
-// finishes or is killed between two calls; the next run of the step finds what it
-// did, as after any kill. Those tried once come again later. A release does not
-// wait for the end of a capture, which touches nothing that a release puts back.
-var impatient = append([]string{"End the capture"}, once...)
-
 // timeouts: a state that gives up while its function still runs starts a second
 // one beside it.
 func timeouts(is setting, m machine) (wrong []string) {
@@ -536,7 +530,10 @@ func timeouts(is setting, m machine) (wrong []string) {
 		if !ok || s.Resource != invoke {
 			return // it waits hours for a person, not for the function
 		}
-		if slices.Contains(impatient, name) {
+		// Tried once, they may give up while their function still runs, which
+		// finishes or is killed between two calls; the next run of the step finds
+		// what it did, as after any kill.
+		if slices.Contains(once, name) {
 			return
 		}
 		if limit := is.timeouts[s.function()]; limit == 0 || time.Duration(n)*time.Second < limit {
