@@ -82,6 +82,19 @@ func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (in
 	return d, nil
 }
 
+// ReadAs is Read for a step that carries out one choice; a decision for another
+// is refused.
+func (r *Reader) ReadAs(ctx context.Context, inc incident.Incident, round int, want incident.Choice) (incident.Decision, error) {
+	d, err := r.Read(ctx, inc, round)
+	if err != nil {
+		return incident.Decision{}, err
+	}
+	if d.Choice != want {
+		return incident.Decision{}, Refuse("the decision on request %d of incident %s is %s, not %s", round, inc.ID, d.Choice, want)
+	}
+	return d, nil
+}
+
 func (r *Reader) check(ctx context.Context, inc incident.Incident, round int, d incident.Decision) error {
 	about := fmt.Sprintf("the decision on request %d of incident %s", round, inc.ID)
 	// The seal first: without it nothing else in the item means anything.

@@ -131,12 +131,9 @@ func gone(in Input, st state, now string) Output {
 // verify reads the decision and looks at everything a termination rests on. A
 // dead instance needs no more than the decision.
 func (s *Step) verify(ctx context.Context, in Input) (types.Instance, error) {
-	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
+	d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Terminate)
 	if err != nil {
 		return types.Instance{}, err
-	}
-	if d.Choice != incident.Terminate {
-		return types.Instance{}, mandate.Refuse("the decision on request %d of incident %s is %s, not terminate", in.Round, in.Incident.ID, d.Choice)
 	}
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
 	if err != nil || mandate.Dead(i) {
