@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -146,7 +145,7 @@ func compare(out io.Writer, instance string, before, after rehearsal.Account) {
 	j, _ := after.Instance(instance)
 	fmt.Fprintf(out, "\n%-24s %-34s %s\n", "Account", "before", "after")
 	row := func(what, was, is string) { fmt.Fprintf(out, "  %-22s %-34s %s\n", what, was, is) }
-	row(instance, state(i), state(j))
+	row(instance, string(rehearsal.State(i)), string(rehearsal.State(j)))
 	now := map[string]types.NetworkInterface{}
 	for _, n := range after.NetworkInterfaces {
 		now[aws.ToString(n.NetworkInterfaceId)] = n
@@ -155,9 +154,9 @@ func compare(out io.Writer, instance string, before, after rehearsal.Account) {
 		id := aws.ToString(n.NetworkInterfaceId)
 		is := "gone"
 		if m, ok := now[id]; ok {
-			is = groups(m)
+			is = rehearsal.GroupNames(m)
 		}
-		row(id, groups(n), is)
+		row(id, rehearsal.GroupNames(n), is)
 	}
 	for _, m := range i.BlockDeviceMappings {
 		if m.Ebs == nil {
@@ -165,22 +164,6 @@ func compare(out io.Writer, instance string, before, after rehearsal.Account) {
 		}
 		row(aws.ToString(m.Ebs.VolumeId), images(before, aws.ToString(m.Ebs.VolumeId)), images(after, aws.ToString(m.Ebs.VolumeId)))
 	}
-}
-
-func state(i types.Instance) string {
-	if i.State == nil {
-		return "running"
-	}
-	return string(i.State.Name)
-}
-
-func groups(n types.NetworkInterface) string {
-	var names []string
-	for _, g := range n.Groups {
-		names = append(names, aws.ToString(g.GroupName))
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }
 
 func images(a rehearsal.Account, volume string) string {

@@ -93,7 +93,7 @@ func (w *world) finish() (Result, error) {
 const running = string(asl.Running)
 
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
-	t := Trace{Start: w.start, Event: w.Event, Finding: w.finding, Calls: calls, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
+	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
 	if t.Before, err = ReadAccount(w.before); err != nil {
 		return Trace{}, err
@@ -142,7 +142,7 @@ func (w *world) ours(before Account) bool {
 		return strings.TrimSpace(id) == w.finding.InstanceID
 	})
 	i, exists := before.Instance(w.finding.InstanceID)
-	gone := !exists || state(i) == "terminated" || state(i) == "shutting-down"
+	gone := !exists || dead(State(i))
 	return w.result.Matched && !w.flags.Sample && !w.flags.Archived && !exempt && !gone && w.finding.Severity >= threshold &&
 		w.finding.AccountID == w.flags.Account && w.finding.Region == w.flags.Region
 }

@@ -46,7 +46,7 @@ func silentFailure(t Trace) string {
 		k := t.kinds()
 		for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
 			if !k.all(groupIDs(i), "quarantine") {
-				return fmt.Sprintf("ended as %q, and %s is in %s", t.Ending, aws.ToString(i.NetworkInterfaceId), names(i))
+				return fmt.Sprintf("ended as %q, and %s is in %s", t.Ending, aws.ToString(i.NetworkInterfaceId), GroupNames(i))
 			}
 		}
 		if open := t.closed(); open != "" {
@@ -349,33 +349,17 @@ func diverged(t Trace) string {
 	for _, i := range after.Interfaces(t.Finding.InstanceID) {
 		id := aws.ToString(i.NetworkInterfaceId)
 		for _, j := range t.After.NetworkInterfaces {
-			if aws.ToString(j.NetworkInterfaceId) == id && names(j) != names(i) {
-				return fmt.Sprintf("%s is in %s, undisturbed in %s", id, names(j), names(i))
+			if aws.ToString(j.NetworkInterfaceId) == id && GroupNames(j) != GroupNames(i) {
+				return fmt.Sprintf("%s is in %s, undisturbed in %s", id, GroupNames(j), GroupNames(i))
 			}
 		}
 	}
 	a, _ := t.After.Instance(t.Finding.InstanceID)
 	b, _ := after.Instance(t.Finding.InstanceID)
-	if x, y := state(a), state(b); x != y && (!dead(x) || !dead(y)) {
+	if x, y := State(a), State(b); x != y && (!dead(x) || !dead(y)) {
 		return fmt.Sprintf("the instance is %s, undisturbed %s", x, y)
 	}
 	return ""
-}
-
-func names(i types.NetworkInterface) string {
-	var all []string
-	for _, g := range i.Groups {
-		all = append(all, aws.ToString(g.GroupName))
-	}
-	slices.Sort(all)
-	return strings.Join(all, "+")
-}
-
-func state(i types.Instance) types.InstanceStateName {
-	if i.State == nil {
-		return types.InstanceStateNameRunning
-	}
-	return i.State.Name
 }
 
 // dead says whether an instance has ended: which of the two it shows is a

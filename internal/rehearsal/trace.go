@@ -20,7 +20,6 @@ import (
 // after, nothing that a step or the record says of itself.
 type Trace struct {
 	Start   time.Time // when the event arrived
-	Event   []byte
 	Finding incident.Finding
 	Ours    bool // the finding passes every guard that its event alone decides
 	Calls   []sim.Call
@@ -172,6 +171,24 @@ func (t Trace) swaps() []swap {
 		all[n].from, now[s.eni] = now[s.eni], s.to
 	}
 	return all
+}
+
+// GroupNames are the names of an interface's groups, sorted.
+func GroupNames(i types.NetworkInterface) string {
+	var all []string
+	for _, g := range i.Groups {
+		all = append(all, aws.ToString(g.GroupName))
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+// State is that of an instance; one that an account file does not tell is running.
+func State(i types.Instance) types.InstanceStateName {
+	if i.State == nil {
+		return types.InstanceStateNameRunning
+	}
+	return i.State.Name
 }
 
 func groupIDs(i types.NetworkInterface) []string {
