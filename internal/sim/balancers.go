@@ -334,9 +334,19 @@ func concernedInstances(name *string, instances []elbtypes.Instance) []string {
 // DescribeLoadBalancers tells of all classic load balancers, a page at a time.
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_DescribeLoadBalancers.html
 func (c *Classics) DescribeLoadBalancers(ctx context.Context, in *elb.DescribeLoadBalancersInput, _ ...func(*elb.Options)) (*elb.DescribeLoadBalancersOutput, error) {
-	return invokeClassics(ctx, c, operation{action: "DescribeLoadBalancers", takes: []string{"Marker", "PageSize"}}, in,
+	return invokeClassics(ctx, c, operation{action: "DescribeLoadBalancers", resources: in.LoadBalancerNames, takes: []string{"LoadBalancerNames", "Marker", "PageSize"}}, in,
 		func(in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
-			page, next := marked(c.All, in.Marker, c.a.ec2.quirks.pageSize, func(b *elbtypes.LoadBalancerDescription) string { return *b.LoadBalancerName })
+			all := c.All
+			if len(in.LoadBalancerNames) > 0 {
+				all = nil
+			}
+			for _, name := range in.LoadBalancerNames {
+				if _, err := c.all(&name, nil); err != nil {
+					return nil, err
+				}
+				all = append(all, c.named(name))
+			}
+			page, next := marked(all, in.Marker, c.a.ec2.quirks.pageSize, func(b *elbtypes.LoadBalancerDescription) string { return *b.LoadBalancerName })
 			return &elb.DescribeLoadBalancersOutput{LoadBalancerDescriptions: page, NextMarker: next}, nil
 		})
 }
