@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -88,12 +89,23 @@ func nameIn(arn string) string {
 func (b *Balancers) vpcOf(arn string) *string {
 	for _, t := range b.Targets[arn] {
 		for _, e := range b.a.ec2.NetworkInterfaces {
-			if e.Attachment != nil && aws.ToString(e.Attachment.InstanceId) == *t.Target.Id || aws.ToString(e.PrivateIpAddress) == *t.Target.Id {
+			if e.Attachment != nil && aws.ToString(e.Attachment.InstanceId) == *t.Target.Id || slices.Contains(addresses(e), *t.Target.Id) {
 				return e.VpcId
 			}
 		}
 	}
 	return nil
+}
+
+func addresses(e *ec2types.NetworkInterface) []string {
+	all := []string{aws.ToString(e.PrivateIpAddress)}
+	for _, a := range e.PrivateIpAddresses {
+		all = append(all, aws.ToString(a.PrivateIpAddress))
+	}
+	for _, a := range e.Ipv6Addresses {
+		all = append(all, aws.ToString(a.Ipv6Address))
+	}
+	return all
 }
 
 func (b *Balancers) group(arn string) *types.TargetGroup {
