@@ -64,7 +64,7 @@ func called(t *testing.T, construct any) []string {
 				if m == "CreateSnapshots" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
-			case "Balancers", "Classics":
+			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
 				all["elasticloadbalancing:"+m] = true
 			case "AutoScaling", "KMS", "SNS", "SSM":
 				all[strings.ToLower(p.Name())+":"+m] = true

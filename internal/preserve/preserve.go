@@ -52,8 +52,8 @@ type Step struct {
 	host      incident.Host
 	ec2       EC2
 	scaling   AutoScaling
-	balancers Balancers
-	classics  Classics
+	balancers ElasticLoadBalancingV2
+	classics  ElasticLoadBalancing
 	incidents Incidents
 
 	table          string
@@ -62,7 +62,7 @@ type Step struct {
 
 // New reads INCIDENTS_TABLE, AUTO_SCALING_ACTION (standby or detach) and
 // AUTO_SCALING_CAPACITY (replace or shrink).
-func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers Balancers, classics Classics, incidents Incidents) (*Step, error) {
+func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoadBalancingV2, classics ElasticLoadBalancing, incidents Incidents) (*Step, error) {
 	s := &Step{host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents}
 	var err error
 	if s.table, err = host.Setting("INCIDENTS_TABLE"); err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 func run(ctx context.Context, s *scene.Scene) (preserve.Output, error) {
-	step, err := preserve.New(s.Host, s.EC2(), s.AutoScaling(), s.Balancers(), s.Classics(), s.DynamoDB())
+	step, err := preserve.New(s.Host, s.EC2(), s.AutoScaling(), s.ElasticLoadBalancingV2(), s.ElasticLoadBalancing(), s.DynamoDB())
 	if err != nil {
 		return preserve.Output{}, err
 	}

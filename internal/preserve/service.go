@@ -32,15 +32,15 @@ type AutoScaling interface {
 	EnterStandby(context.Context, *autoscaling.EnterStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.EnterStandbyOutput, error)
 }
 
-// Balancers is the part of the Elastic Load Balancing API, version 2, this step calls.
-type Balancers interface {
+// ElasticLoadBalancingV2 is the part of the Elastic Load Balancing API, version 2, this step calls.
+type ElasticLoadBalancingV2 interface {
 	elbv2.DescribeTargetGroupsAPIClient
 	elbv2.DescribeTargetHealthAPIClient
 	DeregisterTargets(context.Context, *elbv2.DeregisterTargetsInput, ...func(*elbv2.Options)) (*elbv2.DeregisterTargetsOutput, error)
 }
 
-// Classics is the part of the API of classic load balancers this step calls.
-type Classics interface {
+// ElasticLoadBalancing is the part of the API of classic load balancers this step calls.
+type ElasticLoadBalancing interface {
 	elb.DescribeLoadBalancersAPIClient
 	DeregisterInstancesFromLoadBalancer(context.Context, *elb.DeregisterInstancesFromLoadBalancerInput, ...func(*elb.Options)) (*elb.DeregisterInstancesFromLoadBalancerOutput, error)
 }

@@ -45,14 +45,14 @@ type AutoScaling interface {
 	ExitStandby(context.Context, *autoscaling.ExitStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error)
 }
 
-// Balancers is the part of the Elastic Load Balancing API, version 2, this step calls.
-type Balancers interface {
+// ElasticLoadBalancingV2 is the part of the Elastic Load Balancing API, version 2, this step calls.
+type ElasticLoadBalancingV2 interface {
 	elbv2.DescribeTargetHealthAPIClient
 	RegisterTargets(context.Context, *elbv2.RegisterTargetsInput, ...func(*elbv2.Options)) (*elbv2.RegisterTargetsOutput, error)
 }
 
-// Classics is the part of the API of classic load balancers this step calls.
-type Classics interface {
+// ElasticLoadBalancing is the part of the API of classic load balancers this step calls.
+type ElasticLoadBalancing interface {
 	elb.DescribeLoadBalancersAPIClient
 	RegisterInstancesWithLoadBalancer(context.Context, *elb.RegisterInstancesWithLoadBalancerInput, ...func(*elb.Options)) (*elb.RegisterInstancesWithLoadBalancerOutput, error)
 }
@@ -89,8 +89,8 @@ type Step struct {
 	host      incident.Host
 	ec2       EC2
 	scaling   AutoScaling
-	balancers Balancers
-	classics  Classics
+	balancers ElasticLoadBalancingV2
+	classics  ElasticLoadBalancing
 	incidents Incidents
 	decisions *mandate.Reader
 
@@ -98,7 +98,7 @@ type Step struct {
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID and STACK_NAME.
-func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers Balancers, classics Classics, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
+func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoadBalancingV2, classics ElasticLoadBalancing, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
 	reader, err := mandate.NewReader(host, kms, incidents, decisions)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func preserved(t *testing.T, account, action string, later time.Duration, faults
 // preservedIn is preserved in a scene that is open already.
 func preservedIn(t *testing.T, s *scene.Scene, later time.Duration) *scene.Scene {
 	t.Helper()
-	step, err := preserve.New(s.Host, s.EC2(), s.AutoScaling(), s.Balancers(), s.Classics(), s.DynamoDB())
+	step, err := preserve.New(s.Host, s.EC2(), s.AutoScaling(), s.ElasticLoadBalancingV2(), s.ElasticLoadBalancing(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}

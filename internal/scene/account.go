@@ -267,7 +267,7 @@ func (s *Scene) Service(t testing.TB) Service {
 	of.Desired = *groups.AutoScalingGroups[0].DesiredCapacity
 	var all []string
 	for _, name := range []string{"web/1", "db/2", "elsewhere/3"} {
-		out, err := s.Balancers().DescribeTargetHealth(t.Context(), &elbv2.DescribeTargetHealthInput{TargetGroupArn: aws.String(TargetGroup + name)})
+		out, err := s.ElasticLoadBalancingV2().DescribeTargetHealth(t.Context(), &elbv2.DescribeTargetHealthInput{TargetGroupArn: aws.String(TargetGroup + name)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,7 @@ func (s *Scene) Service(t testing.TB) Service {
 		}
 	}
 	of.Targets = strings.Join(all, "\n")
-	balancers, err := s.Classics().DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{})
+	balancers, err := s.ElasticLoadBalancing().DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{})
 	if err != nil {
 		t.Fatal(err)
 	}
