@@ -22,6 +22,7 @@ require (
 	github.com/recolabs/gnata v0.2.2
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/term v0.47.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
