@@ -90,9 +90,9 @@ func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions De
 // wraps incident.ErrRefused where the decision does not hold.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
-	if errors.Is(err, incident.ErrUndecided) {
+	if errors.Is(err, incident.ErrUndecided) || errors.Is(err, incident.ErrRefused) {
 		// That another has the incident, or that it is not known, comes first.
-		if over := s.unanswered(ctx, in); over != nil {
+		if over := s.unanswered(ctx, in, err); over != nil {
 			return Output{}, over
 		}
 	}
@@ -138,14 +138,22 @@ func (s *Step) answered(ctx context.Context, in Input, d incident.Decision) erro
 	return s.superseded(in, err)
 }
 
-// unanswered does the same where nobody decided. Nobody is asked before
-// isolating in most rounds: there is nothing to end then.
-func (s *Step) unanswered(ctx context.Context, in Input) error {
+// unanswered does the same where nobody decided. Where a decision does not hold,
+// people are asked again, but not by an execution that has lost the incident:
+// it would put its own task behind the link of the one that has it.
+func (s *Step) unanswered(ctx context.Context, in Input, why error) error {
 	q, found, err := record.LoadRequest(ctx, s.incidents, s.table, in.Incident.ID, in.Round)
 	if err != nil || !found || q.Before == "" {
 		return err
 	}
-	return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, "", s.host.Now()))
+	if errors.Is(why, incident.ErrUndecided) {
+		return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, "", s.host.Now()))
+	}
+	h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
+	if err == nil && h.Execution != in.Execution {
+		err = s.superseded(in, record.ErrTaken)
+	}
+	return err
 }
 
 func (s *Step) superseded(in Input, err error) error {

@@ -89,6 +89,9 @@ func TestTakenOverWhileAsked(t *testing.T) {
 		func(*testing.T, *scene.Scene) {},
 		func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Isolate, nil, nil) },
 		func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Leave, nil, nil) },
+		// The other one asks about its evidence by now: asked again, this one
+		// would put its task behind that link.
+		func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Isolate, nil, nil); s.Ask(t, 2) },
 	} {
 		s := scene.Open(t, scene.File)
 		s.AskBefore(t)

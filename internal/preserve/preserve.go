@@ -51,15 +51,16 @@ type Step struct {
 	incidents Incidents
 
 	table string
+	dry   bool // a dry run: say what would be done
 }
 
-// New reads INCIDENTS_TABLE.
+// New reads INCIDENTS_TABLE, and, where it is set, DRY_RUN.
 func New(host incident.Host, ec2 EC2, incidents Incidents) (*Step, error) {
 	table, err := host.Setting("INCIDENTS_TABLE")
 	if err != nil {
 		return nil, err
 	}
-	return &Step{host: host, ec2: ec2, incidents: incidents, table: table}, nil
+	return &Step{host: host, ec2: ec2, incidents: incidents, table: table, dry: host.Getenv("DRY_RUN") == "true"}, nil
 }
 
 // stepName is the record key of this step.
@@ -69,6 +70,7 @@ const stepName = "preserve"
 type result struct {
 	name    string
 	refused string // EC2's reason; empty if the attribute is as it should be
+	would   bool   // a dry run: it is not as it should be, and stays so
 	err     error  // it may be otherwise the next time
 }
 
@@ -89,8 +91,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	})
 	out := Output{Set: []string{}, Refused: []string{}}
 	errs := []error{failed}
+	var would []string
 	for _, r := range append(own, volumes...) {
 		switch {
+		case r.would:
+			would = append(would, r.name)
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case r.refused != "":
@@ -101,6 +106,13 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Output{}, err
+	}
+	if s.dry {
+		out.Report = incident.Report{Status: incident.Skipped, Reason: "dry run: nothing is to be set"}
+		if len(would) > 0 {
+			out.Reason = "dry run: it would set " + strings.Join(would, ", ")
+		}
+		return out, nil
 	}
 	switch {
 	case len(out.Refused) == 0:
@@ -206,6 +218,9 @@ func (s *Step) mappings(ctx context.Context, id string) ([]types.InstanceBlockDe
 // one attribute a call, as EC2 wants it.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html
 func (s *Step) set(ctx context.Context, inc incident.Incident, name string, prior record.Prior, now, want any, change *ec2.ModifyInstanceAttributeInput) result {
+	if s.dry {
+		return result{name: name, would: now != want}
+	}
 	value, err := json.Marshal(now)
 	if err != nil {
 		return result{name: name, err: fmt.Errorf("encode %s of %s: %w", name, inc.InstanceID, err)}

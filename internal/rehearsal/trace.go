@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
 // Trace is what the invariants judge: the calls and the account before and
@@ -21,7 +22,11 @@ import (
 type Trace struct {
 	Start   time.Time // when the event arrived
 	Finding incident.Finding
-	Ours    bool // the finding passes every guard that its event alone decides
+	Ours    bool // the finding passes every guard that its event and the parameters decide
+	// Braked is what keeps an actionable finding from being acted on: a list, a
+	// tag, a pause. Nothing may be touched then, and people must be told.
+	Braked  string
+	DryRun  bool // by the template's parameter
 	Calls   []sim.Call
 	Mails   []sim.Mail
 	Before  Account
@@ -43,6 +48,7 @@ type Account struct {
 	SecurityGroups    []types.SecurityGroup
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
+	Parameters        []ssmtypes.Parameter
 	Incidents         []struct {
 		Table string
 		Item  map[string]map[string]any
