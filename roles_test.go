@@ -64,7 +64,9 @@ func called(t *testing.T, construct any) []string {
 				if m == "CreateSnapshots" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
-			case "KMS", "SNS", "SSM":
+			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
+				all["elasticloadbalancing:"+m] = true
+			case "AutoScaling", "KMS", "SNS", "SSM":
 				all[strings.ToLower(p.Name())+":"+m] = true
 			default:
 				t.Errorf("%v takes a %v, whose service nobody knows", n, p)

@@ -61,7 +61,7 @@ func TestRulesMatch(t *testing.T) {
 	const starts, told, nothing = "FindingRule", "OtherFindingRule", ""
 	want := map[string]string{
 		"plain": starts, "repeat": starts, "second-finding": starts, "after-release": starts,
-		"dual-stack-interfaces": starts, "command-and-control-dns": starts, "no-ssm": starts,
+		"dual-stack-interfaces": starts, "command-and-control-dns": starts, "no-ssm": starts, "auto-scaling": starts,
 		"terminated-instance": starts, "hostile-strings": starts, "delegated-administrator": starts,
 		// A rule cannot look into additionalInfo.value: enrich turns these away.
 		"sample-flag": starts, "sample-value-only": starts, "archived": starts,

@@ -108,12 +108,13 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 
 // Input is the task that waits for a decision.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
-	Instance incident.Instance `json:"instance"`
-	Round    int               `json:"round"`   // which request of the incident, from 1
-	Problem  incident.Problem  `json:"problem"` // why the last decision was not carried out; empty where none was made
-	Before   string            `json:"before"`  // why people are asked before anything is isolated; empty where it is
-	Token    string            `json:"token"`   // of the waiting task: a credential
+	Incident   incident.Incident   `json:"incident"`
+	Instance   incident.Instance   `json:"instance"`
+	Protection incident.Protection `json:"protection"`
+	Round      int                 `json:"round"`   // which request of the incident, from 1
+	Problem    incident.Problem    `json:"problem"` // why the last decision was not carried out; empty where none was made
+	Before     string              `json:"before"`  // why people are asked before anything is isolated; empty where it is
+	Token      string              `json:"token"`   // of the waiting task: a credential
 }
 
 // Output says whether people were asked. The state machine waits for the token
@@ -225,7 +226,7 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 		}
 	}
 	letter := message.Letter{
-		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
+		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
 		Link:  s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round) + "/" + secret,
 		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before,
 	}

@@ -625,7 +625,7 @@ func (w *world) release(out enrich.Output) (r incident.Restoration) {
 		if _, err := record.Decide(ctx, w.aws.DynamoDB(), "cordon-decisions", d); err != nil {
 			w.t.Fatal(err)
 		}
-		step, err := release.New(w.host(), w.aws.EC2(), w.aws.KMS(), w.aws.DynamoDB(), w.aws.DynamoDB())
+		step, err := release.New(w.host(), w.aws.EC2(), w.aws.AutoScaling(), w.aws.ElasticLoadBalancingV2(), w.aws.ElasticLoadBalancing(), w.aws.KMS(), w.aws.DynamoDB(), w.aws.DynamoDB())
 		if err != nil {
 			w.t.Fatal(err)
 		}

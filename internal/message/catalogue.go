@@ -345,6 +345,8 @@ var catalogue = map[string]text{
 			"グループのHealthCheck、ReplaceUnhealthy、Terminateの各プロセスを停止するか、インスタンスをスタンバイにしてください。",
 	},
 
+	"hazard": {"ATTENTION: {what}.", "【注意】{what}"},
+
 	"because":         {"Why: {reason}", "理由: {reason}"},
 	"seeFinding":      {"Look at the finding in GuardDuty:", "GuardDutyコンソールで検出結果を確認してください:"},
 	"incident":        {"Incident", "インシデント"},

@@ -193,7 +193,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	if s := l.Because(m.Problem, m.Reason); s != "" {
 		p.line(l.Text("because", "reason", s))
 	}
-	if s := l.scaling(m); s != "" {
+	for _, s := range l.scaling(m) {
 		p.line("\n" + s)
 	}
 	if m.Link != "" {
@@ -261,16 +261,24 @@ func first(these ...string) string {
 const groupTag = "aws:autoscaling:groupName"
 
 // scaling warns of the group that may destroy the instance, in the mails that
-// ask people to act; "" where there is none. Isolation fails the group's health
-// checks, and termination protection does not bind the group:
+// ask people to act. Isolation fails the group's health checks, and termination
+// protection does not bind the group:
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/suspend-resume-considerations.html
-func (l Language) scaling(m Letter) string {
-	group := l.Stranger(m.Instance.Tags[groupTag])
-	if group == "" || !slices.Contains([]Kind{Contained, NotContained, Asked}, m.Kind) {
-		return ""
+func (l Language) scaling(m Letter) []string {
+	if !slices.Contains([]Kind{Contained, NotContained, Asked}, m.Kind) {
+		return nil
 	}
-	return l.Text("scaling", "group", group)
+	var all []string
+	group := l.Stranger(m.Instance.Tags[groupTag])
+	safe := slices.Contains([]incident.Scaling{incident.Ungrouped, incident.Standby, incident.Detached}, m.Protection.Scaling)
+	if group != "" && !safe {
+		all = append(all, l.Text("scaling", "group", group))
+	}
+	for _, h := range m.Protection.Hazards {
+		all = append(all, l.Text("hazard", "what", Plain(h, 400)))
+	}
+	return all
 }
 
 // ask is the link and what it is for. The link stands alone on its line, once.
@@ -472,6 +480,9 @@ func (l Language) Protection(p incident.Protection) []string {
 	}
 	for _, s := range p.Refused {
 		all = append(all, l.Text("notProtected", "what", Plain(s, 300)))
+	}
+	for _, s := range p.Hazards {
+		all = append(all, l.Text("hazard", "what", Plain(s, 400)))
 	}
 	return all
 }

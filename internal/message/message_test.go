@@ -49,6 +49,7 @@ func letter(kind message.Kind) message.Letter {
 	protection := incident.Protection{
 		Report: incident.Report{Status: incident.Partial, Reason: "not everything could be protected"},
 		Set:    []string{"disableApiStop"}, Refused: []string{"disableApiTermination: not possible on Spot"},
+		Scaling: incident.InService, Hazards: []string{"Auto Scaling group web-asg replaces instances older than 7 days"},
 	}
 	work := func() { m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection }
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
@@ -218,7 +219,7 @@ func TestHostileText(t *testing.T) {
 				m.Isolation.StaysOpen = append(m.Isolation.StaysOpen, h)
 				m.Isolation.Interfaces = append(m.Isolation.Interfaces, incident.Interface{ID: h, VPC: h, Where: incident.Place(h), Reason: h})
 				m.Isolation.Repaired, m.Restoration.NotBack, m.Restoration.Restored = []string{h}, []string{h}, []string{h}
-				m.Protection.Refused, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}
+				m.Protection.Refused, m.Protection.Hazards, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}, []string{h}
 				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h})
 				m.Memory.Object, m.Memory.SHA256, m.Memory.Reason = h, h, h
 				subject, body := in(t, code).Mail(m)
@@ -355,6 +356,13 @@ func TestAutoScalingGroup(t *testing.T) {
 		_, body := in(t, "en").Mail(m)
 		if got, want := strings.Contains(body, quoted), slices.Contains(warned, kind); got != want {
 			t.Errorf("%s: warns of the group: %v, want %v:\n%s", kind, got, want, body)
+		}
+		for _, scaling := range []incident.Scaling{incident.Ungrouped, incident.Standby, incident.Detached} {
+			safe := m
+			safe.Protection.Scaling = scaling
+			if _, body := in(t, "en").Mail(safe); strings.Contains(body, "ReplaceUnhealthy") {
+				t.Errorf("%s: warns of a group that the instance is out of (%s):\n%s", kind, scaling, body)
+			}
 		}
 		for name, tags := range map[string]map[string]string{
 			"no tags": nil, "no group": {"Name": "web-asg"}, "a tag much like it": {"autoscaling:groupName": "web-asg"}, "a nameless group": {"aws:autoscaling:groupName": ""},

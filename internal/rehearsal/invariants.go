@@ -11,10 +11,13 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 )
 
 // Invariant is something that always holds. Broken says how it does not; empty
@@ -208,8 +211,35 @@ func changedUnrecorded(t Trace) string {
 			return aws.ToString(in.InstanceId) + " was changed before anything was recorded"
 		}
 	}
+	for _, c := range t.Calls {
+		if !c.Effective {
+			continue
+		}
+		var what string
+		switch in := c.Input.(type) {
+		case *autoscaling.EnterStandbyInput:
+			what = in.InstanceIds[0] + "#" + incident.PriorMembership
+		case *autoscaling.DetachInstancesInput:
+			what = in.InstanceIds[0] + "#" + incident.PriorMembership
+		case *elbv2.DeregisterTargetsInput:
+			what = fmt.Sprintf("%s#%s %s:%d", aws.ToString(in.TargetGroupArn), incident.PriorTarget, aws.ToString(in.Targets[0].Id), aws.ToInt32(in.Targets[0].Port))
+		case *elb.DeregisterInstancesFromLoadBalancerInput:
+			what = aws.ToString(in.LoadBalancerName) + "#" + incident.PriorClassic
+		default:
+			continue
+		}
+		if !t.written("prior#"+what, c) {
+			return fmt.Sprintf("%s of %s before it was recorded", c.Action, what)
+		}
+	}
 	if t.Ending != "Released" {
 		return ""
+	}
+	after := t.After.Places(t.Finding.InstanceID)
+	for _, place := range t.Before.Places(t.Finding.InstanceID) {
+		if !slices.Contains(after, place) {
+			return fmt.Sprintf("%s sends the instance nothing after a release", place)
+		}
 	}
 	now := map[string][]string{}
 	for _, i := range t.After.NetworkInterfaces {
@@ -237,7 +267,7 @@ func sameGroups(a, b []string) bool {
 
 // outside are the services in which everything belongs to the account, not to
 // this stack.
-var outside = []string{"ec2", "ssm"}
+var outside = []string{"ec2", "ssm", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2"}
 
 // Nothing outside the stack is changed for a finding that is not ours to act
 // on, and for one that is, only what belongs to its instance.

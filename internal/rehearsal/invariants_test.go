@@ -12,10 +12,13 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
@@ -256,6 +259,14 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		{"released into other groups", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
 			*x = released(decision(incident.Release))
 			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "default")}
+		})},
+		{"standby not recorded", "Recorded before changed", with(clean(), call(3, "autoscaling", "EnterStandby",
+			&autoscaling.EnterStandbyInput{AutoScalingGroupName: aws.String("asg"), InstanceIds: []string{victim}}, "asg", victim))},
+		{"a target not recorded", "Recorded before changed", with(clean(), put(2, "prior#arn#target i-victim:80"), call(3, "elasticloadbalancingv2", "DeregisterTargets",
+			&elbv2.DeregisterTargetsInput{TargetGroupArn: aws.String("arn"), Targets: []elbv2types.TargetDescription{{Id: aws.String(victim), Port: aws.Int32(8080)}}}, "arn", victim))},
+		{"released, and its balancer knows nothing of it", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.Before.TargetHealthDescriptions = map[string][]elbv2types.TargetHealthDescription{"arn": {{Target: &elbv2types.TargetDescription{Id: aws.String(victim), Port: aws.Int32(80)}}}}
 		})},
 		{"a sample was acted on", "Not ours, not touched", spoil(func(x *rehearsal.Trace) { x.Ours = false })},
 		{"another machine was changed", "Not ours, not touched", spoil(func(x *rehearsal.Trace) {

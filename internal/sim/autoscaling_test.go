@@ -62,7 +62,7 @@ func desired(t *testing.T, a *sim.Account) int32 {
 
 func healthOf(t *testing.T, a *sim.Account) string {
 	t.Helper()
-	out, err := a.Balancers().DescribeTargetHealth(t.Context(), &elbv2.DescribeTargetHealthInput{TargetGroupArn: aws.String(targetGroup)})
+	out, err := a.ElasticLoadBalancingV2().DescribeTargetHealth(t.Context(), &elbv2.DescribeTargetHealthInput{TargetGroupArn: aws.String(targetGroup)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestHealthCheckEndsWhatIsIsolated(t *testing.T) {
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
 func TestTargets(t *testing.T) {
 	a, clock := world(t, scaled(t, nil))
-	b := a.Balancers()
+	b := a.ElasticLoadBalancingV2()
 	deregister := func(arn string, targets ...elbv2types.TargetDescription) error {
 		_, err := b.DeregisterTargets(t.Context(), &elbv2.DeregisterTargetsInput{TargetGroupArn: &arn, Targets: targets})
 		return err
@@ -224,7 +224,7 @@ const delayOfTargets = 300 * time.Second
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/Welcome.html
 func TestClassicBalancers(t *testing.T) {
 	a, _ := world(t, scaled(t, nil))
-	c := a.Classics()
+	c := a.ElasticLoadBalancing()
 	instances := []elbtypes.Instance{{InstanceId: aws.String(victim)}}
 	count := func() int {
 		out, err := c.DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{})
@@ -300,7 +300,7 @@ func TestTargetGroupsInPages(t *testing.T) {
 		file["TargetGroups"] = []any{map[string]any{"TargetGroupArn": targetGroup}, map[string]any{"TargetGroupArn": targetGroup + "2"}}
 	}))
 	var arns []string
-	pages := elbv2.NewDescribeTargetGroupsPaginator(a.Balancers(), &elbv2.DescribeTargetGroupsInput{})
+	pages := elbv2.NewDescribeTargetGroupsPaginator(a.ElasticLoadBalancingV2(), &elbv2.DescribeTargetGroupsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {

@@ -9,32 +9,33 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// Balancers are the target groups of application and network load balancers.
-type Balancers struct {
+// ElasticLoadBalancingV2 is the target groups of application and network load balancers.
+type ElasticLoadBalancingV2 struct {
 	a        *Account
 	Groups   []*types.TargetGroup
 	Targets  map[string][]*types.TargetHealthDescription // by ARN of the group
 	draining map[*types.TargetHealthDescription]time.Time
 }
 
-func newBalancers(a *Account) *Balancers {
-	return &Balancers{a: a, Targets: map[string][]*types.TargetHealthDescription{}, draining: map[*types.TargetHealthDescription]time.Time{}}
+func newBalancers(a *Account) *ElasticLoadBalancingV2 {
+	return &ElasticLoadBalancingV2{a: a, Targets: map[string][]*types.TargetHealthDescription{}, draining: map[*types.TargetHealthDescription]time.Time{}}
 }
 
-func (b *Balancers) sections() []section {
+func (b *ElasticLoadBalancingV2) sections() []section {
 	targets := kept("TargetHealthDescriptions", &b.Targets)
 	targets.save = func() any { b.pass(); return b.Targets }
 	return []section{kept("TargetGroups", &b.Groups), targets}
 }
 
 // settle makes the groups that only their targets tell of.
-func (b *Balancers) settle() error {
+func (b *ElasticLoadBalancingV2) settle() error {
 	if b.Targets == nil {
 		b.Targets = map[string][]*types.TargetHealthDescription{}
 	}
@@ -85,10 +86,10 @@ func nameIn(arn string) string {
 }
 
 // vpcOf is where the targets of a group are, as far as the account knows them.
-func (b *Balancers) vpcOf(arn string) *string {
+func (b *ElasticLoadBalancingV2) vpcOf(arn string) *string {
 	for _, t := range b.Targets[arn] {
 		for _, e := range b.a.ec2.NetworkInterfaces {
-			if e.Attachment != nil && aws.ToString(e.Attachment.InstanceId) == *t.Target.Id || aws.ToString(e.PrivateIpAddress) == *t.Target.Id {
+			if e.Attachment != nil && aws.ToString(e.Attachment.InstanceId) == *t.Target.Id || slices.Contains(addresses(e), *t.Target.Id) {
 				return e.VpcId
 			}
 		}
@@ -96,12 +97,23 @@ func (b *Balancers) vpcOf(arn string) *string {
 	return nil
 }
 
-func (b *Balancers) group(arn string) *types.TargetGroup {
+func addresses(e *ec2types.NetworkInterface) []string {
+	all := []string{aws.ToString(e.PrivateIpAddress)}
+	for _, a := range e.PrivateIpAddresses {
+		all = append(all, aws.ToString(a.PrivateIpAddress))
+	}
+	for _, a := range e.Ipv6Addresses {
+		all = append(all, aws.ToString(a.Ipv6Address))
+	}
+	return all
+}
+
+func (b *ElasticLoadBalancingV2) group(arn string) *types.TargetGroup {
 	return find(b.Groups, arn, func(g *types.TargetGroup) *string { return g.TargetGroupArn })
 }
 
 // targets are the places in a group that a target and, where given, a port name.
-func (b *Balancers) targets(arn, id string, port *int32) []*types.TargetHealthDescription {
+func (b *ElasticLoadBalancingV2) targets(arn, id string, port *int32) []*types.TargetHealthDescription {
 	var all []*types.TargetHealthDescription
 	for _, t := range b.Targets[arn] {
 		if *t.Target.Id == id && (port == nil || aws.ToInt32(t.Target.Port) == *port) {
@@ -111,7 +123,7 @@ func (b *Balancers) targets(arn, id string, port *int32) []*types.TargetHealthDe
 	return all
 }
 
-func (b *Balancers) add(arn, id string, port *int32) {
+func (b *ElasticLoadBalancingV2) add(arn, id string, port *int32) {
 	g := b.group(arn)
 	if g == nil {
 		return
@@ -129,9 +141,9 @@ func (b *Balancers) add(arn, id string, port *int32) {
 }
 
 // drain deregisters every port of a target.
-func (b *Balancers) drain(arn, id string) { b.remove(b.targets(arn, id, nil)) }
+func (b *ElasticLoadBalancingV2) drain(arn, id string) { b.remove(b.targets(arn, id, nil)) }
 
-func (b *Balancers) remove(all []*types.TargetHealthDescription) {
+func (b *ElasticLoadBalancingV2) remove(all []*types.TargetHealthDescription) {
 	for _, t := range all {
 		if _, ok := b.draining[t]; !ok {
 			b.draining[t] = b.a.now()
@@ -145,7 +157,7 @@ func (b *Balancers) remove(all []*types.TargetHealthDescription) {
 const delay = 300 * time.Second
 
 // pass forgets what has drained, and finds healthy what was registered.
-func (b *Balancers) pass() {
+func (b *ElasticLoadBalancingV2) pass() {
 	now := b.a.now()
 	for _, arn := range sortedKeys(b.Targets) {
 		b.Targets[arn] = slices.DeleteFunc(b.Targets[arn], func(t *types.TargetHealthDescription) bool {
@@ -164,7 +176,7 @@ func noTargetGroup() error {
 	return &types.TargetGroupNotFoundException{Message: aws.String("One or more target groups not found")}
 }
 
-func invokeBalancers[I, O any](ctx context.Context, b *Balancers, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
+func invokeBalancers[I, O any](ctx context.Context, b *ElasticLoadBalancingV2, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
 	op.service = "elasticloadbalancingv2"
 	return invoke(ctx, b.a, op, in, func(in *I, _ bool) (*O, error) {
 		b.pass()
@@ -178,7 +190,7 @@ func invokeBalancers[I, O any](ctx context.Context, b *Balancers, op operation, 
 
 // DescribeTargetGroups tells of all target groups, a page at a time.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetGroups.html
-func (b *Balancers) DescribeTargetGroups(ctx context.Context, in *elbv2.DescribeTargetGroupsInput, _ ...func(*elbv2.Options)) (*elbv2.DescribeTargetGroupsOutput, error) {
+func (b *ElasticLoadBalancingV2) DescribeTargetGroups(ctx context.Context, in *elbv2.DescribeTargetGroupsInput, _ ...func(*elbv2.Options)) (*elbv2.DescribeTargetGroupsOutput, error) {
 	return invokeBalancers(ctx, b, operation{action: "DescribeTargetGroups", takes: []string{"Marker", "PageSize"}}, in,
 		func(in *elbv2.DescribeTargetGroupsInput) (*elbv2.DescribeTargetGroupsOutput, error) {
 			page, next := marked(b.Groups, in.Marker, b.a.ec2.quirks.pageSize, func(g *types.TargetGroup) string { return *g.TargetGroupArn })
@@ -204,7 +216,7 @@ func marked[T any](all []*T, marker *string, size int, id func(*T) string) ([]T,
 
 // DescribeTargetHealth tells of all targets of one group, those draining too.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html
-func (b *Balancers) DescribeTargetHealth(ctx context.Context, in *elbv2.DescribeTargetHealthInput, _ ...func(*elbv2.Options)) (*elbv2.DescribeTargetHealthOutput, error) {
+func (b *ElasticLoadBalancingV2) DescribeTargetHealth(ctx context.Context, in *elbv2.DescribeTargetHealthInput, _ ...func(*elbv2.Options)) (*elbv2.DescribeTargetHealthOutput, error) {
 	return invokeBalancers(ctx, b, operation{action: "DescribeTargetHealth", resources: []string{aws.ToString(in.TargetGroupArn)}, needs: []string{"TargetGroupArn"}}, in,
 		func(in *elbv2.DescribeTargetHealthInput) (*elbv2.DescribeTargetHealthOutput, error) {
 			if b.group(*in.TargetGroupArn) == nil {
@@ -221,7 +233,7 @@ func (b *Balancers) DescribeTargetHealth(ctx context.Context, in *elbv2.Describe
 // DeregisterTargets succeeds for targets that are not there. Without a port it
 // means the port of the group.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
-func (b *Balancers) DeregisterTargets(ctx context.Context, in *elbv2.DeregisterTargetsInput, _ ...func(*elbv2.Options)) (*elbv2.DeregisterTargetsOutput, error) {
+func (b *ElasticLoadBalancingV2) DeregisterTargets(ctx context.Context, in *elbv2.DeregisterTargetsInput, _ ...func(*elbv2.Options)) (*elbv2.DeregisterTargetsOutput, error) {
 	return invokeBalancers(ctx, b, operation{action: "DeregisterTargets", mutating: true, resources: concernedTargets(in.TargetGroupArn, in.Targets),
 		needs: []string{"TargetGroupArn", "Targets"}}, in,
 		func(in *elbv2.DeregisterTargetsInput) (*elbv2.DeregisterTargetsOutput, error) {
@@ -238,7 +250,7 @@ func (b *Balancers) DeregisterTargets(ctx context.Context, in *elbv2.DeregisterT
 
 // RegisterTargets leaves what is registered as it is.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
-func (b *Balancers) RegisterTargets(ctx context.Context, in *elbv2.RegisterTargetsInput, _ ...func(*elbv2.Options)) (*elbv2.RegisterTargetsOutput, error) {
+func (b *ElasticLoadBalancingV2) RegisterTargets(ctx context.Context, in *elbv2.RegisterTargetsInput, _ ...func(*elbv2.Options)) (*elbv2.RegisterTargetsOutput, error) {
 	return invokeBalancers(ctx, b, operation{action: "RegisterTargets", mutating: true, resources: concernedTargets(in.TargetGroupArn, in.Targets),
 		needs: []string{"TargetGroupArn", "Targets"}}, in,
 		func(in *elbv2.RegisterTargetsInput) (*elbv2.RegisterTargetsOutput, error) {
@@ -266,23 +278,23 @@ func concernedTargets(arn *string, targets []types.TargetDescription) []string {
 	return all
 }
 
-// Classics are the classic load balancers, the first generation.
-type Classics struct {
+// ElasticLoadBalancing is the classic load balancers, the first generation.
+type ElasticLoadBalancing struct {
 	a   *Account
 	All []*elbtypes.LoadBalancerDescription
 }
 
-func newClassics(a *Account) *Classics { return &Classics{a: a} }
+func newClassics(a *Account) *ElasticLoadBalancing { return &ElasticLoadBalancing{a: a} }
 
-func (c *Classics) sections() []section {
+func (c *ElasticLoadBalancing) sections() []section {
 	return []section{kept("LoadBalancerDescriptions", &c.All)}
 }
 
-func (c *Classics) settle() error {
+func (c *ElasticLoadBalancing) settle() error {
 	return distinct("LoadBalancerDescriptions:", c.All, "LoadBalancerName", func(b *elbtypes.LoadBalancerDescription) *string { return b.LoadBalancerName })
 }
 
-func (c *Classics) named(name string) *elbtypes.LoadBalancerDescription {
+func (c *ElasticLoadBalancing) named(name string) *elbtypes.LoadBalancerDescription {
 	return find(c.All, name, func(b *elbtypes.LoadBalancerDescription) *string { return b.LoadBalancerName })
 }
 
@@ -290,19 +302,19 @@ func is(id string) func(elbtypes.Instance) bool {
 	return func(i elbtypes.Instance) bool { return aws.ToString(i.InstanceId) == id }
 }
 
-func (c *Classics) add(name, id string) {
+func (c *ElasticLoadBalancing) add(name, id string) {
 	if b := c.named(name); b != nil && !slices.ContainsFunc(b.Instances, is(id)) {
 		b.Instances = append(b.Instances, elbtypes.Instance{InstanceId: &id})
 	}
 }
 
-func (c *Classics) remove(name, id string) {
+func (c *ElasticLoadBalancing) remove(name, id string) {
 	if b := c.named(name); b != nil {
 		b.Instances = slices.DeleteFunc(b.Instances, is(id))
 	}
 }
 
-func invokeClassics[I, O any](ctx context.Context, c *Classics, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
+func invokeClassics[I, O any](ctx context.Context, c *ElasticLoadBalancing, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
 	op.service = "elasticloadbalancing"
 	return invoke(ctx, c.a, op, in, func(in *I, _ bool) (*O, error) {
 		out, err := effect(in)
@@ -313,7 +325,7 @@ func invokeClassics[I, O any](ctx context.Context, c *Classics, op operation, in
 	})
 }
 
-func (c *Classics) all(name *string, instances []elbtypes.Instance) ([]string, error) {
+func (c *ElasticLoadBalancing) all(name *string, instances []elbtypes.Instance) ([]string, error) {
 	if c.named(aws.ToString(name)) == nil {
 		return nil, &elbtypes.AccessPointNotFoundException{Message: aws.String("There is no ACTIVE Load Balancer named '" + aws.ToString(name) + "'")}
 	}
@@ -333,17 +345,27 @@ func concernedInstances(name *string, instances []elbtypes.Instance) []string {
 
 // DescribeLoadBalancers tells of all classic load balancers, a page at a time.
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_DescribeLoadBalancers.html
-func (c *Classics) DescribeLoadBalancers(ctx context.Context, in *elb.DescribeLoadBalancersInput, _ ...func(*elb.Options)) (*elb.DescribeLoadBalancersOutput, error) {
-	return invokeClassics(ctx, c, operation{action: "DescribeLoadBalancers", takes: []string{"Marker", "PageSize"}}, in,
+func (c *ElasticLoadBalancing) DescribeLoadBalancers(ctx context.Context, in *elb.DescribeLoadBalancersInput, _ ...func(*elb.Options)) (*elb.DescribeLoadBalancersOutput, error) {
+	return invokeClassics(ctx, c, operation{action: "DescribeLoadBalancers", resources: in.LoadBalancerNames, takes: []string{"LoadBalancerNames", "Marker", "PageSize"}}, in,
 		func(in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
-			page, next := marked(c.All, in.Marker, c.a.ec2.quirks.pageSize, func(b *elbtypes.LoadBalancerDescription) string { return *b.LoadBalancerName })
+			all := c.All
+			if len(in.LoadBalancerNames) > 0 {
+				all = nil
+			}
+			for _, name := range in.LoadBalancerNames {
+				if _, err := c.all(&name, nil); err != nil {
+					return nil, err
+				}
+				all = append(all, c.named(name))
+			}
+			page, next := marked(all, in.Marker, c.a.ec2.quirks.pageSize, func(b *elbtypes.LoadBalancerDescription) string { return *b.LoadBalancerName })
 			return &elb.DescribeLoadBalancersOutput{LoadBalancerDescriptions: page, NextMarker: next}, nil
 		})
 }
 
 // DeregisterInstancesFromLoadBalancer answers the instances that are left.
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_DeregisterInstancesFromLoadBalancer.html
-func (c *Classics) DeregisterInstancesFromLoadBalancer(ctx context.Context, in *elb.DeregisterInstancesFromLoadBalancerInput, _ ...func(*elb.Options)) (*elb.DeregisterInstancesFromLoadBalancerOutput, error) {
+func (c *ElasticLoadBalancing) DeregisterInstancesFromLoadBalancer(ctx context.Context, in *elb.DeregisterInstancesFromLoadBalancerInput, _ ...func(*elb.Options)) (*elb.DeregisterInstancesFromLoadBalancerOutput, error) {
 	return invokeClassics(ctx, c, operation{action: "DeregisterInstancesFromLoadBalancer", mutating: true, resources: concernedInstances(in.LoadBalancerName, in.Instances),
 		needs: []string{"LoadBalancerName", "Instances"}}, in,
 		func(in *elb.DeregisterInstancesFromLoadBalancerInput) (*elb.DeregisterInstancesFromLoadBalancerOutput, error) {
@@ -357,7 +379,7 @@ func (c *Classics) DeregisterInstancesFromLoadBalancer(ctx context.Context, in *
 
 // RegisterInstancesWithLoadBalancer leaves what is registered as it is.
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_RegisterInstancesWithLoadBalancer.html
-func (c *Classics) RegisterInstancesWithLoadBalancer(ctx context.Context, in *elb.RegisterInstancesWithLoadBalancerInput, _ ...func(*elb.Options)) (*elb.RegisterInstancesWithLoadBalancerOutput, error) {
+func (c *ElasticLoadBalancing) RegisterInstancesWithLoadBalancer(ctx context.Context, in *elb.RegisterInstancesWithLoadBalancerInput, _ ...func(*elb.Options)) (*elb.RegisterInstancesWithLoadBalancerOutput, error) {
 	return invokeClassics(ctx, c, operation{action: "RegisterInstancesWithLoadBalancer", mutating: true, resources: concernedInstances(in.LoadBalancerName, in.Instances),
 		needs: []string{"LoadBalancerName", "Instances"}}, in,
 		func(in *elb.RegisterInstancesWithLoadBalancerInput) (*elb.RegisterInstancesWithLoadBalancerOutput, error) {

@@ -78,8 +78,8 @@ type Account struct {
 	ssm      *SSM
 
 	autoscaling *AutoScaling
-	balancers   *Balancers
-	classics    *Classics
+	balancers   *ElasticLoadBalancingV2
+	classics    *ElasticLoadBalancing
 }
 
 func (a *Account) EC2() *EC2           { return a.ec2 }
@@ -90,9 +90,9 @@ func (a *Account) KMS() *KMS           { return a.kms }
 func (a *Account) SFN() *SFN           { return a.sfn }
 func (a *Account) SSM() *SSM           { return a.ssm }
 
-func (a *Account) AutoScaling() *AutoScaling { return a.autoscaling }
-func (a *Account) Balancers() *Balancers     { return a.balancers }
-func (a *Account) Classics() *Classics       { return a.classics }
+func (a *Account) AutoScaling() *AutoScaling                       { return a.autoscaling }
+func (a *Account) ElasticLoadBalancingV2() *ElasticLoadBalancingV2 { return a.balancers }
+func (a *Account) ElasticLoadBalancing() *ElasticLoadBalancing     { return a.classics }
 
 func (a *Account) now() time.Time  { return a.settings.Clock.Now() }
 func (a *Account) seed() uint64    { return a.settings.Seed }
