@@ -58,12 +58,14 @@ type Step struct {
 
 	table          string
 	detach, shrink bool
+	dry            bool // a dry run: say what would be done
 }
 
-// New reads INCIDENTS_TABLE, AUTO_SCALING_ACTION (standby or detach) and
-// AUTO_SCALING_CAPACITY (replace or shrink).
+// New reads INCIDENTS_TABLE, AUTO_SCALING_ACTION (standby or detach),
+// AUTO_SCALING_CAPACITY (replace or shrink) and, where it is set, DRY_RUN.
 func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoadBalancingV2, classics ElasticLoadBalancing, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents}
+	s := &Step{host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents,
+		dry: host.Getenv("DRY_RUN") == "true"}
 	var err error
 	if s.table, err = host.Setting("INCIDENTS_TABLE"); err != nil {
 		return nil, err
@@ -91,6 +93,7 @@ const stepName = "preserve"
 type result struct {
 	name    string
 	refused string // AWS's reason; empty if it is as it should be
+	would   bool   // a dry run: it is not as it should be, and stays so
 	err     error  // it may be otherwise the next time
 }
 
@@ -117,8 +120,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		}
 	})
 	var errs []error
+	var would []string
 	for _, r := range slices.Concat(own, volumes, once(group, places, done.results())) {
 		switch {
+		case r.would:
+			would = append(would, r.name)
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case r.refused != "":
@@ -129,6 +135,13 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Output{}, err
+	}
+	if s.dry {
+		out.Report = incident.Report{Status: incident.Skipped, Reason: "dry run: nothing is to be set"}
+		if len(would) > 0 {
+			out.Reason = "dry run: it would see to " + strings.Join(would, ", ")
+		}
+		return out, nil
 	}
 	switch {
 	case len(out.Refused) == 0:
@@ -249,6 +262,9 @@ func (s *Step) set(ctx context.Context, inc incident.Incident, name string, prio
 	if now == want {
 		return result{name: name}
 	}
+	if s.dry {
+		return result{name: name, would: true}
+	}
 	if _, err := s.ec2.ModifyInstanceAttribute(ctx, change); err != nil {
 		return outcome(name, fmt.Errorf("set %s of %s: %w", name, inc.InstanceID, err))
 	}
@@ -257,6 +273,9 @@ func (s *Step) set(ctx context.Context, inc incident.Incident, name string, prio
 
 // remember records a value before it is changed.
 func (s *Step) remember(ctx context.Context, inc incident.Incident, prior record.Prior, now any) error {
+	if s.dry { // nothing is changed, so nothing is to be undone
+		return nil
+	}
 	value, err := json.Marshal(now)
 	if err != nil {
 		return fmt.Errorf("encode %s of %s: %w", prior.Attribute, prior.Resource, err)

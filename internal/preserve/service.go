@@ -166,6 +166,13 @@ func (s *Step) leaveGroup(ctx context.Context, inc incident.Incident, done earli
 	if err := s.remember(ctx, inc, record.Prior{Resource: inc.InstanceID, Attribute: incident.PriorMembership}, m); err != nil {
 		return []result{{name: what, err: err}}
 	}
+	if s.dry {
+		places = append(places, result{name: "taking it out of Auto Scaling group " + m.Group})
+		for n := range places {
+			places[n].would = true
+		}
+		return places
+	}
 	if err := s.leave(ctx, inc.InstanceID, m.Group, s.shrink); err != nil {
 		if !s.shrink || !invalid(err) {
 			return []result{outcome(what, fmt.Errorf("take %s out of group %s: %w", inc.InstanceID, m.Group, err))}
@@ -374,6 +381,9 @@ func (s *Step) leaveTarget(ctx context.Context, inc incident.Incident, t inciden
 	if err := s.rememberTarget(ctx, inc, t); err != nil {
 		return result{name: name, err: err}
 	}
+	if s.dry {
+		return result{name: name, would: true}
+	}
 	_, err := s.balancers.DeregisterTargets(ctx, &elbv2.DeregisterTargetsInput{TargetGroupArn: &t.Group, Targets: []elbv2types.TargetDescription{{Id: &t.ID, Port: &t.Port}}})
 	if err != nil {
 		return outcome(name, fmt.Errorf("deregister %s from %s: %w", t.ID, t.Group, err))
@@ -413,6 +423,9 @@ func (s *Step) leaveClassic(ctx context.Context, inc incident.Incident, balancer
 	name := classicName(balancer)
 	if err := s.remember(ctx, inc, record.Prior{Resource: balancer, Attribute: incident.PriorClassic}, true); err != nil {
 		return result{name: name, err: err}
+	}
+	if s.dry {
+		return result{name: name, would: true}
 	}
 	_, err := s.classics.DeregisterInstancesFromLoadBalancer(ctx, &elb.DeregisterInstancesFromLoadBalancerInput{
 		LoadBalancerName: &balancer, Instances: []elbtypes.Instance{{InstanceId: &inc.InstanceID}},

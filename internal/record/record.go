@@ -9,6 +9,7 @@
 //	                               sk step#NAME            what a step must know when it runs again; written by that step only
 //	pk request#ACCOUNT.REGION.INSTANCE.1
 //	                               sk request#001          a request for a decision; only approval may write it
+//	pk brake#hour, brake#group …   sk place#0001           who holds a place of a limit, and since when
 //	decisions:
 //	pk ACCOUNT.REGION.INSTANCE.1   sk request#001           the decision on that request
 //

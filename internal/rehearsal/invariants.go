@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/internal/incident"
+	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -40,6 +41,8 @@ var Invariants = []Invariant{
 	{"Ends or waits for a human", endless},
 	{"Never left open", leftOpen},
 	{"A decision is not reversed by a repeat", reversed},
+	{"Asked first, isolated after", isolatedUnasked},
+	{"A dry run changes nothing", dryRunChanged},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -56,7 +59,11 @@ func silentFailure(t Trace) string {
 			return fmt.Sprintf("ended as %q, and %s", t.Ending, open)
 		}
 	}
-	if !t.Ours || len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT" {
+	told := len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT"
+	if t.Braked != "" && !told {
+		return fmt.Sprintf("the finding was actionable, %s kept it from being acted on, and nobody was told", t.Braked)
+	}
+	if !t.Ours || told {
 		return ""
 	}
 	if _, ok := t.contained("quarantine", "capture"); ok && t.closed() == "" {
@@ -540,6 +547,46 @@ func reversed(t Trace) string {
 			if c.Effective && c.Mutating && slices.Contains(outside, c.Service) {
 				return fmt.Sprintf("%s:%s after a person's decision on the same finding", c.Service, c.Action)
 			}
+		}
+	}
+	return ""
+}
+
+// Where people are asked about an instance that is not contained, nothing is
+// changed unless a person decided to isolate it: verified, unexpired, about this
+// machine, and before the change.
+func isolatedUnasked(t Trace) string {
+	n := slices.IndexFunc(t.Mails, func(m sim.Mail) bool { return strings.Contains(m.Body, t.API+"/d/") })
+	if n < 0 {
+		return ""
+	}
+	if when, ok := t.contained("quarantine", "capture"); ok && !when.After(t.Mails[n].At) {
+		return "" // it is asked what becomes of an isolated instance
+	}
+	for _, c := range t.Calls {
+		if !c.Effective || !c.Mutating || slices.Contains(inside, c.Service) {
+			continue
+		}
+		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
+			return d.Choice == incident.Isolate && d.InstanceID == t.Finding.InstanceID && d.AttachedAt.Equal(t.Before.AttachedAt(d.InstanceID)) &&
+				!d.DecidedAt.After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
+		}) {
+			return fmt.Sprintf("%s:%s, and people were asked whether to isolate: no valid decision says so", c.Service, c.Action)
+		}
+	}
+	return ""
+}
+
+// inside are the services in which the steps change only what is of the stack:
+// its tables, bucket, topic, keys and executions. Whatever else there will be is
+// outside.
+var inside = []string{"dynamodb", "kms", "s3", "sfn", "sns"}
+
+// A dry run changes nothing outside the stack, whatever was decided.
+func dryRunChanged(t Trace) string {
+	for _, c := range t.Calls {
+		if t.DryRun && c.Effective && c.Mutating && !slices.Contains(inside, c.Service) {
+			return fmt.Sprintf("%s:%s in a dry run", c.Service, c.Action)
 		}
 	}
 	return ""

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
 // Trace is what the invariants judge: the calls and the account before and
@@ -24,7 +25,11 @@ import (
 type Trace struct {
 	Start   time.Time // when the event arrived
 	Finding incident.Finding
-	Ours    bool // the finding passes every guard that its event alone decides
+	Ours    bool // the finding passes every guard that its event and the parameters decide
+	// Braked is what keeps an actionable finding from being acted on: a list, a
+	// tag, a pause. Nothing may be touched then, and people must be told.
+	Braked  string
+	DryRun  bool // by the template's parameter
 	Calls   []sim.Call
 	Mails   []sim.Mail
 	Before  Account
@@ -46,6 +51,7 @@ type Account struct {
 	SecurityGroups    []types.SecurityGroup
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
+	Parameters        []ssmtypes.Parameter
 
 	AutoScalingInstances     []autoscalingtypes.AutoScalingInstanceDetails
 	TargetHealthDescriptions map[string][]elbv2types.TargetHealthDescription // by ARN of the target group

@@ -200,6 +200,8 @@ func notFound(op operation) error {
 			return &ssmtypes.InvocationDoesNotExist{}
 		case "ListCommands", "ListCommandInvocations", "CancelCommand":
 			return &ssmtypes.InvalidCommandId{}
+		case "GetParameter":
+			return &ssmtypes.ParameterNotFound{}
 		}
 		return &ssmtypes.InvalidInstanceId{Message: aws.String("Instances not in a valid state for account")}
 	}
