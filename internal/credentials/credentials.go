@@ -78,16 +78,18 @@ type Step struct {
 	decisions *mandate.Reader
 
 	table, stack, roles string
+	dry                 bool // a dry run: say what would be done
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID, STACK_NAME and
-// CREDENTIAL_ROLES: a pattern of role ARNs with *, or "off".
+// CREDENTIAL_ROLES, a pattern of role ARNs with *, or "off"; and, where it is
+// set, DRY_RUN.
 func New(host incident.Host, ec2 EC2, iam IAM, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
 	reader, err := mandate.NewReader(host, kms, incidents, decisions)
 	if err != nil {
 		return nil, err
 	}
-	s := &Step{host: host, ec2: ec2, iam: iam, incidents: incidents, decisions: reader}
+	s := &Step{host: host, ec2: ec2, iam: iam, incidents: incidents, decisions: reader, dry: host.Getenv("DRY_RUN") == "true"}
 	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack, "CREDENTIAL_ROLES": &s.roles} {
 		if *to, err = host.Setting(name); err != nil {
 			return nil, err
@@ -102,6 +104,10 @@ const stepName = "credentials"
 // Run is safe to repeat. What is denied stays denied until a person decided to
 // release: it never goes back by itself from denied to narrowed.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if s.roles == "off" {
+		return Output{Report: incident.Report{Status: incident.Skipped, Reason: "the credentials of its role are not denied: CredentialRoles is empty"},
+			State: incident.Allowed, Shared: []string{}}, nil
+	}
 	switch in.Want {
 	case incident.Narrowed, incident.Denied:
 		return s.deny(ctx, in)
@@ -119,7 +125,14 @@ func (s *Step) deny(ctx context.Context, in Input) (Output, error) {
 	}
 	if why != "" {
 		out.Report = incident.Report{Status: incident.Skipped, Reason: why}
+		if s.dry {
+			return out, nil
+		}
 		return s.done(ctx, in, out)
+	}
+	if s.dry {
+		out.Report = incident.Report{Status: incident.Skipped, Reason: "dry run: the credentials of role " + out.Role + " would be denied to this instance"}
+		return out, nil
 	}
 	var before Output
 	if _, err := record.LoadStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, &before); err != nil {
@@ -202,9 +215,6 @@ func (s *Step) verify(ctx context.Context, role, name, document string) error {
 // role finds the instance's role and who else has it. why says what keeps this
 // step from touching it.
 func (s *Step) role(ctx context.Context, inc incident.Incident, out *Output) (name, why string, err error) {
-	if s.roles == "off" {
-		return "", "the credentials of its role are not denied: CredentialRoles is empty", nil
-	}
 	i, err := mandate.Machine(ctx, s.ec2, inc)
 	if err != nil {
 		return "", "", err

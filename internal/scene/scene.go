@@ -68,7 +68,7 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
 		"AUTO_SCALING_ACTION": "standby", "AUTO_SCALING_CAPACITY": "shrink",
 		"CREDENTIAL_ROLES": "arn:aws:iam::123456789012:role/*",
-		"RETENTION_DAYS": "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
+		"RETENTION_DAYS":   "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
 	}
 	s := &Scene{Account: a, clock: c, settings: settings, Host: incident.Host{
 		Now: c.Now, Rand: rand.Reader, Getenv: func(name string) string { return settings[name] },
