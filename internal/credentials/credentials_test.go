@@ -141,6 +141,20 @@ func TestSkips(t *testing.T) {
 	}
 }
 
+// A dry run says what it would do, and does nothing.
+func TestDryRun(t *testing.T) {
+	s := open(t)
+	s.Set("DRY_RUN", "true")
+	from := len(s.Calls())
+	got, err := want(incident.Denied)(t.Context(), s)
+	if err != nil || got.Status != incident.Skipped || !strings.Contains(got.Reason, role+" would be denied") || got.State != incident.Allowed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if changes := s.Changes(from); len(changes) > 0 {
+		t.Errorf("and changed %v", changes)
+	}
+}
+
 func TestPattern(t *testing.T) {
 	for _, pattern := range []string{"*", "arn:*", "*/web", "arn:aws:iam::*:role/w*b", role, "arn*iam*role*web"} {
 		s := open(t)

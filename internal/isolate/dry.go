@@ -3,7 +3,6 @@ package isolate
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"cordon/internal/incident"
@@ -33,12 +32,8 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 			if wantsCapture(in, vpc) {
 				to = capture
 			}
-			seen.Reason = fmt.Sprintf("dry run: it would go from %s through the %s group into the %s group", strings.Join(seen.Groups, ", "), conversion, to)
-			for _, k := range []kind{conversion, to} {
-				if note := fmt.Sprintf("it would make a %s group in %s", k, vpc); groups.of(vpc, k).id == "" && !slices.Contains(notes, note) {
-					notes = append(notes, note)
-				}
-			}
+			seen.Reason = fmt.Sprintf("dry run: it would go from %s through the %s, into the %s", strings.Join(seen.Groups, ", "),
+				groups.of(vpc, conversion).told(), groups.of(vpc, to).told())
 			if i.InterfaceType == types.NetworkInterfaceTypeTrunk {
 				seen.Reason += "; it is " + branched
 			}
@@ -50,4 +45,12 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 	out.StaysOpen = staysOpen(out)
 	out.Status, out.Reason = incident.Skipped, strings.Join(notes, "; ")
 	return out, nil
+}
+
+// told names a group by what it is for, and says if there is none yet.
+func (g *group) told() string {
+	if g.id == "" {
+		return fmt.Sprintf("%s group, which it would make", g.kind)
+	}
+	return fmt.Sprintf("%s group %s", g.kind, g.id)
 }

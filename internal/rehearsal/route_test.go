@@ -117,7 +117,7 @@ func TestRoutes(t *testing.T) {
 			a["AutoScalingGroups"] = []any{object{"AutoScalingGroupName": "web", "DesiredCapacity": others + 1, "MinSize": 0, "MaxSize": 9}}
 		})
 	}
-	always, dry := map[string]string{"MaxIsolationsPerHour": "0"}, map[string]string{"DryRun": "true"}
+	dry := map[string]string{"DryRun": "true"}
 	before := func(decision string) []byte {
 		o := decides(options(plain), decision)
 		o.Parameters = always
