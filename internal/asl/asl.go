@@ -57,6 +57,7 @@ type Failure struct {
 	heartbeat bool // matches States.HeartbeatTimeout too
 	own       bool // raised by the interpreter, whose cause AWS begins with the state
 	refused   bool // not AWS's failure but a limit of this interpreter
+	guess     bool // AWS fails too, but its words for it are not known
 }
 
 func (f *Failure) Error() string {

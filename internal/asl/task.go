@@ -50,7 +50,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		}
 	}
 	if len(arguments.raw) > MaxPayload {
-		return nil, e.tooLong(s.name)
+		return nil, e.tooMuch(s.name, "passes")
 	}
 	e.measure(arguments)
 	timeout, beats := maxTimeout, 0
