@@ -3,9 +3,9 @@
 //
 // The language is https://states-language.net/; where AWS departs from it, AWS is
 // followed (https://docs.aws.amazon.com/step-functions/latest/dg/). What this
-// package does not know, it refuses by name when it parses, with an
-// UnsupportedError: JSONPath, distributed maps, unknown fields, $eval. It never
-// guesses.
+// package does not know, it refuses by name: when it parses, with an
+// UnsupportedError (JSONPath, distributed maps, unknown fields), or where an
+// execution comes to it, in Result.Refused. It never guesses.
 //
 // A Machine is parsed once and only read afterwards, so that any number of
 // executions may share it, each on a clock of its own.

@@ -42,7 +42,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 	}
 	width := mapWidth
 	if t := v.state.maxConcurrency; t != nil {
-		most, f := e.seconds(v, t, "MaxConcurrency", n)
+		most, f := e.seconds(t, "MaxConcurrency", 0, n)
 		if f != nil {
 			return nil, f
 		}
@@ -59,7 +59,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 			continue
 		}
 		tolerates = true
-		if _, f := e.seconds(v, limit.t, limit.field, n); f != nil {
+		if _, f := e.seconds(limit.t, limit.field, 0, n); f != nil {
 			return nil, f
 		}
 	}

@@ -59,6 +59,23 @@ func TestLanguage(t *testing.T) {
 		"no catcher hides a limit of ours": {states: `"A": {` + lambda + `, "Arguments": "{% $pad('', 20000) %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, refuse: "$pad to a width"},
 		"a variable hides a function":      {states: `"A": {"Type": "Pass", "Assign": {"round": 3}, "Next": "B"}, "B": {"Type": "Pass", "Output": "{% $round + 1 %}", "End": true}`, output: `4`},
 
+		// Measured: https://github.com/floci-io/floci/issues/2665 and /2689 (the names of fields), /2676 (functions), /2737 (limits).
+		"the place in an array":   {states: `"A": {"Type": "Pass", "Output": {"l": [1, "{% $nope %}"]}, "End": true}`, error: "States.QueryEvaluationError", cause: "for the field 'Output/l[1]' returned nothing"},
+		"the place in a rule":     {states: `"A": {"Type": "Choice", "Choices": [{"Condition": "{% $nope %}", "Next": "B"}]}, "B": {"Type": "Succeed"}`, error: "States.QueryEvaluationError", cause: "for the field 'Choices[0]/Condition' returned nothing"},
+		"the place in a catcher":  {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["E"], "Next": "B"}, {"ErrorEquals": ["States.ALL"], "Output": {"v": "{% $nope %}"}, "Next": "B"}], "End": true}, "B": {"Type": "Succeed"}`, tasks: map[string]task{"A": failing("Boom", "", 1)}, error: "States.QueryEvaluationError", cause: "for the field 'Catch[1]/Output/v' returned nothing"},
+		"$random is Java's":       {states: `"A": {"Type": "Pass", "Output": "{% $random(42) %}", "End": true}`, output: `0.7275636800328681`},
+		"$parse of no JSON":       {states: `"A": {"Type": "Pass", "Output": "{% $parse('{') %}", "End": true}`, error: "States.QueryEvaluationError", cause: "threw an error during evaluation. D3137: Invalid JSON"},
+		"$eval is none":           {states: `"A": {"Type": "Pass", "Output": "{% $eval('1') %}", "End": true}`, error: "States.QueryEvaluationError", cause: "T1006: Attempted to invoke a non-function"},
+		"too many numbers":        {states: `"A": {"Type": "Pass", "Output": "{% $count([1..873783]) %}", "End": true}`, error: "States.QueryEvaluationError", cause: "threw an error during evaluation: Expression evaluation memory limit exceeded: Check for excessive memory usage"},
+		"an array stays an array": {states: `"A": {"Type": "Pass", "Output": "{% $states.input.one.tags %}", "End": true}`, input: `{"one": [{"tags": ["x"]}]}`, output: `["x"]`}, // as jsonata@2.0.6, on which several evaluators differ
+
+		// AWS fails and its words are not known: what does not show them is well.
+		"unknown words, not shown":  {states: `"A": {` + lambda + `, "TimeoutSeconds": "{% 0 %}", "Catch": [{"ErrorEquals": ["States.QueryEvaluationError"], "Output": "caught", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `"caught"`},
+		"unknown words, handed on":  {states: `"A": {` + lambda + `, "TimeoutSeconds": "{% 0 %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, refuse: "AWS's words are not known"},
+		"unknown words, read":       {states: `"A": {` + lambda + `, "TimeoutSeconds": "{% 0 %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput.Cause %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, refuse: "AWS's words are not known"},
+		"a heartbeat as long as it": {states: `"A": {` + lambda + `, "TimeoutSeconds": 5, "HeartbeatSeconds": "{% 5 %}", "End": true}`, refuse: "HeartbeatSeconds must be below TimeoutSeconds"},
+		"a loop of long steps":      {states: `"A": {"Type": "Pass", "Output": "{% $sum($distinct([1..2000])) %}", "Next": "C"}, "C": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "Z"}], "Default": "A"}, "Z": {"Type": "Succeed"}`, refuse: "takes too long"},
+
 		// https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 		"Assign and Output are evaluated side by side": {
 			states: `"A": {"Type": "Pass", "Assign": {"x": 1, "y": 10}, "Next": "B"},
@@ -226,13 +243,15 @@ func TestLanguage(t *testing.T) {
 		},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
-		"Map over its input":      {states: `"M": {"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, input: `[1,2]`, output: `[2,4]`},
-		"Map over nothing":        {states: `"M": {"Type": "Map", "Items": [], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, output: `[]`},
-		"Map over no array":       {states: `"M": {"Type": "Map", "Items": "{% $states.input %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": 1}`, error: "States.QueryEvaluationError", cause: "The JSONata expression '$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"a\":1}"},
-		"Map with a selector":     {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.Map.Item.Index] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},0],[{"v":"b","i":1,"k":9},1]]`},
-		"Map two at a time":       {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
-		"Map of forty at most":    {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
-		"Map fails with its item": {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
+		"Map over its input":         {states: `"M": {"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, input: `[1,2]`, output: `[2,4]`},
+		"Map over nothing":           {states: `"M": {"Type": "Map", "Items": [], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, output: `[]`},
+		"Map over no array":          {states: `"M": {"Type": "Map", "Items": "{% $states.input %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": 1}`, error: "States.QueryEvaluationError", cause: "The JSONata expression '$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"a\":1}"},
+		"Map with a selector":        {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.Map.Item.Index] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},0],[{"v":"b","i":1,"k":9},1]]`},
+		"Map two at a time":          {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
+		"Map of forty at most":       {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
+		"Map that tolerates, unused": {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
+		"Map that tolerates, used":   {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
+		"Map fails with its item":    {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -173,6 +173,7 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 		if err != nil {
 			return nil, evaluationFailure(t.expr, field, err)
 		}
+		q.steps -= (len(out) - len(b)) / 16
 		return out, nil
 	}
 	open, end := byte('['), byte(']')
@@ -211,8 +212,8 @@ func newEvaluator(random rand.Source, now func() time.Time) *evaluator {
 // How many steps an evaluation, and all of an execution together, may take: more is
 // a loop for ever. They are counted, so that the limit is the same on every machine.
 const (
-	evaluationSteps = 1_000_000
-	executionSteps  = 50_000_000
+	evaluationSteps = 2_000_000
+	executionSteps  = 20_000_000
 )
 
 // run evaluates one expression; undefined is a failure.

@@ -449,7 +449,7 @@ func (e *Execution) fail(v *visit) *Failure {
 func (e *Execution) wait(v *visit) *Failure {
 	until := e.world.Clock.Now()
 	if t := v.state.seconds; t != nil {
-		n, f := e.seconds(v, t, "Seconds", e.names(v))
+		n, f := e.seconds(t, "Seconds", 0, e.names(v))
 		if f != nil {
 			return f
 		}
@@ -483,8 +483,8 @@ func parseTimestamp(raw json.RawMessage) (time.Time, error) {
 	return time.Parse(time.RFC3339Nano, s)
 }
 
-// seconds evaluates a field that counts seconds.
-func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, *Failure) {
+// seconds evaluates a field that counts seconds, least or more.
+func (e *Execution) seconds(t *template, field string, least int, n names) (int, *Failure) {
 	got, f := e.query.evaluate(t, field, n)
 	if f != nil {
 		return 0, f
@@ -495,8 +495,8 @@ func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, 
 		return 0, wrongType(t.expr, field, "number", got)
 	case !ok:
 		return 0, &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf("The %s field cannot be parsed as an integer: %s", field, got.raw)}
-	case number < 0 || number > maxTimeout:
-		return 0, &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf("%s must be between 0 and %d but was: %d", field, maxTimeout, number)}
+	case number < least || number > maxTimeout:
+		return 0, &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf("%s must be between %d and %d but was: %d", field, least, maxTimeout, number)}
 	}
 	return number, nil
 }

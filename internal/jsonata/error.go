@@ -157,6 +157,9 @@ func renamed(err error, token string) error {
 
 // foreign is an error of the library's, whose words are other ones.
 func foreign(err error) error {
+	if Beyond(err) {
+		return err
+	}
 	code, words, found := strings.Cut(err.Error(), ": ")
 	if !found {
 		code, words = "", err.Error()

@@ -58,6 +58,16 @@ func (e *evaluation) variable(name string, f *frame) any {
 	return nil
 }
 
+// charge counts a value that is gone through or made as steps, so that neither time
+// nor memory goes on for ever where a step is long.
+func (e *evaluation) charge(v any) {
+	if s, is := v.(string); is {
+		e.steps -= len(s) / 256
+	}
+	items, _ := list(v)
+	e.steps -= len(items) / 8
+}
+
 func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 	e.depth++
 	if e.depth > maxDepth {
@@ -69,6 +79,9 @@ func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 	v, err := e.evalKind(n, input, f)
 	if err != nil {
 		return nil, err
+	}
+	if n.kind != variable {
+		e.charge(v)
 	}
 	for _, filter := range n.filters {
 		if v, err = e.filter(filter, v, f); err != nil {
@@ -381,6 +394,8 @@ func (e *evaluation) binary(n *node, input any, f *frame) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.charge(left)
+	e.charge(right)
 	var v any
 	switch n.text {
 	case "+", "-", "*", "/", "%":

@@ -117,6 +117,12 @@ func (e *evaluation) invokeOnce(proc any, args []any, input any) (any, error) {
 		}
 		return e.eval(proc.body, proc.input, f)
 	case *native:
+		if e.steps--; e.steps < 0 {
+			return nil, errBeyond
+		}
+		for _, arg := range args {
+			e.charge(arg)
+		}
 		if proc.check != nil {
 			var err error
 			if args, err = proc.check.arguments(args, input); err != nil {
@@ -331,11 +337,20 @@ func keysOf(v any) *array {
 func spreadOf(v any) any {
 	out := sequence()
 	if items, is := list(v); is {
-		var all any = out
+		all := []any{}
+		some := false
 		for _, item := range items {
-			all = appended(all, spreadOf(item))
+			one := spreadOf(item)
+			if parts, is := list(one); is {
+				all, some = append(all, parts...), true
+			} else if one != nil {
+				all, some = append(all, one), true
+			}
 		}
-		return all
+		if some {
+			return all
+		}
+		return out
 	}
 	o, is := v.(*Object)
 	if !is {
@@ -498,13 +513,16 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		}
 		return out, nil
 	},
-	"distinct": simple(func(args []any) (any, error) {
+	"distinct": func(e *evaluation, args []any, _ any) (any, error) {
 		items, is := list(args[0])
 		if !is || len(items) <= 1 {
 			return args[0], nil
 		}
 		var out []any
 		for _, item := range items {
+			if e.charge(out); e.steps < 0 {
+				return nil, errBeyond
+			}
 			if !slices.ContainsFunc(out, func(v any) bool { return equal(v, item) }) {
 				out = append(out, item)
 			}
@@ -513,7 +531,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 			return sequence(out...), nil
 		}
 		return out, nil
-	}),
+	},
 	"join": simple(func(args []any) (any, error) {
 		items, _ := list(args[0])
 		texts := make([]string, len(items))

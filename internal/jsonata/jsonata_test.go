@@ -172,10 +172,30 @@ func TestRefuses(t *testing.T) {
 	for _, source := range []string{
 		`$states.input.a.%`, `$states.input.a@$v.b`, `$states.input.a#$i`, `function($x)<n:n>{$x}`, `$x ?? 1`, `$x ?: 1`,
 		`$toMillis('13:45', '[H]:[m]')`, `$base64encode('é')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$fromMillis(0, '[Q]')`,
+		`$fromMillis(1e15)`, `$formatInteger(1e12, 'I')`, `$formatBase(1e300, 2)`, `$match('a', function($s){{'match': $s, 'start': 0, 'end': 1, 'groups': [], 'next': function(){$match}}})`,
 		`($f := function($n){$f($n + 1)}; $f(0))`, strings.Repeat("(", 5000) + "1", "1" + strings.Repeat("+1", 5000),
 	} {
 		if got, err := evaluate(source, `{"a": [1]}`, nil); !jsonata.Beyond(err) {
 			t.Errorf("%.60s: %s, %v", source, got, err)
+		}
+	}
+}
+
+// None of these needs much to be written, and each would go on or grow for ever. Memory
+// is what such an evaluation may have at once, so that the machine lives on.
+func TestEndsWhatIsOutOfMeasure(t *testing.T) {
+	for _, source := range []string{
+		`($f := function($a, $n){$n = 0 ? $a : $f($append($a, $a), $n - 1)}; $count($f([1..1000], 40)))`,
+		`$count([1..10000].([1..10000]))`,
+		`$count([1..100000][$ in [1..100000]])`,
+		`$count($distinct([1..300000]))`,
+		`$reduce([1..50], function($a, $x){[[$a], [$a]]})`,
+		`$length($string($reduce([1..50], function($a, $x){{'a': $a, 'b': $a}})))`,
+		`$replace($pad('', 10000, 'a'), 'a', $pad('', 10000, 'b'))`,
+	} {
+		got, err := evaluate(source, `{}`, nil)
+		if !jsonata.Beyond(err) {
+			t.Errorf("%s: %.60s, %v", source, got, err)
 		}
 	}
 }

@@ -1,11 +1,13 @@
 package jsonata
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -72,6 +74,9 @@ func (e *evaluation) lend(v any) any {
 		return map[string]any{"pattern": v.pattern, "flags": v.flags}
 	case *lambda, *native:
 		call := func(args []any, _ any) (any, error) {
+			if len(args) == 0 {
+				return nil, Unsupported("a matcher of the expression's own")
+			}
 			given := make([]any, len(args))
 			for i, arg := range args {
 				given[i] = returned(arg)
@@ -117,13 +122,48 @@ var limited = map[string]func(args []any) error{
 	"round":        func(args []any) error { return integer("$round to a precision", argument(args, 1), 15) },
 	"toMillis":     func(args []any) error { return absent("$toMillis with a picture", argument(args, 1)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
-	"fromMillis":   func(args []any) error { return picture(argument(args, 1)) },
-	"formatNumber": func(args []any) error { return absent("$formatNumber with options", argument(args, 2)) },
+	"fromMillis": func(args []any) error {
+		return errors.Join(within("$fromMillis", argument(args, 0), -62167219200000, 253402300799999), picture(argument(args, 1))) // of the years 0 to 9999
+	},
+	"formatNumber": func(args []any) error {
+		return errors.Join(within("$formatNumber", argument(args, 0), -1e15, 1e15), absent("$formatNumber with options", argument(args, 2)))
+	},
+	"formatBase": func(args []any) error { return within("$formatBase", argument(args, 0), -1<<53, 1<<53) },
+	"formatInteger": func(args []any) error {
+		most := 1e50
+		if picture, _ := argument(args, 1).(string); strings.ContainsAny(picture, "iI") { // MMMMM…
+			most = 1e5
+		}
+		return within("$formatInteger", argument(args, 0), -most, most)
+	},
+	"replace": replacement,
+}
+
+// replacement refuses what may make a text out of all measure.
+func replacement(args []any) error {
+	s, _ := argument(args, 0).(string)
+	by, _ := argument(args, 2).(string)
+	places := len(s) + 1 // of a regular expression
+	if sought, is := argument(args, 1).(string); is && sought != "" {
+		places = strings.Count(s, sought)
+	}
+	if places*len(by) > 2*maxMemory {
+		return Unsupported("$replace of so much")
+	}
+	return nil
 }
 
 func integer(what string, v any, most float64) error {
 	if f, is := asNumber(v); is && (f != math.Trunc(f) || math.Abs(f) > most) {
 		return Unsupported(what + " such as that")
+	}
+	return nil
+}
+
+// within refuses numbers of which gnata does not know what JavaScript makes of them.
+func within(what string, v any, least, most float64) error {
+	if f, is := asNumber(v); is && (f < least || f > most) {
+		return Unsupported(what + " of such a number")
 	}
 	return nil
 }

@@ -243,6 +243,9 @@ func Encode(b []byte, v any) ([]byte, error) { return encode(b, v, false) }
 // encode writes for people, as $string does, or as it is: for people numbers have 15
 // digits at most, and a function is "".
 func encode(b []byte, v any, people bool) ([]byte, error) {
+	if len(b) > 2*maxMemory {
+		return nil, Unsupported("a value of such a size") // one that holds another many times takes little memory
+	}
 	if items, is := list(v); is {
 		b = append(b, '[')
 		for _, item := range items {
