@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"cordon/internal/asl"
 	"cordon/internal/vtime"
@@ -83,6 +84,9 @@ func answer(doc []byte, bad error) (line []byte) {
 	if err := json.Unmarshal(doc, &d); err != nil {
 		return refuse("not a document: " + err.Error())
 	}
+	if !utf8.Valid(doc) {
+		return refuse("not a document: not UTF-8")
+	}
 	out, err := run(d)
 	if err != nil {
 		return refuse(err.Error())
@@ -122,6 +126,9 @@ func run(d document) (*outcome, error) {
 		d.Input = json.RawMessage("{}")
 	}
 
+	if err := json.Unmarshal(d.Input, new(any)); err != nil { // a number that no double holds
+		return nil, fmt.Errorf("the input: %w", err)
+	}
 	if len(d.Input) > asl.MaxPayload {
 		return nil, fmt.Errorf("an input of %d bytes, %d at most", len(d.Input), asl.MaxPayload)
 	}

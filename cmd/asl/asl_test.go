@@ -90,8 +90,10 @@ func TestRefusesByName(t *testing.T) {
 		`[1]`:                                `not a document`,
 		`7`:                                  `not a document`,
 		`{"definition": {}, "time": "real"}`: `time "real"`,
-		`{"a": `:                             `ends before it is complete`,
-		`nonsense`:                           `not JSON`,
+		strings.Replace(pass, `{"n": 1}`, `1e400`, 1):    `1e400`,
+		strings.Replace(pass, `{"n": 1}`, "\"\xff\"", 1): `not UTF-8`,
+		`{"a": `:   `ends before it is complete`,
+		`nonsense`: `not JSON`,
 	} {
 		got := lines(t, doc)
 		var line struct{ Status, Reason string }
@@ -122,6 +124,10 @@ func TestReadsOneDocumentAfterAnother(t *testing.T) {
 		"over lines":                {indented + "\n\n" + indented, []string{passed, passed}},
 		"one ends where one begins": {indented + pass + "\n" + pass, []string{passed, passed, passed}},
 		"with Windows line ends":    {strings.ReplaceAll(indented, "\n", "\r\n") + "\r\n" + pass + "\r\n", []string{passed, passed}},
+		"with marks of byte order":  {"\ufeff" + pass + "\n\ufeff" + pass, []string{passed, passed}},
+		"ends of lines of old":      {pass + "\r" + pass + "\r", []string{passed, passed}},
+		"after one too deep":        {strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n" + pass, []string{bad, passed}},
+		"after one without an end":  {strings.Repeat("[", 20000) + "\n" + pass, []string{bad, passed}},
 		"after a syntax error":      {"{\"a\": }\n" + pass, []string{bad, passed}},
 		"before one on its line":    {pass + " }\n" + pass, []string{passed, bad, passed}},
 		"after one cut short":       {`{"definition": {"StartAt"` + "\n" + pass + "\n" + pass, []string{bad, passed, passed}},

@@ -25,6 +25,7 @@ func documents(r io.Reader, handle func(doc []byte, bad error) error) error {
 			return fmt.Errorf("reading documents: %w", err)
 		}
 		last := err != nil
+		line = bytes.TrimPrefix(line, byteOrder)
 		if len(bytes.TrimSpace(pending)) > 0 && begins.Match(line) {
 			if err := handle(nil, errors.New("a document ends before it is complete")); err != nil {
 				return err
@@ -95,6 +96,10 @@ func (n *nesting) read(text []byte) {
 // inside says whether a value goes on at the next line. No string does: that is a
 // syntax error, to be found now.
 func (n *nesting) inside() bool { return n.depth > 0 && !n.quoted }
+
+// byteOrder is the mark that some editors put before a text, and that stays where
+// texts are put one behind the other.
+var byteOrder = []byte("\ufeff")
 
 // begins recognises a line that begins a document: no line within one looks so.
 var begins = regexp.MustCompile(`^\{\s*"(definition|input|mocks|time)"\s*:`)

@@ -3,9 +3,9 @@
 //
 // The language is https://states-language.net/; where AWS departs from it, AWS is
 // followed (https://docs.aws.amazon.com/step-functions/latest/dg/). What this
-// package does not know, it refuses by name when it parses, with an
-// UnsupportedError: JSONPath, distributed maps, unknown fields, $eval. It never
-// guesses.
+// package does not know, it refuses by name: when it parses, with an
+// UnsupportedError (JSONPath, distributed maps, unknown fields), or where an
+// execution comes to it, in Result.Refused. It never guesses.
 //
 // A Machine is parsed once and only read afterwards, so that any number of
 // executions may share it, each on a clock of its own.
@@ -57,6 +57,7 @@ type Failure struct {
 	heartbeat bool // matches States.HeartbeatTimeout too
 	own       bool // raised by the interpreter, whose cause AWS begins with the state
 	refused   bool // not AWS's failure but a limit of this interpreter
+	guess     bool // AWS fails too, but its words for it are not known
 }
 
 func (f *Failure) Error() string {

@@ -1,8 +1,6 @@
 package asl
 
-import (
-	"encoding/json"
-)
+import "encoding/json"
 
 // parallel runs the branches of a Parallel side by side.
 func (e *Execution) parallel(v *visit) (*value, *Failure) {
@@ -36,7 +34,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		if t := v.state.items; t != nil {
 			return nil, wrongType(t.expr, "Items", "array", list)
 		}
-		return nil, &Failure{Name: queryError, own: true, Cause: "The state's input is the items of the Map, and is not an array: " + typeName(list.raw)}
+		return nil, &Failure{Name: queryError, own: true, guess: true, Cause: "The state's input is the items of the Map, and is not an array: " + typeName(list.raw)}
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(list.raw, &items); err != nil {
@@ -44,7 +42,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 	}
 	width := mapWidth
 	if t := v.state.maxConcurrency; t != nil {
-		most, f := e.seconds(v, t, "MaxConcurrency", n)
+		most, f := e.seconds(t, "MaxConcurrency", 0, n)
 		if f != nil {
 			return nil, f
 		}
@@ -52,9 +50,28 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 			width = min(width, most)
 		}
 	}
+	tolerates := false
+	for _, limit := range []struct {
+		t     *template
+		field string
+	}{{v.state.toleratedCount, "ToleratedFailureCount"}, {v.state.toleratedPercentage, "ToleratedFailurePercentage"}} {
+		if limit.t == nil {
+			continue
+		}
+		tolerates = true
+		if _, f := e.seconds(limit.t, limit.field, 0, n); f != nil {
+			return nil, f
+		}
+	}
 	e.event("MapStateStarted")
-	results, f := e.fan(v.region, len(items), width, func(i int, r *region) (*value, *Failure) {
+	together := min(width, len(items)) // these have all started before any enters a state
+	for range together {
 		e.event("MapIterationStarted")
+	}
+	results, f := e.fan(v.region, len(items), width, func(i int, r *region) (*value, *Failure) {
+		if i >= together {
+			e.event("MapIterationStarted")
+		}
 		it := &item{index: i, value: newValue(items[i])}
 		input := it.value
 		if t := v.state.itemSelector; t != nil {
@@ -67,25 +84,25 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 			}
 		}
 		if len(input.raw) > MaxPayload {
-			return nil, e.tooLong(v.state.name)
+			return nil, e.tooMuch(v.state.name, "passes")
 		}
 		e.measure(input)
 		out, f := e.walk(r, v.state.branches[0], input, v.scope.inner(), it)
 		e.event("MapIterationSucceeded") // or Failed, or Aborted
 		return out, f
 	})
+	if tolerates && f != nil && f != aborted {
+		return nil, &Failure{Name: runtimeError, refused: true, Cause: "an iteration of the inline Map '" + v.state.name + "' failed, and it tolerates failures"}
+	}
 	return e.gather(v, results, f)
 }
 
 // gather makes one array of the branches' outputs.
 func (e *Execution) gather(v *visit, results []*value, f *Failure) (*value, *Failure) {
-	if f == aborted {
-		return nil, f
-	}
-	e.event(v.state.kind + "StateSucceeded") // or Failed
 	if f != nil {
 		return nil, f
 	}
+	e.event(v.state.kind + "StateSucceeded")
 	b := []byte{'['}
 	for i, one := range results {
 		if i > 0 {

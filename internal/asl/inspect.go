@@ -108,7 +108,7 @@ func (m *Machine) States() []StateInfo {
 func (s *state) info(path string) StateInfo {
 	i := StateInfo{
 		Path: path, Name: s.name, Type: s.kind, Comment: s.comment, Targets: s.targets(),
-		End:      s.end || s.kind == "Succeed" || s.kind == "Fail",
+		End:      s.ends(),
 		Resource: s.resource, HasTimeout: s.timeout != nil, HasHeartbeat: s.heartbeat != nil,
 		Arguments: s.rawArguments, Assigned: s.assign.names(), Default: s.byRule,
 	}
@@ -124,8 +124,8 @@ func (s *state) info(path string) StateInfo {
 		for _, t := range templates {
 			for _, e := range t.expressions() {
 				i.Expressions = append(i.Expressions, Expression{
-					Field: field, Source: e.source, Variables: e.reading.variables, States: e.reading.states, Functions: e.reading.calls})
-				reads = append(reads, e.reading.variables...)
+					Field: field, Source: e.source, Variables: e.Variables, States: e.States, Functions: e.Functions})
+				reads = append(reads, e.Variables...)
 			}
 		}
 		slices.Sort(reads)

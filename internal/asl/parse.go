@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Machine is a definition, read and checked. It is only read after Parse.
@@ -60,6 +61,9 @@ type state struct {
 	items          *template
 	itemSelector   *template
 	maxConcurrency *template
+
+	toleratedCount      *template
+	toleratedPercentage *template
 }
 
 type choice struct {
@@ -127,6 +131,8 @@ type fields struct {
 	all  []member
 	used map[string]bool
 	err  error // the first
+
+	states string // what $states holds in Assign and Output, besides input and context
 }
 
 func newFields(at string, raw json.RawMessage) (*fields, error) {
@@ -178,7 +184,11 @@ func (f *fields) template(name string) *template {
 	if raw == nil {
 		return nil
 	}
-	t, err := parseTemplate(f.at+"/"+name, raw)
+	states := ""
+	if name == "Assign" || name == "Output" {
+		states = f.states
+	}
+	t, err := parseTemplate(f.at+"/"+name, raw, states)
 	if err != nil {
 		f.fail(err)
 	}
@@ -274,6 +284,9 @@ func Parse(definition []byte) (*Machine, error) {
 	p := &parser{language: language, names: map[string]bool{}, mixed: bytes.Contains(definition, []byte(`"JSONata"`))}
 	if m.states, err = p.states(f, nil); err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(m.states.order, func(name string) bool { return m.states.byName[name].ends() }) {
+		return nil, invalid("", "Workflow has no terminal state")
 	}
 	return m, f.done()
 }
@@ -427,6 +440,10 @@ func (p *parser) state(at, name string, raw json.RawMessage, assigned map[string
 		return nil, unsupported(at, "the query language %s", language)
 	}
 	switch s.kind {
+	case "Task", "Parallel", "Map":
+		f.states = "result"
+	}
+	switch s.kind {
 	case "Task":
 		err = p.task(f, s)
 	case "Pass":
@@ -494,12 +511,13 @@ func (p *parser) assignment(f *fields) *template {
 	return t
 }
 
-// isVariable: a Unicode identifier of at most 80 characters.
+// isVariable: a Unicode identifier, which begins with a letter, of at most 80 characters.
+// https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 func isVariable(name string) bool {
-	if n := len([]rune(name)); n == 0 || n > 80 || name[0] >= '0' && name[0] <= '9' {
-		return false
-	}
-	return wordLength(name) == len(name)
+	runes := []rune(name)
+	return len(runes) > 0 && len(runes) <= 80 && unicode.IsLetter(runes[0]) && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	})
 }
 
 func (p *parser) task(f *fields, s *state) error {
@@ -599,6 +617,8 @@ func (p *parser) mapState(f *fields, s *state, assigned map[string]bool) error {
 	}
 	s.itemSelector = f.template("ItemSelector")
 	s.maxConcurrency = f.number("MaxConcurrency", 0, maxTimeout)
+	s.toleratedCount = f.number("ToleratedFailureCount", 0, maxTimeout)
+	s.toleratedPercentage = f.number("ToleratedFailurePercentage", 0, 100)
 	raw := f.raw("ItemProcessor")
 	if raw == nil {
 		if f.has("Iterator") {
@@ -663,6 +683,9 @@ func (s *states) check(at string) error {
 	}
 	return nil
 }
+
+// ends says whether its scope may end with the state.
+func (s *state) ends() bool { return s.end || s.kind == "Succeed" || s.kind == "Fail" }
 
 // targets are the states that may follow, in the order of the definition.
 func (s *state) targets() []string {

@@ -1,17 +1,17 @@
 package asl
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/recolabs/gnata"
+	"cordon/internal/jsonata"
 )
 
 // Names of errors that the interpreter itself raises.
@@ -28,9 +28,8 @@ const (
 
 // expression is one {% … %}, compiled.
 type expression struct {
-	source   string // between the marks, trimmed, as AWS quotes it
-	compiled *gnata.Expression
-	reading  reading
+	*jsonata.Expression
+	source string // between the marks, trimmed, as AWS quotes it
 }
 
 // isExpression says whether a string is JSONata: it begins and ends with the marks.
@@ -38,26 +37,28 @@ func isExpression(s string) bool {
 	return len(s) >= 4 && strings.HasPrefix(s, "{%") && strings.HasSuffix(s, "%}")
 }
 
-func compile(at, s string) (*expression, error) {
+// compile reads an expression; states is what $states holds in that field besides
+// input and context.
+// https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+func compile(at, s, states string) (*expression, error) {
 	source := strings.TrimSpace(s[2 : len(s)-2])
-	r := read(source)
-	if r.newer != "" {
-		return nil, invalid(at, "the operator %s is newer than JSONata 2.0.6", r.newer)
+	x, err := jsonata.Compile(source)
+	if err != nil {
+		if what := jsonata.Unsupported(""); errors.As(err, &what) {
+			return nil, unsupported(at, "%v", err)
+		}
+		return nil, invalid(at, "%v", err)
 	}
-	for _, name := range r.calls {
-		if name == "eval" {
-			return nil, unsupported(at, "$eval, which Step Functions does not have; $parse reads JSON")
+	for _, name := range x.States {
+		switch name {
+		case "", "input", "context", states:
+		case "result", "errorOutput":
+			return nil, invalid(at, "$states.%s is not there in this field", name)
+		default:
+			return nil, unsupported(at, "$states.%s", name)
 		}
 	}
-	text, err := mend(at, source)
-	if err != nil {
-		return nil, err
-	}
-	c, err := gnata.Compile(text)
-	if err != nil {
-		return nil, invalid(at, "JSONata: %v", err)
-	}
-	return &expression{source: source, compiled: c, reading: r}, nil
+	return &expression{x, source}, nil
 }
 
 // template is a JSON value in which strings may be expressions.
@@ -69,8 +70,9 @@ type template struct {
 	object  bool
 }
 
-// parseTemplate reads a value; at is its place in the definition.
-func parseTemplate(at string, raw json.RawMessage) (*template, error) {
+// parseTemplate reads a value; at is its place in the definition, and states as
+// in compile.
+func parseTemplate(at string, raw json.RawMessage, states string) (*template, error) {
 	switch raw[0] {
 	case '"':
 		var s string
@@ -78,7 +80,7 @@ func parseTemplate(at string, raw json.RawMessage) (*template, error) {
 			return nil, invalid(at, "%v", err)
 		}
 		if isExpression(s) {
-			e, err := compile(at, s)
+			e, err := compile(at, s, states)
 			return &template{expr: e}, err
 		}
 	case '{':
@@ -89,7 +91,7 @@ func parseTemplate(at string, raw json.RawMessage) (*template, error) {
 		t := &template{object: true}
 		plain := true
 		for _, f := range fields {
-			item, err := parseTemplate(at+"/"+f.name, f.raw)
+			item, err := parseTemplate(at+"/"+f.name, f.raw, states)
 			if err != nil {
 				return nil, err
 			}
@@ -107,7 +109,7 @@ func parseTemplate(at string, raw json.RawMessage) (*template, error) {
 		t := &template{}
 		plain := true
 		for i, r := range raws {
-			item, err := parseTemplate(at+"/"+strconv.Itoa(i), r)
+			item, err := parseTemplate(at+"/"+strconv.Itoa(i), r, states)
 			if err != nil {
 				return nil, err
 			}
@@ -167,10 +169,11 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 		if f != nil {
 			return nil, f
 		}
-		out, err := appendJSON(b, result)
+		out, err := jsonata.Encode(b, result)
 		if err != nil {
 			return nil, evaluationFailure(t.expr, field, err)
 		}
+		q.steps -= (len(out) - len(b)) / 16
 		return out, nil
 	}
 	open, end := byte('['), byte(']')
@@ -182,10 +185,10 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 		if i > 0 {
 			b = append(b, ',')
 		}
-		part := field + "/" + strconv.Itoa(i)
+		part := field + "[" + strconv.Itoa(i) + "]"
 		if t.object {
 			part = field + "/" + t.keys[i]
-			b = append(appendString(b, t.keys[i]), ':')
+			b = append(jsonata.AppendString(b, t.keys[i]), ':')
 		}
 		var f *Failure
 		if b, f = q.fill(b, item, part, n); f != nil {
@@ -198,68 +201,42 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 // evaluator evaluates for one execution: its functions draw from the execution's
 // clock and random source.
 type evaluator struct {
-	eval func(*expression, map[string]any) (any, error)
+	runtime *jsonata.Runtime
+	steps   int // left to all evaluations of the execution together
 }
 
 func newEvaluator(random rand.Source, now func() time.Time) *evaluator {
-	root := gnata.NewCustomEnv(functions(random, now))
-	return &evaluator{eval: func(e *expression, bind map[string]any) (any, error) {
-		env := root.Clone()
-		for name, v := range bind {
-			env.Bind(name, v)
-		}
-		return e.compiled.EvalWithCustomFuncs(&budget{left: evaluationSteps}, nil, env)
-	}}
+	return &evaluator{jsonata.NewRuntime(now, functions(random)), executionSteps}
 }
 
-// evaluationSteps is how often an evaluation may ask whether it should stop,
-// which it does at each turn of a loop: more is a loop for ever.
-const evaluationSteps = 1_000_000
-
-var errEvaluationTooLong = errors.New("the evaluation does not end")
-
-// budget is a context that ends after so many looks at it, so that the limit is
-// the same on every machine.
-type budget struct{ left int }
-
-func (b *budget) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (b *budget) Done() <-chan struct{}       { return nil }
-func (b *budget) Value(any) any               { return nil }
-func (b *budget) Err() error {
-	if b.left--; b.left < 0 {
-		return errEvaluationTooLong
-	}
-	return nil
-}
-
-var _ context.Context = (*budget)(nil)
+// How many steps an evaluation, and all of an execution together, may take: more is
+// a loop for ever. They are counted, so that the limit is the same on every machine.
+const (
+	evaluationSteps = 2_000_000
+	executionSteps  = 20_000_000
+)
 
 // run evaluates one expression; undefined is a failure.
 func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
-	bind := make(map[string]any, len(e.reading.all)+1)
-	for _, name := range e.reading.all {
+	var unread error
+	result, steps, err := q.runtime.Eval(e.Expression, min(evaluationSteps, q.steps), func(name string) (any, bool) {
 		v := n.variables.lookup(name)
+		if name == "states" {
+			v = n.all()
+		}
 		if v == nil {
-			continue // undefined, as in JSONata
+			return nil, false
 		}
 		d, err := v.data()
 		if err != nil {
-			return nil, evaluationFailure(e, field, err)
+			unread = err
 		}
-		bind[name] = d
+		return d, true
+	})
+	q.steps -= steps
+	if unread != nil {
+		err = unread
 	}
-	if len(e.reading.states) > 0 {
-		states := make(map[string]any, len(n.states))
-		for name, v := range n.states {
-			d, err := v.data()
-			if err != nil {
-				return nil, evaluationFailure(e, field, err)
-			}
-			states[name] = d
-		}
-		bind["states"] = states
-	}
-	result, err := q.eval(e, bind)
 	if err != nil {
 		return nil, evaluationFailure(e, field, err)
 	}
@@ -270,27 +247,33 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	return result, nil
 }
 
-// beyond are errors of the library where JSONata would have gone on: calls nested
-// deeper than 100, $pad wider than 10,000.
-var beyond = []string{"U1001", "D3010: $pad"}
-
-func evaluationFailure(e *expression, field string, err error) *Failure {
-	text := reason(err)
-	if errors.Is(err, errEvaluationTooLong) || slices.ContainsFunc(beyond, func(code string) bool { return strings.HasPrefix(text, code) }) {
-		return &Failure{Name: runtimeError, refused: true, Cause: fmt.Sprintf("the JSONata expression '%s' of the field '%s' is beyond this interpreter: %s", e.source, field, text)}
-	}
-	return &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
-		"The JSONata expression '%s' specified for the field '%s' threw an error during evaluation. %s", e.source, field, text)}
+// all is $states.
+func (n names) all() *value {
+	return &value{lazy: func() (any, error) {
+		keys := slices.Sorted(maps.Keys(n.states))
+		values := make([]any, len(keys))
+		for i, key := range keys {
+			var err error
+			if values[i], err = n.states[key].data(); err != nil {
+				return nil, err
+			}
+		}
+		return jsonata.NewObject(keys, values...), nil
+	}}
 }
 
-// reason is an error of JSONata as AWS quotes it: the code, then the reference
-// implementation's words where they were seen on AWS.
-func reason(err error) string {
-	text := strings.TrimPrefix(err.Error(), "JSONata error ")
-	if strings.HasPrefix(text, "T1006") {
-		return "T1006: Attempted to invoke a non-function"
+func evaluationFailure(e *expression, field string, err error) *Failure {
+	if jsonata.Beyond(err) {
+		return &Failure{Name: runtimeError, refused: true, Cause: fmt.Sprintf("the JSONata expression '%s' of the field '%s' is beyond this interpreter: %v", e.source, field, err)}
 	}
-	return text
+	known := &jsonata.Error{}
+	sure := errors.As(err, &known) && known.Known()
+	joint := ". "
+	if sure && known.Code == "" {
+		joint = ": "
+	}
+	return &Failure{Name: queryError, own: true, guess: !sure, Cause: fmt.Sprintf(
+		"The JSONata expression '%s' specified for the field '%s' threw an error during evaluation%s%v", e.source, field, joint, err)}
 }
 
 // wrongType is AWS's wording for a result of another type than the field takes.

@@ -32,6 +32,8 @@ func (p *parser) handlers(f *fields, s *state) error {
 		}
 		if r.into("MaxDelaySeconds", &one.maxDelay, "a whole number") && (one.maxDelay < 1 || one.maxDelay >= 31622400) {
 			r.fail(invalid(r.at, "MaxDelaySeconds must be from 1 to 31622399"))
+		} else if one.maxDelay > 0 && one.maxDelay <= one.interval {
+			r.fail(invalid(r.at, "MaxDelaySeconds must be above IntervalSeconds"))
 		}
 		switch jitter := r.text("JitterStrategy"); jitter {
 		case "", "NONE":
@@ -52,6 +54,7 @@ func (p *parser) handlers(f *fields, s *state) error {
 		if err != nil {
 			return err
 		}
+		c.states = "errorOutput"
 		c.text("Comment")
 		one := catcher{errors: errorNames(c, i == len(raws)-1), next: c.text("Next"), assign: p.assignment(c), output: c.template("Output")}
 		if one.next == "" {
@@ -141,11 +144,14 @@ func (r *retries) next(f *Failure, random rand.Source) (time.Duration, bool) {
 	return 0, false
 }
 
-func (s *state) catcher(f *Failure) *catcher {
-	for i := range s.catch {
-		if matches(s.catch[i].errors, f) {
-			return &s.catch[i]
-		}
-	}
-	return nil
+// catcher is the place of the first catcher that names a failure, -1 for none.
+func (s *state) catcher(f *Failure) int {
+	return slices.IndexFunc(s.catch, func(c catcher) bool { return matches(c.errors, f) })
+}
+
+// shows says whether the cause of what is caught may be seen afterwards.
+func (c *catcher) shows() bool {
+	return c.output == nil || slices.ContainsFunc(append(c.output.expressions(), c.assign.expressions()...), func(e *expression) bool {
+		return slices.Contains(e.States, "errorOutput") || slices.Contains(e.States, "")
+	})
 }

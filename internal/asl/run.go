@@ -3,10 +3,13 @@ package asl
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/internal/jsonata"
 )
 
 // Execution is one run of a machine.
@@ -22,7 +25,7 @@ type Execution struct {
 	result  Result
 	fatal   *Failure // ended the execution whatever its states say
 	stored  int      // bytes of all variables
-	context any      // the parts of $states.context that never change
+	context []any    // the parts of $states.context that never change
 	waiters []func()
 }
 
@@ -64,6 +67,9 @@ func (e *Execution) run() {
 	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil)
 	cancel()
 	e.result.History++ // what ends it
+	if e.fatal == nil && f != nil && f.guess {
+		e.fatal = refusal(f)
+	}
 	switch {
 	case e.fatal != nil && e.fatal.Name == timeoutError:
 		e.result.Status, e.result.Error = TimedOut, timeoutError
@@ -84,6 +90,11 @@ func (e *Execution) run() {
 	if e.world.Ended != nil {
 		e.world.Ended(e.Result())
 	}
+}
+
+// refusal ends an execution that would show words that AWS does not say.
+func refusal(f *Failure) *Failure {
+	return &Failure{Name: runtimeError, refused: true, Cause: "AWS's words are not known for this " + f.Name + ": " + f.Cause}
 }
 
 // end stops the execution from outside its states.
@@ -164,6 +175,9 @@ func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item
 		}
 		e.result.States[v.index].Left = e.world.Clock.Now()
 		if f != nil {
+			if st.kind == "Task" && r != e.root && f.Name != runtimeError && f.Name != queryError {
+				e.event("TaskStateAborted") // that of a branch, as AWS has it
+			}
 			e.tell(v, Move{Kind: Failed, Failure: f})
 			return nil, f
 		}
@@ -206,15 +220,21 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 		}
 		v.attempt = tries.total
 	}
-	c := v.state.catcher(f)
-	if c == nil {
+	e.failed(v, f)
+	i := v.state.catcher(f)
+	if i < 0 {
 		return nil, "", f
 	}
+	c := v.state.catch[i]
+	if f.guess && c.shows() {
+		e.end(refusal(f))
+		return nil, "", aborted
+	}
 	e.tell(v, Move{Kind: Caught, Failure: f, Next: c.next})
-	b := append(appendString([]byte(`{"Error":`), f.Name), `,"Cause":`...)
+	b := append(jsonata.AppendString([]byte(`{"Error":`), f.Name), `,"Cause":`...)
 	n := e.names(v)
-	n.states["errorOutput"] = newValue(append(appendString(b, f.Cause), '}'))
-	out, f = e.leave(v, c.assign, c.output, n, n.states["errorOutput"])
+	n.states["errorOutput"] = newValue(append(jsonata.AppendString(b, f.Cause), '}'))
+	out, f = e.leave(v, fmt.Sprintf("Catch[%d]/", i), c.assign, c.output, n, n.states["errorOutput"])
 	switch {
 	case f == nil:
 		return out, c.next, nil
@@ -222,7 +242,17 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 		e.end(f)
 		return nil, "", aborted
 	}
-	return nil, "", e.worded(v, f)
+	f = e.worded(v, f)
+	e.failed(v, f)
+	return nil, "", f
+}
+
+// failed counts the event of a Parallel or Map that is not tried again. There is
+// none of a States.Runtime, as in histories read off AWS: https://github.com/floci-io/floci/issues/2868
+func (e *Execution) failed(v *visit, f *Failure) {
+	if len(v.state.branches) > 0 && f.Name != runtimeError {
+		e.event(v.state.kind + "StateFailed")
+	}
 }
 
 // worded begins the cause of what the interpreter raised with the state and the
@@ -234,7 +264,7 @@ func (e *Execution) worded(v *visit, f *Failure) *Failure {
 	if f.Name == queryError {
 		e.event("EvaluationFailed")
 	}
-	return &Failure{Name: f.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
+	return &Failure{Name: f.Name, guess: f.guess, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
 		v.state.name, v.number, f.Cause)}
 }
 
@@ -265,27 +295,28 @@ func (e *Execution) try(v *visit) (out *value, next string, f *Failure) {
 		}
 		n := e.names(v)
 		n.states["result"] = result
-		out, f = e.leave(v, s.assign, s.output, n, result)
+		out, f = e.leave(v, "", s.assign, s.output, n, result)
 		return out, s.next, f
 	}
-	out, f = e.leave(v, s.assign, s.output, e.names(v), v.input)
+	out, f = e.leave(v, "", s.assign, s.output, e.names(v), v.input)
 	return out, s.next, f
 }
 
 // leave evaluates Assign and Output side by side: both read the variables as they
-// were, and neither takes effect if the other fails.
+// were, and neither takes effect if the other fails. part is the part of the state
+// they stand in, as AWS names it in errors: Catch[0]/, Choices[1]/ or none.
 // https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
-func (e *Execution) leave(v *visit, assign, output *template, n names, otherwise *value) (*value, *Failure) {
+func (e *Execution) leave(v *visit, part string, assign, output *template, n names, otherwise *value) (*value, *Failure) {
 	assigned := map[string]*value{}
 	total := 0
 	if assign != nil {
 		for i, name := range assign.keys {
-			one, f := e.query.evaluate(assign.items[i], "Assign/"+name, n)
+			one, f := e.query.evaluate(assign.items[i], part+"Assign/"+name, n)
 			if f != nil {
 				return nil, f
 			}
 			if total += len(one.raw); total > MaxPayload {
-				return nil, e.tooLong(v.state.name)
+				return nil, e.tooMuch(v.state.name, "assigns")
 			}
 			assigned[name] = one
 		}
@@ -293,7 +324,7 @@ func (e *Execution) leave(v *visit, assign, output *template, n names, otherwise
 	out := otherwise
 	if output != nil {
 		var f *Failure
-		if out, f = e.query.evaluate(output, "Output", n); f != nil {
+		if out, f = e.query.evaluate(output, part+"Output", n); f != nil {
 			return nil, f
 		}
 	}
@@ -309,13 +340,18 @@ func (e *Execution) leave(v *visit, assign, output *template, n names, otherwise
 		v.scope.names[name] = one
 	}
 	if e.stored > maxStored {
-		return nil, e.tooLong(v.state.name)
+		return nil, e.tooMuch(v.state.name, "stores")
 	}
 	return out, nil
 }
 
 func (e *Execution) tooLong(what string) *Failure {
 	return &Failure{Name: limitError, Cause: "The state/task '" + what + "' returned a result with a size exceeding the maximum number of bytes service limit."}
+}
+
+// tooMuch is a limit that AWS has no recorded words for.
+func (e *Execution) tooMuch(what, does string) *Failure {
+	return &Failure{Name: limitError, guess: true, Cause: "The state '" + what + "' " + does + " more bytes than the service allows."}
 }
 
 // names binds what the expressions of a state may read at this moment.
@@ -336,58 +372,55 @@ func (e *Execution) contextOf(v *visit) *value {
 			if err != nil {
 				return nil, err
 			}
-			e.context = map[string]any{
-				"Execution": map[string]any{
-					"Id": e.info.ID, "Input": input, "Name": e.info.Name, "RoleArn": e.info.RoleArn,
-					"StartTime": e.info.StartTime.UTC().Format(timeLayout), "RedriveCount": 0.0,
-				},
-				"StateMachine": map[string]any{"Id": e.info.MachineID, "Name": e.info.MachineName},
+			e.context = []any{
+				jsonata.NewObject([]string{"Id", "Input", "Name", "RoleArn", "StartTime", "RedriveCount"},
+					e.info.ID, input, e.info.Name, e.info.RoleArn, e.info.StartTime.UTC().Format(timeLayout), 0.0),
+				jsonata.NewObject([]string{"Id", "Name"}, e.info.MachineID, e.info.MachineName),
 			}
 		}
-		state := map[string]any{"Name": v.state.name, "EnteredTime": v.entered.UTC().Format(timeLayout)}
+		keys := []string{"Execution", "StateMachine", "State"}
+		state := jsonata.NewObject([]string{"Name", "EnteredTime"}, v.state.name, v.entered.UTC().Format(timeLayout))
 		switch v.state.kind {
 		case "Task", "Parallel", "Map":
-			state["RetryCount"] = float64(v.attempt)
+			state = jsonata.NewObject([]string{"Name", "EnteredTime", "RetryCount"}, v.state.name, v.entered.UTC().Format(timeLayout), float64(v.attempt))
 		}
-		c := map[string]any{"State": state}
-		for name, part := range e.context.(map[string]any) {
-			c[name] = part
-		}
+		parts := append(slices.Clone(e.context), state)
 		if v.token != "" {
-			c["Task"] = map[string]any{"Token": v.token}
+			keys, parts = append(keys, "Task"), append(parts, jsonata.NewObject([]string{"Token"}, v.token))
 		}
 		if v.item != nil {
 			one, err := v.item.value.data()
 			if err != nil {
 				return nil, err
 			}
-			c["Map"] = map[string]any{"Item": map[string]any{"Index": float64(v.item.index), "Value": one}}
+			item := jsonata.NewObject([]string{"Index", "Value"}, float64(v.item.index), one)
+			keys, parts = append(keys, "Map"), append(parts, jsonata.NewObject([]string{"Item"}, item))
 		}
-		return c, nil
+		return jsonata.NewObject(keys, parts...), nil
 	}}
 }
 
 func (e *Execution) choose(v *visit) (*value, string, *Failure) {
 	n := e.names(v)
 	for i, rule := range v.state.choices {
-		field := "Choices/" + strconv.Itoa(i) + "/Condition"
-		got, f := e.query.evaluate(rule.condition, field, n)
+		part := fmt.Sprintf("Choices[%d]/", i)
+		got, f := e.query.evaluate(rule.condition, part+"Condition", n)
 		if f != nil {
 			return nil, "", f
 		}
 		switch string(got.raw) {
 		case "true":
-			out, f := e.leave(v, rule.assign, rule.output, n, v.input)
+			out, f := e.leave(v, part, rule.assign, rule.output, n, v.input)
 			return out, rule.next, f
 		case "false":
 		default:
-			return nil, "", wrongType(rule.condition.expr, field, "boolean", got)
+			return nil, "", wrongType(rule.condition.expr, part+"Condition", "boolean", got)
 		}
 	}
 	if v.state.byRule == "" {
 		return nil, "", &Failure{Name: runtimeError, own: true, Cause: "Failed to transition out of the state. The state does not point to a next state."}
 	}
-	out, f := e.leave(v, v.state.assign, v.state.output, n, v.input)
+	out, f := e.leave(v, "", v.state.assign, v.state.output, n, v.input)
 	return out, v.state.byRule, f
 }
 
@@ -416,7 +449,7 @@ func (e *Execution) fail(v *visit) *Failure {
 func (e *Execution) wait(v *visit) *Failure {
 	until := e.world.Clock.Now()
 	if t := v.state.seconds; t != nil {
-		n, f := e.seconds(v, t, "Seconds", e.names(v))
+		n, f := e.seconds(t, "Seconds", 0, e.names(v))
 		if f != nil {
 			return f
 		}
@@ -429,7 +462,7 @@ func (e *Execution) wait(v *visit) *Failure {
 		}
 		at, err := parseTimestamp(got.raw)
 		if err != nil {
-			return &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
+			return &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf(
 				"The JSONata expression '%s' specified for the field 'Timestamp' did not give a time: %s", t.expr.source, got.raw)}
 		}
 		until = at
@@ -450,8 +483,8 @@ func parseTimestamp(raw json.RawMessage) (time.Time, error) {
 	return time.Parse(time.RFC3339Nano, s)
 }
 
-// seconds evaluates a field that counts seconds.
-func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, *Failure) {
+// seconds evaluates a field that counts seconds, least or more.
+func (e *Execution) seconds(t *template, field string, least int, n names) (int, *Failure) {
 	got, f := e.query.evaluate(t, field, n)
 	if f != nil {
 		return 0, f
@@ -461,9 +494,9 @@ func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, 
 	case typeName(got.raw) != "number":
 		return 0, wrongType(t.expr, field, "number", got)
 	case !ok:
-		return 0, &Failure{Name: queryError, own: true, Cause: fmt.Sprintf("The %s field cannot be parsed as an integer: %s", field, got.raw)}
-	case number < 0 || number > maxTimeout:
-		return 0, &Failure{Name: queryError, own: true, Cause: fmt.Sprintf("%s must be between 0 and %d but was: %d", field, maxTimeout, number)}
+		return 0, &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf("The %s field cannot be parsed as an integer: %s", field, got.raw)}
+	case number < least || number > maxTimeout:
+		return 0, &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf("%s must be between %d and %d but was: %d", field, least, maxTimeout, number)}
 	}
 	return number, nil
 }
@@ -471,7 +504,7 @@ func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, 
 // wholeNumber reads a JSON number that has no fraction; 5.0 and 5e0 are 5.
 func wholeNumber(raw json.RawMessage) (int, bool) {
 	var f float64
-	if json.Unmarshal(raw, &f) != nil || f != float64(int(f)) {
+	if json.Unmarshal(raw, &f) != nil || math.Abs(f) > 1<<53 || f != float64(int(f)) {
 		return 0, false
 	}
 	return int(f), true

@@ -22,18 +22,27 @@ func TestHistoryIsCountedAsAWSCounts(t *testing.T) {
 		tasks  map[string]task
 		want   int
 	}{
-		"Pass":               {`"A": {"Type": "Pass", "End": true}`, nil, 4},
-		"Fail":               {`"A": {"Type": "Fail"}`, nil, 3},
-		"bad expression":     {`"A": {"Type": "Pass", "Output": "{% $nope %}", "End": true}`, nil, 4},
-		"no rule":            {`"A": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "A"}]}`, nil, 3},
-		"Task":               {`"A": {` + lambda + `, "End": true}`, nil, 7},
-		"Task that fails":    {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": failing("E", "", 1)}, 6},
-		"Task, caught":       {`"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["E"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, map[string]task{"A": failing("E", "", 1)}, 9},
-		"Task, one retry":    {`"A": {` + lambda + `, "Retry": [{"ErrorEquals": ["E"]}], "End": true}`, map[string]task{"A": failing("E", "", 1)}, 10},
-		"token, no heart":    {token, nil, 7},
-		"Parallel of two":    {`"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, {"StartAt": "C", "States": {"C": {"Type": "Pass", "End": true}}}], "End": true}`, nil, 10},
-		"Map of two":         {`"M": {"Type": "Map", "Items": [1, 2], "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, "End": true}`, nil, 14},
-		"wait, check, again": {`"W": {"Type": "Wait", "Seconds": 1, "Next": "A"}, "A": {` + lambda + `, "Next": "C"}, "C": {"Type": "Choice", "Choices": [{"Condition": true, "Next": "Z"}]}, ` + end, nil, 13},
+		"Pass":            {`"A": {"Type": "Pass", "End": true}`, nil, 4},
+		"Fail":            {`"A": {"Type": "Fail"}`, nil, 3},
+		"bad expression":  {`"A": {"Type": "Pass", "Output": "{% $nope %}", "End": true}`, nil, 4},
+		"no rule":         {`"A": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "Z"}]}, ` + end, nil, 3},
+		"Task":            {`"A": {` + lambda + `, "End": true}`, nil, 7},
+		"Task that fails": {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": failing("E", "", 1)}, 6},
+		"Task, caught":    {`"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["E"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, map[string]task{"A": failing("E", "", 1)}, 9},
+		"Task, one retry": {`"A": {` + lambda + `, "Retry": [{"ErrorEquals": ["E"]}], "End": true}`, map[string]task{"A": failing("E", "", 1)}, 10},
+		"token, no heart": {token, nil, 7},
+		"Parallel of two": {`"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, {"StartAt": "C", "States": {"C": {"Type": "Pass", "End": true}}}], "End": true}`, nil, 10},
+		"Map of two":      {`"M": {"Type": "Map", "Items": [1, 2], "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, "End": true}`, nil, 14},
+		// Read off AWS: https://github.com/floci-io/floci/issues/2868
+		"Parallel, retried":          {`"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Fail", "Error": "E"}}}], "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}], "End": true}`, nil, 8},
+		"Parallel, caught":           {`"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Pass", "Output": "{% $nope %}", "End": true}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Z"}], "End": true}, ` + end, nil, 10},
+		"a branch's task fails":      {`"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {` + lambda + `, "End": true}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Z"}], "End": true}, ` + end, map[string]task{"B": failing("E", "", 1)}, 13},
+		"Parallel, a bad catcher":    {`"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Fail", "Error": "E"}}}], "Catch": [{"ErrorEquals": ["E"], "Output": "{% $nope %}", "Next": "Z"}], "End": true}, ` + end, nil, 8},
+		"Map, an iteration fails":    {`"M": {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "Output": "{% $nope %}", "End": true}}}, "End": true}`, nil, 9},
+		"Map of nothing":             {`"M": {"Type": "Map", "Items": [], "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, "End": true}`, nil, 6},
+		"Map of what is not there":   {`"M": {"Type": "Map", "Items": "{% $nope %}", "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, "End": true}`, nil, 5},
+		"bad Arguments, tried twice": {`"A": {` + lambda + `, "Arguments": "{% $nope %}", "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}], "End": true}`, nil, 5},
+		"wait, check, again":         {`"W": {"Type": "Wait", "Seconds": 1, "Next": "A"}, "A": {` + lambda + `, "Next": "C"}, "C": {"Type": "Choice", "Choices": [{"Condition": true, "Next": "Z"}]}, ` + end, nil, 13},
 	}
 	for name, test := range tests {
 		r := execute(t, 0, machine(test.states), `{}`, test.tasks).Result()
@@ -47,7 +56,7 @@ func TestHistoryIsCountedAsAWSCounts(t *testing.T) {
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 func TestLoopForEverEndsAtTheLimit(t *testing.T) {
 	for name, states := range map[string]string{
-		"Pass":     `"A": {"Type": "Pass", "Next": "A"}`,
+		"Pass":     `"A": {"Type": "Pass", "Next": "C"}, "C": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "Z"}], "Default": "A"}, ` + end,
 		"Parallel": `"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Wait", "Seconds": 1, "Next": "B"}}}, {"StartAt": "C", "States": {"C": {"Type": "Wait", "Seconds": 2, "Next": "C"}}}], "End": true}`,
 		"Retry":    `"A": {` + lambda + `, "Retry": [{"ErrorEquals": ["E"], "MaxAttempts": 99999999, "BackoffRate": 1}], "End": true}`,
 	} {

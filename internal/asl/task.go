@@ -50,7 +50,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		}
 	}
 	if len(arguments.raw) > MaxPayload {
-		return nil, e.tooLong(s.name)
+		return nil, e.tooMuch(s.name, "passes")
 	}
 	e.measure(arguments)
 	timeout, beats := maxTimeout, 0
@@ -63,9 +63,12 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 			continue
 		}
 		var f *Failure
-		if *limit.to, f = e.seconds(v, limit.t, limit.field, n); f != nil {
+		if *limit.to, f = e.seconds(limit.t, limit.field, 1, n); f != nil {
 			return nil, f
 		}
+	}
+	if beats >= timeout {
+		return nil, &Failure{Name: queryError, own: true, guess: true, Cause: "HeartbeatSeconds must be below TimeoutSeconds"}
 	}
 	end := clock.Now().Add(time.Duration(timeout) * time.Second)
 	beat := time.Duration(beats) * time.Second

@@ -1,0 +1,212 @@
+package jsonata_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cordon/internal/jsonata"
+)
+
+const steps = 1_000_000
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// evaluate evaluates with an input as $states.input; the result is JSON, empty for undefined.
+func evaluate(source, input string, added map[string]jsonata.Function) (string, error) {
+	x, err := jsonata.Compile(source)
+	if err != nil {
+		return "", err
+	}
+	data, err := jsonata.Decode(json.RawMessage(input))
+	if err != nil {
+		return "", err
+	}
+	states := jsonata.NewObject([]string{"input"}, data)
+	r := jsonata.NewRuntime(func() time.Time { return noon }, added)
+	v, _, err := r.Eval(x, steps, func(name string) (any, bool) { return states, name == "states" })
+	if v == nil || err != nil {
+		return "", err
+	}
+	b, err := jsonata.Encode(nil, v)
+	return string(b), err
+}
+
+// testdata/reference.mjs is what made the file, with npm's jsonata@2.0.6, which is
+// the version that Step Functions documents.
+// https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+func TestAnswersAsTheReferenceDoes(t *testing.T) {
+	file, err := os.Open("testdata/reference.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	input := `{"n":5,"f":1.5,"neg":-3,"zero":0,"t":"Hello World","e":"","b":true,"nul":null,"one":[7],"none":[],"l":[3,1,2],"m":[1,"a",null,true],
+		"nested":[[1,2],[3]],"o":{"k":"v","x":{"y":1}},"unicode":"héllo ✓ 😀","empty":{},
+		"items":[{"id":"a","price":10,"qty":2,"tags":["x","y"]},{"id":"b","price":5.5,"qty":1,"tags":["x"]},{"id":"c","price":20,"qty":0,"tags":[]}],
+		"single":[{"id":"a","price":10,"tags":["x"]}]}`
+	refused, compared := 0, 0
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var want struct {
+			X, E string
+			V    json.RawMessage
+		}
+		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := evaluate(want.X, input, nil)
+		var known *jsonata.Error
+		switch {
+		case jsonata.Beyond(err), errors.As(err, &known) && !known.Known(), want.E == "?" && err != nil:
+			refused++
+			continue
+		case err != nil:
+			got = err.Error()
+		}
+		compared++
+		if want.E != "" {
+			if got != want.E {
+				t.Errorf("%s\n got %s\nwant %s", want.X, got, want.E)
+			}
+			continue
+		}
+		if diff := cmp.Diff(plain(string(want.V)), plain(got)); diff != "" {
+			t.Errorf("%s: %s", want.X, diff)
+		}
+	}
+	if compared < 2900 || refused > 10 {
+		t.Errorf("%d compared and %d refused: what is refused has grown", compared, refused)
+	}
+}
+
+func plain(text string) (v any) {
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return text
+	}
+	return v
+}
+
+func TestEvaluates(t *testing.T) {
+	for source, want := range map[string]string{
+		`[1.0, 10/2, 0.1+0.2, 1e20, 1e21, 1e-7, 0.000001, -0, 123456789012345678]`:       `[1,5,0.30000000000000004,100000000000000000000,1e+21,1e-7,0.000001,0,123456789012345680]`,
+		`'<&>" \n é 😀 \u00e9\ud83d\ude00'`:                                               `"<&>\" \n é 😀 é😀"`,
+		`{'a': $states.input.nope, 'b': null}`:                                           `{"b":null}`,
+		`$string(0.1+0.2) & $string([0.1+0.2])`:                                          `"0.3[0.3]"`,
+		`$string({'a': [], 'b': {}, 'c': [1, {'d': 'x,y:{'}]}, true)`:                    `"{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,y:{\"\n    }\n  ]\n}"`,
+		`$now() & $now('[H01]:[m01]') & $string($millis())`:                              `"2026-01-01T12:00:00.000Z12:001767268800000"`,
+		`$match('xaby', /a(b)/)`:                                                         `{"match":"ab","index":1,"groups":["b"]}`,
+		`$replace('abc', /b/, function($m){$uppercase($m.match)})`:                       `"aBc"`,
+		`$string(/* a comment */ 1)`:                                                     `"1"`,
+		`($f := function($n, $sum){$n = 0 ? $sum : $f($n - 1, $sum + $n)}; $f(9000, 0))`: `40504500`, // a call in the place of a tail does not nest
+		`$states.input ~> |$|{'b': 2}, 'a'|`:                                             `{"big":9007199254740993,"b":2}`,
+		`$states.input.a.(1 ~> $string)`:                                                 `"1"`,
+		// JSON has no number for these: https://github.com/floci-io/floci/issues/2737
+		`[1/0, -1/0, 0/0]`:       `["Infinity","-Infinity","NaN"]`,
+		`$states.input.big`:      `9007199254740993`, // keeps its digits: https://github.com/floci-io/floci/pull/2676
+		`$states.input.big & ''`: `"9007199254740993"`,
+	} {
+		if got, err := evaluate(source, `{"a": 1, "big": 9007199254740993}`, nil); got != want || err != nil {
+			t.Errorf("%s\n got %s, %v\nwant %s", source, got, err, want)
+		}
+	}
+}
+
+// What fails, in the words of the reference, or of AWS where they are AWS's own.
+func TestFails(t *testing.T) {
+	for source, want := range map[string]string{
+		`1 +`:                                  "S0207: Unexpected end of expression",
+		`a[1,2)`:                               `S0202: Expected "]", got ","`,
+		`"unterminated`:                        "S0101: String literal must be terminated by a matching quote",
+		`{"a":}`:                               `S0211: The symbol "}" cannot be used as a unary operator`,
+		`$match("a", /abc`:                     "S0302: No terminating / in regular expression",
+		`f(1,)`:                                `S0211: The symbol ")" cannot be used as a unary operator`,
+		`$x.7`:                                 "S0213: The literal value 7 cannot be used as a step within a path expression",
+		`$nothing(1)`:                          "T1006: Attempted to invoke a non-function",
+		`1 < 'a'`:                              `T2009: The values 1 and "a" either side of operator "<" must be of the same data type`,
+		`$number('x')`:                         `D3030: Unable to cast value to a number: "x"`,
+		`$error('bad')`:                        "D3137: bad",
+		`true and $lookup({}, 1)`:              `T0410: Argument 2 of function "and" does not match function signature`, // sic
+		`$split('a', 'b', -1)`:                 "D3020: Third argument of split function must evaluate to a positive number",
+		`($f := function(){$min(2, 3)}; $f())`: `T0410: Argument 2 of function "min" does not match function signature`,
+		// https://github.com/floci-io/floci/pull/2699
+		`phone`:                      "Reference to 'phone' at the top level is not supported.",
+		`{"a": phone.x}`:             "Reference to 'phone' at the top level is not supported.",
+		`$map([1], function($v){x})`: "Reference to 'x' at the top level is not supported.",
+		`$$.a`:                       "Reference to '$$' at the top level is not supported.",
+		`*`:                          "Reference to '*' at the top level is not supported.",
+		// https://github.com/floci-io/floci/issues/2737
+		"1" + strings.Repeat("+1", 100):                            "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive",
+		strings.Repeat("[", 100) + "1" + strings.Repeat("]", 100):  "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive",
+		`($f := function($x){$x <= 0 ? 0 : 1 + $f($x-1)}; $f(32))`: "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive",
+		`[1..873783]`: "Expression evaluation memory limit exceeded: Check for excessive memory usage",
+	} {
+		if got, err := evaluate(source, `{}`, nil); err == nil || err.Error() != want || jsonata.Beyond(err) {
+			t.Errorf("%.60s\n got %s, %v\nwant %s", source, got, err, want)
+		}
+	}
+}
+
+// One less of each is well on AWS.
+func TestLimitsAreAWSs(t *testing.T) {
+	for source, want := range map[string]string{
+		"1" + strings.Repeat("+1", 99):                             "100",
+		strings.Repeat("(", 99) + "1" + strings.Repeat(")", 99):    "1",
+		"1" + strings.Repeat("~>$string", 99):                      `"1"`,
+		`($f := function($x){$x <= 0 ? 0 : 1 + $f($x-1)}; $f(31))`: "31",
+		`$count([1..873782])`:                                      "873782",
+	} {
+		if got, err := evaluate(source, `{}`, nil); got != want || err != nil {
+			t.Errorf("%.60s: %s, %v, want %s", source, got, err, want)
+		}
+	}
+}
+
+// What this package does not know it says so, at the latest when it comes to it.
+func TestRefuses(t *testing.T) {
+	for _, source := range []string{
+		`$states.input.a.%`, `$states.input.a@$v.b`, `$states.input.a#$i`, `function($x)<n:n>{$x}`, `$x ?? 1`, `$x ?: 1`,
+		`$toMillis('13:45', '[H]:[m]')`, `$base64encode('é')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$fromMillis(0, '[Q]')`,
+		`$fromMillis(1e15)`, `$formatInteger(1e12, 'I')`, `$formatBase(1e300, 2)`, `$match('a', function($s){{'match': $s, 'start': 0, 'end': 1, 'groups': [], 'next': function(){$match}}})`,
+		`($f := function($n){$f($n + 1)}; $f(0))`, strings.Repeat("(", 5000) + "1", "1" + strings.Repeat("+1", 5000),
+	} {
+		if got, err := evaluate(source, `{"a": [1]}`, nil); !jsonata.Beyond(err) {
+			t.Errorf("%.60s: %s, %v", source, got, err)
+		}
+	}
+}
+
+// None of these needs much to be written, and each would go on or grow for ever. Memory
+// is what such an evaluation may have at once, so that the machine lives on.
+func TestEndsWhatIsOutOfMeasure(t *testing.T) {
+	for _, source := range []string{
+		`($f := function($a, $n){$n = 0 ? $a : $f($append($a, $a), $n - 1)}; $count($f([1..1000], 40)))`,
+		`$count([1..10000].([1..10000]))`,
+		`$count([1..100000][$ in [1..100000]])`,
+		`$count($distinct([1..300000]))`,
+		`$reduce([1..50], function($a, $x){[[$a], [$a]]})`,
+		`$length($string($reduce([1..50], function($a, $x){{'a': $a, 'b': $a}})))`,
+		`$replace($pad('', 10000, 'a'), 'a', $pad('', 10000, 'b'))`,
+	} {
+		got, err := evaluate(source, `{}`, nil)
+		if !jsonata.Beyond(err) {
+			t.Errorf("%s: %.60s, %v", source, got, err)
+		}
+	}
+}
+
+func TestTellsWhatItReads(t *testing.T) {
+	x, err := jsonata.Compile(`($local := 1; $map($states.input.l[a = $far], function($v){$v + $local + $sum($z)}) & $states.context.State.Name & '$no' & /* $no */ $custom(1))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{strings.Join(x.Variables, " "), strings.Join(x.States, " "), strings.Join(x.Functions, " ")}
+	if diff := cmp.Diff([]string{"far z", "context input", "custom map sum"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

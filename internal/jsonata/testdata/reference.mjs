@@ -1,0 +1,44 @@
+// Prints what the reference implementation makes of some thousand expressions, a JSON
+// line each: the expression, and its value, its error, or neither for undefined.
+//
+//	npm install jsonata@2.0.6 && node reference.mjs > reference.jsonl
+import jsonata from "jsonata";
+
+const input = {
+  n: 5, f: 1.5, neg: -3, zero: 0, t: "Hello World", e: "", b: true, nul: null, one: [7], none: [], l: [3, 1, 2], m: [1, "a", null, true],
+  nested: [[1, 2], [3]], o: { k: "v", x: { y: 1 } }, unicode: "héllo ✓ 😀", empty: {},
+  items: [{ id: "a", price: 10, qty: 2, tags: ["x", "y"] }, { id: "b", price: 5.5, qty: 1, tags: ["x"] }, { id: "c", price: 20, qty: 0, tags: [] }],
+  single: [{ id: "a", price: 10, tags: ["x"] }],
+};
+
+const paths = `n f t e b nul one none l m nested o missing o.x.y items items.price items[-1] items[price>6].id single.tags l[[0..1]]
+  items.(price*qty) items.{"i":id} items.[id,price] items^(>price)[0].id items["y"·in·tags].id items{id:price} missing{id:price} single.id[] items.*`
+  .split(/\s+/).map((p) => "$states.input." + p.replaceAll("·", " "));
+
+const forms = `P [P] {"r":P} (P)[0] P[] P.id [P.id] -P P+1 1-P P*2 P/2 P%2 P&"!" P=null P="a" P!=1 P>2 P<="b" "x"<P "a"·in·P P·in·[1,"a"] P·and·true P·or·false
+  P?"y":"n" ($x:=P;$x) $count(P)>0?P[0]:"none" [1..P] [P,1,P] {P:1} {"a":1,"b":P} P~>$string P~>$count() $states.input~>|o|{"k":P}|
+  $count(P) $exists(P) $type(P) $string(P) $string(P,true) $boolean(P) $not(P) $number(P) $sum(P) $max(P) $min(P) $average(P) $abs(P) $floor(P) $ceil(P) $round(P)
+  $sqrt(P) $power(P,2) $length(P) $uppercase(P) $lowercase(P) $trim(P) $substring(P,1,3) $substring("abc",P) $substringBefore(P,"·") $substringAfter("abc",P)
+  $pad(P,10) $contains(P,"a") $contains("abc",P) $split(P,"·") $split(P,/[·,]/) $join(P,"-") $join(["a","b"],P) $replace(P,"l","L") $replace(P,/o/,"0") $match(P,/l+/)
+  $keys(P) $lookup(P,"id") $lookup({"a":1},P) $append(P,[9]) $append(1,P) $spread(P) $merge(P) $merge([P,{"z":1}]) $reverse(P) $sort(P) $distinct(P) $zip(P,[1,2])
+  $map(P,function($v,$i){$i}) $map(P,$string) $filter(P,function($v){$v=1}) $filter(P,function($v){true}) $single(P,function($v){$v=7}) $reduce(P,function($a,$b){$a&$b})
+  $sift(P,function($v){$v=1}) $each(P,function($v,$k){$k}) $sort(P,function($a,$b){$a>$b}) $error(P) $assert(P,"bad") $formatNumber(P,"#,##0.00") $formatBase(P,2)
+  $fromMillis(P) $encodeUrlComponent(P) $base64encode(P) $nothing(P) ($f:=function($x){$x+1};$f(P)) ($g:=$append(?,P);$g(0))`
+  .split(/\s+/).map((f) => f.replaceAll("·", " "));
+
+const plain = (v) => JSON.parse(JSON.stringify(v, (_, x) => (typeof x === "number" && !isFinite(x) ? String(x) : x)));
+
+for (const form of forms)
+  for (const path of paths) {
+    const x = form.replaceAll("P", () => path);
+    const line = { x };
+    try {
+      const expression = jsonata(x);
+      expression.assign("states", { input: JSON.parse(JSON.stringify(input)) });
+      const value = await expression.evaluate(undefined);
+      if (value !== undefined) line.v = plain(value);
+    } catch (e) {
+      line.e = e.code ? `${e.code}: ${e.message}` : "?"; // an error of JavaScript has no words of its own
+    }
+    console.log(JSON.stringify(line));
+  }
