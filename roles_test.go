@@ -198,7 +198,7 @@ func TestRolesAreNarrow(t *testing.T) {
 		"a decision changed":        {"RecordTheDecisionOnce", "dynamodb:PutItem", "dynamodb:UpdateItem", "DecideRole: may dynamodb:UpdateItem DecisionsTable"},
 		"a decision from elsewhere": {"SeeAStandingDecision", "dynamodb:GetItem", "dynamodb:PutItem", "ApprovalRole: may dynamodb:PutItem DecisionsTable"},
 		"a seal from elsewhere":     {"EncryptLinkAndToken", "kms:Encrypt", "kms:GenerateMac", "ApprovalRole: may kms:GenerateMac"},
-		"a mark from elsewhere":     {"MarkDuplicatesOfOurOwn", "::snapshot/", "::instance/", "SnapshotRole: may mark an instance"},
+		"a mark from elsewhere":     {"NoteVolumeAndDuplicateOnOurOwn", "::snapshot/", "::instance/", "SnapshotRole: may mark an instance"},
 		"a change everywhere":       {"KeepTheRawEvent", "!Sub ${EvidenceBucket.Arn}/events/*", `"*"`, "EnrichRole: s3:PutObject on everything"},
 		"a wildcard":                {"KeepTheRawEvent", "s3:PutObject", "s3:*", "EnrichRole: s3:* is a wildcard"},
 		"no sentence":               {"KeepTheRawEvent", "KeepTheRawEvent", `""`, "EnrichRole: a statement does not say"},
