@@ -51,6 +51,11 @@ tools/node_modules/installed: tools/package.json tools/package-lock.json
 	@npm ci --prefix tools --no-audit --no-fund >tools/npm.log 2>&1 || $(call ask,the Node tools cannot be installed; is the npm registry reachable? tools/npm.log says more)
 	@touch $@
 
+.PHONY: permissions
+permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json ## prove what each role may do, offline
+	@command -v node >/dev/null || $(call ask,node is missing; install Node.js 20 or newer)
+	go test -tags permissions -run '^Test(Parliament|Expanded|Requests|EveryPermission)' .
+
 # What the linters of the template judge: they look through no transform.
 .aws-sam/expanded.json: template.yaml statemachines/incident-response.asl.json tools/expand.py .venv/installed
 	@.venv/bin/python tools/expand.py
