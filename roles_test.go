@@ -114,16 +114,62 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 	if diff := gocmp.Diff(functionNames(t), slices.Sorted(maps.Keys(news))); diff != "" {
 		t.Fatalf("functions/ and this test differ (-functions +test):\n%s", diff)
 	}
-	for name, construct := range news {
-		want := called(t, construct)
-		if name == "notify" {
-			// Lambda itself sends what notify failed to tell, with notify's role.
-			// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-			want = append(want, "sqs:SendMessage")
-		}
-		if diff := gocmp.Diff(want, allowed(d, roleOf(t, d, name))); diff != "" {
+	for name := range news {
+		if diff := gocmp.Diff(wanted(t, name), allowed(d, roleOf(t, d, name))); diff != "" {
 			t.Errorf("%s: calls and role differ (-called +allowed):\n%s", name, diff)
 		}
+	}
+}
+
+// wanted are the rights that a step needs.
+func wanted(t *testing.T, name string) []string {
+	t.Helper()
+	all := called(t, news[name])
+	if name == "notify" {
+		// Lambda itself sends what notify failed to tell, with notify's role.
+		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+		all = append(all, "sqs:SendMessage")
+	}
+	return all
+}
+
+// TestRightsTakenOrGivenAreSeen: a right less or more in any role is found by
+// TestRolesAllowWhatIsCalled. What two statements allow under two conditions
+// is told apart by the requests only.
+func TestRightsTakenOrGivenAreSeen(t *testing.T) {
+	d := deployment(t)
+	twice := map[string][]string{"memory": {"s3:GetObject"}, "isolate": {"ec2:CreateSecurityGroup", "ec2:ModifyNetworkInterfaceAttribute"},
+		"snapshot": {"ec2:CreateSnapshots", "ec2:CreateTags"}}
+	taken := 0
+	for name := range news {
+		want, r := wanted(t, name), roleOf(t, d, name)
+		for n, s := range r.Statements {
+			for a, action := range s.Actions {
+				if s.Effect != "Allow" || strings.HasPrefix(action, "logs:") {
+					continue
+				}
+				less := r
+				less.Statements = slices.Clone(r.Statements)
+				less.Statements[n].Actions = slices.Delete(slices.Clone(s.Actions), a, a+1)
+				if same := slices.Equal(want, allowed(d, less)); same != slices.Contains(twice[name], action) {
+					t.Errorf("%s without %s in %s: seen is %v", name, action, s.Sid, !same)
+				}
+				taken++
+			}
+		}
+		for _, action := range []string{"ec2:TerminateInstances", "ec2:DeleteTags", "iam:PassRole", "states:StartExecution", "kms:ScheduleKeyDeletion"} {
+			if slices.Contains(want, action) {
+				continue
+			}
+			more := r
+			more.Statements = append(slices.Clone(r.Statements), template.Statement{Sid: "More", Effect: "Allow", Actions: []string{action}, Resources: []string{"*"}})
+			if slices.Equal(want, allowed(d, more)) {
+				t.Errorf("%s with %s goes unseen", name, action)
+			}
+		}
+	}
+	if taken < 80 {
+		t.Errorf("%d rights were taken away, so they are not all", taken)
 	}
 }
 
