@@ -257,6 +257,31 @@ func requestTable(d *template.Deployment, p policies) []section {
 			ask: "changes `" + attribute + "` of an interface", action: moves, on: on(sets(eni, attribute, "")), never: guarded})
 	}
 
+	scaling := at("arn:aws:autoscaling:us-east-1:111122223333:autoScalingGroup:0f7a:autoScalingGroupName/web")
+	targets := at("arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/web/0f7a")
+	classic := at("arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/web")
+	sections = append(sections, section{"Auto Scaling groups and balancers", []request{
+		{ask: "puts an instance into standby", action: "autoscaling:EnterStandby", on: scaling, may: may("preserve")},
+		{ask: "takes an instance out of its group", action: "autoscaling:DetachInstances", on: scaling, may: may("preserve")},
+		{ask: "takes an instance out of standby", action: "autoscaling:ExitStandby", on: scaling, may: may("release")},
+		{ask: "puts an instance into a group", action: "autoscaling:AttachInstances", on: scaling, may: may("release")},
+		{ask: "terminates an instance through its group", action: "autoscaling:TerminateInstanceInAutoScalingGroup", on: scaling},
+		{ask: "calls an instance unhealthy, so that its group ends it", action: "autoscaling:SetInstanceHealth", on: scaling},
+		{ask: "replaces the instances of a group", action: "autoscaling:StartInstanceRefresh", on: scaling},
+		{ask: "changes how many instances a group has", action: "autoscaling:SetDesiredCapacity", on: scaling},
+		{ask: "lifts the protection from scaling in", action: "autoscaling:SetInstanceProtection", on: scaling},
+		{ask: "suspends the processes of a group", action: "autoscaling:SuspendProcesses", on: scaling},
+		{ask: "changes a group", action: "autoscaling:UpdateAutoScalingGroup", on: scaling},
+		{ask: "deletes a group", action: "autoscaling:DeleteAutoScalingGroup", on: scaling},
+		{ask: "takes an instance out of a target group", action: "elasticloadbalancing:DeregisterTargets", on: targets, may: may("preserve")},
+		{ask: "puts an instance into a target group", action: "elasticloadbalancing:RegisterTargets", on: targets, may: may("release")},
+		{ask: "takes an instance out of a classic balancer", action: "elasticloadbalancing:DeregisterInstancesFromLoadBalancer", on: classic, may: may("preserve")},
+		{ask: "puts an instance into a classic balancer", action: "elasticloadbalancing:RegisterInstancesWithLoadBalancer", on: classic, may: may("release")},
+		{ask: "changes a target group", action: "elasticloadbalancing:ModifyTargetGroup", on: targets},
+		{ask: "deletes a target group", action: "elasticloadbalancing:DeleteTargetGroup", on: targets},
+		{ask: "deletes a classic balancer", action: "elasticloadbalancing:DeleteLoadBalancer", on: classic},
+	}})
+
 	made := target{snapshot.arn, keys{"aws:RequestTag/cordon:stack": "cordon", "aws:TagKeys": "cordon:incident,cordon:stack,cordon:instance,Name"}}
 	untagged := target{snapshot.arn, keys{"aws:RequestTag/Name": "x", "aws:TagKeys": "Name"}}
 	locks := func(o target, days string) target { return o.asked("ec2:SnapshotLockDuration", days) }
@@ -331,7 +356,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	wrote := everyone(p, "approval", "notify", "decide", "machine", "rule")
 	record := section{"The record", []request{
 		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "machine", "rule")},
-		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("enrich", "isolate", "release")},
+		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("enrich", "isolate", "preserve", "release")},
 		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "notify", "machine", "rule")},
 		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
 		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "machine", "rule")},
@@ -569,6 +594,12 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{"instances with an agent", "ssm:DescribeInstanceInformation", may("memory")},
 		{"commands", "ssm:ListCommands", may("memory")},
 		{"the output of a command", "ssm:GetCommandInvocation", may("memory")},
+		{"Auto Scaling groups", "autoscaling:DescribeAutoScalingGroups", may("preserve", "release")},
+		{"who is in an Auto Scaling group", "autoscaling:DescribeAutoScalingInstances", may("preserve", "release")},
+		{"refreshes of Auto Scaling groups", "autoscaling:DescribeInstanceRefreshes", may("preserve")},
+		{"balancers", "elasticloadbalancing:DescribeLoadBalancers", may("preserve", "release")},
+		{"target groups", "elasticloadbalancing:DescribeTargetGroups", may("preserve")},
+		{"the health of targets", "elasticloadbalancing:DescribeTargetHealth", may("preserve", "release")},
 		{"users", "iam:ListUsers", nil},
 		{"buckets", "s3:ListAllMyBuckets", nil},
 	} {
