@@ -4,6 +4,7 @@ package cordon_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -89,7 +90,8 @@ type trial struct {
 func newTrial(d *template.Deployment) *trial {
 	everything := policy{Version: "2012-10-17", Statement: []statement{{Effect: "Allow", Action: oneOrMore{"*"}, Resource: oneOrMore{"*"}}}}
 	account := policy{Version: "2012-10-17", Statement: []statement{{
-		Effect: "Allow", Principal: map[string]any{"AWS": "arn:aws:iam::111122223333:root"}, Action: oneOrMore{"*"}, Resource: oneOrMore{"*"}}}}
+		Effect: "Allow", Principal: map[string]any{"AWS": "arn:aws:iam::111122223333:root"}, Action: oneOrMore{"*"}, Resource: oneOrMore{"*"},
+	}}}
 	return &trial{d: d, policies: map[string]policy{"everything": everything, "the account": account}}
 }
 
@@ -168,6 +170,29 @@ func (tr *trial) question(edit int, under policies, r request, who string, o tar
 		}
 	}
 	return q
+}
+
+// protects finds the policy, of a resource or of who may take a role, that a
+// request meets.
+func (p policies) protects(d *template.Deployment, action, arn string) (kind, id string) {
+	for _, id := range p.ordered {
+		r, _ := d.Resource(id)
+		if whole := cmp.Or(r.ARN(), r.Ref); arn == whole || strings.HasPrefix(arn, whole+"/") {
+			return "on", id
+		}
+	}
+	for _, id := range p.roles {
+		if r, _ := d.Resource(id); action == "sts:AssumeRole" && arn == r.ARN() {
+			return "trust", id
+		}
+	}
+	return "", ""
+}
+
+// covers tells whether an action of a policy is that action.
+func covers(pattern, action string) bool {
+	before, wild := strings.CutSuffix(pattern, "*")
+	return pattern == action || wild && strings.HasPrefix(action, before)
 }
 
 // run puts everything to the evaluator.
@@ -249,6 +274,36 @@ func TestRequestsAreAnswered(t *testing.T) {
 		}
 	}
 	t.Logf("%d requests, %d with those elsewhere; asked %d times", len(here), len(requests), len(tr.all))
+}
+
+// gifts give each role each action of the table that it must not have anywhere.
+func (p policies) gifts(table []request) (all []edit) {
+	notice := map[string]*request{} // by role and action: the last request that would be allowed
+	may := map[string]bool{}
+	for _, r := range table {
+		if r.by != "" {
+			continue
+		}
+		for _, role := range everyone(p) {
+			switch key := role + " " + r.action; {
+			case slices.Contains(r.may, role):
+				may[key] = true
+			case !slices.Contains(r.never, role): // what is denied whatever is allowed is no gift
+				notice[key] = &r
+			}
+		}
+	}
+	for _, role := range p.roles {
+		for key, r := range notice {
+			if !strings.HasPrefix(key, shortRole(role)+" ") || may[key] {
+				continue
+			}
+			own := p.of[role][0].clone()
+			own.Statement = append(own.Statement, statement{Effect: "Allow", Action: oneOrMore{r.action}, Resource: oneOrMore{"*"}})
+			all = append(all, edit{what: role + " with " + r.action, actions: []string{r.action}, kind: "of", where: role, policy: own, notice: r})
+		}
+	}
+	return all
 }
 
 // unnoticed are edits that no request can notice, with the reason.
@@ -357,8 +412,10 @@ func TestParliamentFindsNothing(t *testing.T) {
 		"a misspelt action":              {Effect: "Allow", Action: oneOrMore{"ec2:TerminateInstance"}, Resource: oneOrMore{"*"}},
 		"a resource the action has not":  {Effect: "Allow", Action: oneOrMore{"ec2:TerminateInstances"}, Resource: oneOrMore{"arn:aws:s3:::bucket"}},
 		"everything where less would do": {Effect: "Allow", Action: oneOrMore{"ec2:DescribeInstanceAttribute"}, Resource: oneOrMore{"*"}},
-		"a key the action has not": {Effect: "Allow", Action: oneOrMore{"dynamodb:GetItem"}, Resource: oneOrMore{"arn:aws:dynamodb:us-east-1:111122223333:table/x"},
-			Condition: map[string]map[string]oneOrMore{"StringEquals": {"s3:prefix": {"x"}}}},
+		"a key the action has not": {
+			Effect: "Allow", Action: oneOrMore{"dynamodb:GetItem"}, Resource: oneOrMore{"arn:aws:dynamodb:us-east-1:111122223333:table/x"},
+			Condition: map[string]map[string]oneOrMore{"StringEquals": {"s3:prefix": {"x"}}},
+		},
 	} {
 		if len(find(map[string]policy{name: {Version: "2012-10-17", Statement: []statement{planted}}})) == 0 {
 			t.Errorf("parliament does not find %s", name)

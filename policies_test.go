@@ -2,7 +2,6 @@ package cordon_test
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -337,36 +336,6 @@ func (p policies) widenings() (all []edit) {
 	return all
 }
 
-// gifts give each role each action of the table that it must not have anywhere.
-func (p policies) gifts(table []request) (all []edit) {
-	notice := map[string]*request{} // by role and action: the last request that would be allowed
-	may := map[string]bool{}
-	for _, r := range table {
-		if r.by != "" {
-			continue
-		}
-		for _, role := range everyone(p) {
-			switch key := role + " " + r.action; {
-			case slices.Contains(r.may, role):
-				may[key] = true
-			case !slices.Contains(r.never, role): // what is denied whatever is allowed is no gift
-				notice[key] = &r
-			}
-		}
-	}
-	for _, role := range p.roles {
-		for key, r := range notice {
-			if !strings.HasPrefix(key, shortRole(role)+" ") || may[key] {
-				continue
-			}
-			own := p.of[role][0].clone()
-			own.Statement = append(own.Statement, statement{Effect: "Allow", Action: oneOrMore{r.action}, Resource: oneOrMore{"*"}})
-			all = append(all, edit{what: role + " with " + r.action, actions: []string{r.action}, kind: "of", where: role, policy: own, notice: r})
-		}
-	}
-	return all
-}
-
 // each visits every policy as an edit that changes nothing.
 func (p policies) each(visit func(edit)) {
 	for _, r := range p.roles {
@@ -424,27 +393,4 @@ func (p policies) named(short string) string {
 		}
 	}
 	return ""
-}
-
-// protects finds the policy, of a resource or of who may take a role, that a
-// request meets.
-func (p policies) protects(d *template.Deployment, action, arn string) (kind, id string) {
-	for _, id := range p.ordered {
-		r, _ := d.Resource(id)
-		if whole := cmp.Or(r.ARN(), r.Ref); arn == whole || strings.HasPrefix(arn, whole+"/") {
-			return "on", id
-		}
-	}
-	for _, id := range p.roles {
-		if r, _ := d.Resource(id); action == "sts:AssumeRole" && arn == r.ARN() {
-			return "trust", id
-		}
-	}
-	return "", ""
-}
-
-// covers tells whether an action of a policy is that action.
-func covers(pattern, action string) bool {
-	before, wild := strings.CutSuffix(pattern, "*")
-	return pattern == action || wild && strings.HasPrefix(action, before)
 }

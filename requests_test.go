@@ -2,6 +2,7 @@ package cordon_test
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type request struct {
 	ask    string // what somebody tries
 	action string
 	on     []target // as IAM asks: every one must be allowed; none is "*"
-	with   keys     // condition keys of the request; an empty value takes one away
+	with   keys     // condition keys of the request
 	may    []string // short names of roles; of those who ask, if by names them
 	// never are refused by an explicit deny, so that no later right lets them.
 	never []string
@@ -59,20 +60,23 @@ func everyone(p policies, except ...string) (all []string) {
 	return all
 }
 
-func tagged(o target, key, value string) target {
-	with := keys{"aws:ResourceTag/" + key: value, "ec2:ResourceTag/" + key: value}
-	for k, v := range o.with {
-		with[k] = v
+// and gives keys with more of them, each followed by its value.
+func (k keys) and(more ...string) keys {
+	all := maps.Clone(k)
+	if all == nil {
+		all = keys{}
 	}
-	return target{o.arn, with}
+	for n := 0; n < len(more); n += 2 {
+		all[more[n]] = more[n+1]
+	}
+	return all
 }
 
-func (o target) asked(k, v string) target {
-	with := keys{k: v}
-	for k, v := range o.with {
-		with[k] = v
-	}
-	return target{o.arn, with}
+func (o target) and(more ...string) target { return target{o.arn, o.with.and(more...)} }
+
+// tagged is a resource that carries a tag. EC2 knows it by two keys.
+func tagged(o target, key, value string) target {
+	return o.and("aws:ResourceTag/"+key, value, "ec2:ResourceTag/"+key, value)
 }
 
 // otherAttributes are all of an instance but those that steps set.
@@ -133,11 +137,10 @@ func requestTable(d *template.Deployment, p policies) []section {
 	ours, foreign := tagged(group, "cordon:stack", "cordon"), tagged(group, "cordon:stack", "another")
 	ourSnapshot := tagged(snapshot, "cordon:stack", "cordon")
 	sets := func(o target, attribute, value string) target {
-		o = o.asked("ec2:Attribute", attribute)
 		if value != "" {
-			o = o.asked("ec2:Attribute/"+attribute, value)
+			o = o.and("ec2:Attribute/"+attribute, value)
 		}
-		return o
+		return o.and("ec2:Attribute", attribute)
 	}
 	asTag := func(all string, value string) keys {
 		k := keys{"aws:TagKeys": all}
@@ -145,16 +148,6 @@ func requestTable(d *template.Deployment, p policies) []section {
 			k["aws:RequestTag/"+key] = value
 		}
 		return k
-	}
-	and := func(k keys, more ...string) keys {
-		with := keys{}
-		for a, b := range k {
-			with[a] = b
-		}
-		for n := 0; n < len(more); n += 2 {
-			with[more[n]] = more[n+1]
-		}
-		return with
 	}
 	bucket, table, decisions := arn("EvidenceBucket"), the("IncidentsTable"), the("DecisionsTable")
 	memoryDocument := target{arn: "arn:aws:ssm:us-east-1:111122223333:document/" + arn("MemoryDocument")}
@@ -174,7 +167,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 			{ask: "terminates an instance without a tag", action: "ec2:TerminateInstances", on: on(instance)},
 			{ask: "terminates an instance that only we tagged otherwise", action: "ec2:TerminateInstances", on: on(tagged(instance, "cordon:incident", "x"))},
 			{ask: "terminates one that carries it and one that does not", action: "ec2:TerminateInstances", on: on(decided, target{arn: here + "instance/i-0def"})},
-			{ask: "sends the tag with the request, not on the instance", action: "ec2:TerminateInstances", on: on(instance.asked("aws:RequestTag/cordon:decision", "x"))},
+			{ask: "sends the tag with the request, not on the instance", action: "ec2:TerminateInstances", on: on(instance.and("aws:RequestTag/cordon:decision", "x"))},
 			{ask: "stops an instance", action: "ec2:StopInstances", on: on(decided)},
 			{ask: "starts an instance", action: "ec2:StartInstances", on: on(decided)},
 			{ask: "reboots an instance", action: "ec2:RebootInstances", on: on(decided)},
@@ -190,14 +183,16 @@ func requestTable(d *template.Deployment, p policies) []section {
 	}
 	for _, attribute := range otherAttributes() {
 		sections[0].all = append(sections[0].all, request{
-			ask: "changes `" + attribute + "` of an instance", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, attribute, "")), never: guarded})
+			ask: "changes `" + attribute + "` of an instance", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, attribute, "")), never: guarded,
+		})
 	}
 	for _, attribute := range []string{"blockDeviceMapping", "BlockDeviceMappings"} {
 		sections[0].all = append(sections[0].all, request{
-			ask: "changes `" + attribute + "` where EC2 names it", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, attribute, ""), volume), may: may("preserve", "release"), never: may("terminate")})
+			ask: "changes `" + attribute + "` where EC2 names it", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, attribute, ""), volume), may: may("preserve", "release"), never: may("terminate"),
+		})
 	}
 	sections[0].all = append(sections[0].all,
-		request{ask: "changes the user data, named by its own key alone", action: "ec2:ModifyInstanceAttribute", on: on(decided.asked("ec2:Attribute/UserData", "IyE=")), never: guarded},
+		request{ask: "changes the user data, named by its own key alone", action: "ec2:ModifyInstanceAttribute", on: on(decided.and("ec2:Attribute/UserData", "IyE=")), never: guarded},
 		request{ask: "changes the groups of an instance with one interface", action: "ec2:ModifyInstanceAttribute", on: on(decided, group)},
 		request{ask: "gives an instance another profile", action: "ec2:AssociateIamInstanceProfile", on: on(decided)},
 		request{ask: "replaces the profile of an instance", action: "ec2:ReplaceIamInstanceProfileAssociation", on: on(decided)},
@@ -211,10 +206,10 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "writes another tag on an instance", action: "ec2:CreateTags", on: on(instance), with: asTag("Name", "x")},
 		{ask: "writes tags of which the request names no key", action: "ec2:CreateTags", on: on(instance)},
 		{ask: "writes it in another case, which a condition on it would take", action: "ec2:CreateTags", on: on(instance), with: asTag("Cordon:Decision", "x"), never: guarded},
-		{ask: "writes it as an instance is made", action: "ec2:CreateTags", on: on(instance), with: and(asTag("cordon:decision", "x"), "ec2:CreateAction", "RunInstances"), may: may("authorize"), never: guarded},
+		{ask: "writes it as an instance is made", action: "ec2:CreateTags", on: on(instance), with: asTag("cordon:decision", "x").and("ec2:CreateAction", "RunInstances"), may: may("authorize"), never: guarded},
 		{ask: "writes it on a snapshot of ours", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:decision", "x"), never: guarded},
-		{ask: "writes it on a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: and(asTag("cordon:stack,cordon:decision", "cordon"), "ec2:CreateAction", "CreateSnapshots"), never: guarded},
-		{ask: "writes it on a group as it is made", action: "ec2:CreateTags", on: on(group), with: and(asTag("cordon:stack,cordon:decision", "cordon"), "ec2:CreateAction", "CreateSecurityGroup"), never: guarded},
+		{ask: "writes it on a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:stack,cordon:decision", "cordon").and("ec2:CreateAction", "CreateSnapshots"), never: guarded},
+		{ask: "writes it on a group as it is made", action: "ec2:CreateTags", on: on(group), with: asTag("cordon:stack,cordon:decision", "cordon").and("ec2:CreateAction", "CreateSecurityGroup"), never: guarded},
 		{ask: "writes it on a volume", action: "ec2:CreateTags", on: on(volume), with: asTag("cordon:decision", "x"), never: guarded},
 		{ask: "removes it", action: "ec2:DeleteTags", on: on(decided), with: keys{"aws:TagKeys": "cordon:decision"}, never: guarded},
 		{ask: "removes all tags by naming none", action: "ec2:DeleteTags", on: on(decided), never: guarded},
@@ -233,12 +228,12 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "detaches an interface", action: "ec2:DetachNetworkInterface", on: on(eni, instance)},
 		{ask: "attaches an interface", action: "ec2:AttachNetworkInterface", on: on(eni, instance)},
 		{ask: "deletes an interface", action: "ec2:DeleteNetworkInterface", on: on(eni)},
-		{ask: "makes a group that carries our tag", action: "ec2:CreateSecurityGroup", on: on(group.asked("aws:RequestTag/cordon:stack", "cordon"), vpc), with: keys{"aws:TagKeys": "cordon:stack,cordon:group,Name"}, may: may("isolate")},
+		{ask: "makes a group that carries our tag", action: "ec2:CreateSecurityGroup", on: on(group.and("aws:RequestTag/cordon:stack", "cordon"), vpc), with: keys{"aws:TagKeys": "cordon:stack,cordon:group,Name"}, may: may("isolate")},
 		{ask: "makes a group without our tag", action: "ec2:CreateSecurityGroup", on: on(group, vpc)},
-		{ask: "makes a group that carries the tag of another stack", action: "ec2:CreateSecurityGroup", on: on(group.asked("aws:RequestTag/cordon:stack", "another"), vpc)},
-		{ask: "tags a group as it is made", action: "ec2:CreateTags", on: on(group), with: and(asTag("cordon:stack,cordon:group,Name", "cordon"), "ec2:CreateAction", "CreateSecurityGroup"), may: may("isolate")},
+		{ask: "makes a group that carries the tag of another stack", action: "ec2:CreateSecurityGroup", on: on(group.and("aws:RequestTag/cordon:stack", "another"), vpc)},
+		{ask: "tags a group as it is made", action: "ec2:CreateTags", on: on(group), with: asTag("cordon:stack,cordon:group,Name", "cordon").and("ec2:CreateAction", "CreateSecurityGroup"), may: may("isolate")},
 		{ask: "tags a group that was there, so that it seems ours", action: "ec2:CreateTags", on: on(group), with: asTag("cordon:stack", "cordon")},
-		{ask: "tags a snapshot in the name of a group", action: "ec2:CreateTags", on: on(snapshot), with: and(asTag("cordon:stack", "cordon"), "ec2:CreateAction", "CreateSecurityGroup")},
+		{ask: "tags a snapshot in the name of a group", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:stack", "cordon").and("ec2:CreateAction", "CreateSecurityGroup")},
 		{ask: "opens a group of ours inwards", action: "ec2:AuthorizeSecurityGroupIngress", on: on(ours), may: may("isolate")},
 		{ask: "opens a group of ours outwards", action: "ec2:AuthorizeSecurityGroupEgress", on: on(ours), may: may("isolate")},
 		{ask: "closes a group of ours inwards", action: "ec2:RevokeSecurityGroupIngress", on: on(ours), may: may("isolate")},
@@ -254,7 +249,8 @@ func requestTable(d *template.Deployment, p policies) []section {
 	interfaces := &sections[len(sections)-1]
 	for _, attribute := range otherInterfaceAttributes() {
 		interfaces.all = append(interfaces.all, request{
-			ask: "changes `" + attribute + "` of an interface", action: moves, on: on(sets(eni, attribute, "")), never: guarded})
+			ask: "changes `" + attribute + "` of an interface", action: moves, on: on(sets(eni, attribute, "")), never: guarded,
+		})
 	}
 
 	scaling := at("arn:aws:autoscaling:us-east-1:111122223333:autoScalingGroup:0f7a:autoScalingGroupName/web")
@@ -284,12 +280,12 @@ func requestTable(d *template.Deployment, p policies) []section {
 
 	made := target{snapshot.arn, keys{"aws:RequestTag/cordon:stack": "cordon", "aws:TagKeys": "cordon:incident,cordon:stack,cordon:instance,Name"}}
 	untagged := target{snapshot.arn, keys{"aws:RequestTag/Name": "x", "aws:TagKeys": "Name"}}
-	locks := func(o target, days string) target { return o.asked("ec2:SnapshotLockDuration", days) }
+	locks := func(o target, days string) target { return o.and("ec2:SnapshotLockDuration", days) }
 	sections = append(sections, section{"Snapshots and volumes", []request{
 		{ask: "snapshots the volumes of an instance with our tag", action: "ec2:CreateSnapshots", on: on(instance, volume, made), may: may("snapshot")},
 		{ask: "snapshots the volumes of an instance without our tag", action: "ec2:CreateSnapshots", on: on(instance, volume, untagged)},
-		{ask: "tags a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: and(asTag("cordon:incident,cordon:stack,cordon:instance,Name", "cordon"), "ec2:CreateAction", "CreateSnapshots"), may: may("snapshot")},
-		{ask: "tags a volume in the name of a snapshot", action: "ec2:CreateTags", on: on(volume), with: and(asTag("cordon:stack", "cordon"), "ec2:CreateAction", "CreateSnapshots")},
+		{ask: "tags a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:incident,cordon:stack,cordon:instance,Name", "cordon").and("ec2:CreateAction", "CreateSnapshots"), may: may("snapshot")},
+		{ask: "tags a volume in the name of a snapshot", action: "ec2:CreateTags", on: on(volume), with: asTag("cordon:stack", "cordon").and("ec2:CreateAction", "CreateSnapshots")},
 		{ask: "notes volume and device on a snapshot of ours", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:volume,cordon:device", "x"), may: may("snapshot")},
 		{ask: "marks a snapshot of ours as a duplicate", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:duplicate", "snap-0def"), may: may("snapshot")},
 		{ask: "gives a snapshot of ours to another incident", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:incident", "x")},
@@ -373,9 +369,19 @@ func requestTable(d *template.Deployment, p policies) []section {
 		on   []target
 	}{{"the incidents table", table}, {"the decisions table", decisions}} {
 		for _, a := range [][2]string{
-			{"deletes an item of", "DeleteItem"}, {"writes in batches to", "BatchWriteItem"}, {"reads in batches from", "BatchGetItem"}, {"reads all of", "Scan"},
-			{"inserts with PartiQL into", "PartiQLInsert"}, {"updates with PartiQL", "PartiQLUpdate"}, {"deletes with PartiQL from", "PartiQLDelete"}, {"selects with PartiQL from", "PartiQLSelect"},
-			{"deletes", "DeleteTable"}, {"changes", "UpdateTable"}, {"lets items expire in", "UpdateTimeToLive"}, {"gives a policy to", "PutResourcePolicy"}, {"switches off the backups of", "UpdateContinuousBackups"},
+			{"deletes an item of", "DeleteItem"},
+			{"writes in batches to", "BatchWriteItem"},
+			{"reads in batches from", "BatchGetItem"},
+			{"reads all of", "Scan"},
+			{"inserts with PartiQL into", "PartiQLInsert"},
+			{"updates with PartiQL", "PartiQLUpdate"},
+			{"deletes with PartiQL from", "PartiQLDelete"},
+			{"selects with PartiQL from", "PartiQLSelect"},
+			{"deletes", "DeleteTable"},
+			{"changes", "UpdateTable"},
+			{"lets items expire in", "UpdateTimeToLive"},
+			{"gives a policy to", "PutResourcePolicy"},
+			{"switches off the backups of", "UpdateContinuousBackups"},
 			{"exports", "ExportTableToPointInTime"},
 		} {
 			record.all = append(record.all, request{ask: a[0] + " " + t.name, action: "dynamodb:" + a[1], on: t.on})
@@ -496,7 +502,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		if short == "machine" {
 			trust.all = append(trust.all,
 				request{ask: "takes the role of `machine` for another machine", action: "sts:AssumeRole", on: the(r), with: from(fmt.Sprintf(another, "states", "stateMachine:another")), by: service},
-				request{ask: "takes the role of `machine` for an account that does not fit", action: "sts:AssumeRole", on: the(r), with: and(mine, "aws:SourceAccount", "444455556666"), by: service})
+				request{ask: "takes the role of `machine` for an account that does not fit", action: "sts:AssumeRole", on: the(r), with: mine.and("aws:SourceAccount", "444455556666"), by: service})
 		}
 		trust.all = append(trust.all,
 			request{ask: "takes the role of `" + short + "`", action: "sts:AssumeRole", on: the(r)},
@@ -506,8 +512,15 @@ func requestTable(d *template.Deployment, p policies) []section {
 	trust.all = append(trust.all,
 		request{ask: "takes a role that trusts all of this account", action: "sts:AssumeRole", on: at("arn:aws:iam::111122223333:role/another")})
 	for _, a := range [][2]string{
-		{"hands a role to a service", "PassRole"}, {"writes a policy into a role", "PutRolePolicy"}, {"attaches a policy to a role", "AttachRolePolicy"}, {"takes a policy out of a role", "DeleteRolePolicy"},
-		{"changes who may take a role", "UpdateAssumeRolePolicy"}, {"makes a role", "CreateRole"}, {"tags a role", "TagRole"}, {"lifts the boundary of a role", "DeleteRolePermissionsBoundary"}, {"deletes a role", "DeleteRole"},
+		{"hands a role to a service", "PassRole"},
+		{"writes a policy into a role", "PutRolePolicy"},
+		{"attaches a policy to a role", "AttachRolePolicy"},
+		{"takes a policy out of a role", "DeleteRolePolicy"},
+		{"changes who may take a role", "UpdateAssumeRolePolicy"},
+		{"makes a role", "CreateRole"},
+		{"tags a role", "TagRole"},
+		{"lifts the boundary of a role", "DeleteRolePermissionsBoundary"},
+		{"deletes a role", "DeleteRole"},
 	} {
 		trust.all = append(trust.all, request{ask: a[0], action: "iam:" + a[1], on: the("TerminateRole")})
 	}
@@ -526,7 +539,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "mails people for our alarm", action: "sns:Publish", on: topic, with: from(alarm), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for another alarm", action: "sns:Publish", on: topic, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for another account", action: "sns:Publish", on: topic, with: keys{"aws:SourceArn": strings.Replace(alarm, "111122223333", "444455556666", 1), "aws:SourceAccount": "444455556666"}, by: "cloudwatch.amazonaws.com"},
-		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: and(from(alarm), "aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
+		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people without saying for whom", action: "sns:Publish", on: topic, by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people", action: "sns:Publish", on: topic, with: from(alarm), by: "events.amazonaws.com"},
 		{ask: "mails people", action: "sns:Publish", on: topic, by: stranger},

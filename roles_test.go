@@ -138,8 +138,10 @@ func wanted(t *testing.T, name string) []string {
 // is told apart by the requests only.
 func TestRightsTakenOrGivenAreSeen(t *testing.T) {
 	d := deployment(t)
-	twice := map[string][]string{"memory": {"s3:GetObject"}, "isolate": {"ec2:CreateSecurityGroup", "ec2:ModifyNetworkInterfaceAttribute"},
-		"snapshot": {"ec2:CreateSnapshots", "ec2:CreateTags"}}
+	twice := map[string][]string{
+		"memory": {"s3:GetObject"}, "isolate": {"ec2:CreateSecurityGroup", "ec2:ModifyNetworkInterfaceAttribute"},
+		"snapshot": {"ec2:CreateSnapshots", "ec2:CreateTags"},
+	}
 	taken := 0
 	for name := range news {
 		want, r := wanted(t, name), roleOf(t, d, name)
