@@ -426,6 +426,31 @@ func TestParliamentFindsNothing(t *testing.T) {
 // TestExpandedTemplateHasTheSamePolicies: what is deployed is what SAM makes of
 // template.yaml, and every other test reads template.yaml.
 func TestExpandedTemplateHasTheSamePolicies(t *testing.T) {
+	expanded := read(t, ".aws-sam/expanded.json")
+	for _, wrong := range notAsWritten(t, expanded) {
+		t.Error(wrong)
+	}
+	for name, plant := range map[string][2]string{
+		"a right in a role":           {`"ec2:TerminateInstances"`, `"ec2:*"`},
+		"a role that is not its own":  {`"TerminateRole",`, `"EnrichRole",`},
+		"a permission for everything": {"/POST/d/*/*", "/*"},
+		"a resource more":             {`"Resources": {`, `"Resources": {"More": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {}},`},
+		"a resource less":             {`"Guards": {`, `"NotifyFunctionEventInvokeConfig": {`},
+	} {
+		planted := strings.Replace(expanded, plant[0], plant[1], 1)
+		if planted == expanded {
+			t.Fatalf("%s: the expanded template has no %s", name, plant[0])
+		}
+		if len(notAsWritten(t, planted)) == 0 {
+			t.Errorf("%s goes unseen", name)
+		}
+	}
+}
+
+// notAsWritten compares an expanded template with template.yaml.
+func notAsWritten(t *testing.T, text string) (wrong []string) {
+	t.Helper()
+	fail := func(format string, a ...any) { wrong = append(wrong, fmt.Sprintf(format, a...)) }
 	var written struct {
 		Resources map[string]struct {
 			Type       string    `yaml:"Type"`
@@ -440,8 +465,8 @@ func TestExpandedTemplateHasTheSamePolicies(t *testing.T) {
 		Properties map[string]any
 	}
 	var expanded struct{ Resources map[string]resource }
-	if err := json.Unmarshal([]byte(read(t, ".aws-sam/expanded.json")), &expanded); err != nil {
-		t.Fatalf(".aws-sam/expanded.json: %v; make permissions writes it", err)
+	if err := json.Unmarshal([]byte(text), &expanded); err != nil {
+		t.Fatal(err)
 	}
 	added := map[string]string{
 		"NotifyFunctionEventInvokeConfig":   "AWS::Lambda::EventInvokeConfig",
@@ -452,10 +477,10 @@ func TestExpandedTemplateHasTheSamePolicies(t *testing.T) {
 		got := expanded.Resources[a.id].Properties
 		want := map[string]any{"Action": "lambda:InvokeFunction", "FunctionName": map[string]any{"Ref": a.function}, "Principal": "apigateway.amazonaws.com", "SourceArn": got["SourceArn"]}
 		if diff := gocmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +expanded):\n%s", a.id, diff)
+			fail("%s (-want +expanded):\n%s", a.id, diff)
 		}
 		if source := filled(got["SourceArn"]); source != a.withAPI("API") {
-			t.Errorf("%s admits %s, want %s", a.id, source, a.withAPI("API"))
+			fail("%s admits %s, want %s", a.id, source, a.withAPI("API"))
 		}
 	}
 	for id, r := range expanded.Resources {
@@ -463,7 +488,7 @@ func TestExpandedTemplateHasTheSamePolicies(t *testing.T) {
 		switch {
 		case !known:
 			if added[id] != r.Type {
-				t.Errorf("SAM adds %s, a %s, which nobody expects", id, r.Type)
+				fail("SAM adds %s, a %s, which nobody expects", id, r.Type)
 			}
 			delete(added, id)
 		case w.Type == "AWS::Serverless::Function", w.Type == "AWS::Serverless::StateMachine":
@@ -473,23 +498,24 @@ func TestExpandedTemplateHasTheSamePolicies(t *testing.T) {
 			}
 			want, _ := plainYAML(t, &w.Properties).(map[string]any)
 			if diff := gocmp.Diff(want[from], r.Properties[to]); diff != "" || want[from] == nil {
-				t.Errorf("%s has another role (-template +expanded):\n%s", id, diff)
+				fail("%s has another role (-template +expanded):\n%s", id, diff)
 			}
 		case strings.HasPrefix(w.Type, "AWS::Serverless::"):
 		default:
 			if diff := gocmp.Diff(plainYAML(t, &w.Properties), any(r.Properties)); diff != "" || w.Type != r.Type {
-				t.Errorf("%s is not as it was written (-template +expanded):\n%s", id, diff)
+				fail("%s is not as it was written (-template +expanded):\n%s", id, diff)
 			}
 		}
 	}
 	for id := range added {
-		t.Errorf("SAM does not add %s any more", id)
+		fail("SAM does not add %s any more", id)
 	}
 	for id := range written.Resources {
 		if _, ok := expanded.Resources[id]; !ok {
-			t.Errorf("%s is not in the expanded template", id)
+			fail("%s is not in the expanded template", id)
 		}
 	}
+	return wrong
 }
 
 // filled is the Fn::Sub of a permission that SAM adds, as an ARN.

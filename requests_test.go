@@ -565,6 +565,8 @@ func requestTable(d *template.Deployment, p policies) []section {
 	sections = append(sections, section{"Commands on instances", []request{
 		{ask: "runs our document on an instance", action: "ssm:SendCommand", on: on(memoryDocument, instance), may: may("memory")},
 		{ask: "runs another document on an instance", action: "ssm:SendCommand", on: on(target{arn: fmt.Sprintf(another, "ssm", "document/another")}, instance)},
+		{ask: "runs a document of AWS on an instance", action: "ssm:SendCommand", on: on(target{arn: "arn:aws:ssm:us-east-1::document/AWS-RunShellScript"}, instance)},
+		{ask: "runs our document on an instance of another account", action: "ssm:SendCommand", on: on(memoryDocument, target{arn: "arn:aws:ec2:us-east-1:444455556666:instance/i-0abc"})},
 		{ask: "runs our document on a machine outside EC2", action: "ssm:SendCommand", on: on(memoryDocument, target{arn: fmt.Sprintf(another, "ssm", "managed-instance/mi-0abc")})},
 		{ask: "writes the output of a command into a bucket of its choice", action: "ssm:SendCommand", on: on(memoryDocument, instance, target{arn: "arn:aws:s3:::another"})},
 		{ask: "ends a command", action: "ssm:CancelCommand", may: may("memory")},
