@@ -115,16 +115,64 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 	if diff := gocmp.Diff(functionNames(t), slices.Sorted(maps.Keys(news))); diff != "" {
 		t.Fatalf("functions/ and this test differ (-functions +test):\n%s", diff)
 	}
-	for name, construct := range news {
-		want := called(t, construct)
-		if name == "notify" {
-			// Lambda itself sends what notify failed to tell, with notify's role.
-			// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-			want = append(want, "sqs:SendMessage")
-		}
-		if diff := gocmp.Diff(want, allowed(d, roleOf(t, d, name))); diff != "" {
+	for name := range news {
+		if diff := gocmp.Diff(wanted(t, name), allowed(d, roleOf(t, d, name))); diff != "" {
 			t.Errorf("%s: calls and role differ (-called +allowed):\n%s", name, diff)
 		}
+	}
+}
+
+// wanted are the rights that a step needs.
+func wanted(t *testing.T, name string) []string {
+	t.Helper()
+	all := called(t, news[name])
+	if name == "notify" {
+		// Lambda itself sends what notify failed to tell, with notify's role.
+		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+		all = append(all, "sqs:SendMessage")
+	}
+	return all
+}
+
+// TestRightsTakenOrGivenAreSeen: a right less or more in any role is found by
+// TestRolesAllowWhatIsCalled. What two statements allow under two conditions
+// is told apart by the requests only.
+func TestRightsTakenOrGivenAreSeen(t *testing.T) {
+	d := deployment(t)
+	twice := map[string][]string{
+		"memory": {"s3:GetObject"}, "isolate": {"ec2:CreateSecurityGroup", "ec2:ModifyNetworkInterfaceAttribute"},
+		"snapshot": {"ec2:CreateSnapshots", "ec2:CreateTags"},
+	}
+	taken := 0
+	for name := range news {
+		want, r := wanted(t, name), roleOf(t, d, name)
+		for n, s := range r.Statements {
+			for a, action := range s.Actions {
+				if s.Effect != "Allow" || strings.HasPrefix(action, "logs:") {
+					continue
+				}
+				less := r
+				less.Statements = slices.Clone(r.Statements)
+				less.Statements[n].Actions = slices.Delete(slices.Clone(s.Actions), a, a+1)
+				if same := slices.Equal(want, allowed(d, less)); same != slices.Contains(twice[name], action) {
+					t.Errorf("%s without %s in %s: seen is %v", name, action, s.Sid, !same)
+				}
+				taken++
+			}
+		}
+		for _, action := range []string{"ec2:TerminateInstances", "ec2:DeleteTags", "iam:PassRole", "states:StartExecution", "kms:ScheduleKeyDeletion"} {
+			if slices.Contains(want, action) {
+				continue
+			}
+			more := r
+			more.Statements = append(slices.Clone(r.Statements), template.Statement{Sid: "More", Effect: "Allow", Actions: []string{action}, Resources: []string{"*"}})
+			if slices.Equal(want, allowed(d, more)) {
+				t.Errorf("%s with %s goes unseen", name, action)
+			}
+		}
+	}
+	if taken < 80 {
+		t.Errorf("%d rights were taken away, so they are not all", taken)
 	}
 }
 
@@ -199,7 +247,7 @@ func TestRolesAreNarrow(t *testing.T) {
 		"a decision changed":        {"RecordTheDecisionOnce", "dynamodb:PutItem", "dynamodb:UpdateItem", "DecideRole: may dynamodb:UpdateItem DecisionsTable"},
 		"a decision from elsewhere": {"SeeAStandingDecision", "dynamodb:GetItem", "dynamodb:PutItem", "ApprovalRole: may dynamodb:PutItem DecisionsTable"},
 		"a seal from elsewhere":     {"EncryptLinkAndToken", "kms:Encrypt", "kms:GenerateMac", "ApprovalRole: may kms:GenerateMac"},
-		"a mark from elsewhere":     {"MarkDuplicatesOfOurOwn", "::snapshot/", "::instance/", "SnapshotRole: may mark an instance"},
+		"a mark from elsewhere":     {"NoteVolumeAndDuplicateOnOurOwn", "::snapshot/", "::instance/", "SnapshotRole: may mark an instance"},
 		"a change everywhere":       {"KeepTheRawEvent", "!Sub ${EvidenceBucket.Arn}/events/*", `"*"`, "EnrichRole: s3:PutObject on everything"},
 		"a wildcard":                {"KeepTheRawEvent", "s3:PutObject", "s3:*", "EnrichRole: s3:* is a wildcard"},
 		"no sentence":               {"KeepTheRawEvent", "KeepTheRawEvent", `""`, "EnrichRole: a statement does not say"},
@@ -313,10 +361,16 @@ var only = map[string]string{
 	"states:StartExecution":              "FindingRuleRole",
 }
 
-// unscoped are changes for which IAM knows no resource.
+// unscoped are changes for which IAM knows no resource, and what that means.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-var unscoped = []string{"states:SendTaskSuccess", "ssm:CancelCommand",
-	"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"}
+var unscoped = map[string]string{
+	"states:SendTaskSuccess": "May answer any waiting task of the account whose token it has; the tokens it can read are those of our requests.",
+	"ssm:CancelCommand":      "May end any command of the account whose ID it has; it knows those that it sent.",
+	"logs:CreateLogDelivery": "Step Functions needs it to write the machine's log.",
+	"logs:DeleteLogDelivery": "The same.",
+	"logs:PutResourcePolicy": "The same; it may also change which services write to the account's logs.",
+	"logs:UpdateLogDelivery": "The same.",
+}
 
 func wide(d *template.Deployment) (wrong []string) {
 	for _, r := range d.Roles() {
@@ -344,7 +398,7 @@ func wide(d *template.Deployment) (wrong []string) {
 				switch {
 				case strings.Contains(a, "*"):
 					fail("%s is a wildcard", a)
-				case slices.Contains(s.Resources, "*") && len(s.Condition) == 0 && !reads && !slices.Contains(unscoped, a):
+				case slices.Contains(s.Resources, "*") && len(s.Condition) == 0 && !reads && unscoped[a] == "":
 					fail("%s on everything, without a condition", a)
 				case a == "ec2:TerminateInstances" && s.Condition["StringLike"]["aws:ResourceTag/cordon:decision"] == nil:
 					fail("terminates what nobody decided to")

@@ -1,0 +1,668 @@
+package cordon_test
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"cordon/internal/template"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// The questions an auditor asks, and what IAM must answer. Each is asked of
+// every role of the stack, and of an administrator of another account: whoever
+// is not named may not. docs/permissions.md has the answers in words;
+// `make permissions` has them from an evaluator that others wrote.
+
+// request is one question.
+type request struct {
+	ask    string // what somebody tries
+	action string
+	on     []target // as IAM asks: every one must be allowed; none is "*"
+	with   keys     // condition keys of the request
+	may    []string // short names of roles; of those who ask, if by names them
+	// never are refused by an explicit deny, so that no later right lets them.
+	never []string
+	by    string // who asks, if not every role: a service, or somebody with every right of IAM
+}
+
+// target is a resource as it stands when the request is made.
+type target struct {
+	arn  string
+	with keys // condition keys of the resource
+}
+
+// keys are condition keys with their values, separated by a comma.
+type keys map[string]string
+
+const (
+	administrator = "an administrator of this account"
+	stranger      = "an administrator of another account"
+)
+
+// section is what an auditor looks at together.
+type section struct {
+	title string
+	all   []request
+}
+
+// everyone are the short names of all roles, except.
+func everyone(p policies, except ...string) (all []string) {
+	for _, r := range p.roles {
+		if name := shortRole(r); !slices.Contains(except, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// and gives keys with more of them, each followed by its value.
+func (k keys) and(more ...string) keys {
+	all := maps.Clone(k)
+	if all == nil {
+		all = keys{}
+	}
+	for n := 0; n < len(more); n += 2 {
+		all[more[n]] = more[n+1]
+	}
+	return all
+}
+
+func (o target) and(more ...string) target { return target{o.arn, o.with.and(more...)} }
+
+// tagged is a resource that carries a tag. EC2 knows it by two keys.
+func tagged(o target, key, value string) target {
+	return o.and("aws:ResourceTag/"+key, value, "ec2:ResourceTag/"+key, value)
+}
+
+// otherAttributes are all of an instance but those that steps set.
+func otherAttributes() []string {
+	var all []string
+	for _, a := range types.InstanceAttributeName("").Values() {
+		all = append(all, string(a))
+	}
+	return withoutAny(append(all, fieldsOf(ec2.ModifyInstanceAttributeInput{})...),
+		"attribute", "value", "dryRun", "instanceId", "blockDeviceMapping", "blockDeviceMappings", "disableApiStop", "disableApiTermination", "instanceInitiatedShutdownBehavior")
+}
+
+// otherInterfaceAttributes are all of an interface but its groups.
+func otherInterfaceAttributes() []string {
+	return withoutAny(fieldsOf(ec2.ModifyNetworkInterfaceAttributeInput{}), "dryRun", "networkInterfaceId", "groups")
+}
+
+// fieldsOf are the parameters of a call, written as EC2's attributes are.
+func fieldsOf(input any) (all []string) {
+	for f := range reflect.TypeOf(input).Fields() {
+		if f.IsExported() && f.Name != "ResultMetadata" {
+			all = append(all, strings.ToLower(f.Name[:1])+f.Name[1:])
+		}
+	}
+	return all
+}
+
+func withoutAny(all []string, known ...string) []string {
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(a string) bool { return slices.Contains(known, a) })
+}
+
+func requestTable(d *template.Deployment, p policies) []section {
+	arn := func(id string) string {
+		r, ok := d.Resource(id)
+		if !ok {
+			panic("the template has no " + id)
+		}
+		if r.ARN() == "" {
+			return r.Ref
+		}
+		return r.ARN()
+	}
+	on := func(all ...target) []target { return all }
+	the := func(ids ...string) (all []target) {
+		for _, id := range ids {
+			all = append(all, target{arn: arn(id)})
+		}
+		return all
+	}
+	at := func(arn string) []target { return []target{{arn: arn}} }
+	may := func(names ...string) []string { return names }
+	const here = "arn:aws:ec2:us-east-1:111122223333:"
+	instance, volume := target{arn: here + "instance/i-0abc"}, target{arn: here + "volume/vol-0abc"}
+	eni, group, vpc := target{arn: here + "network-interface/eni-0abc"}, target{arn: here + "security-group/sg-0abc"}, target{arn: here + "vpc/vpc-0abc"}
+	snapshot := target{arn: "arn:aws:ec2:us-east-1::snapshot/snap-0abc"}
+	decided := tagged(instance, "cordon:decision", "111122223333.us-east-1.i-0abc.1/1")
+	ours, foreign := tagged(group, "cordon:stack", "cordon"), tagged(group, "cordon:stack", "another")
+	ourSnapshot := tagged(snapshot, "cordon:stack", "cordon")
+	sets := func(o target, attribute, value string) target {
+		if value != "" {
+			o = o.and("ec2:Attribute/"+attribute, value)
+		}
+		return o.and("ec2:Attribute", attribute)
+	}
+	asTag := func(all string, value string) keys {
+		k := keys{"aws:TagKeys": all}
+		for key := range strings.SplitSeq(all, ",") {
+			k["aws:RequestTag/"+key] = value
+		}
+		return k
+	}
+	bucket, table, decisions := arn("EvidenceBucket"), the("IncidentsTable"), the("DecisionsTable")
+	memoryDocument := target{arn: "arn:aws:ssm:us-east-1:111122223333:document/" + arn("MemoryDocument")}
+	execution := strings.Replace(arn("IncidentResponse"), ":stateMachine:", ":execution:", 1) + ":0f7a"
+	head, ask := keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc"}, keys{"dynamodb:LeadingKeys": "request#111122223333.us-east-1.i-0abc.1"}
+	plain := keys{"aws:SecureTransport": "false"}
+	from := func(source string) keys {
+		return keys{"aws:SourceArn": source, "aws:SourceAccount": "111122223333"}
+	}
+	const another = "arn:aws:%s:us-east-1:111122223333:%s"
+	guarded := everyone(p, "authorize") // by the policy Guards
+	attributes := []string{"preserve", "release", "terminate"}
+
+	sections := []section{
+		{"Ending an instance", []request{
+			{ask: "terminates an instance that carries `cordon:decision`", action: "ec2:TerminateInstances", on: on(decided), may: may("terminate")},
+			{ask: "terminates an instance without a tag", action: "ec2:TerminateInstances", on: on(instance)},
+			{ask: "terminates an instance that only we tagged otherwise", action: "ec2:TerminateInstances", on: on(tagged(instance, "cordon:incident", "x"))},
+			{ask: "terminates one that carries it and one that does not", action: "ec2:TerminateInstances", on: on(decided, target{arn: here + "instance/i-0def"})},
+			{ask: "sends the tag with the request, not on the instance", action: "ec2:TerminateInstances", on: on(instance.and("aws:RequestTag/cordon:decision", "x"))},
+			{ask: "stops an instance", action: "ec2:StopInstances", on: on(decided)},
+			{ask: "starts an instance", action: "ec2:StartInstances", on: on(decided)},
+			{ask: "reboots an instance", action: "ec2:RebootInstances", on: on(decided)},
+			{ask: "starts a new instance", action: "ec2:RunInstances", on: on(instance)},
+			{ask: "lifts the termination protection where it was decided", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, "DisableApiTermination", "false")), may: may("release", "terminate"), never: may("preserve")},
+			{ask: "lifts the termination protection where nothing was decided", action: "ec2:ModifyInstanceAttribute", on: on(sets(instance, "DisableApiTermination", "false")), may: may("release"), never: may("preserve")},
+			{ask: "lifts the stop protection where it was decided", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, "DisableApiStop", "false")), may: attributes},
+			{ask: "protects an instance from termination", action: "ec2:ModifyInstanceAttribute", on: on(sets(instance, "DisableApiTermination", "true")), may: may("preserve", "release")},
+			{ask: "makes a shutdown from inside a stop", action: "ec2:ModifyInstanceAttribute", on: on(sets(instance, "InstanceInitiatedShutdownBehavior", "stop")), may: may("preserve", "release")},
+			{ask: "makes a shutdown of a decided instance end it", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, "InstanceInitiatedShutdownBehavior", "terminate")), may: may("preserve", "release"), never: may("terminate")},
+			{ask: "keeps a volume when its instance goes", action: "ec2:ModifyInstanceAttribute", on: on(decided, volume), may: may("preserve", "release")},
+		}},
+	}
+	for _, attribute := range otherAttributes() {
+		sections[0].all = append(sections[0].all, request{
+			ask: "changes `" + attribute + "` of an instance", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, attribute, "")), never: guarded,
+		})
+	}
+	for _, attribute := range []string{"blockDeviceMapping", "BlockDeviceMappings"} {
+		sections[0].all = append(sections[0].all, request{
+			ask: "changes `" + attribute + "` where EC2 names it", action: "ec2:ModifyInstanceAttribute", on: on(sets(decided, attribute, ""), volume), may: may("preserve", "release"), never: may("terminate"),
+		})
+	}
+	sections[0].all = append(sections[0].all,
+		request{ask: "changes the user data, named by its own key alone", action: "ec2:ModifyInstanceAttribute", on: on(decided.and("ec2:Attribute/UserData", "IyE=")), never: guarded},
+		request{ask: "changes the groups of an instance with one interface", action: "ec2:ModifyInstanceAttribute", on: on(decided, group)},
+		request{ask: "gives an instance another profile", action: "ec2:AssociateIamInstanceProfile", on: on(decided)},
+		request{ask: "replaces the profile of an instance", action: "ec2:ReplaceIamInstanceProfileAssociation", on: on(decided)},
+		request{ask: "changes the metadata options of an instance", action: "ec2:ModifyInstanceMetadataOptions", on: on(decided)},
+	)
+
+	sections = append(sections, section{"The tag `cordon:decision`", []request{
+		{ask: "writes it on an instance", action: "ec2:CreateTags", on: on(instance), with: asTag("cordon:decision", "x"), may: may("authorize"), never: guarded},
+		{ask: "writes it over another decision", action: "ec2:CreateTags", on: on(decided), with: asTag("cordon:decision", "x"), may: may("authorize"), never: guarded},
+		{ask: "writes it together with another tag", action: "ec2:CreateTags", on: on(instance), with: asTag("cordon:decision,Name", "x"), never: guarded},
+		{ask: "writes another tag on an instance", action: "ec2:CreateTags", on: on(instance), with: asTag("Name", "x")},
+		{ask: "writes tags of which the request names no key", action: "ec2:CreateTags", on: on(instance)},
+		{ask: "writes it in another case, which a condition on it would take", action: "ec2:CreateTags", on: on(instance), with: asTag("Cordon:Decision", "x"), never: guarded},
+		{ask: "writes it as an instance is made", action: "ec2:CreateTags", on: on(instance), with: asTag("cordon:decision", "x").and("ec2:CreateAction", "RunInstances"), may: may("authorize"), never: guarded},
+		{ask: "writes it on a snapshot of ours", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:decision", "x"), never: guarded},
+		{ask: "writes it on a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:stack,cordon:decision", "cordon").and("ec2:CreateAction", "CreateSnapshots"), never: guarded},
+		{ask: "writes it on a group as it is made", action: "ec2:CreateTags", on: on(group), with: asTag("cordon:stack,cordon:decision", "cordon").and("ec2:CreateAction", "CreateSecurityGroup"), never: guarded},
+		{ask: "writes it on a volume", action: "ec2:CreateTags", on: on(volume), with: asTag("cordon:decision", "x"), never: guarded},
+		{ask: "removes it", action: "ec2:DeleteTags", on: on(decided), with: keys{"aws:TagKeys": "cordon:decision"}, never: guarded},
+		{ask: "removes all tags by naming none", action: "ec2:DeleteTags", on: on(decided), never: guarded},
+		{ask: "removes another tag", action: "ec2:DeleteTags", on: on(decided), with: keys{"aws:TagKeys": "Name"}, never: guarded},
+		{ask: "removes a tag of a snapshot of ours", action: "ec2:DeleteTags", on: on(ourSnapshot), with: keys{"aws:TagKeys": "cordon:stack"}, never: guarded},
+	}})
+
+	moves := "ec2:ModifyNetworkInterfaceAttribute"
+	sections = append(sections, section{"Interfaces and groups", []request{
+		{ask: "puts an interface into a group of ours", action: moves, on: on(eni, instance, ours), may: may("isolate"), never: may("release")},
+		{ask: "puts an interface into a group that is not ours", action: moves, on: on(eni, instance, group), may: may("release")},
+		{ask: "puts an interface into a group of another stack of ours", action: moves, on: on(eni, instance, foreign), may: may("release")},
+		{ask: "puts an interface into a group of ours and one that is not", action: moves, on: on(eni, instance, ours, target{arn: here + "security-group/sg-0def"}), never: may("release")},
+		{ask: "puts an interface that hangs on no instance into a group of ours", action: moves, on: on(eni, ours), may: may("isolate"), never: may("release")},
+		{ask: "puts an interface that carries our tag into a group of ours", action: moves, on: on(tagged(eni, "cordon:stack", "cordon"), tagged(instance, "cordon:stack", "cordon"), ours), may: may("isolate"), never: may("release")},
+		{ask: "detaches an interface", action: "ec2:DetachNetworkInterface", on: on(eni, instance)},
+		{ask: "attaches an interface", action: "ec2:AttachNetworkInterface", on: on(eni, instance)},
+		{ask: "deletes an interface", action: "ec2:DeleteNetworkInterface", on: on(eni)},
+		{ask: "makes a group that carries our tag", action: "ec2:CreateSecurityGroup", on: on(group.and("aws:RequestTag/cordon:stack", "cordon"), vpc), with: keys{"aws:TagKeys": "cordon:stack,cordon:group,Name"}, may: may("isolate")},
+		{ask: "makes a group without our tag", action: "ec2:CreateSecurityGroup", on: on(group, vpc)},
+		{ask: "makes a group that carries the tag of another stack", action: "ec2:CreateSecurityGroup", on: on(group.and("aws:RequestTag/cordon:stack", "another"), vpc)},
+		{ask: "tags a group as it is made", action: "ec2:CreateTags", on: on(group), with: asTag("cordon:stack,cordon:group,Name", "cordon").and("ec2:CreateAction", "CreateSecurityGroup"), may: may("isolate")},
+		{ask: "tags a group that was there, so that it seems ours", action: "ec2:CreateTags", on: on(group), with: asTag("cordon:stack", "cordon")},
+		{ask: "tags a snapshot in the name of a group", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:stack", "cordon").and("ec2:CreateAction", "CreateSecurityGroup")},
+		{ask: "opens a group of ours inwards", action: "ec2:AuthorizeSecurityGroupIngress", on: on(ours), may: may("isolate")},
+		{ask: "opens a group of ours outwards", action: "ec2:AuthorizeSecurityGroupEgress", on: on(ours), may: may("isolate")},
+		{ask: "closes a group of ours inwards", action: "ec2:RevokeSecurityGroupIngress", on: on(ours), may: may("isolate")},
+		{ask: "closes a group of ours outwards", action: "ec2:RevokeSecurityGroupEgress", on: on(ours), may: may("isolate")},
+		{ask: "opens a group that is not ours inwards", action: "ec2:AuthorizeSecurityGroupIngress", on: on(group)},
+		{ask: "opens a group that is not ours outwards", action: "ec2:AuthorizeSecurityGroupEgress", on: on(foreign)},
+		{ask: "closes a group that is not ours inwards", action: "ec2:RevokeSecurityGroupIngress", on: on(group)},
+		{ask: "closes a group that is not ours outwards", action: "ec2:RevokeSecurityGroupEgress", on: on(foreign)},
+		{ask: "changes a rule of a group of ours", action: "ec2:ModifySecurityGroupRules", on: on(ours)},
+		{ask: "deletes a group of ours", action: "ec2:DeleteSecurityGroup", on: on(ours)},
+	}})
+
+	interfaces := &sections[len(sections)-1]
+	for _, attribute := range otherInterfaceAttributes() {
+		interfaces.all = append(interfaces.all, request{
+			ask: "changes `" + attribute + "` of an interface", action: moves, on: on(sets(eni, attribute, "")), never: guarded,
+		})
+	}
+
+	scaling := at("arn:aws:autoscaling:us-east-1:111122223333:autoScalingGroup:0f7a:autoScalingGroupName/web")
+	targets := at("arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/web/0f7a")
+	classic := at("arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/web")
+	sections = append(sections, section{"Auto Scaling groups and balancers", []request{
+		{ask: "puts an instance into standby", action: "autoscaling:EnterStandby", on: scaling, may: may("preserve")},
+		{ask: "takes an instance out of its group", action: "autoscaling:DetachInstances", on: scaling, may: may("preserve")},
+		{ask: "takes an instance out of standby", action: "autoscaling:ExitStandby", on: scaling, may: may("release")},
+		{ask: "puts an instance into a group", action: "autoscaling:AttachInstances", on: scaling, may: may("release")},
+		{ask: "terminates an instance through its group", action: "autoscaling:TerminateInstanceInAutoScalingGroup", on: scaling},
+		{ask: "calls an instance unhealthy, so that its group ends it", action: "autoscaling:SetInstanceHealth", on: scaling},
+		{ask: "replaces the instances of a group", action: "autoscaling:StartInstanceRefresh", on: scaling},
+		{ask: "changes how many instances a group has", action: "autoscaling:SetDesiredCapacity", on: scaling},
+		{ask: "lifts the protection from scaling in", action: "autoscaling:SetInstanceProtection", on: scaling},
+		{ask: "suspends the processes of a group", action: "autoscaling:SuspendProcesses", on: scaling},
+		{ask: "changes a group", action: "autoscaling:UpdateAutoScalingGroup", on: scaling},
+		{ask: "deletes a group", action: "autoscaling:DeleteAutoScalingGroup", on: scaling},
+		{ask: "takes an instance out of a target group", action: "elasticloadbalancing:DeregisterTargets", on: targets, may: may("preserve")},
+		{ask: "puts an instance into a target group", action: "elasticloadbalancing:RegisterTargets", on: targets, may: may("release")},
+		{ask: "takes an instance out of a classic balancer", action: "elasticloadbalancing:DeregisterInstancesFromLoadBalancer", on: classic, may: may("preserve")},
+		{ask: "puts an instance into a classic balancer", action: "elasticloadbalancing:RegisterInstancesWithLoadBalancer", on: classic, may: may("release")},
+		{ask: "changes a target group", action: "elasticloadbalancing:ModifyTargetGroup", on: targets},
+		{ask: "deletes a target group", action: "elasticloadbalancing:DeleteTargetGroup", on: targets},
+		{ask: "deletes a classic balancer", action: "elasticloadbalancing:DeleteLoadBalancer", on: classic},
+	}})
+
+	made := target{snapshot.arn, keys{"aws:RequestTag/cordon:stack": "cordon", "aws:TagKeys": "cordon:incident,cordon:stack,cordon:instance,Name"}}
+	untagged := target{snapshot.arn, keys{"aws:RequestTag/Name": "x", "aws:TagKeys": "Name"}}
+	locks := func(o target, days string) target { return o.and("ec2:SnapshotLockDuration", days) }
+	sections = append(sections, section{"Snapshots and volumes", []request{
+		{ask: "snapshots the volumes of an instance with our tag", action: "ec2:CreateSnapshots", on: on(instance, volume, made), may: may("snapshot")},
+		{ask: "snapshots the volumes of an instance without our tag", action: "ec2:CreateSnapshots", on: on(instance, volume, untagged)},
+		{ask: "tags a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:incident,cordon:stack,cordon:instance,Name", "cordon").and("ec2:CreateAction", "CreateSnapshots"), may: may("snapshot")},
+		{ask: "tags a volume in the name of a snapshot", action: "ec2:CreateTags", on: on(volume), with: asTag("cordon:stack", "cordon").and("ec2:CreateAction", "CreateSnapshots")},
+		{ask: "notes volume and device on a snapshot of ours", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:volume,cordon:device", "x"), may: may("snapshot")},
+		{ask: "marks a snapshot of ours as a duplicate", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:duplicate", "snap-0def"), may: may("snapshot")},
+		{ask: "gives a snapshot of ours to another incident", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:incident", "x")},
+		{ask: "gives a snapshot of ours to another stack", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:stack", "x")},
+		{ask: "tags a snapshot of ours without naming a key", action: "ec2:CreateTags", on: on(ourSnapshot)},
+		{ask: "tags a snapshot that is not ours", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:duplicate", "x")},
+		{ask: "tags a snapshot that was there, so that it seems ours", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:stack", "cordon")},
+		{ask: "locks a snapshot of ours for the days that were set", action: "ec2:LockSnapshot", on: on(locks(ourSnapshot, "30")), may: may("snapshot")},
+		{ask: "shortens the lock of a snapshot of ours", action: "ec2:LockSnapshot", on: on(locks(ourSnapshot, "29"))},
+		{ask: "shortens the lock of a snapshot of ours to a day", action: "ec2:LockSnapshot", on: on(locks(ourSnapshot, "1"))},
+		{ask: "locks a snapshot of ours for ever", action: "ec2:LockSnapshot", on: on(locks(ourSnapshot, "36500"))},
+		{ask: "locks a snapshot of ours without saying for how long", action: "ec2:LockSnapshot", on: on(ourSnapshot)},
+		{ask: "locks a snapshot that is not ours", action: "ec2:LockSnapshot", on: on(locks(snapshot, "30"))},
+		{ask: "unlocks a snapshot of ours", action: "ec2:UnlockSnapshot", on: on(ourSnapshot)},
+		{ask: "deletes a snapshot of ours", action: "ec2:DeleteSnapshot", on: on(ourSnapshot)},
+		{ask: "shares a snapshot of ours", action: "ec2:ModifySnapshotAttribute", on: on(ourSnapshot)},
+		{ask: "archives a snapshot of ours", action: "ec2:ModifySnapshotTier", on: on(ourSnapshot)},
+		{ask: "makes a volume of a snapshot of ours", action: "ec2:CreateVolume", on: on(volume, ourSnapshot)},
+		{ask: "deletes a volume", action: "ec2:DeleteVolume", on: on(volume)},
+		{ask: "detaches a volume", action: "ec2:DetachVolume", on: on(volume, instance)},
+		{ask: "reads the blocks of a snapshot", action: "ebs:GetSnapshotBlock", on: on(snapshot)},
+	}})
+
+	lock := func(mode string) keys { return keys{"s3:object-lock-mode": mode} }
+	image, event, tool := at(bucket+"/incidents/x/memory/image.lime"), at(bucket+"/events/2026/x.json"), at(bucket+"/tools/avml")
+	s3s := section{"The evidence bucket", []request{
+		{ask: "keeps a raw event", action: "s3:PutObject", on: event, may: may("enrich")},
+		{ask: "writes below `incidents/`", action: "s3:PutObject", on: image, may: may("memory")},
+		{ask: "replaces the memory tool", action: "s3:PutObject", on: tool},
+		{ask: "writes elsewhere in the bucket", action: "s3:PutObject", on: at(bucket + "/x")},
+		{ask: "reads an image", action: "s3:GetObject", on: image, may: may("memory")},
+		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
+		{ask: "reads a raw event", action: "s3:GetObject", on: event},
+		{ask: "lists the bucket", action: "s3:ListBucket", on: at(bucket), may: may("memory")},
+		{ask: "lists uploads", action: "s3:ListBucketMultipartUploads", on: at(bucket), may: may("memory")},
+		{ask: "lists the parts of an upload", action: "s3:ListMultipartUploadParts", on: image, may: may("memory")},
+		{ask: "gives an upload up", action: "s3:AbortMultipartUpload", on: image, may: may("memory")},
+		{ask: "sets retention in governance mode", action: "s3:PutObjectRetention", on: image, with: lock("GOVERNANCE"), may: may("memory")},
+		{ask: "sets retention that nobody can undo", action: "s3:PutObjectRetention", on: image, with: lock("COMPLIANCE")},
+		{ask: "takes retention away by naming no mode", action: "s3:PutObjectRetention", on: image},
+		{ask: "sets retention on a raw event", action: "s3:PutObjectRetention", on: event, with: lock("GOVERNANCE")},
+		{ask: "shortens retention", action: "s3:BypassGovernanceRetention", on: image, never: everyone(p)},
+		{ask: "deletes an object", action: "s3:DeleteObject", on: image, never: everyone(p)},
+		{ask: "deletes a version", action: "s3:DeleteObjectVersion", on: event, never: everyone(p)},
+		{ask: "keeps a raw event without TLS", action: "s3:PutObject", on: event, with: plain, never: everyone(p)},
+		{ask: "reads an image without TLS", action: "s3:GetObject", on: image, with: plain, never: everyone(p)},
+		{ask: "lists the bucket without TLS", action: "s3:ListBucket", on: at(bucket), with: plain, never: everyone(p)},
+	}}
+	for _, r := range slices.Clone(s3s.all) {
+		for _, who := range []string{administrator, stranger} {
+			if len(r.never) > 0 {
+				s3s.all = append(s3s.all, request{ask: r.ask, action: r.action, on: r.on, with: r.with, by: who, never: may(who)})
+			}
+		}
+	}
+	s3s.all = append(s3s.all,
+		request{ask: "reads an image", action: "s3:GetObject", on: image, by: administrator, may: may(administrator)},
+		request{ask: "reads an image", action: "s3:GetObject", on: image, by: stranger},
+		request{ask: "keeps a raw event", action: "s3:PutObject", on: event, by: stranger},
+		request{ask: "writes an access log", action: "s3:PutObject", on: event, by: "logging.s3.amazonaws.com"},
+	)
+	sections = append(sections, s3s)
+
+	wrote := everyone(p, "approval", "notify", "decide", "machine", "rule")
+	record := section{"The record", []request{
+		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "machine", "rule")},
+		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("credentials", "enrich", "isolate", "preserve", "release")},
+		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "notify", "machine", "rule")},
+		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
+		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "machine", "rule")},
+		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
+		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},
+		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("credentials", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
+		{ask: "records a decision", action: "dynamodb:PutItem", on: decisions, with: head, may: may("decide")},
+		{ask: "reads a decision", action: "dynamodb:GetItem", on: decisions, with: head, may: may("approval", "authorize", "credentials", "release", "terminate")},
+		{ask: "lists decisions", action: "dynamodb:Query", on: decisions, with: head},
+		{ask: "changes a decision", action: "dynamodb:UpdateItem", on: decisions, with: head},
+	}}
+	for _, t := range []struct {
+		name string
+		on   []target
+	}{{"the incidents table", table}, {"the decisions table", decisions}} {
+		for _, a := range [][2]string{
+			{"deletes an item of", "DeleteItem"},
+			{"writes in batches to", "BatchWriteItem"},
+			{"reads in batches from", "BatchGetItem"},
+			{"reads all of", "Scan"},
+			{"inserts with PartiQL into", "PartiQLInsert"},
+			{"updates with PartiQL", "PartiQLUpdate"},
+			{"deletes with PartiQL from", "PartiQLDelete"},
+			{"selects with PartiQL from", "PartiQLSelect"},
+			{"deletes", "DeleteTable"},
+			{"changes", "UpdateTable"},
+			{"lets items expire in", "UpdateTimeToLive"},
+			{"gives a policy to", "PutResourcePolicy"},
+			{"switches off the backups of", "UpdateContinuousBackups"},
+			{"exports", "ExportTableToPointInTime"},
+		} {
+			record.all = append(record.all, request{ask: a[0] + " " + t.name, action: "dynamodb:" + a[1], on: t.on})
+		}
+	}
+	sections = append(sections, record)
+
+	purpose := func(p string) keys { return keys{"kms:EncryptionContext:purpose": p} }
+	dataKey, macKey := the("DataKey"), the("MacKey")
+	seals := section{"Keys, links and seals", []request{
+		{ask: "seals a decision", action: "kms:GenerateMac", on: macKey, may: may("decide"), never: everyone(p, "decide")},
+		{ask: "seals a decision", action: "kms:GenerateMac", on: macKey, by: administrator, never: may(administrator)},
+		{ask: "verifies a seal", action: "kms:VerifyMac", on: macKey, may: may("authorize", "credentials", "release", "terminate")},
+		{ask: "encrypts a link", action: "kms:Encrypt", on: dataKey, with: purpose("link"), may: may("approval")},
+		{ask: "encrypts a task token", action: "kms:Encrypt", on: dataKey, with: purpose("token"), may: may("approval")},
+		{ask: "encrypts anything else", action: "kms:Encrypt", on: dataKey, with: purpose("another")},
+		{ask: "encrypts without a purpose", action: "kms:Encrypt", on: dataKey},
+		{ask: "reads a link", action: "kms:Decrypt", on: dataKey, with: purpose("link"), may: may("approval")},
+		{ask: "reads a task token", action: "kms:Decrypt", on: dataKey, with: purpose("token"), may: may("decide")},
+		{ask: "reads what was encrypted without a purpose", action: "kms:Decrypt", on: dataKey},
+		{ask: "administers the key of the seals", action: "kms:EnableKeyRotation", on: macKey, by: administrator, may: may(administrator)},
+		{ask: "administers the key of the links", action: "kms:DescribeKey", on: dataKey, by: administrator, may: may(administrator)},
+		{ask: "uses the key of the links", action: "kms:Decrypt", on: dataKey, with: purpose("link"), by: stranger},
+		{ask: "verifies a seal", action: "kms:VerifyMac", on: macKey, by: stranger},
+		{ask: "seals a decision", action: "kms:GenerateMac", on: macKey, by: stranger, never: may(stranger)},
+	}}
+	for _, a := range [][2]string{
+		{"disables", "DisableKey"}, {"schedules the deletion of", "ScheduleKeyDeletion"}, {"changes the policy of", "PutKeyPolicy"}, {"hands out", "CreateGrant"}, {"stops the rotation of", "DisableKeyRotation"},
+	} {
+		seals.all = append(seals.all,
+			request{ask: a[0] + " the key of the seals", action: "kms:" + a[1], on: macKey},
+			request{ask: a[0] + " the key of the links", action: "kms:" + a[1], on: dataKey})
+	}
+	seals.all = append(seals.all, request{ask: "makes a data key", action: "kms:GenerateDataKey", on: dataKey}, request{ask: "encrypts anew what was encrypted", action: "kms:ReEncryptFrom", on: dataKey})
+	sections = append(sections, seals)
+
+	machine := the("IncidentResponse")
+	invokes := section{"The machine and the functions", []request{
+		{ask: "starts this machine", action: "states:StartExecution", on: machine, may: may("rule")},
+		{ask: "starts another machine", action: "states:StartExecution", on: at(fmt.Sprintf(another, "states", "stateMachine:another"))},
+		{ask: "answers a waiting task", action: "states:SendTaskSuccess", may: may("approval", "decide")},
+		{ask: "fails a waiting task", action: "states:SendTaskFailure"},
+		{ask: "keeps a waiting task alive", action: "states:SendTaskHeartbeat"},
+		{ask: "looks whether an execution of this machine runs", action: "states:DescribeExecution", on: at(execution), may: may("enrich")},
+		{ask: "looks at an execution of another machine", action: "states:DescribeExecution", on: at(fmt.Sprintf(another, "states", "execution:another:0f7a"))},
+		{ask: "reads the history of an execution", action: "states:GetExecutionHistory", on: at(execution)},
+		{ask: "stops an execution", action: "states:StopExecution", on: at(execution)},
+		{ask: "changes this machine", action: "states:UpdateStateMachine", on: machine},
+		{ask: "deletes this machine", action: "states:DeleteStateMachine", on: machine},
+		{ask: "invokes another function of the account", action: "lambda:InvokeFunction", on: at(fmt.Sprintf(another, "lambda", "function:another"))},
+		{ask: "invokes `notify`", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OtherFindingRule")), by: "events.amazonaws.com", may: may("events.amazonaws.com")},
+		{ask: "invokes `notify` for the rule on our own failures", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OwnFailureRule")), by: "events.amazonaws.com", may: may("events.amazonaws.com")},
+		{ask: "invokes `notify` for the rule that starts the machine", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("FindingRule")), by: "events.amazonaws.com"},
+		{ask: "invokes `notify` for a rule of another account", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: keys{"aws:SourceArn": "arn:aws:events:us-east-1:444455556666:rule/x", "aws:SourceAccount": "444455556666"}, by: "events.amazonaws.com"},
+		{ask: "invokes `notify` without saying for whom", action: "lambda:InvokeFunction", on: the("NotifyFunction"), by: "events.amazonaws.com"},
+		{ask: "invokes `notify`", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OtherFindingRule")), by: "sns.amazonaws.com"},
+		{ask: "invokes `notify` for the rule on our own failures", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OwnFailureRule")), by: "sns.amazonaws.com"},
+		{ask: "invokes `decide`", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: from(arn("OtherFindingRule")), by: "events.amazonaws.com"},
+	}}
+	api, _ := d.Resource("DecisionApi")
+	route := func(id, method, path string) keys {
+		return from("arn:aws:execute-api:us-east-1:111122223333:" + id + "/$default/" + method + path)
+	}
+	for _, method := range []string{"GET", "HEAD", "POST"} {
+		invokes.all = append(invokes.all, request{ask: "invokes `decide` for a " + method + " of the page", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, method, "/d/x/y"), by: "apigateway.amazonaws.com", may: may("apigateway.amazonaws.com")},
+			request{ask: "invokes `decide` for a " + method + " of the page", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, method, "/d/x/y"), by: "events.amazonaws.com"})
+	}
+	invokes.all = append(invokes.all,
+		request{ask: "invokes `decide` for another path", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "GET", "/x"), by: "apigateway.amazonaws.com"},
+		request{ask: "invokes `decide` for another method", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "DELETE", "/d/x/y"), by: "apigateway.amazonaws.com"},
+		request{ask: "invokes `decide` for another API", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route("another", "POST", "/d/x/y"), by: "apigateway.amazonaws.com"},
+		request{ask: "invokes `terminate` for a page", action: "lambda:InvokeFunction", on: the("TerminateFunction"), with: route(api.Name, "POST", "/d/x/y"), by: "apigateway.amazonaws.com"},
+	)
+	logs := section{"Logs", nil}
+	for _, f := range d.Functions() {
+		name := functionName(f.LogicalID)
+		r := request{ask: "invokes `" + name + "`", action: "lambda:InvokeFunction", on: the(f.LogicalID), may: may("machine")}
+		if name == page {
+			r.may = nil
+		}
+		invokes.all = append(invokes.all, r)
+		for _, a := range []string{"CreateLogStream", "PutLogEvents"} {
+			group := strings.TrimSuffix(arn(strings.TrimSuffix(f.LogicalID, "Function")+"Logs"), ":*")
+			logs.all = append(logs.all, request{ask: map[string]string{"CreateLogStream": "begins", "PutLogEvents": "writes"}[a] + " the log of `" + name + "`", action: "logs:" + a, on: at(group + ":log-stream:x"), may: may(name)})
+		}
+	}
+	for _, a := range [][2]string{
+		{"changes the code of", "UpdateFunctionCode"}, {"changes the settings of", "UpdateFunctionConfiguration"}, {"lets others invoke", "AddPermission"}, {"deletes", "DeleteFunction"}, {"publishes an address for", "CreateFunctionUrlConfig"},
+	} {
+		for _, f := range []string{"DecideFunction", "TerminateFunction"} {
+			invokes.all = append(invokes.all, request{ask: a[0] + " `" + functionName(f) + "`", action: "lambda:" + a[1], on: the(f)})
+		}
+	}
+	sections = append(sections, invokes)
+
+	trust := section{"Roles", nil}
+	for _, r := range p.roles {
+		short := shortRole(r)
+		service := map[string]string{"machine": "states.amazonaws.com", "rule": "events.amazonaws.com"}[short]
+		if service == "" {
+			service = "lambda.amazonaws.com"
+		}
+		mine, theirs := from("arn:aws:lambda:us-east-1:111122223333:function:x"), keys{"aws:SourceAccount": "444455556666"}
+		if short == "machine" {
+			mine = from(arn("IncidentResponse"))
+		}
+		trust.all = append(trust.all, request{ask: "takes the role of `" + short + "`", action: "sts:AssumeRole", on: the(r), with: mine, by: service, may: may(service)})
+		for _, other := range []string{"lambda.amazonaws.com", "states.amazonaws.com", "events.amazonaws.com", "ec2.amazonaws.com"} {
+			if other != service {
+				trust.all = append(trust.all, request{ask: "takes the role of `" + short + "`", action: "sts:AssumeRole", on: the(r), with: mine, by: other})
+			}
+		}
+		if short == "machine" || short == "rule" {
+			trust.all = append(trust.all,
+				request{ask: "takes the role of `" + short + "` for another account", action: "sts:AssumeRole", on: the(r), with: theirs, by: service},
+				request{ask: "takes the role of `" + short + "` without saying for whom", action: "sts:AssumeRole", on: the(r), by: service})
+		}
+		if short == "machine" {
+			trust.all = append(trust.all,
+				request{ask: "takes the role of `machine` for another machine", action: "sts:AssumeRole", on: the(r), with: from(fmt.Sprintf(another, "states", "stateMachine:another")), by: service},
+				request{ask: "takes the role of `machine` for an account that does not fit", action: "sts:AssumeRole", on: the(r), with: mine.and("aws:SourceAccount", "444455556666"), by: service})
+		}
+		trust.all = append(trust.all,
+			request{ask: "takes the role of `" + short + "`", action: "sts:AssumeRole", on: the(r)},
+			request{ask: "takes the role of `" + short + "`", action: "sts:AssumeRole", on: the(r), by: administrator},
+			request{ask: "takes the role of `" + short + "`", action: "sts:AssumeRole", on: the(r), by: stranger})
+	}
+	trust.all = append(trust.all,
+		request{ask: "takes a role that trusts all of this account", action: "sts:AssumeRole", on: at("arn:aws:iam::111122223333:role/another")})
+	for _, a := range [][2]string{
+		{"hands a role to a service", "PassRole"},
+		{"writes a policy into a role", "PutRolePolicy"},
+		{"attaches a policy to a role", "AttachRolePolicy"},
+		{"takes a policy out of a role", "DeleteRolePolicy"},
+		{"changes who may take a role", "UpdateAssumeRolePolicy"},
+		{"makes a role", "CreateRole"},
+		{"tags a role", "TagRole"},
+		{"lifts the boundary of a role", "DeleteRolePermissionsBoundary"},
+		{"deletes a role", "DeleteRole"},
+	} {
+		trust.all = append(trust.all, request{ask: a[0], action: "iam:" + a[1], on: the("TerminateRole")})
+	}
+	sections = append(sections, trust)
+
+	// Off, as it is unless somebody names roles: the one that it may change is one that nobody has.
+	off, theirs := at("arn:aws:iam::111122223333:role/switched-off/none"), at("arn:aws:iam::111122223333:role/another")
+	sections = append(sections, section{"Credentials of instances", []request{
+		{ask: "looks up the role of an instance", action: "iam:GetInstanceProfile", on: at("arn:aws:iam::111122223333:instance-profile/web"), may: may("credentials")},
+		{ask: "writes a policy of a role that `CredentialRoles` names", action: "iam:PutRolePolicy", on: off, may: may("credentials")},
+		{ask: "reads a policy of a role that `CredentialRoles` names", action: "iam:GetRolePolicy", on: off, may: may("credentials")},
+		{ask: "deletes a policy of a role that `CredentialRoles` names", action: "iam:DeleteRolePolicy", on: off, may: may("credentials")},
+		{ask: "writes a policy of another role", action: "iam:PutRolePolicy", on: theirs},
+		{ask: "deletes a policy of another role", action: "iam:DeleteRolePolicy", on: theirs},
+		{ask: "writes a policy of a role of this stack", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/cordon-TerminateRole-1A"), never: may("credentials")},
+		{ask: "writes a policy of a role of AWS's", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/admin"), never: may("credentials")},
+		{ask: "writes a policy of a service's role", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-service-role/ec2.amazonaws.com/x"), never: may("credentials")},
+	}})
+
+	topic, queue := the("Topic"), the("DeadLetters")
+	alarm := arn("DeadLettersAlarm")
+	people := section{"People and letters that were not delivered", []request{
+		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "notify")},
+		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
+		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
+		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},
+		{ask: "subscribes somebody", action: "sns:Subscribe", on: topic},
+		{ask: "changes the topic's policy", action: "sns:SetTopicAttributes", on: topic},
+		{ask: "deletes the topic", action: "sns:DeleteTopic", on: topic},
+		{ask: "mails people for our alarm", action: "sns:Publish", on: topic, with: from(alarm), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
+		{ask: "mails people for our other alarm", action: "sns:Publish", on: topic, with: from(arn("NotContainedAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
+		{ask: "mails people for another alarm", action: "sns:Publish", on: topic, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
+		{ask: "mails people for another account", action: "sns:Publish", on: topic, with: keys{"aws:SourceArn": strings.Replace(alarm, "111122223333", "444455556666", 1), "aws:SourceAccount": "444455556666"}, by: "cloudwatch.amazonaws.com"},
+		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
+		{ask: "mails people without saying for whom", action: "sns:Publish", on: topic, by: "cloudwatch.amazonaws.com"},
+		{ask: "mails people", action: "sns:Publish", on: topic, with: from(alarm), by: "events.amazonaws.com"},
+		{ask: "mails people", action: "sns:Publish", on: topic, by: stranger},
+		{ask: "keeps what could not be told", action: "sqs:SendMessage", on: queue, may: may("notify")},
+		{ask: "keeps what could not be told without TLS", action: "sqs:SendMessage", on: queue, with: plain, never: everyone(p)},
+		{ask: "sends to another queue", action: "sqs:SendMessage", on: at(fmt.Sprintf(another, "sqs", "another"))},
+		{ask: "reads letters", action: "sqs:ReceiveMessage", on: queue},
+		{ask: "deletes letters", action: "sqs:DeleteMessage", on: queue},
+		{ask: "empties the queue", action: "sqs:PurgeQueue", on: queue},
+		{ask: "changes the queue's policy", action: "sqs:SetQueueAttributes", on: queue},
+		{ask: "keeps a finding for another rule", action: "sqs:SendMessage", on: queue, with: from(fmt.Sprintf(another, "events", "rule/another")), by: "events.amazonaws.com"},
+		{ask: "keeps a finding for another account", action: "sqs:SendMessage", on: queue, with: keys{"aws:SourceArn": "arn:aws:events:us-east-1:444455556666:rule/x", "aws:SourceAccount": "444455556666"}, by: "events.amazonaws.com"},
+		{ask: "keeps a finding without saying for whom", action: "sqs:SendMessage", on: queue, by: "events.amazonaws.com"},
+		{ask: "keeps a letter", action: "sqs:SendMessage", on: queue, with: from(arn("FindingRule")), by: "sns.amazonaws.com"},
+		{ask: "sends a letter", action: "sqs:SendMessage", on: queue, by: stranger},
+		{ask: "reads letters", action: "sqs:ReceiveMessage", on: queue, by: administrator, may: may(administrator)},
+	}}
+	for _, r := range d.Rules() {
+		people.all = append(people.all, request{ask: "keeps a finding that `" + r.LogicalID + "` could not deliver", action: "sqs:SendMessage", on: queue, with: from(r.ARN), by: "events.amazonaws.com", may: may("events.amazonaws.com")})
+	}
+	sections = append(sections, people)
+
+	sections = append(sections, section{"Commands on instances", []request{
+		{ask: "runs our document on an instance", action: "ssm:SendCommand", on: on(memoryDocument, instance), may: may("memory")},
+		{ask: "runs another document on an instance", action: "ssm:SendCommand", on: on(target{arn: fmt.Sprintf(another, "ssm", "document/another")}, instance)},
+		{ask: "runs a document of AWS on an instance", action: "ssm:SendCommand", on: on(target{arn: "arn:aws:ssm:us-east-1::document/AWS-RunShellScript"}, instance)},
+		{ask: "runs our document on an instance of another account", action: "ssm:SendCommand", on: on(memoryDocument, target{arn: "arn:aws:ec2:us-east-1:444455556666:instance/i-0abc"})},
+		{ask: "runs our document on a machine outside EC2", action: "ssm:SendCommand", on: on(memoryDocument, target{arn: fmt.Sprintf(another, "ssm", "managed-instance/mi-0abc")})},
+		{ask: "writes the output of a command into a bucket of its choice", action: "ssm:SendCommand", on: on(memoryDocument, instance, target{arn: "arn:aws:s3:::another"})},
+		{ask: "ends a command", action: "ssm:CancelCommand", may: may("memory")},
+		{ask: "opens a shell", action: "ssm:StartSession", on: on(instance)},
+		{ask: "starts an automation", action: "ssm:StartAutomationExecution", on: at(fmt.Sprintf(another, "ssm", "automation-definition/x:1"))},
+		{ask: "changes our document", action: "ssm:UpdateDocument", on: on(memoryDocument)},
+		{ask: "makes another version of our document the default", action: "ssm:UpdateDocumentDefaultVersion", on: on(memoryDocument)},
+		{ask: "shares our document", action: "ssm:ModifyDocumentPermission", on: on(memoryDocument)},
+		{ask: "reads the pause switch", action: "ssm:GetParameter", on: at("arn:aws:ssm:us-east-1:111122223333:parameter/cordon/pause"), may: may("enrich")},
+		{ask: "writes the pause switch", action: "ssm:PutParameter", on: at("arn:aws:ssm:us-east-1:111122223333:parameter/cordon/pause")},
+		{ask: "reads a parameter", action: "ssm:GetParameter", on: at(fmt.Sprintf(another, "ssm", "parameter/x"))},
+	}})
+
+	for _, a := range []string{"CreateLogDelivery", "DeleteLogDelivery", "DescribeLogGroups", "DescribeResourcePolicies", "GetLogDelivery", "ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery"} {
+		r := request{ask: "delivers the machine's log (`" + a + "`)", action: "logs:" + a, may: may("machine")}
+		logs.all = append(logs.all, r)
+	}
+	decideLog := strings.TrimSuffix(arn("DecideLogs"), ":*")
+	logs.all = append(logs.all,
+		request{ask: "deletes a log", action: "logs:DeleteLogGroup", on: at(decideLog)},
+		request{ask: "deletes a stream of a log", action: "logs:DeleteLogStream", on: at(decideLog + ":log-stream:x")},
+		request{ask: "reads a log", action: "logs:GetLogEvents", on: at(decideLog + ":log-stream:x")},
+		request{ask: "keeps a log for a shorter time", action: "logs:PutRetentionPolicy", on: at(decideLog)},
+	)
+	sections = append(sections, logs)
+
+	reads := section{"Reading", nil}
+	for _, r := range []struct {
+		what, action string
+		may          []string
+	}{
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "isolate", "notify", "machine", "rule")},
+		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "isolate", "release", "terminate")},
+		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
+		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},
+		{"endpoints", "ec2:DescribeVpcEndpoints", may("enrich")},
+		{"route tables", "ec2:DescribeRouteTables", may("enrich")},
+		{"prefix lists", "ec2:DescribePrefixLists", may("enrich")},
+		{"instance types", "ec2:DescribeInstanceTypes", may("memory", "snapshot")},
+		{"snapshots", "ec2:DescribeSnapshots", may("snapshot", "terminate")},
+		{"locked snapshots", "ec2:DescribeLockedSnapshots", may("snapshot")},
+		{"instances with an agent", "ssm:DescribeInstanceInformation", may("memory")},
+		{"commands", "ssm:ListCommands", may("memory")},
+		{"the output of a command", "ssm:GetCommandInvocation", may("memory")},
+		{"Auto Scaling groups", "autoscaling:DescribeAutoScalingGroups", may("enrich", "preserve", "release")},
+		{"who is in an Auto Scaling group", "autoscaling:DescribeAutoScalingInstances", may("enrich", "preserve", "release")},
+		{"refreshes of Auto Scaling groups", "autoscaling:DescribeInstanceRefreshes", may("preserve")},
+		{"balancers", "elasticloadbalancing:DescribeLoadBalancers", may("preserve", "release")},
+		{"target groups", "elasticloadbalancing:DescribeTargetGroups", may("preserve")},
+		{"the health of targets", "elasticloadbalancing:DescribeTargetHealth", may("preserve", "release")},
+		{"users", "iam:ListUsers", nil},
+		{"buckets", "s3:ListAllMyBuckets", nil},
+	} {
+		reads.all = append(reads.all, request{ask: "reads " + r.what, action: r.action, may: r.may})
+	}
+	reads.all = append(reads.all,
+		request{ask: "reads an attribute of an instance", action: "ec2:DescribeInstanceAttribute", on: on(instance), may: attributes},
+		request{ask: "reads the console of an instance", action: "ec2:GetConsoleOutput", on: on(instance)},
+		request{ask: "reads the password of an instance", action: "ec2:GetPasswordData", on: on(instance)},
+		request{ask: "reads a secret", action: "secretsmanager:GetSecretValue", on: at(fmt.Sprintf(another, "secretsmanager", "secret:x"))},
+	)
+	sections = append(sections, reads)
+
+	sections = append(sections, section{"Switching the guards off", []request{
+		{ask: "switches a rule of ours off", action: "events:DisableRule", on: the("FindingRule")},
+		{ask: "changes the targets of a rule of ours", action: "events:PutTargets", on: the("FindingRule")},
+		{ask: "makes up an event", action: "events:PutEvents", on: at(fmt.Sprintf(another, "events", "event-bus/default"))},
+		{ask: "switches our alarm off", action: "cloudwatch:DisableAlarmActions", on: at(alarm)},
+		{ask: "archives a finding", action: "guardduty:ArchiveFindings"},
+		{ask: "switches GuardDuty off", action: "guardduty:DeleteDetector", on: at(fmt.Sprintf(another, "guardduty", "detector/x"))},
+		{ask: "stops the trail", action: "cloudtrail:StopLogging", on: at(fmt.Sprintf(another, "cloudtrail", "trail/x"))},
+		{ask: "changes this stack", action: "cloudformation:UpdateStack", on: at(fmt.Sprintf(another, "cloudformation", "stack/cordon/x"))},
+		{ask: "takes the bucket's policy away", action: "s3:DeleteBucketPolicy", on: at(bucket)},
+		{ask: "changes the bucket's policy", action: "s3:PutBucketPolicy", on: at(bucket)},
+		{ask: "lets objects expire", action: "s3:PutLifecycleConfiguration", on: at(bucket)},
+		{ask: "suspends the bucket's versions", action: "s3:PutBucketVersioning", on: at(bucket)},
+		{ask: "changes the bucket's Object Lock", action: "s3:PutBucketObjectLockConfiguration", on: at(bucket)},
+		{ask: "opens the bucket to the public", action: "s3:PutBucketPublicAccessBlock", on: at(bucket)},
+		{ask: "shares an object", action: "s3:PutObjectAcl", on: image},
+		{ask: "holds an object for ever", action: "s3:PutObjectLegalHold", on: image},
+		{ask: "deletes the bucket", action: "s3:DeleteBucket", on: at(bucket)},
+	}})
+	return sections
+}
