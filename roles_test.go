@@ -237,8 +237,10 @@ var only = map[string]string{
 
 // unscoped are changes for which IAM knows no resource.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-var unscoped = []string{"states:SendTaskSuccess", "ssm:CancelCommand",
-	"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"}
+var unscoped = []string{
+	"states:SendTaskSuccess", "ssm:CancelCommand",
+	"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+}
 
 func wide(d *template.Deployment) (wrong []string) {
 	for _, r := range d.Roles() {

@@ -138,8 +138,12 @@ func TestOwnFailuresAreTold(t *testing.T) {
 		status, machine string
 		want            bool
 	}{
-		{"FAILED", sm.ARN, true}, {"TIMED_OUT", sm.ARN, true}, {"ABORTED", sm.ARN, true},
-		{"SUCCEEDED", sm.ARN, false}, {"RUNNING", sm.ARN, false}, {"FAILED", sm.ARN + "-of-another", false},
+		{"FAILED", sm.ARN, true},
+		{"TIMED_OUT", sm.ARN, true},
+		{"ABORTED", sm.ARN, true},
+		{"SUCCEEDED", sm.ARN, false},
+		{"RUNNING", sm.ARN, false},
+		{"FAILED", sm.ARN + "-of-another", false},
 	} {
 		event := fmt.Sprintf(`{"source":"aws.states","detail-type":"Step Functions Execution Status Change","account":"111122223333","region":"us-east-1","detail":{"stateMachineArn":%q,"status":%q}}`, test.machine, test.status)
 		if got, err := p.Match([]byte(event)); err != nil || got != test.want {

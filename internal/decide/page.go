@@ -101,8 +101,11 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		name string
 		to   any
 	}{
-		{"approval", &known.instance}, {"isolate", &known.isolation}, {"preserve", &known.protection},
-		{"snapshot", &known.snapshots}, {"memory", &known.memory},
+		{"approval", &known.instance},
+		{"isolate", &known.isolation},
+		{"preserve", &known.protection},
+		{"snapshot", &known.snapshots},
+		{"memory", &known.memory},
 	}
 	found, errs := make([]bool, len(steps)), make([]error, len(steps))
 	h.host.Each(len(steps), func(n int) {

@@ -610,8 +610,10 @@ func (w *world) release(out enrich.Output) (r incident.Restoration) {
 	w.t.Helper()
 	inc := out.Incident
 	w.do(func(ctx context.Context) {
-		d := incident.Decision{Incident: inc.ID, Round: out.Round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt,
-			Choice: incident.Release, Person: "Sato", DecidedAt: begun, ExpiresAt: begun.Add(7 * 24 * time.Hour)}
+		d := incident.Decision{
+			Incident: inc.ID, Round: out.Round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt,
+			Choice: incident.Release, Person: "Sato", DecidedAt: begun, ExpiresAt: begun.Add(7 * 24 * time.Hour),
+		}
 		seal, err := w.aws.KMS().GenerateMac(ctx, &kms.GenerateMacInput{KeyId: aws.String("mac"), MacAlgorithm: kmstypes.MacAlgorithmSpecHmacSha256, Message: d.Signed()})
 		if err != nil {
 			w.t.Fatal(err)
