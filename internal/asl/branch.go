@@ -44,7 +44,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 	}
 	width := mapWidth
 	if t := v.state.maxConcurrency; t != nil {
-		most, f := e.seconds(v, t, "MaxConcurrency", n)
+		most, f := e.seconds(t, "MaxConcurrency", n)
 		if f != nil {
 			return nil, f
 		}

@@ -194,15 +194,15 @@ func (f *fields) object(name string) *template {
 	return t
 }
 
-// number is a template that is a whole number from low to high, or an expression.
-func (f *fields) number(name string, low, high int) *template {
+// number is a template that is a whole number from low on, or an expression.
+func (f *fields) number(name string, low int) *template {
 	t := f.template(name)
 	if t == nil || t.expr != nil || f.err != nil {
 		return t
 	}
 	n, ok := wholeNumber(t.literal)
-	if !ok || n < low || n > high {
-		f.fail(invalid(f.at+"/"+name, "must be a whole number from %d to %d or a JSONata expression", low, high))
+	if !ok || n < low || n > maxTimeout {
+		f.fail(invalid(f.at+"/"+name, "must be a whole number from %d to %d or a JSONata expression", low, maxTimeout))
 	}
 	return t
 }
@@ -508,8 +508,8 @@ func (p *parser) task(f *fields, s *state) error {
 		f.fail(invalid(f.at, "Resource is missing"))
 	}
 	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
-	s.timeout = f.number("TimeoutSeconds", 1, maxTimeout)
-	s.heartbeat = f.number("HeartbeatSeconds", 1, maxTimeout)
+	s.timeout = f.number("TimeoutSeconds", 1)
+	s.heartbeat = f.number("HeartbeatSeconds", 1)
 	if f.has("Credentials") {
 		return unsupported(f.at, "the field Credentials")
 	}
@@ -524,7 +524,7 @@ func (p *parser) task(f *fields, s *state) error {
 }
 
 func (p *parser) wait(f *fields, s *state) error {
-	s.seconds = f.number("Seconds", 0, maxTimeout)
+	s.seconds = f.number("Seconds", 0)
 	s.timestamp = f.textTemplate("Timestamp")
 	if (s.seconds == nil) == (s.timestamp == nil) {
 		f.fail(invalid(f.at, "needs Seconds or Timestamp, one of them"))
@@ -598,7 +598,7 @@ func (p *parser) mapState(f *fields, s *state, assigned map[string]bool) error {
 		f.fail(invalid(f.at+"/Items", "must be an array or a JSONata expression"))
 	}
 	s.itemSelector = f.template("ItemSelector")
-	s.maxConcurrency = f.number("MaxConcurrency", 0, maxTimeout)
+	s.maxConcurrency = f.number("MaxConcurrency", 0)
 	raw := f.raw("ItemProcessor")
 	if raw == nil {
 		if f.has("Iterator") {

@@ -416,7 +416,7 @@ func (e *Execution) fail(v *visit) *Failure {
 func (e *Execution) wait(v *visit) *Failure {
 	until := e.world.Clock.Now()
 	if t := v.state.seconds; t != nil {
-		n, f := e.seconds(v, t, "Seconds", e.names(v))
+		n, f := e.seconds(t, "Seconds", e.names(v))
 		if f != nil {
 			return f
 		}
@@ -451,7 +451,7 @@ func parseTimestamp(raw json.RawMessage) (time.Time, error) {
 }
 
 // seconds evaluates a field that counts seconds.
-func (e *Execution) seconds(v *visit, t *template, field string, n names) (int, *Failure) {
+func (e *Execution) seconds(t *template, field string, n names) (int, *Failure) {
 	got, f := e.query.evaluate(t, field, n)
 	if f != nil {
 		return 0, f

@@ -63,7 +63,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 			continue
 		}
 		var f *Failure
-		if *limit.to, f = e.seconds(v, limit.t, limit.field, n); f != nil {
+		if *limit.to, f = e.seconds(limit.t, limit.field, n); f != nil {
 			return nil, f
 		}
 	}

@@ -149,8 +149,8 @@ const (
 
 // refusal is an answer of S3 that the SDK has no type for. Which codes have one
 // differs from call to call: NoSuchUpload is a type for AbortMultipartUpload only.
-func refusal(code, format string, args ...any) error {
-	return &smithy.GenericAPIError{Code: code, Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
+func refusal(code, message string) error {
+	return &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultClient}
 }
 
 func noSuchUpload() error {
@@ -372,9 +372,13 @@ func span(header *string, length int64) (offset, n int64, partial bool, err erro
 		return 0, length, false, nil // a range that S3 cannot read is passed over
 	}
 	unsatisfiable := refusal("InvalidRange", "The requested range is not satisfiable")
-	last, parseErr := int64(math.MaxInt64), error(nil)
+	number := func(s string) (n int64, ok bool) {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil && n >= 0
+	}
+	last := int64(math.MaxInt64)
 	if to != "" {
-		if last, parseErr = strconv.ParseInt(to, 10, 64); parseErr != nil || last < 0 {
+		if last, ok = number(to); !ok {
 			return 0, length, false, nil
 		}
 	}
@@ -388,8 +392,8 @@ func span(header *string, length int64) (offset, n int64, partial bool, err erro
 		n := min(last, length)
 		return length - n, n, true, nil
 	}
-	first, parseErr := strconv.ParseInt(from, 10, 64)
-	if parseErr != nil || first < 0 || last < first {
+	first, ok := number(from)
+	if !ok || last < first {
 		return 0, length, false, nil
 	}
 	if first >= length {
