@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -49,8 +50,9 @@ func shell(t *testing.T) string {
 func newMachine(t *testing.T, size int) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: t.TempDir(), image: make([]byte, size)}
-	r := rand.NewChaCha8([32]byte{7})
-	r.Read(m.image)
+	if _, err := rand.NewChaCha8([32]byte{7}).Read(m.image); err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range []string{"tmpfs", "locks", "proc", "bin"} {
 		if err := os.Mkdir(filepath.Join(m.dir, d), 0o700); err != nil {
 			t.Fatal(err)
@@ -89,7 +91,8 @@ func (m *machine) run(script string) string {
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended || ctx.Err() != nil {
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) || ctx.Err() != nil {
 		m.t.Errorf("the script did not end: %v %v", err, ctx.Err())
 	}
 	if errs.Len() > 0 {
