@@ -208,7 +208,7 @@ type shown struct {
 }
 
 func (p *page) write(w http.ResponseWriter, method string, a answer) {
-	s := shown{Lang: p.l.Code(), Style: template.CSS(style), Form: a.form, Title: p.l.Text("page.title")}
+	s := shown{Lang: p.l.Code(), Style: template.CSS(style), Form: a.form, Title: p.l.Text("page.title")} //nolint:gosec // style.css is embedded
 	if a.notice != "" {
 		s.Title, s.Notice = p.l.Text("page."+a.notice+".title"), p.l.Text("page."+a.notice)
 	}
