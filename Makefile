@@ -23,42 +23,79 @@ race: ## a seed a route under the race detector; needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "make race: the race detector needs a C compiler; install one (gcc or clang) or set CC" >&2; exit 1; }
 	CGO_ENABLED=1 go test -race -short ./internal/vtime ./internal/asl ./internal/rehearsal
 
-# What the checks need besides Go, pinned, below this folder. A stamp is newer
-# than the pins it was installed from; ask is what to do when that failed.
-ask = { echo "make $(MAKECMDGOALS): $(1)" >&2; exit 1; }
+# What the checks need besides Go, pinned, below this folder. What is installed
+# is newer than the pins it came from, or it is installed again.
+give-up = { echo "make $(or $(MAKECMDGOALS),help): $(1)" >&2; exit 1; }
 
 .PHONY: tools
 tools: bin/golangci-lint .venv/installed tools/node_modules/installed ## install what the checks need, pinned
 
 bin/golangci-lint: tools/go.mod tools/go.sum
+	@echo "building golangci-lint, which takes minutes the first time"
 	@mkdir -p bin
-	@echo "building golangci-lint (two minutes the first time)"
-	@go -C tools build -o ../bin/ tool >bin/install.log 2>&1 || $(call ask,golangci-lint cannot be built; is the Go module proxy reachable? bin/install.log says more)
+	@go -C tools build -o ../bin/ tool >bin/go.log 2>&1 || $(call give-up,golangci-lint cannot be built; is the Go module proxy reachable? bin/go.log says more)
 	@touch $@
 
 .venv/installed: tools/requirements.txt tools/constraints.txt
-	@command -v python3 >/dev/null || $(call ask,python3 is missing; install Python 3.10 or newer with its venv module)
+	@command -v python3 >/dev/null || $(call give-up,python3 is missing; install Python 3.10 or newer with its venv module)
 	@echo "installing the Python tools into .venv"
-	@python3 -m venv --clear .venv >/dev/null || $(call ask,python3 has no venv module; install it (Debian: python3-venv))
-	@.venv/bin/pip install -r tools/requirements.txt -c tools/constraints.txt >.venv/install.log 2>&1 \
-		|| $(call ask,the Python tools cannot be installed; is PyPI reachable? .venv/install.log says more)
+	@mkdir -p bin
+	@python3 -m venv --clear .venv >bin/python.log 2>&1 || $(call give-up,python3 cannot make a venv; install its venv module (Debian: python3-venv). bin/python.log says more)
+	@.venv/bin/pip install -r tools/requirements.txt -c tools/constraints.txt >bin/python.log 2>&1 \
+		|| $(call give-up,the Python tools cannot be installed; is the package index reachable? bin/python.log says more)
 	@touch $@
 
 tools/node_modules/installed: tools/package.json tools/package-lock.json
-	@command -v npm >/dev/null || $(call ask,npm is missing; install Node.js 20 or newer)
+	@command -v npm >/dev/null || $(call give-up,npm is missing; install Node.js 20 or newer)
 	@echo "installing the Node tools into tools/node_modules"
-	@mkdir -p tools/node_modules
-	@npm ci --prefix tools --no-audit --no-fund >tools/npm.log 2>&1 || $(call ask,the Node tools cannot be installed; is the npm registry reachable? tools/npm.log says more)
+	@mkdir -p bin
+	@npm ci --prefix tools --no-audit --no-fund >bin/node.log 2>&1 || $(call give-up,the Node tools cannot be installed; is the npm registry reachable? bin/node.log says more)
 	@touch $@
 
-.PHONY: permissions
-permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json ## prove what each role may do, offline
-	@command -v node >/dev/null || $(call ask,node is missing; install Node.js 20 or newer)
-	go test -tags permissions -run '^Test(Parliament|Expanded|Requests|EveryPermission)' .
+.PHONY: check
+check: lint check-template check-faults check-build permissions ## lint, validate, build, look at what was built
+
+.PHONY: lint
+lint: bin/golangci-lint ## read the Go code for faults, forbidden imports and layout
+	bin/golangci-lint run
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## lay out the Go code
+	bin/golangci-lint fmt
+
+# Each sees what the others do not; tools/faults_test.go shows what.
+.PHONY: check-template
+check-template: .aws-sam/expanded.json tools/node_modules/installed
+	tools/node_modules/.bin/asl-validator --json-path .aws-sam/definition.json
+	$(SAM) validate --lint
+	.venv/bin/cfn-lint --regions us-east-1 --template .aws-sam/expanded.json
 
 # What the linters of the template judge: they look through no transform.
 .aws-sam/expanded.json: template.yaml statemachines/incident-response.asl.json tools/expand.py .venv/installed
 	@.venv/bin/python tools/expand.py
+
+# Each check, given what it must refuse. What looks at the build has tests of its own.
+.PHONY: check-faults
+check-faults: tools
+	go -C tools test .
+
+# Built twice, the second time from a copy elsewhere: where the code lies must
+# not be in what is deployed.
+.PHONY: check-build
+check-build: .venv/installed
+	$(SAM) build
+	rm -rf $(AGAIN) && mkdir -p $(AGAIN)
+	cp -R Makefile go.mod go.sum samconfig.toml template.yaml statemachines functions internal $(AGAIN)
+	cd $(AGAIN) && $(SAM) build
+	go run ./cmd/artifact .aws-sam/build $(AGAIN)/.aws-sam/build
+
+SAM := SAM_CLI_TELEMETRY=0 $(CURDIR)/.venv/bin/sam
+AGAIN := .aws-sam/again
+
+.PHONY: permissions
+permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json ## prove what each role may do, offline
+	@command -v node >/dev/null || $(call give-up,node is missing; install Node.js 20 or newer)
+	go test -tags permissions -run '^Test(Parliament|Expanded|Requests|EveryPermission)' .
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

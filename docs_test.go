@@ -433,7 +433,7 @@ func project(t *testing.T) []string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && slices.Contains([]string{".git", ".aws-sam", ".venv", "bin", "tools/node_modules"}, path):
+		case d.IsDir() && slices.Contains([]string{".git", ".aws-sam", ".venv", "bin", "tools/node_modules"}, filepath.ToSlash(path)):
 			return filepath.SkipDir
 		case d.Type().IsRegular():
 			all = append(all, filepath.ToSlash(path))

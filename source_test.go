@@ -541,8 +541,10 @@ var forbiddenCalls = map[string][]string{
 	"context":  {"WithTimeout", "WithTimeoutCause", "WithDeadline", "WithDeadlineCause", "Background", "TODO", "AfterFunc"},
 }
 
-var forbiddenImports = []string{"sync", "sync/atomic", "math/rand", "math/rand/v2", "crypto/rand", "os", "os/exec", "os/signal", "syscall", "unsafe", "runtime",
-	"log", "log/slog", "testing", "testing/synctest", "golang.org/x/sync/errgroup"}
+var forbiddenImports = []string{
+	"sync", "sync/atomic", "math/rand", "math/rand/v2", "crypto/rand", "os", "os/exec", "os/signal", "syscall", "unsafe", "runtime",
+	"log", "log/slog", "testing", "testing/synctest", "golang.org/x/sync/errgroup",
+}
 
 func undetermined(s source) (wrong []string) {
 	fail := func(n ast.Node, what string) { wrong = append(wrong, s.at(n)+": "+what+" belongs to the host") }

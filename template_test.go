@@ -140,8 +140,12 @@ func TestOwnFailuresAreTold(t *testing.T) {
 		status, machine string
 		want            bool
 	}{
-		{"FAILED", sm.ARN, true}, {"TIMED_OUT", sm.ARN, true}, {"ABORTED", sm.ARN, true},
-		{"SUCCEEDED", sm.ARN, false}, {"RUNNING", sm.ARN, false}, {"FAILED", sm.ARN + "-of-another", false},
+		{"FAILED", sm.ARN, true},
+		{"TIMED_OUT", sm.ARN, true},
+		{"ABORTED", sm.ARN, true},
+		{"SUCCEEDED", sm.ARN, false},
+		{"RUNNING", sm.ARN, false},
+		{"FAILED", sm.ARN + "-of-another", false},
 	} {
 		event := fmt.Sprintf(`{"source":"aws.states","detail-type":"Step Functions Execution Status Change","account":"111122223333","region":"us-east-1","detail":{"stateMachineArn":%q,"status":%q}}`, test.machine, test.status)
 		if got, err := p.Match([]byte(event)); err != nil || got != test.want {
@@ -259,12 +263,29 @@ func TestBrakeParameters(t *testing.T) {
 		name, value string
 		want        bool
 	}{
-		{"FindingTypes", "*", true}, {"FindingTypes", "Backdoor:EC2/*, CryptoCurrency:EC2/BitcoinTool.B!DNS", true}, {"FindingTypes", "*:EC2/*Tool*", true},
-		{"FindingTypes", "", false}, {"FindingTypes", "Backdoor", false}, {"FindingTypes", "Backdoor:EC2", false}, {"FindingTypes", "Backdoor:EC2/*,Recon", false},
-		{"NeverFindingTypes", "", true}, {"NeverFindingTypes", "Recon:*,Impact:EC2/PortSweep", true}, {"NeverFindingTypes", "Recon:", false}, {"NeverFindingTypes", "Recon *", false},
-		{"ExemptTag", "", true}, {"ExemptTag", "cordon-exempt", true}, {"ExemptTag", "tier=core", true}, {"ExemptTag", "=core", false}, {"ExemptTag", " tier", false},
-		{"PauseHours", "73", false}, {"PauseHours", "0", false}, {"MaxIsolationsPerHour", "0", true}, {"MaxIsolationsPerHour", "-1", false},
-		{"MaxGroupPercent", "101", false}, {"DryRun", "true", true}, {"DryRun", "yes", false},
+		{"FindingTypes", "*", true},
+		{"FindingTypes", "Backdoor:EC2/*, CryptoCurrency:EC2/BitcoinTool.B!DNS", true},
+		{"FindingTypes", "*:EC2/*Tool*", true},
+		{"FindingTypes", "", false},
+		{"FindingTypes", "Backdoor", false},
+		{"FindingTypes", "Backdoor:EC2", false},
+		{"FindingTypes", "Backdoor:EC2/*,Recon", false},
+		{"NeverFindingTypes", "", true},
+		{"NeverFindingTypes", "Recon:*,Impact:EC2/PortSweep", true},
+		{"NeverFindingTypes", "Recon:", false},
+		{"NeverFindingTypes", "Recon *", false},
+		{"ExemptTag", "", true},
+		{"ExemptTag", "cordon-exempt", true},
+		{"ExemptTag", "tier=core", true},
+		{"ExemptTag", "=core", false},
+		{"ExemptTag", " tier", false},
+		{"PauseHours", "73", false},
+		{"PauseHours", "0", false},
+		{"MaxIsolationsPerHour", "0", true},
+		{"MaxIsolationsPerHour", "-1", false},
+		{"MaxGroupPercent", "101", false},
+		{"DryRun", "true", true},
+		{"DryRun", "yes", false},
 	} {
 		parameters := maps.Clone(given)
 		parameters[test.name] = test.value

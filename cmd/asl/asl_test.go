@@ -26,7 +26,9 @@ func TestMain(m *testing.M) {
 		panic(string(out))
 	}
 	code := m.Run()
-	os.RemoveAll(dir)
+	if err := os.RemoveAll(dir); err != nil {
+		panic(err)
+	}
 	os.Exit(code)
 }
 
@@ -79,12 +81,12 @@ func TestAnswers(t *testing.T) {
 func TestRefusesByName(t *testing.T) {
 	mocks := func(mocks string) string { return strings.Replace(task, "MOCKS", mocks, 1) }
 	for doc, reason := range map[string]string{
-		mocks(`[]`):                               `mocks of "A" are used up`,
-		mocks(`[{"error": "E"}]`):                 `attempt 2 has none`,
 		mocks(`[{"return": 1, "pending": true}]`): `a mock has one of`,
-		mocks(`[{"returns": 1}]`):                 `unknown field "returns"`,
-		mocks(`{"return": 1}`):                    `not a document`,
-		`{"definition": {"StartAt": "A"}}`:        `States is missing`,
+		mocks(`[]`):                        `mocks of "A" are used up`,
+		mocks(`[{"error": "E"}]`):          `attempt 2 has none`,
+		mocks(`[{"returns": 1}]`):          `unknown field "returns"`,
+		mocks(`{"return": 1}`):             `not a document`,
+		`{"definition": {"StartAt": "A"}}`: `States is missing`,
 		`{"definition": {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}}`: `JSONPath`,
 		`{"input": 1}`:                       `no definition`,
 		`[1]`:                                `not a document`,

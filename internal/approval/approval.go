@@ -85,8 +85,12 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		name string
 		to   *string
 	}{
-		{"INCIDENTS_TABLE", &s.incidentsTable}, {"DECISIONS_TABLE", &s.decisionsTable}, {"TOPIC_ARN", &s.topic},
-		{"DATA_KEY_ID", &s.key}, {"API_URL", &s.api}, {"LANGUAGE", &code},
+		{"INCIDENTS_TABLE", &s.incidentsTable},
+		{"DECISIONS_TABLE", &s.decisionsTable},
+		{"TOPIC_ARN", &s.topic},
+		{"DATA_KEY_ID", &s.key},
+		{"API_URL", &s.api},
+		{"LANGUAGE", &code},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil {

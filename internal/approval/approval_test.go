@@ -226,8 +226,10 @@ func TestRoundsHaveLinksOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.do(func(ctx context.Context) {
-		_, err := w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 2, Token: "token-2",
-			Problem: incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snap-1 is pending","errorType":"Refused"}`}})
+		_, err := w.step.Run(ctx, approval.Input{
+			Incident: inc, Instance: instance, Round: 2, Token: "token-2",
+			Problem: incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snap-1 is pending","errorType":"Refused"}`},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

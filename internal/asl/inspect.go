@@ -124,7 +124,8 @@ func (s *state) info(path string) StateInfo {
 		for _, t := range templates {
 			for _, e := range t.expressions() {
 				i.Expressions = append(i.Expressions, Expression{
-					Field: field, Source: e.source, Variables: e.Variables, States: e.States, Functions: e.Functions})
+					Field: field, Source: e.source, Variables: e.Variables, States: e.States, Functions: e.Functions,
+				})
 				reads = append(reads, e.Variables...)
 			}
 		}
@@ -135,25 +136,40 @@ func (s *state) info(path string) StateInfo {
 		field string
 		t     *template
 	}{
-		{"Arguments", s.arguments}, {"TimeoutSeconds", s.timeout}, {"HeartbeatSeconds", s.heartbeat}, {"Seconds", s.seconds},
-		{"Timestamp", s.timestamp}, {"Error", s.errorName}, {"Cause", s.cause}, {"Items", s.items}, {"ItemSelector", s.itemSelector},
-		{"MaxConcurrency", s.maxConcurrency}, {"Assign", s.assign}, {"Output", s.output},
+		{"Arguments", s.arguments},
+		{"TimeoutSeconds", s.timeout},
+		{"HeartbeatSeconds", s.heartbeat},
+		{"Seconds", s.seconds},
+		{"Timestamp", s.timestamp},
+		{"Error", s.errorName},
+		{"Cause", s.cause},
+		{"Items", s.items},
+		{"ItemSelector", s.itemSelector},
+		{"MaxConcurrency", s.maxConcurrency},
+		{"Assign", s.assign},
+		{"Output", s.output},
 	} {
 		i.Reads = append(i.Reads, note(own.field, own.t)...)
 	}
 	slices.Sort(i.Reads)
 	i.Reads = slices.Compact(i.Reads)
 	for n, c := range s.choices {
-		i.Choices = append(i.Choices, ChoiceInfo{Next: c.next, Assigned: c.assign.names(),
-			Reads: note(numbered("Choices", n), c.condition, c.assign, c.output)})
+		i.Choices = append(i.Choices, ChoiceInfo{
+			Next: c.next, Assigned: c.assign.names(),
+			Reads: note(numbered("Choices", n), c.condition, c.assign, c.output),
+		})
 	}
 	for _, r := range s.retry {
-		i.Retry = append(i.Retry, RetryInfo{Errors: slices.Clone(r.errors), IntervalSeconds: r.interval, MaxAttempts: r.maxAttempts,
-			BackoffRate: r.backoff, MaxDelaySeconds: r.maxDelay, FullJitter: r.fullJitter})
+		i.Retry = append(i.Retry, RetryInfo{
+			Errors: slices.Clone(r.errors), IntervalSeconds: r.interval, MaxAttempts: r.maxAttempts,
+			BackoffRate: r.backoff, MaxDelaySeconds: r.maxDelay, FullJitter: r.fullJitter,
+		})
 	}
 	for n, c := range s.catch {
-		i.Catch = append(i.Catch, CatchInfo{Errors: slices.Clone(c.errors), Next: c.next, Assigned: c.assign.names(),
-			Reads: note(numbered("Catch", n), c.assign, c.output)})
+		i.Catch = append(i.Catch, CatchInfo{
+			Errors: slices.Clone(c.errors), Next: c.next, Assigned: c.assign.names(),
+			Reads: note(numbered("Catch", n), c.assign, c.output),
+		})
 	}
 	return i
 }

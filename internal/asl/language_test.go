@@ -194,8 +194,10 @@ func TestLanguage(t *testing.T) {
 			states: `"A": {` + lambda + `, "TimeoutSeconds": 5, "Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "B"}], "End": true}, "B": {"Type": "Wait", "Seconds": 60, "End": true}`,
 			tasks:  map[string]task{"A": func(r *run, _ asl.Task) (any, error) { r.clock.Sleep(30 * time.Second); return "late", nil }}, output: `{"Error":"States.Timeout","Cause":""}`, took: 65 * time.Second,
 		},
-		"too long a result, recorded": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": answering(strings.Repeat("é", 140000))},
-			output: `{"Error":"States.DataLimitExceeded","Cause":"The state/task 'lambda' returned a result with a size exceeding the maximum number of bytes service limit."}`},
+		"too long a result, recorded": {
+			states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": answering(strings.Repeat("é", 140000))},
+			output: `{"Error":"States.DataLimitExceeded","Cause":"The state/task 'lambda' returned a result with a size exceeding the maximum number of bytes service limit."}`,
+		},
 		"too long an output": {states: `"A": {"Type": "Pass", "Output": "{% $join($map([1..30000], function($v){'0123456789'})) %}", "End": true}`, error: "States.DataLimitExceeded"},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token

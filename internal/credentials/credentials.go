@@ -105,8 +105,10 @@ const stepName = "credentials"
 // release: it never goes back by itself from denied to narrowed.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if s.roles == "off" {
-		return Output{Report: incident.Report{Status: incident.Skipped, Reason: "the credentials of its role are not denied: CredentialRoles is empty"},
-			State: incident.Allowed, Shared: []string{}}, nil
+		return Output{
+			Report: incident.Report{Status: incident.Skipped, Reason: "the credentials of its role are not denied: CredentialRoles is empty"},
+			State:  incident.Allowed, Shared: []string{},
+		}, nil
 	}
 	switch in.Want {
 	case incident.Narrowed, incident.Denied:

@@ -84,8 +84,11 @@ func New(host incident.Host, kms KMS, sfn SFN, incidents Incidents, decisions De
 		name string
 		to   *string
 	}{
-		{"INCIDENTS_TABLE", &h.incidentsTable}, {"DECISIONS_TABLE", &h.decisionsTable},
-		{"DATA_KEY_ID", &h.dataKey}, {"MAC_KEY_ID", &h.macKey}, {"LANGUAGE", &code},
+		{"INCIDENTS_TABLE", &h.incidentsTable},
+		{"DECISIONS_TABLE", &h.decisionsTable},
+		{"DATA_KEY_ID", &h.dataKey},
+		{"MAC_KEY_ID", &h.macKey},
+		{"LANGUAGE", &code},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil {

@@ -103,9 +103,12 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		name string
 		to   any
 	}{
-		{"approval", &known.instance}, {"isolate", &known.isolation}, {"preserve", &known.protection},
+		{"approval", &known.instance},
+		{"isolate", &known.isolation},
+		{"preserve", &known.protection},
 		{"credentials", &known.credentials},
-		{"snapshot", &known.snapshots}, {"memory", &known.memory},
+		{"snapshot", &known.snapshots},
+		{"memory", &known.memory},
 	}
 	found, errs := make([]bool, len(steps)), make([]error, len(steps))
 	h.host.Each(len(steps), func(n int) {
@@ -213,7 +216,7 @@ type shown struct {
 }
 
 func (p *page) write(w http.ResponseWriter, method string, a answer) {
-	s := shown{Lang: p.l.Code(), Style: template.CSS(style), Form: a.form, Title: p.l.Text("page.title")}
+	s := shown{Lang: p.l.Code(), Style: template.CSS(style), Form: a.form, Title: p.l.Text("page.title")} //nolint:gosec // style.css is embedded
 	if a.form != nil && a.form.Before != "" {
 		s.Title = p.l.Text("page.before.title")
 	}

@@ -40,7 +40,8 @@ func changedFile(t *testing.T, change map[string]any) string {
 func paused(t *testing.T, value string) string {
 	t.Helper()
 	return changedFile(t, map[string]any{"Parameters": []any{map[string]any{
-		"Name": pauseSwitch, "Type": "String", "Value": value, "LastModifiedDate": begun.Add(-time.Hour).Format(time.RFC3339)}}})
+		"Name": pauseSwitch, "Type": "String", "Value": value, "LastModifiedDate": begun.Add(-time.Hour).Format(time.RFC3339),
+	}}})
 }
 
 // many is an account with instances i-1 to i-n; the first of them make up a group.
@@ -50,8 +51,10 @@ func many(t *testing.T, n, grouped, desired int) string {
 	for k := range n {
 		id := fmt.Sprintf("i-%d", k+1)
 		instances = append(instances, map[string]any{"InstanceId": id, "InstanceType": "m7g.large", "State": map[string]any{"Code": 16, "Name": "running"}})
-		interfaces = append(interfaces, map[string]any{"NetworkInterfaceId": "eni-" + id, "VpcId": "vpc-1", "SubnetId": "subnet-1", "Groups": []any{map[string]any{"GroupId": "sg-web"}},
-			"Attachment": map[string]any{"AttachmentId": "a-" + id, "InstanceId": id, "DeviceIndex": 0, "AttachTime": attached}})
+		interfaces = append(interfaces, map[string]any{
+			"NetworkInterfaceId": "eni-" + id, "VpcId": "vpc-1", "SubnetId": "subnet-1", "Groups": []any{map[string]any{"GroupId": "sg-web"}},
+			"Attachment": map[string]any{"AttachmentId": "a-" + id, "InstanceId": id, "DeviceIndex": 0, "AttachTime": attached},
+		})
 		if k < grouped {
 			members = append(members, map[string]any{"InstanceId": id, "AutoScalingGroupName": "web", "LifecycleState": "InService"})
 		}
@@ -127,7 +130,8 @@ func (w *world) opened() (n int) {
 // A switch that long ago paused, and ended since, pauses nothing.
 func TestPauseIsLimited(t *testing.T) {
 	w := open(t, changedFile(t, map[string]any{"Parameters": []any{map[string]any{
-		"Name": pauseSwitch, "Value": "2099-01-01T00:00:00Z", "LastModifiedDate": begun.Add(-13 * time.Hour).Format(time.RFC3339)}}}))
+		"Name": pauseSwitch, "Value": "2099-01-01T00:00:00Z", "LastModifiedDate": begun.Add(-13 * time.Hour).Format(time.RFC3339),
+	}}}))
 	out := w.must(event, execution)
 	if said := strings.Join(out.Brakes, "; "); out.Verdict != enrich.Act || !strings.Contains(said, "is the most") {
 		t.Errorf("verdict %q, %q: want it acted on, and said why", out.Verdict, said)

@@ -110,8 +110,10 @@ type Step struct {
 // where they are set, EXEMPT_INSTANCES, EXEMPT_TAG, NEVER_FINDING_TYPES,
 // MEMORY_TOOL_KEY and DRY_RUN.
 func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn SFN, db Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, s3: s3, ssm: ssm, scaling: scaling, sfn: sfn, db: db,
-		memory: host.Getenv("MEMORY_TOOL_KEY"), dry: host.Getenv("DRY_RUN") == "true"}
+	s := &Step{
+		host: host, ec2: ec2, s3: s3, ssm: ssm, scaling: scaling, sfn: sfn, db: db,
+		memory: host.Getenv("MEMORY_TOOL_KEY"), dry: host.Getenv("DRY_RUN") == "true",
+	}
 	err := s.brakes.read(host)
 	if err != nil {
 		return nil, err

@@ -615,8 +615,10 @@ func (w *world) release(out enrich.Output) (r incident.Restoration) {
 	w.t.Helper()
 	inc := out.Incident
 	w.do(func(ctx context.Context) {
-		d := incident.Decision{Incident: inc.ID, Round: out.Round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt,
-			Choice: incident.Release, Person: "Sato", DecidedAt: begun, ExpiresAt: begun.Add(7 * 24 * time.Hour)}
+		d := incident.Decision{
+			Incident: inc.ID, Round: out.Round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt,
+			Choice: incident.Release, Person: "Sato", DecidedAt: begun, ExpiresAt: begun.Add(7 * 24 * time.Hour),
+		}
 		seal, err := w.aws.KMS().GenerateMac(ctx, &kms.GenerateMacInput{KeyId: aws.String("mac"), MacAlgorithm: kmstypes.MacAlgorithmSpecHmacSha256, Message: d.Signed()})
 		if err != nil {
 			w.t.Fatal(err)
@@ -885,8 +887,10 @@ func TestSettings(t *testing.T) {
 		"FINDING_TYPES": {"", "Backdoor", "Backdoor:EC2", "Recon:EC2/*; DROP"}, "NEVER_FINDING_TYPES": {"Recon", "*, Backdoor:"},
 	} {
 		for _, value := range values {
-			settings := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "SEVERITY_THRESHOLD": "7", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
-				"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50", "FINDING_TYPES": "*"}
+			settings := map[string]string{
+				"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "SEVERITY_THRESHOLD": "7", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
+				"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50", "FINDING_TYPES": "*",
+			}
 			get := func(n string) string { return settings[n] }
 			if _, err := enrich.New(incident.Host{Getenv: get}, nil, nil, nil, nil, nil, nil); err != nil {
 				t.Fatal(err)

@@ -308,7 +308,7 @@ func (s *Step) enter(ctx context.Context, i types.NetworkInterface, to, last *gr
 // assign makes a group the only one of an interface.
 func (s *Step) assign(ctx context.Context, i types.NetworkInterface, g *group) error {
 	if g.id == "" {
-		return fmt.Errorf("move %s: there is no %s group in %s: %v", aws.ToString(i.NetworkInterfaceId), g.kind, g.vpc, g.err)
+		return fmt.Errorf("move %s: there is no %s group in %s: %w", aws.ToString(i.NetworkInterfaceId), g.kind, g.vpc, g.err)
 	}
 	_, err := s.ec2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{
 		NetworkInterfaceId: i.NetworkInterfaceId, Groups: []string{g.id},

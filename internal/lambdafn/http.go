@@ -21,7 +21,7 @@ func ServeHTTP(h http.Handler, err error) {
 	if err != nil {
 		exit(err)
 	}
-	lambda.StartHandler(logged(HandleHTTP(h)))
+	lambda.Start(logged(HandleHTTP(h)))
 }
 
 // HandleHTTP translates between the gateway's events and net/http. Cookies,

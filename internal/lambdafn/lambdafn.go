@@ -124,7 +124,7 @@ func Start[In, Out any](step Runner[In, Out], err error) {
 	if err != nil {
 		exit(err)
 	}
-	lambda.StartHandler(logged(h))
+	lambda.Start(logged(h))
 }
 
 // named turns a chain of errors into the one name that Step Functions sees:

@@ -55,7 +55,7 @@ func handler(t *testing.T, s step) lambdafn.Handler {
 // Whatever else it is given it reports by its Go type, which no Catch matches.
 func failure(t *testing.T, err error) messages.InvokeResponse_Error {
 	t.Helper()
-	e, ok := err.(messages.InvokeResponse_Error)
+	e, ok := err.(messages.InvokeResponse_Error) //nolint:errorlint // a wrapped one is what this refuses
 	if !ok {
 		t.Fatalf("%T: %v, want a messages.InvokeResponse_Error", err, err)
 	}

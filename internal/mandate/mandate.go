@@ -154,7 +154,7 @@ func Machine(ctx context.Context, api ec2.DescribeInstancesAPIClient, inc incide
 	out, err := api.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{inc.InstanceID}})
 	var answer smithy.APIError
 	if errors.As(err, &answer) && answer.ErrorCode() == "InvalidInstanceID.NotFound" {
-		return ec2types.Instance{}, fmt.Errorf("describe %s: %v: %w", inc.InstanceID, err, incident.ErrInstanceNotFound)
+		return ec2types.Instance{}, fmt.Errorf("describe %s: %w: %w", inc.InstanceID, err, incident.ErrInstanceNotFound)
 	}
 	if err != nil {
 		return ec2types.Instance{}, fmt.Errorf("describe %s: %w", inc.InstanceID, err)

@@ -80,7 +80,7 @@ func (c *capture) batch(ctx context.Context, number, from, to int) ([]byte, erro
 	}
 	for n := from; n <= to; n++ {
 		r, err := c.presign.PresignUploadPart(ctx, &s3.UploadPartInput{
-			Bucket: &c.bucket, Key: c.key("image.lime"), UploadId: &c.state.Upload, PartNumber: aws.Int32(int32(n)),
+			Bucket: &c.bucket, Key: c.key("image.lime"), UploadId: &c.state.Upload, PartNumber: aws.Int32(int32(n)), //nolint:gosec // S3 numbers 10,000 parts at most
 		}, s3.WithPresignExpires(addressLife))
 		if err := line(fmt.Sprintf("put %d", n), r, err); err != nil {
 			return nil, err

@@ -98,8 +98,10 @@ type Step struct {
 // memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT;
 // DRY_RUN where it is set.
 func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY"),
-		dry: host.Getenv("DRY_RUN") == "true"}
+	s := &Step{
+		host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY"),
+		dry: host.Getenv("DRY_RUN") == "true",
+	}
 	for _, setting := range []struct {
 		name   string
 		to     *string

@@ -335,12 +335,18 @@ func TestWhatThereIsIsKept(t *testing.T) {
 		kept     bool
 	}{
 		"cut off before": {before: cut, status: incident.Failed, reason: "Delivery Timed Out", within: 5 * time.Minute},
-		"cut off half-way": {between: cut, change: func(f facts) { f.behave("ThroughputMiBps", 4) },
-			status: incident.Partial, reason: "no part arrived for 30 minutes", within: 45 * time.Minute, kept: true},
-		"agent lost": {change: func(f facts) { f.behave("ThroughputMiBps", 4); f.behave("AgentLostAfterSeconds", 100) },
-			status: incident.Partial, reason: "no part arrived for 30 minutes", within: 45 * time.Minute, kept: true},
-		"agent lost at once": {change: func(f facts) { f.behave("ThroughputMiBps", 4); f.behave("AgentLostAfterSeconds", 1) },
-			status: incident.Failed, reason: "no part arrived for 30 minutes", within: 45 * time.Minute},
+		"cut off half-way": {
+			between: cut, change: func(f facts) { f.behave("ThroughputMiBps", 4) },
+			status: incident.Partial, reason: "no part arrived for 30 minutes", within: 45 * time.Minute, kept: true,
+		},
+		"agent lost": {
+			change: func(f facts) { f.behave("ThroughputMiBps", 4); f.behave("AgentLostAfterSeconds", 100) },
+			status: incident.Partial, reason: "no part arrived for 30 minutes", within: 45 * time.Minute, kept: true,
+		},
+		"agent lost at once": {
+			change: func(f facts) { f.behave("ThroughputMiBps", 4); f.behave("AgentLostAfterSeconds", 1) },
+			status: incident.Failed, reason: "no part arrived for 30 minutes", within: 45 * time.Minute,
+		},
 		"part altered":      {change: func(f facts) { f.behave("PartAltered", 3) }, status: incident.Partial, reason: "altered on the way, not what the host says it sent: 3", within: 5 * time.Minute, kept: true},
 		"released before":   {before: release, status: incident.Skipped, reason: "released", released: true, within: time.Minute},
 		"released half-way": {between: release, change: func(f facts) { f.behave("ThroughputMiBps", 4) }, status: incident.Partial, reason: "released", released: true, within: 5 * time.Minute, kept: true},
@@ -350,8 +356,10 @@ func TestWhatThereIsIsKept(t *testing.T) {
 			}
 			release(r)
 		}, status: incident.Skipped, reason: "released", released: true, within: time.Minute},
-		"too slow": {change: func(f facts) { f.behave("ThroughputMiBps", 1); f.instance()["InstanceType"] = "m5.2xlarge" },
-			status: incident.Partial, reason: "Execution Timed Out", within: 6 * time.Hour, kept: true},
+		"too slow": {
+			change: func(f facts) { f.behave("ThroughputMiBps", 1); f.instance()["InstanceType"] = "m5.2xlarge" },
+			status: incident.Partial, reason: "Execution Timed Out", within: 6 * time.Hour, kept: true,
+		},
 		"more memory than its type has": {change: func(f facts) { f.behave("MemoryGiB", 2000) }, status: incident.Partial, reason: "no further addresses", within: time.Hour, kept: true},
 		"upload ended by another": {between: func(r *run) {
 			out, err := r.S3().ListMultipartUploads(r.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String("cordon-evidence")})

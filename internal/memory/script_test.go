@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -49,8 +50,9 @@ func shell(t *testing.T) string {
 func newMachine(t *testing.T, size int) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: t.TempDir(), image: make([]byte, size)}
-	r := rand.NewChaCha8([32]byte{7})
-	r.Read(m.image)
+	if _, err := rand.NewChaCha8([32]byte{7}).Read(m.image); err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range []string{"tmpfs", "locks", "proc", "bin"} {
 		if err := os.Mkdir(filepath.Join(m.dir, d), 0o700); err != nil {
 			t.Fatal(err)
@@ -89,7 +91,8 @@ func (m *machine) run(script string) string {
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended || ctx.Err() != nil {
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) || ctx.Err() != nil {
 		m.t.Errorf("the script did not end: %v %v", err, ctx.Err())
 	}
 	if errs.Len() > 0 {
@@ -317,43 +320,52 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 	}{
 		"wrong program": {
 			func(m *machine, s *server) { s.put(toolKey, append(m.tool, "touch "+m.path("ran")+"\n"...)) },
-			outcome{Status: "failed", Reason: "tool-hash", Report: "no", Tool: -1}, false,
+			outcome{Status: "failed", Reason: "tool-hash", Report: "no", Tool: -1},
+			false,
 		},
 		"no program": {
 			func(m *machine, s *server) { s.remove(toolKey) },
-			outcome{Status: "failed", Reason: "no-tool", Report: "no", Tool: -1}, false,
+			outcome{Status: "failed", Reason: "no-tool", Report: "no", Tool: -1},
+			false,
 		},
 		"no batch": {
 			func(m *machine, s *server) { s.remove("batch-000001") },
-			outcome{Status: "failed", Reason: "no-batch", Report: "no", Tool: -1}, false,
+			outcome{Status: "failed", Reason: "no-batch", Report: "no", Tool: -1},
+			false,
 		},
 		"no network": {
 			func(m *machine, s *server) { m.env["CORDON_BATCH"] = "http://127.0.0.1:1/batch" },
-			outcome{Status: "failed", Reason: "no-batch", Report: "no", Tool: -1}, false,
+			outcome{Status: "failed", Reason: "no-batch", Report: "no", Tool: -1},
+			false,
 		},
 		"an address with a quote in it": {
 			func(m *machine, s *server) { m.env["CORDON_BATCH"] = s.URL + `/"x` },
-			outcome{Status: "failed", Reason: "no-batch", Report: "no", Tool: -1}, false,
+			outcome{Status: "failed", Reason: "no-batch", Report: "no", Tool: -1},
+			false,
 		},
 		"kernel locked down": {
 			func(m *machine, s *server) { m.write("lockdown", []byte("none integrity [confidentiality]\n")) },
-			outcome{Status: "skipped", Reason: "lockdown", Report: "no", Tool: -1}, false,
+			outcome{Status: "skipped", Reason: "lockdown", Report: "no", Tool: -1},
+			false,
 		},
 		"too little memory": {
 			func(m *machine, s *server) { m.write("proc/meminfo", []byte("MemAvailable: 100000 kB\n")) },
-			outcome{Status: "skipped", Reason: "low-memory", Report: "no", Tool: -1}, false,
+			outcome{Status: "skipped", Reason: "low-memory", Report: "no", Tool: -1},
+			false,
 		},
 		"no tmpfs": {
 			func(m *machine, s *server) {
 				m.write("proc/mounts", []byte("/dev/sda1 "+m.path("tmpfs")+" ext4 rw 0 0\n"))
 			},
-			outcome{Status: "skipped", Reason: "no-tmpfs", Report: "no", Tool: -1}, false,
+			outcome{Status: "skipped", Reason: "no-tmpfs", Report: "no", Tool: -1},
+			false,
 		},
 		"a tmpfs that runs nothing": {
 			func(m *machine, s *server) {
 				m.write("proc/mounts", []byte("tmpfs "+m.path("tmpfs")+" tmpfs rw,noexec,nosuid 0 0\n"))
 			},
-			outcome{Status: "skipped", Reason: "no-tmpfs", Report: "no", Tool: -1}, false,
+			outcome{Status: "skipped", Reason: "no-tmpfs", Report: "no", Tool: -1},
+			false,
 		},
 		"another capture under way": {
 			func(m *machine, s *server) {
@@ -361,27 +373,32 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 					m.t.Fatal(err)
 				}
 			},
-			outcome{Status: "skipped", Reason: "busy", Report: "no", Tool: -1}, false,
+			outcome{Status: "skipped", Reason: "busy", Report: "no", Tool: -1},
+			false,
 		},
 		"a program that never opens the pipe": {
 			func(m *machine, s *server) {
 				m.useTool(s, "#!/bin/sh\necho 'cannot open \"/proc/kcore\"' >&2\nexit 3\n")
 			},
-			outcome{Status: "failed", Reason: "tool-failed", Report: "yes", Tool: 3, SHA256: sum(nil)}, true,
+			outcome{Status: "failed", Reason: "tool-failed", Report: "yes", Tool: 3, SHA256: sum(nil)},
+			true,
 		},
 		"a program for another machine": {
 			func(m *machine, s *server) { m.useTool(s, "\x7fELF\x02\x01\x01not for us") },
-			outcome{Status: "failed", Reason: "tool-does-not-run", Report: "yes", Tool: 126, SHA256: sum(nil)}, true,
+			outcome{Status: "failed", Reason: "tool-does-not-run", Report: "yes", Tool: 126, SHA256: sum(nil)},
+			true,
 		},
 		"a program that writes nothing": {
 			func(m *machine, s *server) { m.useTool(s, "#!/bin/sh\n: >\"$2\"\n") },
-			outcome{Status: "failed", Reason: "no-bytes", Report: "yes", SHA256: sum(nil)}, true,
+			outcome{Status: "failed", Reason: "no-bytes", Report: "yes", SHA256: sum(nil)},
+			true,
 		},
 		"a program that dies half-way": {
 			func(m *machine, s *server) {
 				m.useTool(s, "#!/bin/sh\nhead -c 7340032 '"+m.path("image")+"' >\"$2\"\nexit 1\n")
 			},
-			outcome{Status: "partial", Reason: "tool-failed", Report: "yes", Tool: 1, Parts: 2, Bytes: 7 << 20, SHA256: "of what there was"}, true,
+			outcome{Status: "partial", Reason: "tool-failed", Report: "yes", Tool: 1, Parts: 2, Bytes: 7 << 20, SHA256: "of what there was"},
+			true,
 		},
 		"a part that is always refused": {
 			func(m *machine, s *server) {
@@ -392,11 +409,13 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 					return 0
 				})
 			},
-			outcome{Status: "partial", Reason: "part-refused", Report: "yes", Tool: -1, Parts: 1, Bytes: 5 << 20}, true,
+			outcome{Status: "partial", Reason: "part-refused", Report: "yes", Tool: -1, Parts: 1, Bytes: 5 << 20},
+			true,
 		},
 		"a next batch that never comes": {
 			func(m *machine, s *server) { m.env["CORDON_PATIENCE"] = "3"; s.batch(1, time.Minute, 1, 2) },
-			outcome{Status: "partial", Reason: "no-addresses", Report: "yes", Tool: -1, Parts: 2, Bytes: 10 << 20}, true,
+			outcome{Status: "partial", Reason: "no-addresses", Report: "yes", Tool: -1, Parts: 2, Bytes: 10 << 20},
+			true,
 		},
 		"an upload that was ended": {
 			func(m *machine, s *server) {
@@ -407,7 +426,8 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 					return 0
 				})
 			},
-			outcome{Status: "partial", Reason: "upload-gone", Report: "yes", Tool: -1, Parts: 2, Bytes: 10 << 20}, true,
+			outcome{Status: "partial", Reason: "upload-gone", Report: "yes", Tool: -1, Parts: 2, Bytes: 10 << 20},
+			true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

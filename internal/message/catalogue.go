@@ -410,8 +410,10 @@ var catalogue = map[string]text{
 	"open.metadata":    {"The instance metadata service still answers, role credentials included.", "インスタンスメタデータサービスは引き続き応答します (ロールの認証情報を含む)。"},
 	"open.time":        {"Time synchronisation is not filtered by security groups.", "時刻同期はセキュリティグループでは止められません。"},
 	"open.credentials": {"Credentials that were stolen before work from anywhere.", "すでに盗まれた認証情報は、どこからでも使えます。"},
-	"open.otherCredentials": {"Credentials of its role are denied below; not so other keys that were on it: those on disk, of pods and tasks (IRSA, Pod Identity, ECS), sessions chained by AssumeRole, pre-signed addresses.",
-		"ロールの認証情報は下記のとおり拒否しています。ただし、ディスク上のキー、Podやタスクの認証情報(IRSA、Pod Identity、ECS)、AssumeRoleで連鎖したセッション、署名付きURLなど、ほかの認証情報には効きません。"},
+	"open.otherCredentials": {
+		"Credentials of its role are denied below; not so other keys that were on it: those on disk, of pods and tasks (IRSA, Pod Identity, ECS), sessions chained by AssumeRole, pre-signed addresses.",
+		"ロールの認証情報は下記のとおり拒否しています。ただし、ディスク上のキー、Podやタスクの認証情報(IRSA、Pod Identity、ECS)、AssumeRoleで連鎖したセッション、署名付きURLなど、ほかの認証情報には効きません。",
+	},
 
 	"denial.allowed":     {"nothing is denied to them", "拒否していません"},
 	"denial.narrowed":    {"denied for this instance: everything but what the SSM agent needs", "このインスタンスに限り、SSMエージェントに必要なもの以外をすべて拒否しています"},

@@ -100,8 +100,10 @@ func letter(kind message.Kind) message.Letter {
 	case message.NotIsolated:
 		m.Reason, m.Problem = "10 isolations began within an hour, and more are not begun without a person", incident.Problem{Error: "States.Timeout"}
 	case message.Rehearsed:
-		m.Isolation = incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "dry run"},
-			Interfaces: []incident.Interface{{ID: "eni-0a", VPC: "vpc-0a", Where: incident.Open, Reason: "dry run: it would go from sg-0web into the capture group"}}}
+		m.Isolation = incident.Isolation{
+			Report:     incident.Report{Status: incident.Skipped, Reason: "dry run"},
+			Interfaces: []incident.Interface{{ID: "eni-0a", VPC: "vpc-0a", Where: incident.Open, Reason: "dry run: it would go from sg-0web into the capture group"}},
+		}
 		m.Snapshots = incident.Snapshots{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would take one set of vol-0a"}, Done: true}
 		m.Memory = incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would capture 8 GiB"}, Done: true}
 		m.Protection = incident.Protection{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would set disableApiTermination"}}
@@ -310,8 +312,10 @@ func TestProblem(t *testing.T) {
 	}{
 		{incident.Problem{}, ""},
 		{incident.Problem{Error: "States.Timeout"}, "a step did not answer in time (States.Timeout)"},
-		{incident.Problem{Error: "UnauthorizedOperation", Cause: `{"errorMessage":"describe i-1: denied","errorType":"UnauthorizedOperation"}`},
-			"AWS denied the call: the function's role or a service control policy forbids it (UnauthorizedOperation): describe i-1: denied"},
+		{
+			incident.Problem{Error: "UnauthorizedOperation", Cause: `{"errorMessage":"describe i-1: denied","errorType":"UnauthorizedOperation"}`},
+			"AWS denied the call: the function's role or a service control policy forbids it (UnauthorizedOperation): describe i-1: denied",
+		},
 		{incident.Problem{Error: "Odd", Cause: `{"errorType":"Odd"}`}, "Odd"},
 		{incident.Problem{Error: "Odd", Cause: `["not ours"]`}, `Odd: ["not ours"]`},
 	} {
@@ -327,7 +331,9 @@ func TestFindingURL(t *testing.T) {
 		{"cn-north-1", "16af", "https://cn-north-1.console.amazonaws.cn/guardduty/home?region=cn-north-1#/findings?search=id%3D16af"},
 		{"us-gov-west-1", "16af", "https://us-gov-west-1.console.amazonaws-us-gov.com/guardduty/home?region=us-gov-west-1#/findings?search=id%3D16af"},
 		{"us-east-1", "a b&c\n", "https://us-east-1.console.aws.amazon.com/guardduty/home?region=us-east-1#/findings?search=id%3Da+b%26c%0A"},
-		{"evil.example/", "16af", ""}, {"", "16af", ""}, {"us-east-1", "", ""},
+		{"evil.example/", "16af", ""},
+		{"", "16af", ""},
+		{"us-east-1", "", ""},
 	} {
 		if got := message.FindingURL(c.region, c.id); got != c.want {
 			t.Errorf("FindingURL(%q, %q) = %q, want %q", c.region, c.id, got, c.want)

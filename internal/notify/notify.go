@@ -69,7 +69,7 @@ func (in *Input) UnmarshalJSON(b []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(b, &fields); err != nil || fields["kind"] == nil {
 		*in = Input{Event: append(json.RawMessage{}, b...)}
-		return nil
+		return nil //nolint:nilerr // people are told of it as it is
 	}
 	type plain Input
 	return json.Unmarshal(b, (*plain)(in))

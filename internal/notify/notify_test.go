@@ -147,16 +147,19 @@ func TestWhatTheMachineTells(t *testing.T) {
 				"finding": {"id": "f1", "region": "eu-west-1", "type": "Backdoor:EC2/C&CActivity.B", "severity": 8}, "instance": {"id": "i-1", "name": "web"},
 				"isolation": {"status": "ok", "contained": true, "at": "2026-11-24T02:00:09Z", "interfaces": [{"id": "eni-1", "vpc": "vpc-1", "where": "quarantine"}], "staysOpen": ["dns"]},
 				"problem": {"Error": "", "Cause": ""}, "reason": ""}`,
-			"[URGENT] EC2 instance isolated automatically: i-1", []string{"2026-11-24 02:00:09 UTC", "eni-1", "Backdoor:EC2/C&CActivity.B", "\"web\""},
+			"[URGENT] EC2 instance isolated automatically: i-1",
+			[]string{"2026-11-24 02:00:09 UTC", "eni-1", "Backdoor:EC2/C&CActivity.B", "\"web\""},
 		},
 		{
 			// The first step failed: there is only the event.
 			"nothing but the event", `{"kind": "notContained", "problem": {"Error": "AccessDenied", "Cause": "{\"errorMessage\":\"keep event: denied\",\"errorType\":\"AccessDenied\"}"}, "event": ` + event + `}`,
-			"NOT isolated", []string{"AttackSequence:IAM/CompromisedCredentials", "keep event: denied", "AWS denied the call"},
+			"NOT isolated",
+			[]string{"AttackSequence:IAM/CompromisedCredentials", "keep event: denied", "AWS denied the call"},
 		},
 		{
 			"an event that cannot be read", `{"kind": "unreadable", "incident": null, "isolation": null, "problem": null, "event": {"detail": {}}}`,
-			"could not be read", []string{"detail.severity is missing"},
+			"could not be read",
+			[]string{"detail.severity is missing"},
 		},
 		{"a time-out", `{"kind": "undecided", "incident": {"instanceId": "i-1"}, "problem": {"Error": "States.Timeout", "Cause": ""}}`, "i-1", []string{"did not answer in time"}},
 		{"a kind of tomorrow", `{"kind": "somethingNew", "incident": {"instanceId": "i-1"}}`, "i-1", nil},

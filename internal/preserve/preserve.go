@@ -64,8 +64,10 @@ type Step struct {
 // New reads INCIDENTS_TABLE, AUTO_SCALING_ACTION (standby or detach),
 // AUTO_SCALING_CAPACITY (replace or shrink) and, where it is set, DRY_RUN.
 func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoadBalancingV2, classics ElasticLoadBalancing, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents,
-		dry: host.Getenv("DRY_RUN") == "true"}
+	s := &Step{
+		host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents,
+		dry: host.Getenv("DRY_RUN") == "true",
+	}
 	var err error
 	if s.table, err = host.Setting("INCIDENTS_TABLE"); err != nil {
 		return nil, err

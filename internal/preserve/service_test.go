@@ -26,13 +26,15 @@ func TestLeavesService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := preserve.Output{Report: incident.Report{Status: incident.OK}, Scaling: incident.Standby, Refused: []string{}, Hazards: []string{},
+	want := preserve.Output{
+		Report: incident.Report{Status: incident.OK}, Scaling: incident.Standby, Refused: []string{}, Hazards: []string{},
 		Set: append(slices.Clone(all),
 			"deregistered 10.2.0.5:5432 from target group targetgroup/db/2",
 			"deregistered from classic load balancer old",
 			"deregistered "+scene.Instance+":80 from target group targetgroup/web/1",
 			"deregistered "+scene.Instance+":8080 from target group targetgroup/web/1",
-			"standby in Auto Scaling group web-asg")}
+			"standby in Auto Scaling group web-asg"),
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -73,8 +75,12 @@ func TestAutoScaling(t *testing.T) {
 		{"on its way out", `"InService"`, `"Terminating"`, "standby", "shrink", incident.InService, scene.Service{Lifecycle: "Terminating", Desired: 2}, "in group web-asg it is Terminating"},
 		{"short lives", `"MinSize": 1`, `"MinSize": 1, "MaxInstanceLifetime": 604800`, "standby", "shrink", incident.Standby, scene.Service{Lifecycle: "EnteringStandby", Desired: 1}, "replaces instances older than 7 days"},
 		{"a group that goes", `"MinSize": 1`, `"MinSize": 1, "Status": "Delete in progress"`, "standby", "shrink", incident.Standby, scene.Service{Lifecycle: "EnteringStandby", Desired: 1}, "is going (Delete in progress)"},
-		{"a refresh", `"TargetGroups"`, `"InstanceRefreshes": [{"AutoScalingGroupName": "web-asg", "InstanceRefreshId": "r-1", "Status": "InProgress", "Preferences": {"StandbyInstances": "Terminate"}}], "TargetGroups"`,
-			"standby", "shrink", incident.Standby, scene.Service{Lifecycle: "EnteringStandby", Desired: 1}, "runs instance refresh r-1"},
+		{
+			"a refresh", `"TargetGroups"`, `"InstanceRefreshes": [{"AutoScalingGroupName": "web-asg", "InstanceRefreshId": "r-1", "Status": "InProgress", "Preferences": {"StandbyInstances": "Terminate"}}], "TargetGroups"`,
+			"standby", "shrink", incident.Standby,
+			scene.Service{Lifecycle: "EnteringStandby", Desired: 1},
+			"runs instance refresh r-1",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			account := scene.Scaled

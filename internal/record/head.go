@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
 	h.State = Open
 	i["execution"], i["state"], i["openedAt"] = str(h.Execution), str(string(h.State)), stamp(h.Incident.OpenedAt)
 	standing, err := create(ctx, db, table, i)
-	if err != ErrTaken {
+	if !errors.Is(err, ErrTaken) {
 		return h, err
 	}
 	if h, err = decodeHead(standing); err != nil {

@@ -26,7 +26,8 @@ type Prior struct {
 func Remember(ctx context.Context, db interface {
 	Getter
 	Putter
-}, table string, h incident.Host, inc incident.Incident, now []Prior) ([]Prior, error) {
+}, table string, h incident.Host, inc incident.Incident, now []Prior,
+) ([]Prior, error) {
 	stored, errs := make([]Prior, len(now)), make([]error, len(now))
 	h.Each(len(now), func(n int) {
 		stored[n], errs[n] = remember(ctx, db, table, inc, now[n])
@@ -37,7 +38,8 @@ func Remember(ctx context.Context, db interface {
 func remember(ctx context.Context, db interface {
 	Getter
 	Putter
-}, table string, inc incident.Incident, p Prior) (Prior, error) {
+}, table string, inc incident.Incident, p Prior,
+) (Prior, error) {
 	sk := "prior#" + p.Resource + "#" + p.Attribute
 	if inc.Inherits != "" {
 		i, err := get(ctx, db, table, inc.Inherits, sk)

@@ -3,7 +3,6 @@ package rehearsal_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -108,7 +107,7 @@ func BenchmarkIncident(b *testing.B) {
 			b.Fatal(err)
 		}
 		if r.Ending != "Terminated" {
-			b.Fatal(fmt.Sprintf("ended as %q", r.Ending))
+			b.Fatalf("ended as %q", r.Ending)
 		}
 	}
 }

@@ -33,8 +33,10 @@ func TestNoMemoryNoDelay(t *testing.T) {
 		{"no agent", plain, around(t, plain, func(a object) { delete(a, "InstanceInformationList") }), nil, "no SSM agent", 4},
 		{"no endpoints", plain, around(t, plain, func(a object) { delete(a, "VpcEndpoints") }), nil, "no usable endpoint for ssm", 2},
 		{"Windows", windows, nil, nil, "Windows", 2},
-		{"interfaces with IPv6 in two VPCs without endpoints", readFile(t, "dual-stack-interfaces.json"), readFile(t, "accounts/dual-stack-interfaces.json"), nil,
-			"vpc-0ee55ff6600112233: no usable endpoint for ssm", 2},
+		{
+			"interfaces with IPv6 in two VPCs without endpoints", readFile(t, "dual-stack-interfaces.json"), readFile(t, "accounts/dual-stack-interfaces.json"), nil,
+			"vpc-0ee55ff6600112233: no usable endpoint for ssm", 2,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -60,8 +60,10 @@ func (w *world) over(arn string, e *execution, r asl.Result) {
 	event, err := json.Marshal(map[string]any{
 		"version": "0", "id": e.name, "source": "aws.states", "detail-type": "Step Functions Execution Status Change",
 		"account": w.number, "region": w.region, "time": e.stopped.UTC().Format(time.RFC3339), "resources": []string{arn},
-		"detail": map[string]any{"executionArn": arn, "stateMachineArn": w.machineARN, "name": e.name, "status": r.Status,
-			"startDate": e.started.UnixMilli(), "stopDate": e.stopped.UnixMilli(), "input": e.input, "error": r.Error, "cause": r.Cause},
+		"detail": map[string]any{
+			"executionArn": arn, "stateMachineArn": w.machineARN, "name": e.name, "status": r.Status,
+			"startDate": e.started.UnixMilli(), "stopDate": e.stopped.UnixMilli(), "input": e.input, "error": r.Error, "cause": r.Cause,
+		},
 	})
 	if err != nil {
 		panic(err) // strings and numbers only
@@ -93,6 +95,8 @@ func (w *world) describe(arn string) (sim.Execution, bool) {
 		return sim.Execution{}, false
 	}
 	r := e.Result()
-	return sim.Execution{Machine: w.machineARN, Name: e.name, Status: sfntypes.ExecutionStatus(r.Status), Started: e.started, Stopped: e.stopped,
-		Input: e.input, Output: string(r.Output), Error: r.Error, Cause: r.Cause}, true
+	return sim.Execution{
+		Machine: w.machineARN, Name: e.name, Status: sfntypes.ExecutionStatus(r.Status), Started: e.started, Stopped: e.stopped,
+		Input: e.input, Output: string(r.Output), Error: r.Error, Cause: r.Cause,
+	}, true
 }

@@ -40,16 +40,22 @@ func second(n float64) time.Time { return zero.Add(time.Duration(n * float64(tim
 // told, decided, terminated with its evidence. Each test spoils one thing.
 func clean() rehearsal.Trace {
 	account := rehearsal.Account{
-		Reservations: []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim),
-			BlockDeviceMappings: []types.InstanceBlockDeviceMapping{{Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-1")}}}}}}},
+		Reservations: []types.Reservation{{Instances: []types.Instance{{
+			InstanceId:          aws.String(victim),
+			BlockDeviceMappings: []types.InstanceBlockDeviceMapping{{Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-1")}}},
+		}}}},
 		NetworkInterfaces: []types.NetworkInterface{eni("eni-1", "web")},
-		SecurityGroups: []types.SecurityGroup{{GroupId: aws.String("web"), IpPermissionsEgress: []types.IpPermission{{IpProtocol: aws.String("-1")}}},
-			ours("conversion"), ours("quarantine"), ours("capture")},
+		SecurityGroups: []types.SecurityGroup{
+			{GroupId: aws.String("web"), IpPermissionsEgress: []types.IpPermission{{IpProtocol: aws.String("-1")}}},
+			ours("conversion"), ours("quarantine"), ours("capture"),
+		},
 	}
 	after := account
 	after.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "quarantine")}
-	after.Snapshots = []types.Snapshot{{SnapshotId: aws.String("snap-1"), VolumeId: aws.String("vol-1"), State: types.SnapshotStateCompleted,
-		Tags: []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(key + ".1")}}}}
+	after.Snapshots = []types.Snapshot{{
+		SnapshotId: aws.String("snap-1"), VolumeId: aws.String("vol-1"), State: types.SnapshotStateCompleted,
+		Tags: []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(key + ".1")}},
+	}}
 	t := rehearsal.Trace{
 		Finding: incident.Finding{ID: "f1", Type: "Backdoor", Severity: 8, InstanceID: victim}, Ours: true,
 		Before: account, After: after, Ending: "Terminated", Status: "SUCCEEDED", History: 500, Payload: 9000,
@@ -69,8 +75,10 @@ func clean() rehearsal.Trace {
 }
 
 func decision(c incident.Choice) incident.Decision {
-	return incident.Decision{Incident: key + ".1", Round: 1, InstanceID: victim, AttachedAt: attached, Choice: c,
-		DecidedAt: second(60), ExpiresAt: second(7 * 24 * 3600), MAC: []byte("sealed")}
+	return incident.Decision{
+		Incident: key + ".1", Round: 1, InstanceID: victim, AttachedAt: attached, Choice: c,
+		DecidedAt: second(60), ExpiresAt: second(7 * 24 * 3600), MAC: []byte("sealed"),
+	}
 }
 
 // decided replaces what the decisions table holds.
@@ -109,8 +117,10 @@ func ours(kind string) types.SecurityGroup {
 }
 
 func eni(id string, groups ...string) types.NetworkInterface {
-	n := types.NetworkInterface{NetworkInterfaceId: aws.String(id), VpcId: aws.String("vpc-1"),
-		Attachment: &types.NetworkInterfaceAttachment{InstanceId: aws.String(victim), DeviceIndex: aws.Int32(0), AttachTime: aws.Time(attached)}}
+	n := types.NetworkInterface{
+		NetworkInterfaceId: aws.String(id), VpcId: aws.String("vpc-1"),
+		Attachment: &types.NetworkInterfaceAttachment{InstanceId: aws.String(victim), DeviceIndex: aws.Int32(0), AttachTime: aws.Time(attached)},
+	}
 	for _, g := range groups {
 		n.Groups = append(n.Groups, types.GroupIdentifier{GroupId: aws.String(g), GroupName: aws.String(g)})
 	}
@@ -123,7 +133,8 @@ func call(at float64, service, action string, in any, resources ...string) sim.C
 
 func put(at float64, sk string) sim.Call {
 	return call(at, "dynamodb", "PutItem", &dynamodb.PutItemInput{Item: map[string]dynamodbtypes.AttributeValue{
-		"pk": &dynamodbtypes.AttributeValueMemberS{Value: key}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: sk}}})
+		"pk": &dynamodbtypes.AttributeValueMemberS{Value: key}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: sk},
+	}})
 }
 
 func move(at float64, id string, groups ...string) sim.Call {
@@ -295,7 +306,8 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		{"a token in a mail", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Mails = append(slices.Clone(x.Mails), sim.Mail{Body: "task-token"}) })},
 		{"a secret in a table", "No secret leaves", with(clean(), put(5, "request#s3cr3t-s3cr3t"))},
 		{"two addresses in a command", "No secret leaves", with(clean(), call(5, "ssm", "SendCommand", &ssm.SendCommandInput{
-			Parameters: map[string][]string{"Batch": {"https://a?X-Amz-Signature=1 https://b?X-Amz-Signature=2"}}}, victim))},
+			Parameters: map[string][]string{"Batch": {"https://a?X-Amz-Signature=1 https://b?X-Amz-Signature=2"}},
+		}, victim))},
 		{"neither ended nor waiting", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.Status = "RUNNING" })},
 		{"too long a history", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.History = 25000 })},
 		{"too large a payload", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.Payload = 262145 })},

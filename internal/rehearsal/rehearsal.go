@@ -180,8 +180,15 @@ func readEnvelope(data []byte) (envelope, error) {
 		name string
 		to   any
 		must bool
-	}{{"source", &e.Source, true}, {"detail-type", &e.DetailType, true}, {"detail", &e.Detail, true},
-		{"account", &e.Account, false}, {"region", &e.Region, false}, {"time", &e.Time, false}, {"id", &e.ID, false}} {
+	}{
+		{"source", &e.Source, true},
+		{"detail-type", &e.DetailType, true},
+		{"detail", &e.Detail, true},
+		{"account", &e.Account, false},
+		{"region", &e.Region, false},
+		{"time", &e.Time, false},
+		{"id", &e.ID, false},
+	} {
 		raw, ok := members[f.name]
 		if !ok || string(raw) == "null" {
 			if f.must {
@@ -251,8 +258,10 @@ func build(o Options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{Options: o, deployment: d, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
-		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}}
+	w := &world{
+		Options: o, deployment: d, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
+		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{},
+	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
 	if w.result.Matched, err = w.matches(o.Event); err != nil {
 		return nil, err

@@ -52,8 +52,10 @@ const (
 // contained is the plain instance isolated for good: whatever would have ended
 // it or its evidence is off.
 func contained(state string) machineState {
-	return machineState{State: state, Groups: map[string][]string{primary: {"quarantine-sg"}, "eni-00289b551e6302762": {"quarantine-sg"}},
-		Protected: "true true stop", Snapshots: []string{"completed locked", "completed locked"}}
+	return machineState{
+		State: state, Groups: map[string][]string{primary: {"quarantine-sg"}, "eni-00289b551e6302762": {"quarantine-sg"}},
+		Protected: "true true stop", Snapshots: []string{"completed locked", "completed locked"},
+	}
 }
 
 // route is one way through the machine.
@@ -127,92 +129,184 @@ func TestRoutes(t *testing.T) {
 	rehearsed := slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Was it a dry run?", "Tell what would have been done", "Rehearsed"})
 
 	for _, c := range []route{
-		{"terminate", plain, nil, nil, "terminate", "Terminated", "SUCCEEDED",
+		{
+			"terminate", plain, nil, nil, "terminate", "Terminated", "SUCCEEDED",
 			slices.Concat(sealed, []string{"Authorize the termination", "Terminate instance"}, closed, []string{"Terminated"}),
-			[]string{isolatedMail, askedMail, "Closed: EC2 instance terminated"}, &shut},
-		{"keep", plain, nil, nil, "keep", "Kept isolated", "SUCCEEDED",
+			[]string{isolatedMail, askedMail, "Closed: EC2 instance terminated"},
+			&shut,
+		},
+		{
+			"keep", plain, nil, nil, "keep", "Kept isolated", "SUCCEEDED",
 			slices.Concat(sealed, closed, []string{"Kept isolated"}),
-			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"}, &kept},
-		{"release", plain, nil, nil, "release", "Released", "SUCCEEDED", released,
-			[]string{isolatedMail, askedMail, "Closed: EC2 instance released"}, &free},
-		{"nobody answers", plain, nil, nil, "none", "Isolated, undecided", "SUCCEEDED", undecided,
-			[]string{isolatedMail, askedMail, nobodyMail}, &kept},
+			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
+			&kept,
+		},
+		{
+			"release", plain, nil, nil, "release", "Released", "SUCCEEDED", released,
+			[]string{isolatedMail, askedMail, "Closed: EC2 instance released"},
+			&free,
+		},
+		{
+			"nobody answers", plain, nil, nil, "none", "Isolated, undecided", "SUCCEEDED", undecided,
+			[]string{isolatedMail, askedMail, nobodyMail},
+			&kept,
+		},
 
-		{"EC2 refuses every change of groups", plain, refusing, nil, "terminate", "Not contained", "FAILED",
+		{
+			"EC2 refuses every change of groups", plain, refusing, nil, "terminate", "Not contained", "FAILED",
 			slices.Concat(tried, []string{"Tell that it is not contained", "Gather evidence and ask", "Is it contained now?", "Not contained"}),
 			[]string{"[URGENT] EC2 instance NOT isolated", machineMail},
-			&machineState{State: "running", Groups: web, Protected: "true true stop", Snapshots: []string{"completed locked", "pending locked"}}},
-		{"a member's finding at the delegated administrator", readFile(t, "delegated-administrator.json"), nil, nil, "none", "Not contained", "FAILED",
-			slices.Concat(told, []string{"Not contained"}), []string{"[URGENT] Instance of another account NOT isolated", machineMail}, nil},
+			&machineState{State: "running", Groups: web, Protected: "true true stop", Snapshots: []string{"completed locked", "pending locked"}},
+		},
+		{
+			"a member's finding at the delegated administrator", readFile(t, "delegated-administrator.json"), nil, nil, "none", "Not contained", "FAILED",
+			slices.Concat(told, []string{"Not contained"}),
+			[]string{"[URGENT] Instance of another account NOT isolated", machineMail},
+			nil,
+		},
 
-		{"not in the account", plain, []byte(`{"Reservations": [], "NetworkInterfaces": []}`), nil, "none", "Already gone", "SUCCEEDED",
-			[]string{"Read the finding", "Tell that it could not be read", "Choose the ending", "Already gone"}, gone, nil},
+		{
+			"not in the account", plain, []byte(`{"Reservations": [], "NetworkInterfaces": []}`), nil, "none", "Already gone", "SUCCEEDED",
+			[]string{"Read the finding", "Tell that it could not be read", "Choose the ending", "Already gone"},
+			gone, nil,
+		},
 		{"terminated", plain, in("terminated"), nil, "none", "Already gone", "SUCCEEDED", slices.Concat(told, []string{"Already gone"}), gone, nil},
 		{"shutting down", plain, in("shutting-down"), nil, "none", "Already gone", "SUCCEEDED", slices.Concat(told, []string{"Already gone"}), gone, nil},
 		{"after a termination", second, afterTerminate, nil, "none", "Already gone", "SUCCEEDED", slices.Concat(told, []string{"Already gone"}), gone, nil},
 
-		{"a second finding while open", second, afterNone, nil, "terminate", "Joined open incident", "SUCCEEDED",
-			slices.Concat(told, []string{"Joined open incident"}), []string{joinedMail}, nil},
-		{"a repeat while open", readFile(t, "repeat.json"), afterNone, nil, "terminate", "Joined open incident", "SUCCEEDED",
-			slices.Concat(told, []string{"Joined open incident"}), []string{joinedMail}, nil},
-		{"a repeat after release", readFile(t, "after-release.json"), afterRelease, nil, "terminate", "Already decided", "SUCCEEDED",
-			slices.Concat(told, []string{"Already decided"}), []string{repeatMail}, nil},
-		{"a repeat after keep", readFile(t, "repeat.json"), afterKeep, nil, "terminate", "Already decided", "SUCCEEDED",
-			slices.Concat(told, []string{"Already decided"}), []string{repeatMail}, nil},
-		{"a new type after release", second, afterRelease, nil, "keep", "Kept isolated", "SUCCEEDED",
-			slices.Concat(sealed, closed, []string{"Kept isolated"}), []string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
+		{
+			"a second finding while open", second, afterNone, nil, "terminate", "Joined open incident", "SUCCEEDED",
+			slices.Concat(told, []string{"Joined open incident"}),
+			[]string{joinedMail},
+			nil,
+		},
+		{
+			"a repeat while open", readFile(t, "repeat.json"), afterNone, nil, "terminate", "Joined open incident", "SUCCEEDED",
+			slices.Concat(told, []string{"Joined open incident"}),
+			[]string{joinedMail},
+			nil,
+		},
+		{
+			"a repeat after release", readFile(t, "after-release.json"), afterRelease, nil, "terminate", "Already decided", "SUCCEEDED",
+			slices.Concat(told, []string{"Already decided"}),
+			[]string{repeatMail},
+			nil,
+		},
+		{
+			"a repeat after keep", readFile(t, "repeat.json"), afterKeep, nil, "terminate", "Already decided", "SUCCEEDED",
+			slices.Concat(told, []string{"Already decided"}),
+			[]string{repeatMail},
+			nil,
+		},
+		{
+			"a new type after release", second, afterRelease, nil, "keep", "Kept isolated", "SUCCEEDED",
+			slices.Concat(sealed, closed, []string{"Kept isolated"}),
+			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
 			with(kept, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "completed locked", "completed locked", "completed locked"}
-			})},
-		{"more severe after release", severe, afterRelease, nil, "release", "Released", "SUCCEEDED", released,
+			}),
+		},
+		{
+			"more severe after release", severe, afterRelease, nil, "release", "Released", "SUCCEEDED", released,
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance released"},
 			with(free, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "pending locked", "pending locked", "pending locked"}
-			})},
+			}),
+		},
 		// The second incident found the instance in our groups: what it had
 		// before is known to the first one only.
-		{"more severe after keep, released", severe, afterKeep, nil, "release", "Released", "SUCCEEDED", released,
+		{
+			"more severe after keep, released", severe, afterKeep, nil, "release", "Released", "SUCCEEDED", released,
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance released"},
 			with(free, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "completed locked", "pending locked", "pending locked"}
-			})},
+			}),
+		},
 
 		{"a sample by its flag", readFile(t, "sample-flag.json"), nil, nil, "terminate", "Nothing to do", "SUCCEEDED", slices.Concat(seen, []string{"Nothing to do"}), nil, nil},
 		{"a sample by a string", readFile(t, "sample-value-only.json"), nil, nil, "terminate", "Nothing to do", "SUCCEEDED", slices.Concat(seen, []string{"Nothing to do"}), nil, nil},
 		{"archived", readFile(t, "archived.json"), nil, nil, "terminate", "Nothing to do", "SUCCEEDED", slices.Concat(seen, []string{"Nothing to do"}), nil, nil},
 		{"below the threshold set", plain, nil, map[string]string{"SeverityThreshold": "9"}, "terminate", "Nothing to do", "SUCCEEDED", slices.Concat(seen, []string{"Nothing to do"}), nil, nil},
-		{"exempt", plain, nil, map[string]string{"ExemptInstances": "i-0," + plainInstance}, "terminate", "Nothing to do", "SUCCEEDED",
-			slices.Concat(told, []string{"Nothing to do"}), []string{exemptMail}, nil},
+		{
+			"exempt", plain, nil,
+			map[string]string{"ExemptInstances": "i-0," + plainInstance},
+			"terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}),
+			[]string{exemptMail},
+			nil,
+		},
 
-		{"exempt by its tag", plain, tagged, map[string]string{"ExemptTag": "cordon-exempt=yes"}, "terminate", "Nothing to do", "SUCCEEDED",
-			slices.Concat(told, []string{"Nothing to do"}), []string{exemptMail}, nil},
+		{
+			"exempt by its tag", plain, tagged,
+			map[string]string{"ExemptTag": "cordon-exempt=yes"},
+			"terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}),
+			[]string{exemptMail},
+			nil,
+		},
 		{"a tag that no parameter names", plain, tagged, nil, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
-		{"a type that is not to be acted on", plain, nil, map[string]string{"FindingTypes": "CryptoCurrency:*"}, "terminate", "Nothing to do", "SUCCEEDED",
-			slices.Concat(told, []string{"Nothing to do"}), []string{typeMail}, nil},
-		{"a type that is never acted on", plain, nil, map[string]string{"NeverFindingTypes": "Recon:*, backdoor:ec2/*"}, "terminate", "Nothing to do", "SUCCEEDED",
-			slices.Concat(told, []string{"Nothing to do"}), []string{typeMail}, nil},
+		{
+			"a type that is not to be acted on", plain, nil,
+			map[string]string{"FindingTypes": "CryptoCurrency:*"},
+			"terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}),
+			[]string{typeMail},
+			nil,
+		},
+		{
+			"a type that is never acted on", plain, nil,
+			map[string]string{"NeverFindingTypes": "Recon:*, backdoor:ec2/*"},
+			"terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}),
+			[]string{typeMail},
+			nil,
+		},
 		{"paused", plain, pausedFor(time.Hour), nil, "terminate", "Not contained", "FAILED", slices.Concat(told, []string{"Not contained"}), []string{pausedMail, machineMail}, nil},
 		{"paused, and that has ended", plain, pausedFor(-time.Minute), nil, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
-		{"paused for ever", plain, pausedFor(1000 * time.Hour), map[string]string{"PauseHours": "1"}, "none", "Isolated, undecided", "SUCCEEDED", undecided,
-			[]string{isolatedMail, askedMail, nobodyMail}, &kept}, // it was written two hours ago
+		{
+			"paused for ever", plain, pausedFor(1000 * time.Hour),
+			map[string]string{"PauseHours": "1"},
+			"none", "Isolated, undecided", "SUCCEEDED", undecided,
+			[]string{isolatedMail, askedMail, nobodyMail},
+			&kept,
+		}, // it was written two hours ago
 
 		{"too many, isolate", plain, nil, always, "isolate", "Isolated, undecided", "SUCCEEDED", goAhead, []string{beforeMail, isolatedMail, askedMail, nobodyMail}, &kept},
-		{"too many, leave", plain, nil, always, "leave", "Released", "SUCCEEDED",
-			slices.Concat(askedWay, []string{"What was decided before isolating?"}, closed, []string{"Released"}), []string{beforeMail, "Closed: EC2 instance left alone"}, nil},
+		{
+			"too many, leave", plain, nil, always, "leave", "Released", "SUCCEEDED",
+			slices.Concat(askedWay, []string{"What was decided before isolating?"}, closed, []string{"Released"}),
+			[]string{beforeMail, "Closed: EC2 instance left alone"},
+			nil,
+		},
 		{"too many, nobody answers", plain, nil, always, "none", "Not contained", "FAILED", unanswered, []string{beforeMail, silenceMail, machineMail}, nil},
 		{"too many, an answer to another question", plain, nil, always, "terminate", "Not contained", "FAILED", unanswered, []string{beforeMail, silenceMail, machineMail}, nil},
 		{"too many, and critical", severe, nil, always, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
 		{"a repeat of what was left alone", readFile(t, "repeat.json"), leftAlone, nil, "none", "Already decided", "SUCCEEDED", slices.Concat(told, []string{"Already decided"}), []string{repeatMail}, nil},
 		{"a repeat of what nobody answered", readFile(t, "repeat.json"), notAnswered, nil, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
 		{"half of a group is isolated", plain, grouped(1), nil, "isolate", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
-		{"more than a share of a group", plain, grouped(1), map[string]string{"MaxGroupPercent": "49"}, "isolate", "Isolated, undecided", "SUCCEEDED", goAhead,
-			[]string{beforeMail, isolatedMail, askedMail, nobodyMail}, &kept},
+		{
+			"more than a share of a group", plain, grouped(1),
+			map[string]string{"MaxGroupPercent": "49"},
+			"isolate", "Isolated, undecided", "SUCCEEDED", goAhead,
+			[]string{beforeMail, isolatedMail, askedMail, nobodyMail},
+			&kept,
+		},
 
 		{"a dry run", plain, nil, dry, "terminate", "Rehearsed", "SUCCEEDED", rehearsed, []string{dryMail}, nil},
-		{"a dry run of a finding that is exempt", plain, nil, map[string]string{"DryRun": "true", "ExemptInstances": plainInstance}, "terminate", "Nothing to do", "SUCCEEDED",
-			slices.Concat(told, []string{"Nothing to do"}), []string{exemptMail}, nil},
-		{"a dry run while an incident is open", second, afterNone, dry, "terminate", "Joined open incident", "SUCCEEDED",
-			slices.Concat(told, []string{"Joined open incident"}), []string{joinedMail}, nil},
+		{
+			"a dry run of a finding that is exempt", plain, nil,
+			map[string]string{"DryRun": "true", "ExemptInstances": plainInstance},
+			"terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}),
+			[]string{exemptMail},
+			nil,
+		},
+		{
+			"a dry run while an incident is open", second, afterNone, dry, "terminate", "Joined open incident", "SUCCEEDED",
+			slices.Concat(told, []string{"Joined open incident"}),
+			[]string{joinedMail},
+			nil,
+		},
 		{"a dry run of what would be asked", plain, nil, map[string]string{"DryRun": "true", "MaxIsolationsPerHour": "0"}, "isolate", "Rehearsed", "SUCCEEDED", rehearsed, []string{dryMail}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -52,8 +52,14 @@ func TestOneFaultChangesNothing(t *testing.T) {
 		of       string // only the calls of that function, by every kind; empty: of all, by one kind each
 		settings map[string]string
 	}{
-		{"terminate", "", nil}, {"terminate", "terminate", nil}, {"release", "release", nil},
-		{"leave", "enrich", always}, {"leave", "approval", always}, {"isolate", "authorize", always}, {"leave", "", always}, {"none", "", map[string]string{"DryRun": "true"}},
+		{"terminate", "", nil},
+		{"terminate", "terminate", nil},
+		{"release", "release", nil},
+		{"leave", "enrich", always},
+		{"leave", "approval", always},
+		{"isolate", "authorize", always},
+		{"leave", "", always},
+		{"none", "", map[string]string{"DryRun": "true"}},
 	} {
 		t.Run(strings.TrimSpace(fmt.Sprint(c.decision, " ", c.of, " ", c.settings)), func(t *testing.T) {
 			o := decides(options(event), c.decision)

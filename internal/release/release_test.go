@@ -135,33 +135,60 @@ func TestNotBack(t *testing.T) {
 		groups    map[string][]string
 		connected bool
 	}{
-		{"one of its groups was deleted", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-1", "groups", `["sg-web","sg-deleted"]`) },
+		{
+			"one of its groups was deleted", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-1", "groups", `["sg-web","sg-deleted"]`) },
 			"groups of eni-1: of its groups sg-web, sg-deleted, sg-deleted no longer exists; left isolated",
-			map[string][]string{"eni-1": {"sg-q1"}, "eni-2": {"sg-db"}}, false},
-		{"somebody moved it", func(*testing.T, *scene.Scene) {},
+			map[string][]string{"eni-1": {"sg-q1"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"somebody moved it", func(*testing.T, *scene.Scene) {},
 			"groups of eni-1: somebody has put it into sg-other since; left as it is",
-			map[string][]string{"eni-1": {"sg-other"}, "eni-2": {"sg-db"}}, false},
-		{"somebody left it one of its own", func(*testing.T, *scene.Scene) {},
+			map[string][]string{"eni-1": {"sg-other"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"somebody left it one of its own", func(*testing.T, *scene.Scene) {},
 			"groups of eni-1: somebody has put it into sg-web since; left as it is",
-			map[string][]string{"eni-1": {"sg-web"}, "eni-2": {"sg-db"}}, false},
-		{"in another stack's quarantine", func(t *testing.T, s *scene.Scene) { s.Tag(t, "sg-other", "cordon:group", "quarantine") },
+			map[string][]string{"eni-1": {"sg-web"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"in another stack's quarantine", func(t *testing.T, s *scene.Scene) { s.Tag(t, "sg-other", "cordon:group", "quarantine") },
 			"groups of eni-1: somebody has put it into sg-other since; left as it is",
-			map[string][]string{"eni-1": {"sg-other"}, "eni-2": {"sg-db"}}, false},
-		{"somebody added a group", func(*testing.T, *scene.Scene) {},
+			map[string][]string{"eni-1": {"sg-other"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"somebody added a group", func(*testing.T, *scene.Scene) {},
 			"groups of eni-1: somebody has put it into sg-other, sg-q1 since; left as it is",
-			map[string][]string{"eni-1": {"sg-other", "sg-q1"}, "eni-2": {"sg-db"}}, false},
-		{"never recorded", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-1", "groups", `[]`) },
+			map[string][]string{"eni-1": {"sg-other", "sg-q1"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"never recorded", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-1", "groups", `[]`) },
 			"groups of eni-1: the groups that it had were never recorded; left isolated",
-			map[string][]string{"eni-1": {"sg-q1"}, "eni-2": {"sg-db"}}, false},
-		{"ours was recorded", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-1", "groups", `["sg-c1"]`) },
+			map[string][]string{"eni-1": {"sg-q1"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"ours was recorded", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-1", "groups", `["sg-c1"]`) },
 			"groups of eni-1: what was recorded, sg-c1, is a group of Cordon's own; left isolated",
-			map[string][]string{"eni-1": {"sg-q1"}, "eni-2": {"sg-db"}}, false},
-		{"an interface that is gone", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-9", "groups", `["sg-web"]`) },
-			"groups of eni-9: it is not attached to " + scene.Instance + " any more", before, true},
-		{"a volume that is gone", func(t *testing.T, s *scene.Scene) { s.Remember(t, "vol-9", "deleteOnTermination", "true") },
-			"deleteOnTermination of vol-9: the volume is not attached to " + scene.Instance + " any more", before, true},
-		{"something newer", func(t *testing.T, s *scene.Scene) { s.Remember(t, scene.Instance, "standby", `"asg"`) },
-			"standby of " + scene.Instance + ": recorded, and this version does not know how to put it back", before, true},
+			map[string][]string{"eni-1": {"sg-q1"}, "eni-2": {"sg-db"}},
+			false,
+		},
+		{
+			"an interface that is gone", func(t *testing.T, s *scene.Scene) { s.Remember(t, "eni-9", "groups", `["sg-web"]`) },
+			"groups of eni-9: it is not attached to " + scene.Instance + " any more", before, true,
+		},
+		{
+			"a volume that is gone", func(t *testing.T, s *scene.Scene) { s.Remember(t, "vol-9", "deleteOnTermination", "true") },
+			"deleteOnTermination of vol-9: the volume is not attached to " + scene.Instance + " any more", before, true,
+		},
+		{
+			"something newer", func(t *testing.T, s *scene.Scene) { s.Remember(t, scene.Instance, "standby", `"asg"`) },
+			"standby of " + scene.Instance + ": recorded, and this version does not know how to put it back", before, true,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := scene.Open(t, scene.File)

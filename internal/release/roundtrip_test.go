@@ -44,8 +44,10 @@ func drawn(t *rapid.T) string {
 		}
 		address := fmt.Sprintf("10.0.0.%d", n+1)
 		addresses = append(addresses, vpc+" "+address)
-		enis = append(enis, object{"NetworkInterfaceId": fmt.Sprintf("eni-%d", n), "VpcId": vpc, "SubnetId": "subnet-" + vpc, "PrivateIpAddress": address, "Groups": ids,
-			"Attachment": object{"InstanceId": scene.Instance, "DeviceIndex": n, "AttachTime": scene.AttachedAt}})
+		enis = append(enis, object{
+			"NetworkInterfaceId": fmt.Sprintf("eni-%d", n), "VpcId": vpc, "SubnetId": "subnet-" + vpc, "PrivateIpAddress": address, "Groups": ids,
+			"Attachment": object{"InstanceId": scene.Instance, "DeviceIndex": n, "AttachTime": scene.AttachedAt},
+		})
 	}
 	for n := range rapid.IntRange(1, 4).Draw(t, "volumes") {
 		id := fmt.Sprintf("vol-%d", n)
@@ -56,8 +58,10 @@ func drawn(t *rapid.T) string {
 	account := object{
 		"Reservations": []any{object{"Instances": []any{object{"InstanceId": scene.Instance, "InstanceType": "m5.large", "State": object{"Name": "running", "Code": 16}, "BlockDeviceMappings": mappings}}}},
 		"Volumes":      volumes, "NetworkInterfaces": enis, "SecurityGroups": groups,
-		"InstanceAttributes": object{scene.Instance: object{"DisableApiTermination": flag("termination"), "DisableApiStop": flag("stop"),
-			"InstanceInitiatedShutdownBehavior": object{"Value": rapid.SampledFrom([]string{"stop", "terminate"}).Draw(t, "shutdown")}}},
+		"InstanceAttributes": object{scene.Instance: object{
+			"DisableApiTermination": flag("termination"), "DisableApiStop": flag("stop"),
+			"InstanceInitiatedShutdownBehavior": object{"Value": rapid.SampledFrom([]string{"stop", "terminate"}).Draw(t, "shutdown")},
+		}},
 	}
 	targets := object{}
 	var arns []any
@@ -82,8 +86,10 @@ func drawn(t *rapid.T) string {
 	}
 	if rapid.Bool().Draw(t, "scaled") {
 		least := rapid.IntRange(0, 2).Draw(t, "least")
-		account["AutoScalingGroups"] = []any{object{"AutoScalingGroupName": "asg", "MinSize": least, "DesiredCapacity": 2, "MaxSize": 4,
-			"TargetGroupARNs": arns[:rapid.IntRange(0, len(arns)).Draw(t, "attached")]}}
+		account["AutoScalingGroups"] = []any{object{
+			"AutoScalingGroupName": "asg", "MinSize": least, "DesiredCapacity": 2, "MaxSize": 4,
+			"TargetGroupARNs": arns[:rapid.IntRange(0, len(arns)).Draw(t, "attached")],
+		}}
 		account["AutoScalingInstances"] = []any{object{"InstanceId": scene.Instance, "AutoScalingGroupName": "asg"}}
 	}
 	b, err := json.Marshal(account)

@@ -120,8 +120,10 @@ func (w world) membership() []thing {
 	switch {
 	case w.service.group != "" && !there:
 		t.never = "it is in Auto Scaling group " + w.service.group + " now; left as it is"
-	case there && slices.Contains([]scalingtypes.LifecycleState{scalingtypes.LifecycleStateInService, scalingtypes.LifecycleStatePending,
-		scalingtypes.LifecycleStatePendingWait, scalingtypes.LifecycleStatePendingProceed}, state):
+	case there && slices.Contains([]scalingtypes.LifecycleState{
+		scalingtypes.LifecycleStateInService, scalingtypes.LifecycleStatePending,
+		scalingtypes.LifecycleStatePendingWait, scalingtypes.LifecycleStatePendingProceed,
+	}, state):
 		// Coming back always raises the capacity, whether leaving lowered it or not.
 		t.back = true
 		if was, is := m.Desired, w.service.desired; was != nil && is != nil && *was != *is {

@@ -83,8 +83,10 @@ func TestNetworkBeforeService(t *testing.T) {
 			order = append(order, c)
 		}
 	}
-	want := []string{"ec2:ModifyNetworkInterfaceAttribute", "ec2:ModifyInstanceAttribute", "autoscaling:ExitStandby",
-		"elasticloadbalancingv2:RegisterTargets", "elasticloadbalancing:RegisterInstancesWithLoadBalancer", "ec2:ModifyInstanceAttribute"}
+	want := []string{
+		"ec2:ModifyNetworkInterfaceAttribute", "ec2:ModifyInstanceAttribute", "autoscaling:ExitStandby",
+		"elasticloadbalancingv2:RegisterTargets", "elasticloadbalancing:RegisterInstancesWithLoadBalancer", "ec2:ModifyInstanceAttribute",
+	}
 	if d := cmp.Diff(want, order); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -121,20 +123,26 @@ func TestServiceNotBack(t *testing.T) {
 		meanwhile func(*testing.T, *scene.Scene)
 		notBack   string
 	}{
-		{"a full group", strings.Replace(scene.Scaled, `"MaxSize": 3, "DesiredCapacity": 2`, `"MaxSize": 1, "DesiredCapacity": 1, "Spare": 1`, 1), nil,
-			member + ": AutoScalingGroup web-asg has min-size=1, max-size=1, and desired-size=1."},
-		{"another's now", elsewhere, func(t *testing.T, s *scene.Scene) {
-			s.Remember(t, scene.Instance, "autoScalingGroup", `{"group":"api-asg"}`)
+		{
+			"a full group", strings.Replace(scene.Scaled, `"MaxSize": 3, "DesiredCapacity": 2`, `"MaxSize": 1, "DesiredCapacity": 1, "Spare": 1`, 1), nil,
+			member + ": AutoScalingGroup web-asg has min-size=1, max-size=1, and desired-size=1.",
 		},
-			"service in Auto Scaling group api-asg: it is in Auto Scaling group web-asg now; left as it is"},
+		{
+			"another's now", elsewhere, func(t *testing.T, s *scene.Scene) {
+				s.Remember(t, scene.Instance, "autoScalingGroup", `{"group":"api-asg"}`)
+			},
+			"service in Auto Scaling group api-asg: it is in Auto Scaling group web-asg now; left as it is",
+		},
 		{"a target group that is gone", elsewhere, func(t *testing.T, s *scene.Scene) {
 			s.Remember(t, "arn:gone", "target i:1", `{"group":"arn:gone","id":"`+scene.Instance+`","port":1}`)
 		}, scene.Instance + ":1 in target group arn:gone: the target group no longer exists"},
 		{"an address that is another's", elsewhere, func(t *testing.T, s *scene.Scene) {
 			s.Remember(t, scene.TargetGroup+"db/2", "target 10.2.0.9:1", `{"group":"`+scene.TargetGroup+`db/2","id":"10.2.0.9","port":1}`)
 		}, "10.2.0.9:1 in target group " + scene.TargetGroup + "db/2: the address is not one of " + scene.Instance + " any more"},
-		{"a balancer that is gone", elsewhere, func(t *testing.T, s *scene.Scene) { s.Remember(t, "gone", "classicBalancer", "true") },
-			"classic load balancer gone: it no longer exists"},
+		{
+			"a balancer that is gone", elsewhere, func(t *testing.T, s *scene.Scene) { s.Remember(t, "gone", "classicBalancer", "true") },
+			"classic load balancer gone: it no longer exists",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := scene.Open(t, c.account)

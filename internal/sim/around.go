@@ -98,21 +98,29 @@ func (e happened) surroundings() map[string]any {
 
 	root, data := id("vol", "root"), id("vol", "data")
 	volume := func(v *string, device string, size int32, ends bool) *types.Volume {
-		return &types.Volume{VolumeId: v, Size: &size, VolumeType: types.VolumeTypeGp3, Encrypted: aws.Bool(true), State: types.VolumeStateInUse, CreateTime: &born, AvailabilityZone: zone,
+		return &types.Volume{
+			VolumeId: v, Size: &size, VolumeType: types.VolumeTypeGp3, Encrypted: aws.Bool(true), State: types.VolumeStateInUse, CreateTime: &born, AvailabilityZone: zone,
 			KmsKeyId: aws.String("arn:aws:kms:" + region + ":" + account + ":key/victim"),
-			Attachments: []types.VolumeAttachment{{InstanceId: &d.InstanceID, VolumeId: v, Device: &device, AttachTime: &born,
-				State: types.VolumeAttachmentStateAttached, DeleteOnTermination: &ends}}}
+			Attachments: []types.VolumeAttachment{{
+				InstanceId: &d.InstanceID, VolumeId: v, Device: &device, AttachTime: &born,
+				State: types.VolumeAttachmentStateAttached, DeleteOnTermination: &ends,
+			}},
+		}
 	}
 	device := func(v *string, name string, ends bool) types.InstanceBlockDeviceMapping {
 		return types.InstanceBlockDeviceMapping{DeviceName: &name, Ebs: &types.EbsInstanceBlockDevice{VolumeId: v, AttachTime: &born, Status: types.AttachmentStatusAttached, DeleteOnTermination: &ends}}
 	}
 
 	eni := func(i *string, index int32, v4 *string, v6, what string) *types.NetworkInterface {
-		return &types.NetworkInterface{NetworkInterfaceId: i, VpcId: vpc, SubnetId: subnet, OwnerId: owner, AvailabilityZone: zone, Description: &what,
+		return &types.NetworkInterface{
+			NetworkInterfaceId: i, VpcId: vpc, SubnetId: subnet, OwnerId: owner, AvailabilityZone: zone, Description: &what,
 			Status: types.NetworkInterfaceStatusInUse, PrivateIpAddress: v4, Ipv6Addresses: []types.NetworkInterfaceIpv6Address{{Ipv6Address: &v6}},
 			Groups: []types.GroupIdentifier{{GroupId: group, GroupName: aws.String("web")}},
-			Attachment: &types.NetworkInterfaceAttachment{InstanceId: &d.InstanceID, InstanceOwnerId: owner, AttachmentId: id("eni-attach", what), AttachTime: &born,
-				DeviceIndex: &index, Status: types.AttachmentStatusAttached, DeleteOnTermination: aws.Bool(index == 0)}}
+			Attachment: &types.NetworkInterfaceAttachment{
+				InstanceId: &d.InstanceID, InstanceOwnerId: owner, AttachmentId: id("eni-attach", what), AttachTime: &born,
+				DeviceIndex: &index, Status: types.AttachmentStatusAttached, DeleteOnTermination: aws.Bool(index == 0),
+			},
+		}
 	}
 	interfaces := []*types.NetworkInterface{
 		eni(primary, 0, address, "2001:db8:0:1::23", "primary"),
@@ -122,35 +130,49 @@ func (e happened) surroundings() map[string]any {
 	var doors []*types.VpcEndpoint
 	for n, service := range []string{"ssm", "ssmmessages", "ec2messages"} {
 		in := id("eni", service)
-		interfaces = append(interfaces, &types.NetworkInterface{NetworkInterfaceId: in, VpcId: vpc, SubnetId: subnet, OwnerId: owner, AvailabilityZone: zone,
+		interfaces = append(interfaces, &types.NetworkInterface{
+			NetworkInterfaceId: in, VpcId: vpc, SubnetId: subnet, OwnerId: owner, AvailabilityZone: zone,
 			Description: aws.String("VPC Endpoint Interface " + *id("vpce", service)), InterfaceType: types.NetworkInterfaceTypeVpcEndpoint, RequesterManaged: aws.Bool(true),
 			Status: types.NetworkInterfaceStatusInUse, PrivateIpAddress: aws.String(fmt.Sprintf("10.0.1.%d", 200+n)),
 			Groups:     []types.GroupIdentifier{{GroupId: doorGroup, GroupName: aws.String("endpoints")}},
-			Attachment: &types.NetworkInterfaceAttachment{AttachmentId: id("ela-attach", service), InstanceOwnerId: aws.String("amazon-aws"), DeviceIndex: aws.Int32(1), Status: types.AttachmentStatusAttached}})
-		doors = append(doors, &types.VpcEndpoint{VpcEndpointId: id("vpce", service), VpcEndpointType: types.VpcEndpointTypeInterface, VpcId: vpc, OwnerId: owner,
+			Attachment: &types.NetworkInterfaceAttachment{AttachmentId: id("ela-attach", service), InstanceOwnerId: aws.String("amazon-aws"), DeviceIndex: aws.Int32(1), Status: types.AttachmentStatusAttached},
+		})
+		doors = append(doors, &types.VpcEndpoint{
+			VpcEndpointId: id("vpce", service), VpcEndpointType: types.VpcEndpointTypeInterface, VpcId: vpc, OwnerId: owner,
 			ServiceName: aws.String("com.amazonaws." + region + "." + service), State: "available", PrivateDnsEnabled: aws.Bool(true), PolicyDocument: aws.String(fullAccess),
-			SubnetIds: []string{*subnet}, NetworkInterfaceIds: []string{*in}, Groups: []types.SecurityGroupIdentifier{{GroupId: doorGroup, GroupName: aws.String("endpoints")}}})
+			SubnetIds: []string{*subnet}, NetworkInterfaceIds: []string{*in}, Groups: []types.SecurityGroupIdentifier{{GroupId: doorGroup, GroupName: aws.String("endpoints")}},
+		})
 	}
-	doors = append(doors, &types.VpcEndpoint{VpcEndpointId: id("vpce", "s3"), VpcEndpointType: types.VpcEndpointTypeGateway, VpcId: vpc, OwnerId: owner,
-		ServiceName: aws.String("com.amazonaws." + region + ".s3"), State: "available", PrivateDnsEnabled: aws.Bool(false), PolicyDocument: aws.String(fullAccess), RouteTableIds: []string{*table}})
+	doors = append(doors, &types.VpcEndpoint{
+		VpcEndpointId: id("vpce", "s3"), VpcEndpointType: types.VpcEndpointTypeGateway, VpcId: vpc, OwnerId: owner,
+		ServiceName: aws.String("com.amazonaws." + region + ".s3"), State: "available", PrivateDnsEnabled: aws.Bool(false), PolicyDocument: aws.String(fullAccess), RouteTableIds: []string{*table},
+	})
 
 	anywhere := types.IpPermission{IpProtocol: aws.String("-1"), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}, Ipv6Ranges: []types.Ipv6Range{{CidrIpv6: aws.String("::/0")}}}
 	web := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(httpsPort), ToPort: aws.Int32(httpsPort), IpRanges: anywhere.IpRanges, Ipv6Ranges: anywhere.Ipv6Ranges}
-	fromVPC := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(httpsPort), ToPort: aws.Int32(httpsPort),
-		IpRanges: []types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}, {CidrIp: aws.String("172.16.0.0/12")}, {CidrIp: aws.String("192.168.0.0/16")}}}
+	fromVPC := types.IpPermission{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(httpsPort), ToPort: aws.Int32(httpsPort),
+		IpRanges: []types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}, {CidrIp: aws.String("172.16.0.0/12")}, {CidrIp: aws.String("192.168.0.0/16")}},
+	}
 
 	kind := types.InstanceType(cmp.Or(d.InstanceType, "m6i.large"))
 	info := byName(kind)
 	if info == nil {
-		info = &types.InstanceTypeInfo{InstanceType: kind, MemoryInfo: &types.MemoryInfo{SizeInMiB: aws.Int64(16 << 10)},
-			ProcessorInfo: &types.ProcessorInfo{SupportedArchitectures: []types.ArchitectureType{types.ArchitectureTypeX8664}}}
+		info = &types.InstanceTypeInfo{
+			InstanceType: kind, MemoryInfo: &types.MemoryInfo{SizeInMiB: aws.Int64(16 << 10)},
+			ProcessorInfo: &types.ProcessorInfo{SupportedArchitectures: []types.ArchitectureType{types.ArchitectureTypeX8664}},
+		}
 	}
-	instance := types.Instance{InstanceId: &d.InstanceID, InstanceType: kind, State: state(types.InstanceStateNameRunning), LaunchTime: &born, Tags: tags,
+	instance := types.Instance{
+		InstanceId: &d.InstanceID, InstanceType: kind, State: state(types.InstanceStateNameRunning), LaunchTime: &born, Tags: tags,
 		Architecture: types.ArchitectureValues(info.ProcessorInfo.SupportedArchitectures[0]), ImageId: id("ami", ""), Placement: &types.Placement{AvailabilityZone: zone},
 		PlatformDetails: aws.String("Linux/UNIX"), PrivateIpAddress: address, VpcId: vpc, SubnetId: subnet, RootDeviceName: aws.String("/dev/xvda"), RootDeviceType: types.DeviceTypeEbs,
-		BlockDeviceMappings: []types.InstanceBlockDeviceMapping{device(root, "/dev/xvda", true), device(data, "/dev/sdf", false)}}
-	agent := ssmtypes.InstanceInformation{InstanceId: &d.InstanceID, PingStatus: ssmtypes.PingStatusOnline, AgentVersion: aws.String("3.3.1957.0"), LastPingDateTime: aws.Time(at.UTC().Truncate(time.Second)),
-		PlatformType: ssmtypes.PlatformTypeLinux, PlatformName: aws.String("Amazon Linux"), PlatformVersion: aws.String("2023"), ResourceType: ssmtypes.ResourceTypeEc2Instance, IPAddress: address}
+		BlockDeviceMappings: []types.InstanceBlockDeviceMapping{device(root, "/dev/xvda", true), device(data, "/dev/sdf", false)},
+	}
+	agent := ssmtypes.InstanceInformation{
+		InstanceId: &d.InstanceID, PingStatus: ssmtypes.PingStatusOnline, AgentVersion: aws.String("3.3.1957.0"), LastPingDateTime: aws.Time(at.UTC().Truncate(time.Second)),
+		PlatformType: ssmtypes.PlatformTypeLinux, PlatformName: aws.String("Amazon Linux"), PlatformVersion: aws.String("2023"), ResourceType: ssmtypes.ResourceTypeEc2Instance, IPAddress: address,
+	}
 	if strings.EqualFold(d.Platform, "windows") {
 		instance.Platform, instance.PlatformDetails = types.PlatformValuesWindows, aws.String("Windows")
 		agent.PlatformType, agent.PlatformName, agent.PlatformVersion = ssmtypes.PlatformTypeWindows, aws.String("Microsoft Windows Server 2022 Datacenter"), aws.String("10.0.20348")
@@ -170,14 +192,20 @@ func (e happened) surroundings() map[string]any {
 			{GroupId: doorGroup, GroupName: aws.String("endpoints"), Description: aws.String("endpoints of the VPC"), VpcId: vpc, OwnerId: owner, IpPermissions: []types.IpPermission{fromVPC}, IpPermissionsEgress: []types.IpPermission{}},
 		},
 		"VpcEndpoints": doors,
-		"RouteTables": []types.RouteTable{{RouteTableId: table, VpcId: vpc, OwnerId: owner,
+		"RouteTables": []types.RouteTable{{
+			RouteTableId: table, VpcId: vpc, OwnerId: owner,
 			Associations: []types.RouteTableAssociation{{RouteTableAssociationId: id("rtbassoc", ""), RouteTableId: table, SubnetId: subnet, Main: aws.Bool(false)}},
-			Routes: []types.Route{{DestinationCidrBlock: aws.String("10.0.0.0/16"), GatewayId: aws.String("local"), State: types.RouteStateActive},
+			Routes: []types.Route{
+				{DestinationCidrBlock: aws.String("10.0.0.0/16"), GatewayId: aws.String("local"), State: types.RouteStateActive},
 				{DestinationCidrBlock: aws.String("0.0.0.0/0"), GatewayId: id("igw", ""), State: types.RouteStateActive},
-				{DestinationPrefixListId: list, GatewayId: id("vpce", "s3"), State: types.RouteStateActive}}}},
+				{DestinationPrefixListId: list, GatewayId: id("vpce", "s3"), State: types.RouteStateActive},
+			},
+		}},
 		"Subnets": []types.Subnet{{SubnetId: subnet, VpcId: vpc, CidrBlock: aws.String("10.0.1.0/24"), AvailabilityZone: zone, OwnerId: owner}},
-		"Vpcs": []types.Vpc{{VpcId: vpc, CidrBlock: aws.String("10.0.0.0/16"), OwnerId: owner,
-			Ipv6CidrBlockAssociationSet: []types.VpcIpv6CidrBlockAssociation{{Ipv6CidrBlock: aws.String("2001:db8::/56"), AssociationId: id("vpc-cidr-assoc", "")}}}},
+		"Vpcs": []types.Vpc{{
+			VpcId: vpc, CidrBlock: aws.String("10.0.0.0/16"), OwnerId: owner,
+			Ipv6CidrBlockAssociationSet: []types.VpcIpv6CidrBlockAssociation{{Ipv6CidrBlock: aws.String("2001:db8::/56"), AssociationId: id("vpc-cidr-assoc", "")}},
+		}},
 		"PrefixLists":             []types.PrefixList{{PrefixListId: list, PrefixListName: aws.String("com.amazonaws." + region + ".s3"), Cidrs: []string{"52.218.0.0/17", "3.5.64.0/21"}}},
 		"InstanceTypes":           []*types.InstanceTypeInfo{info},
 		"InstanceInformationList": []ssmtypes.InstanceInformation{agent},

@@ -61,9 +61,11 @@ func (c *AutoScaling) settle() error {
 		for _, i := range g.Instances {
 			switch known := c.instance(aws.ToString(i.InstanceId)); {
 			case known == nil:
-				c.Instances = append(c.Instances, &types.AutoScalingInstanceDetails{InstanceId: i.InstanceId, AutoScalingGroupName: g.AutoScalingGroupName,
+				c.Instances = append(c.Instances, &types.AutoScalingInstanceDetails{
+					InstanceId: i.InstanceId, AutoScalingGroupName: g.AutoScalingGroupName,
 					LifecycleState: aws.String(string(i.LifecycleState)), HealthStatus: i.HealthStatus, AvailabilityZone: i.AvailabilityZone,
-					InstanceType: i.InstanceType, LaunchTemplate: i.LaunchTemplate, ProtectedFromScaleIn: i.ProtectedFromScaleIn})
+					InstanceType: i.InstanceType, LaunchTemplate: i.LaunchTemplate, ProtectedFromScaleIn: i.ProtectedFromScaleIn,
+				})
 			case aws.ToString(known.AutoScalingGroupName) != *g.AutoScalingGroupName:
 				return fmt.Errorf("AutoScalingGroups: %s has instance %s, which AutoScalingInstances has in %s", *g.AutoScalingGroupName, *i.InstanceId, aws.ToString(known.AutoScalingGroupName))
 			}
@@ -112,8 +114,10 @@ func (s *scaling) withInstances(groups []*types.AutoScalingGroup) []*types.AutoS
 	for _, g := range all {
 		for _, i := range s.Instances {
 			if *i.AutoScalingGroupName == *g.AutoScalingGroupName {
-				g.Instances = append(g.Instances, types.Instance{InstanceId: i.InstanceId, LifecycleState: types.LifecycleState(*i.LifecycleState), HealthStatus: i.HealthStatus,
-					AvailabilityZone: i.AvailabilityZone, InstanceType: i.InstanceType, LaunchTemplate: i.LaunchTemplate, ProtectedFromScaleIn: i.ProtectedFromScaleIn})
+				g.Instances = append(g.Instances, types.Instance{
+					InstanceId: i.InstanceId, LifecycleState: types.LifecycleState(*i.LifecycleState), HealthStatus: i.HealthStatus,
+					AvailabilityZone: i.AvailabilityZone, InstanceType: i.InstanceType, LaunchTemplate: i.LaunchTemplate, ProtectedFromScaleIn: i.ProtectedFromScaleIn,
+				})
 			}
 		}
 	}
@@ -232,8 +236,10 @@ func (c *AutoScaling) one(action string, ids []string) (string, error) {
 // where no health check ends it. It leaves the group's balancers.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
 func (c *AutoScaling) EnterStandby(ctx context.Context, in *autoscaling.EnterStandbyInput, _ ...func(*autoscaling.Options)) (*autoscaling.EnterStandbyOutput, error) {
-	return invokeAutoScaling(ctx, c, operation{action: "EnterStandby", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
-		needs: []string{"AutoScalingGroupName", "ShouldDecrementDesiredCapacity", "InstanceIds"}}, in,
+	return invokeAutoScaling(ctx, c, operation{
+		action: "EnterStandby", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
+		needs: []string{"AutoScalingGroupName", "ShouldDecrementDesiredCapacity", "InstanceIds"},
+	}, in,
 		func(in *autoscaling.EnterStandbyInput) (*autoscaling.EnterStandbyOutput, error) {
 			err := c.leave("EnterStandby", in.AutoScalingGroupName, in.InstanceIds, *in.ShouldDecrementDesiredCapacity, types.LifecycleStateEnteringStandby, types.LifecycleStateInService)
 			return &autoscaling.EnterStandbyOutput{}, err
@@ -243,8 +249,10 @@ func (c *AutoScaling) EnterStandby(ctx context.Context, in *autoscaling.EnterSta
 // DetachInstances takes an instance out of the group for good.
 // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html
 func (c *AutoScaling) DetachInstances(ctx context.Context, in *autoscaling.DetachInstancesInput, _ ...func(*autoscaling.Options)) (*autoscaling.DetachInstancesOutput, error) {
-	return invokeAutoScaling(ctx, c, operation{action: "DetachInstances", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
-		needs: []string{"AutoScalingGroupName", "ShouldDecrementDesiredCapacity", "InstanceIds"}}, in,
+	return invokeAutoScaling(ctx, c, operation{
+		action: "DetachInstances", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
+		needs: []string{"AutoScalingGroupName", "ShouldDecrementDesiredCapacity", "InstanceIds"},
+	}, in,
 		func(in *autoscaling.DetachInstancesInput) (*autoscaling.DetachInstancesOutput, error) {
 			err := c.leave("DetachInstances", in.AutoScalingGroupName, in.InstanceIds, *in.ShouldDecrementDesiredCapacity, types.LifecycleStateDetaching, types.LifecycleStateInService, types.LifecycleStateStandby)
 			return &autoscaling.DetachInstancesOutput{}, err
@@ -287,8 +295,10 @@ func (c *AutoScaling) leave(action string, name *string, ids []string, shrink bo
 // capacity, and into the group's balancers.
 // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_ExitStandby.html
 func (c *AutoScaling) ExitStandby(ctx context.Context, in *autoscaling.ExitStandbyInput, _ ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error) {
-	return invokeAutoScaling(ctx, c, operation{action: "ExitStandby", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
-		needs: []string{"AutoScalingGroupName", "InstanceIds"}}, in,
+	return invokeAutoScaling(ctx, c, operation{
+		action: "ExitStandby", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
+		needs: []string{"AutoScalingGroupName", "InstanceIds"},
+	}, in,
 		func(in *autoscaling.ExitStandbyInput) (*autoscaling.ExitStandbyOutput, error) {
 			g, err := c.named(in.AutoScalingGroupName)
 			if err != nil {
@@ -312,8 +322,10 @@ func (c *AutoScaling) ExitStandby(ctx context.Context, in *autoscaling.ExitStand
 // AttachInstances puts a running instance that is in no group into one.
 // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AttachInstances.html
 func (c *AutoScaling) AttachInstances(ctx context.Context, in *autoscaling.AttachInstancesInput, _ ...func(*autoscaling.Options)) (*autoscaling.AttachInstancesOutput, error) {
-	return invokeAutoScaling(ctx, c, operation{action: "AttachInstances", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
-		needs: []string{"AutoScalingGroupName", "InstanceIds"}}, in,
+	return invokeAutoScaling(ctx, c, operation{
+		action: "AttachInstances", mutating: true, resources: append([]string{aws.ToString(in.AutoScalingGroupName)}, in.InstanceIds...),
+		needs: []string{"AutoScalingGroupName", "InstanceIds"},
+	}, in,
 		func(in *autoscaling.AttachInstancesInput) (*autoscaling.AttachInstancesOutput, error) {
 			g, err := c.named(in.AutoScalingGroupName)
 			if err != nil {

@@ -25,8 +25,10 @@ const (
 func scaled(t *testing.T, change func(map[string]any)) []byte {
 	t.Helper()
 	return changed(t, func(file map[string]any) {
-		file["AutoScalingGroups"] = []any{map[string]any{"AutoScalingGroupName": group, "MinSize": 1, "MaxSize": 2, "DesiredCapacity": 2,
-			"HealthCheckType": "ELB", "TargetGroupARNs": []any{targetGroup}, "LoadBalancerNames": []any{"old"}}}
+		file["AutoScalingGroups"] = []any{map[string]any{
+			"AutoScalingGroupName": group, "MinSize": 1, "MaxSize": 2, "DesiredCapacity": 2,
+			"HealthCheckType": "ELB", "TargetGroupARNs": []any{targetGroup}, "LoadBalancerNames": []any{"old"},
+		}}
 		file["AutoScalingInstances"] = []any{map[string]any{"InstanceId": victim, "AutoScalingGroupName": group, "LifecycleState": "InService"}}
 		file["TargetHealthDescriptions"] = map[string]any{targetGroup: []any{
 			map[string]any{"Target": map[string]any{"Id": victim, "Port": 80}},

@@ -234,8 +234,10 @@ func (b *ElasticLoadBalancingV2) DescribeTargetHealth(ctx context.Context, in *e
 // means the port of the group.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
 func (b *ElasticLoadBalancingV2) DeregisterTargets(ctx context.Context, in *elbv2.DeregisterTargetsInput, _ ...func(*elbv2.Options)) (*elbv2.DeregisterTargetsOutput, error) {
-	return invokeBalancers(ctx, b, operation{action: "DeregisterTargets", mutating: true, resources: concernedTargets(in.TargetGroupArn, in.Targets),
-		needs: []string{"TargetGroupArn", "Targets"}}, in,
+	return invokeBalancers(ctx, b, operation{
+		action: "DeregisterTargets", mutating: true, resources: concernedTargets(in.TargetGroupArn, in.Targets),
+		needs: []string{"TargetGroupArn", "Targets"},
+	}, in,
 		func(in *elbv2.DeregisterTargetsInput) (*elbv2.DeregisterTargetsOutput, error) {
 			g := b.group(*in.TargetGroupArn)
 			if g == nil {
@@ -251,8 +253,10 @@ func (b *ElasticLoadBalancingV2) DeregisterTargets(ctx context.Context, in *elbv
 // RegisterTargets leaves what is registered as it is.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
 func (b *ElasticLoadBalancingV2) RegisterTargets(ctx context.Context, in *elbv2.RegisterTargetsInput, _ ...func(*elbv2.Options)) (*elbv2.RegisterTargetsOutput, error) {
-	return invokeBalancers(ctx, b, operation{action: "RegisterTargets", mutating: true, resources: concernedTargets(in.TargetGroupArn, in.Targets),
-		needs: []string{"TargetGroupArn", "Targets"}}, in,
+	return invokeBalancers(ctx, b, operation{
+		action: "RegisterTargets", mutating: true, resources: concernedTargets(in.TargetGroupArn, in.Targets),
+		needs: []string{"TargetGroupArn", "Targets"},
+	}, in,
 		func(in *elbv2.RegisterTargetsInput) (*elbv2.RegisterTargetsOutput, error) {
 			g := b.group(*in.TargetGroupArn)
 			if g == nil {
@@ -366,8 +370,10 @@ func (c *ElasticLoadBalancing) DescribeLoadBalancers(ctx context.Context, in *el
 // DeregisterInstancesFromLoadBalancer answers the instances that are left.
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_DeregisterInstancesFromLoadBalancer.html
 func (c *ElasticLoadBalancing) DeregisterInstancesFromLoadBalancer(ctx context.Context, in *elb.DeregisterInstancesFromLoadBalancerInput, _ ...func(*elb.Options)) (*elb.DeregisterInstancesFromLoadBalancerOutput, error) {
-	return invokeClassics(ctx, c, operation{action: "DeregisterInstancesFromLoadBalancer", mutating: true, resources: concernedInstances(in.LoadBalancerName, in.Instances),
-		needs: []string{"LoadBalancerName", "Instances"}}, in,
+	return invokeClassics(ctx, c, operation{
+		action: "DeregisterInstancesFromLoadBalancer", mutating: true, resources: concernedInstances(in.LoadBalancerName, in.Instances),
+		needs: []string{"LoadBalancerName", "Instances"},
+	}, in,
 		func(in *elb.DeregisterInstancesFromLoadBalancerInput) (*elb.DeregisterInstancesFromLoadBalancerOutput, error) {
 			ids, err := c.all(in.LoadBalancerName, in.Instances)
 			for _, id := range ids {
@@ -380,8 +386,10 @@ func (c *ElasticLoadBalancing) DeregisterInstancesFromLoadBalancer(ctx context.C
 // RegisterInstancesWithLoadBalancer leaves what is registered as it is.
 // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_RegisterInstancesWithLoadBalancer.html
 func (c *ElasticLoadBalancing) RegisterInstancesWithLoadBalancer(ctx context.Context, in *elb.RegisterInstancesWithLoadBalancerInput, _ ...func(*elb.Options)) (*elb.RegisterInstancesWithLoadBalancerOutput, error) {
-	return invokeClassics(ctx, c, operation{action: "RegisterInstancesWithLoadBalancer", mutating: true, resources: concernedInstances(in.LoadBalancerName, in.Instances),
-		needs: []string{"LoadBalancerName", "Instances"}}, in,
+	return invokeClassics(ctx, c, operation{
+		action: "RegisterInstancesWithLoadBalancer", mutating: true, resources: concernedInstances(in.LoadBalancerName, in.Instances),
+		needs: []string{"LoadBalancerName", "Instances"},
+	}, in,
 		func(in *elb.RegisterInstancesWithLoadBalancerInput) (*elb.RegisterInstancesWithLoadBalancerOutput, error) {
 			ids, err := c.all(in.LoadBalancerName, in.Instances)
 			if err != nil {

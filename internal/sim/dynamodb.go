@@ -143,9 +143,11 @@ func tableResources(name *string, key item) []string {
 // newest write. An item that does not exist is no error: Item is nil.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_GetItem.html
 func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return invoke(ctx, d.a, operation{service: "dynamodb", action: "GetItem", resources: tableResources(in.TableName, in.Key),
+	return invoke(ctx, d.a, operation{
+		service: "dynamodb", action: "GetItem", resources: tableResources(in.TableName, in.Key),
 		needs: []string{"TableName", "Key"},
-		takes: []string{"ConsistentRead"}}, in, d.getItem)
+		takes: []string{"ConsistentRead"},
+	}, in, d.getItem)
 }
 
 func (d *DynamoDB) getItem(in *dynamodb.GetItemInput, stale bool) (*dynamodb.GetItemOutput, error) {
@@ -163,9 +165,11 @@ func (d *DynamoDB) getItem(in *dynamodb.GetItemInput, stale bool) (*dynamodb.Get
 // PutItem replaces an item as a whole.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html
 func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	return invoke(ctx, d.a, operation{service: "dynamodb", action: "PutItem", mutating: true, resources: tableResources(in.TableName, in.Item),
+	return invoke(ctx, d.a, operation{
+		service: "dynamodb", action: "PutItem", mutating: true, resources: tableResources(in.TableName, in.Item),
 		needs: []string{"TableName", "Item"},
-		takes: []string{"ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ReturnValues", "ReturnValuesOnConditionCheckFailure"}}, in, d.putItem)
+		takes: []string{"ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ReturnValues", "ReturnValuesOnConditionCheckFailure"},
+	}, in, d.putItem)
 }
 
 func (d *DynamoDB) putItem(in *dynamodb.PutItemInput, _ bool) (*dynamodb.PutItemOutput, error) {
@@ -214,9 +218,11 @@ func (d *DynamoDB) putItem(in *dynamodb.PutItemInput, _ bool) (*dynamodb.PutItem
 // and no condition says otherwise.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
-	return invoke(ctx, d.a, operation{service: "dynamodb", action: "UpdateItem", mutating: true, resources: tableResources(in.TableName, in.Key),
+	return invoke(ctx, d.a, operation{
+		service: "dynamodb", action: "UpdateItem", mutating: true, resources: tableResources(in.TableName, in.Key),
 		needs: []string{"TableName", "Key"},
-		takes: []string{"UpdateExpression", "ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ReturnValues", "ReturnValuesOnConditionCheckFailure"}}, in, d.updateItem)
+		takes: []string{"UpdateExpression", "ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ReturnValues", "ReturnValuesOnConditionCheckFailure"},
+	}, in, d.updateItem)
 }
 
 func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput, _ bool) (*dynamodb.UpdateItemOutput, error) {
@@ -286,9 +292,11 @@ func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput, _ bool) (*dynamodb.U
 // not that more follows.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Query.html
 func (d *DynamoDB) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	return invoke(ctx, d.a, operation{service: "dynamodb", action: "Query", resources: tableResources(in.TableName, nil),
+	return invoke(ctx, d.a, operation{
+		service: "dynamodb", action: "Query", resources: tableResources(in.TableName, nil),
 		needs: []string{"TableName"},
-		takes: []string{"KeyConditionExpression", "FilterExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ScanIndexForward", "Limit", "ExclusiveStartKey", "ConsistentRead"}}, in, d.query)
+		takes: []string{"KeyConditionExpression", "FilterExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ScanIndexForward", "Limit", "ExclusiveStartKey", "ConsistentRead"},
+	}, in, d.query)
 }
 
 func (d *DynamoDB) query(in *dynamodb.QueryInput, stale bool) (*dynamodb.QueryOutput, error) {

@@ -71,8 +71,10 @@ func wantCode(t *testing.T, err error, code, text string) {
 func TestConditions(t *testing.T) {
 	stands := row("p", "s", "phase", "open", "n", num("10"), "tags", &types.AttributeValueMemberSS{Value: []string{"a", "b"}},
 		"m", &types.AttributeValueMemberM{Value: item{"deep": str("down"), "series": &types.AttributeValueMemberL{Value: []types.AttributeValue{num("1"), str("x")}}}})
-	values := item{":open": str("open"), ":shut": str("shut"), ":9": num("9.0"), ":ten": num("1e1"), ":a": str("a"), ":one": num("1"), ":two": num("2"),
-		":o": str("o"), ":s": str("S"), ":true": &types.AttributeValueMemberBOOL{Value: true}}
+	values := item{
+		":open": str("open"), ":shut": str("shut"), ":9": num("9.0"), ":ten": num("1e1"), ":a": str("a"), ":one": num("1"), ":two": num("2"),
+		":o": str("o"), ":s": str("S"), ":true": &types.AttributeValueMemberBOOL{Value: true},
+	}
 	names := map[string]string{"#state": "state", "#phase": "phase"}
 	for _, tt := range []struct {
 		condition string
@@ -323,8 +325,10 @@ func TestUpdateItem(t *testing.T) {
 			db := services(t).DynamoDB()
 			before := row("p", "s", "a", "1", "b", "2", "n", num("0.1"))
 			put(t, db, before)
-			out, err := db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: aws.String(incidentsTable), Key: row("p", "s"), UpdateExpression: &tt.update,
-				ExpressionAttributeNames: tt.names, ExpressionAttributeValues: tt.values, ReturnValues: types.ReturnValueAllNew})
+			out, err := db.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+				TableName: aws.String(incidentsTable), Key: row("p", "s"), UpdateExpression: &tt.update,
+				ExpressionAttributeNames: tt.names, ExpressionAttributeValues: tt.values, ReturnValues: types.ReturnValueAllNew,
+			})
 			want := tt.want
 			if tt.err != "" {
 				wantCode(t, err, "ValidationException", tt.err)
@@ -345,8 +349,10 @@ func TestUpdateItem(t *testing.T) {
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 func TestUpdateItemMakesWhatIsMissing(t *testing.T) {
 	db := services(t).DynamoDB()
-	in := &dynamodb.UpdateItemInput{TableName: aws.String(incidentsTable), Key: row("p", "s"), UpdateExpression: aws.String("SET a = :v"),
-		ExpressionAttributeValues: item{":v": str("v")}, ConditionExpression: aws.String("attribute_exists(pk)")}
+	in := &dynamodb.UpdateItemInput{
+		TableName: aws.String(incidentsTable), Key: row("p", "s"), UpdateExpression: aws.String("SET a = :v"),
+		ExpressionAttributeValues: item{":v": str("v")}, ConditionExpression: aws.String("attribute_exists(pk)"),
+	}
 	_, err := db.UpdateItem(t.Context(), in)
 	wantCode(t, err, "ConditionalCheckFailedException", "")
 	if i := get(t, db, "p", "s"); i != nil {
@@ -496,8 +502,10 @@ func TestBrokenExpressions(t *testing.T) {
 	for _, whole := range []string{update, condition} {
 		for from := range whole {
 			for to := from; to <= len(whole); to++ {
-				in := &dynamodb.UpdateItemInput{TableName: aws.String(incidentsTable), Key: row("p", "s"), ConditionExpression: aws.String(whole[from:to]),
-					UpdateExpression: aws.String(whole[from:to]), ExpressionAttributeNames: map[string]string{"#a": "a"}, ExpressionAttributeValues: item{":v": num("1")}}
+				in := &dynamodb.UpdateItemInput{
+					TableName: aws.String(incidentsTable), Key: row("p", "s"), ConditionExpression: aws.String(whole[from:to]),
+					UpdateExpression: aws.String(whole[from:to]), ExpressionAttributeNames: map[string]string{"#a": "a"}, ExpressionAttributeValues: item{":v": num("1")},
+				}
 				_, err := db.UpdateItem(t.Context(), in)
 				if err == nil {
 					t.Errorf("%q was taken both for a condition and for an update", whole[from:to])

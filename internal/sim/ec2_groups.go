@@ -59,8 +59,10 @@ func permissions(rules []*types.SecurityGroupRule) []types.IpPermission {
 			to.PrefixListIds = append(to.PrefixListIds, types.PrefixListId{PrefixListId: r.PrefixListId, Description: r.Description})
 		case r.ReferencedGroupInfo != nil:
 			i := r.ReferencedGroupInfo
-			to.UserIdGroupPairs = append(to.UserIdGroupPairs, types.UserIdGroupPair{GroupId: i.GroupId, UserId: i.UserId, VpcId: i.VpcId,
-				PeeringStatus: i.PeeringStatus, VpcPeeringConnectionId: i.VpcPeeringConnectionId, Description: r.Description})
+			to.UserIdGroupPairs = append(to.UserIdGroupPairs, types.UserIdGroupPair{
+				GroupId: i.GroupId, UserId: i.UserId, VpcId: i.VpcId,
+				PeeringStatus: i.PeeringStatus, VpcPeeringConnectionId: i.VpcPeeringConnectionId, Description: r.Description,
+			})
 		}
 	}
 	return all
@@ -92,8 +94,10 @@ func (c *EC2) ruled(group string, egress bool, all []types.IpPermission) ([]*typ
 		}
 		before := len(rules)
 		add := func(description *string) *types.SecurityGroupRule {
-			r := &types.SecurityGroupRule{GroupId: &group, GroupOwnerId: aws.String(c.a.account()), IsEgress: &egress,
-				IpProtocol: &protocol, FromPort: &from, ToPort: &to, Description: description}
+			r := &types.SecurityGroupRule{
+				GroupId: &group, GroupOwnerId: aws.String(c.a.account()), IsEgress: &egress,
+				IpProtocol: &protocol, FromPort: &from, ToPort: &to, Description: description,
+			}
 			rules = append(rules, r)
 			return r
 		}
@@ -118,8 +122,10 @@ func (c *EC2) ruled(group string, egress bool, all []types.IpPermission) ([]*typ
 			if r.GroupId == nil {
 				return nil, unknown("ec2", "AuthorizeSecurityGroup", "a referenced group without GroupId")
 			}
-			add(r.Description).ReferencedGroupInfo = &types.ReferencedSecurityGroup{GroupId: r.GroupId, UserId: cmp.Or(r.UserId, aws.String(c.a.account())),
-				VpcId: r.VpcId, PeeringStatus: r.PeeringStatus, VpcPeeringConnectionId: r.VpcPeeringConnectionId}
+			add(r.Description).ReferencedGroupInfo = &types.ReferencedSecurityGroup{
+				GroupId: r.GroupId, UserId: cmp.Or(r.UserId, aws.String(c.a.account())),
+				VpcId: r.VpcId, PeeringStatus: r.PeeringStatus, VpcPeeringConnectionId: r.VpcPeeringConnectionId,
+			}
 		}
 		if len(rules) == before {
 			return nil, ec2Error("InvalidParameterValue", "No source or destination specified for protocol %s", protocol)
@@ -168,8 +174,10 @@ func block(cidr *string, six bool) (*string, error) {
 // DescribeSecurityGroups tells of groups with their rules.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSecurityGroups.html
 func (c *EC2) DescribeSecurityGroups(ctx context.Context, in *ec2.DescribeSecurityGroupsInput, _ ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeSecurityGroups", resources: concerned(in.GroupIds, in.Filters),
-		takes: []string{"GroupIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeSecurityGroups)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeSecurityGroups", resources: concerned(in.GroupIds, in.Filters),
+		takes: []string{"GroupIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeSecurityGroups)
 }
 
 func (c *EC2) describeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.DescribeSecurityGroupsOutput, error) {
@@ -191,8 +199,10 @@ func (c *EC2) describeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.
 // DescribeSecurityGroupRules tells of rules one by one.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSecurityGroupRules.html
 func (c *EC2) DescribeSecurityGroupRules(ctx context.Context, in *ec2.DescribeSecurityGroupRulesInput, _ ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupRulesOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeSecurityGroupRules", resources: concerned(in.SecurityGroupRuleIds, in.Filters),
-		takes: []string{"SecurityGroupRuleIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeSecurityGroupRules)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeSecurityGroupRules", resources: concerned(in.SecurityGroupRuleIds, in.Filters),
+		takes: []string{"SecurityGroupRuleIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeSecurityGroupRules)
 }
 
 func (c *EC2) describeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput) (*ec2.DescribeSecurityGroupRulesOutput, error) {
@@ -214,9 +224,11 @@ func (c *EC2) describeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput
 // Two groups of a VPC never have the same name.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 func (c *EC2) CreateSecurityGroup(ctx context.Context, in *ec2.CreateSecurityGroupInput, _ ...func(*ec2.Options)) (*ec2.CreateSecurityGroupOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "CreateSecurityGroup", mutating: true, resources: []string{aws.ToString(in.VpcId)},
+	return invokeEC2(ctx, c, operation{
+		action: "CreateSecurityGroup", mutating: true, resources: []string{aws.ToString(in.VpcId)},
 		needs: []string{"GroupName", "Description", "VpcId"},
-		takes: []string{"TagSpecifications"}}, in, c.createSecurityGroup)
+		takes: []string{"TagSpecifications"},
+	}, in, c.createSecurityGroup)
 }
 
 // namedAs is what a group's name and description may hold.
@@ -253,16 +265,20 @@ func (c *EC2) createSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.Create
 	g := &types.SecurityGroup{GroupId: c.id("sg"), GroupName: in.GroupName, Description: in.Description, VpcId: in.VpcId, OwnerId: aws.String(c.a.account()), Tags: tags}
 	c.SecurityGroups = append(c.SecurityGroups, g)
 	c.allowAllOut(vpc, *g.GroupId)
-	return &ec2.CreateSecurityGroupOutput{GroupId: g.GroupId, Tags: g.Tags,
-		SecurityGroupArn: aws.String("arn:aws:ec2:" + c.a.region() + ":" + c.a.account() + ":security-group/" + *g.GroupId)}, nil
+	return &ec2.CreateSecurityGroupOutput{
+		GroupId: g.GroupId, Tags: g.Tags,
+		SecurityGroupArn: aws.String("arn:aws:ec2:" + c.a.region() + ":" + c.a.account() + ":security-group/" + *g.GroupId),
+	}, nil
 }
 
 // allowAllOut are the rules of a new group: all IPv4 out, and all IPv6 out where the VPC has IPv6.
 // https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
 func (c *EC2) allowAllOut(vpc *types.Vpc, group string) {
 	rule := func() *types.SecurityGroupRule {
-		return &types.SecurityGroupRule{GroupId: &group, GroupOwnerId: aws.String(c.a.account()), IsEgress: aws.Bool(true),
-			IpProtocol: aws.String("-1"), FromPort: aws.Int32(-1), ToPort: aws.Int32(-1)}
+		return &types.SecurityGroupRule{
+			GroupId: &group, GroupOwnerId: aws.String(c.a.account()), IsEgress: aws.Bool(true),
+			IpProtocol: aws.String("-1"), FromPort: aws.Int32(-1), ToPort: aws.Int32(-1),
+		}
 	}
 	four := rule()
 	four.CidrIpv4 = aws.String("0.0.0.0/0")
@@ -283,8 +299,10 @@ func (c *EC2) addRule(r *types.SecurityGroupRule) {
 // AuthorizeSecurityGroupIngress adds all of the rules or none.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AuthorizeSecurityGroupIngress.html
 func (c *EC2) AuthorizeSecurityGroupIngress(ctx context.Context, in *ec2.AuthorizeSecurityGroupIngressInput, _ ...func(*ec2.Options)) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "AuthorizeSecurityGroupIngress", mutating: true, resources: []string{aws.ToString(in.GroupId)},
-		needs: []string{"GroupId", "IpPermissions"}}, in, func(in *ec2.AuthorizeSecurityGroupIngressInput) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
+	return invokeEC2(ctx, c, operation{
+		action: "AuthorizeSecurityGroupIngress", mutating: true, resources: []string{aws.ToString(in.GroupId)},
+		needs: []string{"GroupId", "IpPermissions"},
+	}, in, func(in *ec2.AuthorizeSecurityGroupIngressInput) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
 		added, err := c.authorize(*in.GroupId, false, in.IpPermissions)
 		return &ec2.AuthorizeSecurityGroupIngressOutput{Return: aws.Bool(true), SecurityGroupRules: added}, err
 	})
@@ -293,8 +311,10 @@ func (c *EC2) AuthorizeSecurityGroupIngress(ctx context.Context, in *ec2.Authori
 // AuthorizeSecurityGroupEgress adds all of the rules or none.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AuthorizeSecurityGroupEgress.html
 func (c *EC2) AuthorizeSecurityGroupEgress(ctx context.Context, in *ec2.AuthorizeSecurityGroupEgressInput, _ ...func(*ec2.Options)) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "AuthorizeSecurityGroupEgress", mutating: true, resources: []string{aws.ToString(in.GroupId)},
-		needs: []string{"GroupId", "IpPermissions"}}, in, func(in *ec2.AuthorizeSecurityGroupEgressInput) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
+	return invokeEC2(ctx, c, operation{
+		action: "AuthorizeSecurityGroupEgress", mutating: true, resources: []string{aws.ToString(in.GroupId)},
+		needs: []string{"GroupId", "IpPermissions"},
+	}, in, func(in *ec2.AuthorizeSecurityGroupEgressInput) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
 		added, err := c.authorize(*in.GroupId, true, in.IpPermissions)
 		return &ec2.AuthorizeSecurityGroupEgressOutput{Return: aws.Bool(true), SecurityGroupRules: added}, err
 	})
@@ -338,8 +358,10 @@ func (c *EC2) authorize(group string, egress bool, all []types.IpPermission) ([]
 // RevokeSecurityGroupIngress takes all of the rules away or none.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RevokeSecurityGroupIngress.html
 func (c *EC2) RevokeSecurityGroupIngress(ctx context.Context, in *ec2.RevokeSecurityGroupIngressInput, _ ...func(*ec2.Options)) (*ec2.RevokeSecurityGroupIngressOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "RevokeSecurityGroupIngress", mutating: true, resources: append([]string{aws.ToString(in.GroupId)}, in.SecurityGroupRuleIds...),
-		needs: []string{"GroupId", "SecurityGroupRuleIds"}}, in, func(in *ec2.RevokeSecurityGroupIngressInput) (*ec2.RevokeSecurityGroupIngressOutput, error) {
+	return invokeEC2(ctx, c, operation{
+		action: "RevokeSecurityGroupIngress", mutating: true, resources: append([]string{aws.ToString(in.GroupId)}, in.SecurityGroupRuleIds...),
+		needs: []string{"GroupId", "SecurityGroupRuleIds"},
+	}, in, func(in *ec2.RevokeSecurityGroupIngressInput) (*ec2.RevokeSecurityGroupIngressOutput, error) {
 		gone, err := c.revoke(*in.GroupId, false, in.SecurityGroupRuleIds)
 		return &ec2.RevokeSecurityGroupIngressOutput{Return: aws.Bool(true), RevokedSecurityGroupRules: gone}, err
 	})
@@ -348,8 +370,10 @@ func (c *EC2) RevokeSecurityGroupIngress(ctx context.Context, in *ec2.RevokeSecu
 // RevokeSecurityGroupEgress takes all of the rules away or none.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RevokeSecurityGroupEgress.html
 func (c *EC2) RevokeSecurityGroupEgress(ctx context.Context, in *ec2.RevokeSecurityGroupEgressInput, _ ...func(*ec2.Options)) (*ec2.RevokeSecurityGroupEgressOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "RevokeSecurityGroupEgress", mutating: true, resources: append([]string{aws.ToString(in.GroupId)}, in.SecurityGroupRuleIds...),
-		needs: []string{"GroupId", "SecurityGroupRuleIds"}}, in, func(in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {
+	return invokeEC2(ctx, c, operation{
+		action: "RevokeSecurityGroupEgress", mutating: true, resources: append([]string{aws.ToString(in.GroupId)}, in.SecurityGroupRuleIds...),
+		needs: []string{"GroupId", "SecurityGroupRuleIds"},
+	}, in, func(in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {
 		gone, err := c.revoke(*in.GroupId, true, in.SecurityGroupRuleIds)
 		return &ec2.RevokeSecurityGroupEgressOutput{Return: aws.Bool(true), RevokedSecurityGroupRules: gone}, err
 	})
@@ -365,8 +389,10 @@ func (c *EC2) revoke(group string, egress bool, ids []string) ([]types.RevokedSe
 		if r == nil {
 			return nil, ec2Error("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
 		}
-		was := types.RevokedSecurityGroupRule{SecurityGroupRuleId: r.SecurityGroupRuleId, GroupId: r.GroupId, IsEgress: r.IsEgress, IpProtocol: r.IpProtocol,
-			FromPort: r.FromPort, ToPort: r.ToPort, CidrIpv4: r.CidrIpv4, CidrIpv6: r.CidrIpv6, PrefixListId: r.PrefixListId, Description: r.Description}
+		was := types.RevokedSecurityGroupRule{
+			SecurityGroupRuleId: r.SecurityGroupRuleId, GroupId: r.GroupId, IsEgress: r.IsEgress, IpProtocol: r.IpProtocol,
+			FromPort: r.FromPort, ToPort: r.ToPort, CidrIpv4: r.CidrIpv4, CidrIpv6: r.CidrIpv6, PrefixListId: r.PrefixListId, Description: r.Description,
+		}
 		if r.ReferencedGroupInfo != nil {
 			was.ReferencedGroupId = r.ReferencedGroupInfo.GroupId
 		}

@@ -58,8 +58,10 @@ func embedded(e *types.NetworkInterface) types.InstanceNetworkInterface {
 // DescribeInstances tells of instances, those terminated within the last hour too.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
 func (c *EC2) DescribeInstances(ctx context.Context, in *ec2.DescribeInstancesInput, _ ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeInstances", resources: concerned(in.InstanceIds, in.Filters),
-		takes: []string{"InstanceIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeInstances)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeInstances", resources: concerned(in.InstanceIds, in.Filters),
+		takes: []string{"InstanceIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeInstances)
 }
 
 func (c *EC2) describeInstances(in *ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
@@ -133,8 +135,10 @@ func (c *EC2) attributes(id string) *ec2.DescribeInstanceAttributeOutput {
 // DescribeInstanceAttribute tells one attribute a call.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceAttribute.html
 func (c *EC2) DescribeInstanceAttribute(ctx context.Context, in *ec2.DescribeInstanceAttributeInput, _ ...func(*ec2.Options)) (*ec2.DescribeInstanceAttributeOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeInstanceAttribute", resources: []string{aws.ToString(in.InstanceId)},
-		needs: []string{"InstanceId", "Attribute"}}, in, c.describeInstanceAttribute)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeInstanceAttribute", resources: []string{aws.ToString(in.InstanceId)},
+		needs: []string{"InstanceId", "Attribute"},
+	}, in, c.describeInstanceAttribute)
 }
 
 func (c *EC2) describeInstanceAttribute(in *ec2.DescribeInstanceAttributeInput) (*ec2.DescribeInstanceAttributeOutput, error) {
@@ -173,9 +177,11 @@ func incorrectState(i *types.Instance) error {
 // ModifyInstanceAttribute changes one attribute a call.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html
 func (c *EC2) ModifyInstanceAttribute(ctx context.Context, in *ec2.ModifyInstanceAttributeInput, _ ...func(*ec2.Options)) (*ec2.ModifyInstanceAttributeOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "ModifyInstanceAttribute", mutating: true, resources: append([]string{aws.ToString(in.InstanceId)}, in.Groups...),
+	return invokeEC2(ctx, c, operation{
+		action: "ModifyInstanceAttribute", mutating: true, resources: append([]string{aws.ToString(in.InstanceId)}, in.Groups...),
 		needs: []string{"InstanceId"},
-		takes: []string{"DisableApiTermination", "DisableApiStop", "InstanceInitiatedShutdownBehavior", "BlockDeviceMappings", "Groups"}}, in, c.modifyInstanceAttribute)
+		takes: []string{"DisableApiTermination", "DisableApiStop", "InstanceInitiatedShutdownBehavior", "BlockDeviceMappings", "Groups"},
+	}, in, c.modifyInstanceAttribute)
 }
 
 func (c *EC2) modifyInstanceAttribute(in *ec2.ModifyInstanceAttributeInput) (*ec2.ModifyInstanceAttributeOutput, error) {
@@ -281,9 +287,11 @@ const (
 // they shut down.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html
 func (c *EC2) TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, _ ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "TerminateInstances", mutating: true, resources: in.InstanceIds,
+	return invokeEC2(ctx, c, operation{
+		action: "TerminateInstances", mutating: true, resources: in.InstanceIds,
 		needs: []string{"InstanceIds"},
-		takes: []string{"SkipOsShutdown"}}, in, c.terminateInstances)
+		takes: []string{"SkipOsShutdown"},
+	}, in, c.terminateInstances)
 }
 
 func (c *EC2) terminateInstances(in *ec2.TerminateInstancesInput) (*ec2.TerminateInstancesOutput, error) {
@@ -443,6 +451,8 @@ func byName(name types.InstanceType) *types.InstanceTypeInfo {
 	if strings.HasPrefix(m[2], "g") {
 		processor = types.ArchitectureTypeArm64
 	}
-	return &types.InstanceTypeInfo{InstanceType: name, MemoryInfo: &types.MemoryInfo{SizeInMiB: &mib},
-		ProcessorInfo: &types.ProcessorInfo{SupportedArchitectures: []types.ArchitectureType{processor}}}
+	return &types.InstanceTypeInfo{
+		InstanceType: name, MemoryInfo: &types.MemoryInfo{SizeInMiB: &mib},
+		ProcessorInfo: &types.ProcessorInfo{SupportedArchitectures: []types.ArchitectureType{processor}},
+	}
 }

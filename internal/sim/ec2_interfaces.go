@@ -12,8 +12,10 @@ import (
 // DescribeNetworkInterfaces tells of interfaces, attached or free.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeNetworkInterfaces.html
 func (c *EC2) DescribeNetworkInterfaces(ctx context.Context, in *ec2.DescribeNetworkInterfacesInput, _ ...func(*ec2.Options)) (*ec2.DescribeNetworkInterfacesOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeNetworkInterfaces", resources: concerned(in.NetworkInterfaceIds, in.Filters),
-		takes: []string{"NetworkInterfaceIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeNetworkInterfaces)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeNetworkInterfaces", resources: concerned(in.NetworkInterfaceIds, in.Filters),
+		takes: []string{"NetworkInterfaceIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeNetworkInterfaces)
 }
 
 func (c *EC2) describeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
@@ -49,9 +51,11 @@ func (c *EC2) describeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) 
 // ModifyNetworkInterfaceAttribute replaces the groups of an interface.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyNetworkInterfaceAttribute.html
 func (c *EC2) ModifyNetworkInterfaceAttribute(ctx context.Context, in *ec2.ModifyNetworkInterfaceAttributeInput, _ ...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "ModifyNetworkInterfaceAttribute", mutating: true, resources: append([]string{aws.ToString(in.NetworkInterfaceId)}, in.Groups...),
+	return invokeEC2(ctx, c, operation{
+		action: "ModifyNetworkInterfaceAttribute", mutating: true, resources: append([]string{aws.ToString(in.NetworkInterfaceId)}, in.Groups...),
 		needs: []string{"NetworkInterfaceId"},
-		takes: []string{"Groups"}}, in, c.modifyNetworkInterfaceAttribute)
+		takes: []string{"Groups"},
+	}, in, c.modifyNetworkInterfaceAttribute)
 }
 
 func (c *EC2) modifyNetworkInterfaceAttribute(in *ec2.ModifyNetworkInterfaceAttributeInput) (*ec2.ModifyNetworkInterfaceAttributeOutput, error) {

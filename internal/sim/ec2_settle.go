@@ -285,11 +285,15 @@ func (c *EC2) defaultGroup(vpc string) *types.SecurityGroup {
 			return g
 		}
 	}
-	g := &types.SecurityGroup{GroupId: c.id("sg"), GroupName: aws.String("default"), Description: aws.String("default VPC security group"),
-		VpcId: &vpc, OwnerId: aws.String(c.a.account())}
+	g := &types.SecurityGroup{
+		GroupId: c.id("sg"), GroupName: aws.String("default"), Description: aws.String("default VPC security group"),
+		VpcId: &vpc, OwnerId: aws.String(c.a.account()),
+	}
 	c.SecurityGroups = append(c.SecurityGroups, g)
-	c.addRule(&types.SecurityGroupRule{GroupId: g.GroupId, GroupOwnerId: g.OwnerId, IsEgress: aws.Bool(false), IpProtocol: aws.String("-1"), FromPort: aws.Int32(-1), ToPort: aws.Int32(-1),
-		ReferencedGroupInfo: &types.ReferencedSecurityGroup{GroupId: g.GroupId, UserId: g.OwnerId}})
+	c.addRule(&types.SecurityGroupRule{
+		GroupId: g.GroupId, GroupOwnerId: g.OwnerId, IsEgress: aws.Bool(false), IpProtocol: aws.String("-1"), FromPort: aws.Int32(-1), ToPort: aws.Int32(-1),
+		ReferencedGroupInfo: &types.ReferencedSecurityGroup{GroupId: g.GroupId, UserId: g.OwnerId},
+	})
 	c.allowAllOut(c.vpc(vpc), *g.GroupId)
 	return g
 }
@@ -308,8 +312,10 @@ func (c *EC2) settleVolumes() error {
 			if n == 0 && len(i.BlockDeviceMappings) == 0 && at.Device == nil {
 				device = cmp.Or(i.RootDeviceName, aws.String("/dev/xvda"))
 			}
-			i.BlockDeviceMappings = append(i.BlockDeviceMappings, types.InstanceBlockDeviceMapping{DeviceName: device,
-				Ebs: &types.EbsInstanceBlockDevice{VolumeId: v.VolumeId, AttachTime: at.AttachTime, DeleteOnTermination: at.DeleteOnTermination}})
+			i.BlockDeviceMappings = append(i.BlockDeviceMappings, types.InstanceBlockDeviceMapping{
+				DeviceName: device,
+				Ebs:        &types.EbsInstanceBlockDevice{VolumeId: v.VolumeId, AttachTime: at.AttachTime, DeleteOnTermination: at.DeleteOnTermination},
+			})
 		}
 	}
 	for _, i := range c.instances() {

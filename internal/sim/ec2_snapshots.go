@@ -15,8 +15,10 @@ import (
 // DescribeVolumes tells of volumes, attached or not.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html
 func (c *EC2) DescribeVolumes(ctx context.Context, in *ec2.DescribeVolumesInput, _ ...func(*ec2.Options)) (*ec2.DescribeVolumesOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeVolumes", resources: concerned(in.VolumeIds, in.Filters),
-		takes: []string{"VolumeIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeVolumes)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeVolumes", resources: concerned(in.VolumeIds, in.Filters),
+		takes: []string{"VolumeIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeVolumes)
 }
 
 func (c *EC2) describeVolumes(in *ec2.DescribeVolumesInput) (*ec2.DescribeVolumesOutput, error) {
@@ -89,9 +91,11 @@ func (c *EC2) CreateSnapshots(ctx context.Context, in *ec2.CreateSnapshotsInput,
 	if in.InstanceSpecification != nil {
 		id = []string{aws.ToString(in.InstanceSpecification.InstanceId)}
 	}
-	return invokeEC2(ctx, c, operation{action: "CreateSnapshots", mutating: true, resources: id,
+	return invokeEC2(ctx, c, operation{
+		action: "CreateSnapshots", mutating: true, resources: id,
 		needs: []string{"InstanceSpecification"},
-		takes: []string{"Description", "TagSpecifications", "CopyTagsFromSource"}}, in, c.createSnapshots)
+		takes: []string{"Description", "TagSpecifications", "CopyTagsFromSource"},
+	}, in, c.createSnapshots)
 }
 
 func (c *EC2) createSnapshots(in *ec2.CreateSnapshotsInput) (*ec2.CreateSnapshotsOutput, error) {
@@ -143,9 +147,11 @@ func (c *EC2) createSnapshots(in *ec2.CreateSnapshotsInput) (*ec2.CreateSnapshot
 	}
 	var made []*types.Snapshot
 	for _, v := range volumes {
-		s := &types.Snapshot{SnapshotId: c.id("snap"), VolumeId: v.VolumeId, VolumeSize: v.Size, Description: aws.String(aws.ToString(in.Description)),
+		s := &types.Snapshot{
+			SnapshotId: c.id("snap"), VolumeId: v.VolumeId, VolumeSize: v.Size, Description: aws.String(aws.ToString(in.Description)),
 			Encrypted: aws.Bool(aws.ToBool(v.Encrypted)), KmsKeyId: v.KmsKeyId, OwnerId: aws.String(c.a.account()), Progress: aws.String("0%"),
-			StartTime: c.second(), State: types.SnapshotStatePending, StorageTier: types.StorageTierStandard, Tags: slices.Clone(tags)}
+			StartTime: c.second(), State: types.SnapshotStatePending, StorageTier: types.StorageTierStandard, Tags: slices.Clone(tags),
+		}
 		if in.CopyTagsFromSource != "" {
 			for _, t := range v.Tags {
 				if !reservedTag(t) && !slices.ContainsFunc(tags, func(o types.Tag) bool { return *o.Key == *t.Key }) {
@@ -161,8 +167,10 @@ func (c *EC2) createSnapshots(in *ec2.CreateSnapshotsInput) (*ec2.CreateSnapshot
 	out := &ec2.CreateSnapshotsOutput{}
 	for _, s := range made {
 		c.Snapshots = append(c.Snapshots, s)
-		out.Snapshots = append(out.Snapshots, types.SnapshotInfo{SnapshotId: s.SnapshotId, VolumeId: s.VolumeId, VolumeSize: s.VolumeSize, Description: s.Description,
-			Encrypted: s.Encrypted, OwnerId: s.OwnerId, Progress: s.Progress, StartTime: s.StartTime, State: s.State, Tags: s.Tags})
+		out.Snapshots = append(out.Snapshots, types.SnapshotInfo{
+			SnapshotId: s.SnapshotId, VolumeId: s.VolumeId, VolumeSize: s.VolumeSize, Description: s.Description,
+			Encrypted: s.Encrypted, OwnerId: s.OwnerId, Progress: s.Progress, StartTime: s.StartTime, State: s.State, Tags: s.Tags,
+		})
 	}
 	return out, nil
 }
@@ -171,8 +179,10 @@ func (c *EC2) createSnapshots(in *ec2.CreateSnapshotsInput) (*ec2.CreateSnapshot
 // other owners too unless OwnerIds says whose.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html
 func (c *EC2) DescribeSnapshots(ctx context.Context, in *ec2.DescribeSnapshotsInput, _ ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeSnapshots", resources: concerned(in.SnapshotIds, in.Filters),
-		takes: []string{"SnapshotIds", "OwnerIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeSnapshots)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeSnapshots", resources: concerned(in.SnapshotIds, in.Filters),
+		takes: []string{"SnapshotIds", "OwnerIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeSnapshots)
 }
 
 func (c *EC2) describeSnapshots(in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
@@ -200,8 +210,10 @@ func (c *EC2) describeSnapshots(in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSn
 // that begin when it is complete.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
 func (c *EC2) LockSnapshot(ctx context.Context, in *ec2.LockSnapshotInput, _ ...func(*ec2.Options)) (*ec2.LockSnapshotOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "LockSnapshot", mutating: true, resources: []string{aws.ToString(in.SnapshotId)},
-		needs: []string{"SnapshotId", "LockMode", "LockDuration"}}, in, c.lockSnapshot)
+	return invokeEC2(ctx, c, operation{
+		action: "LockSnapshot", mutating: true, resources: []string{aws.ToString(in.SnapshotId)},
+		needs: []string{"SnapshotId", "LockMode", "LockDuration"},
+	}, in, c.lockSnapshot)
 }
 
 func (c *EC2) lockSnapshot(in *ec2.LockSnapshotInput) (*ec2.LockSnapshotOutput, error) {
@@ -228,15 +240,19 @@ func (c *EC2) lockSnapshot(in *ec2.LockSnapshotInput) (*ec2.LockSnapshotOutput, 
 		l.LockDurationStartTime = cmp.Or(l.LockDurationStartTime, c.second())
 		l.LockExpiresOn = new(l.LockDurationStartTime.AddDate(0, 0, int(*in.LockDuration)))
 	}
-	return &ec2.LockSnapshotOutput{SnapshotId: l.SnapshotId, LockState: l.LockState, LockDuration: l.LockDuration, LockCreatedOn: l.LockCreatedOn,
-		LockDurationStartTime: l.LockDurationStartTime, LockExpiresOn: l.LockExpiresOn}, nil
+	return &ec2.LockSnapshotOutput{
+		SnapshotId: l.SnapshotId, LockState: l.LockState, LockDuration: l.LockDuration, LockCreatedOn: l.LockCreatedOn,
+		LockDurationStartTime: l.LockDurationStartTime, LockExpiresOn: l.LockExpiresOn,
+	}, nil
 }
 
 // DescribeLockedSnapshots tells of locks, expired ones too.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLockedSnapshots.html
 func (c *EC2) DescribeLockedSnapshots(ctx context.Context, in *ec2.DescribeLockedSnapshotsInput, _ ...func(*ec2.Options)) (*ec2.DescribeLockedSnapshotsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeLockedSnapshots", resources: concerned(in.SnapshotIds, in.Filters),
-		takes: []string{"SnapshotIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeLockedSnapshots)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeLockedSnapshots", resources: concerned(in.SnapshotIds, in.Filters),
+		takes: []string{"SnapshotIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeLockedSnapshots)
 }
 
 func (c *EC2) describeLockedSnapshots(in *ec2.DescribeLockedSnapshotsInput) (*ec2.DescribeLockedSnapshotsOutput, error) {

@@ -64,8 +64,10 @@ func (w *world) tags(id string) *[]types.Tag {
 // DescribeTags tells each tag of each resource.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html
 func (c *EC2) DescribeTags(ctx context.Context, in *ec2.DescribeTagsInput, _ ...func(*ec2.Options)) (*ec2.DescribeTagsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeTags", resources: concerned(nil, in.Filters),
-		takes: []string{"Filters", "MaxResults", "NextToken"}}, in, c.describeTags)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeTags", resources: concerned(nil, in.Filters),
+		takes: []string{"Filters", "MaxResults", "NextToken"},
+	}, in, c.describeTags)
 }
 
 func (c *EC2) describeTags(in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, error) {
@@ -92,8 +94,10 @@ func (c *EC2) describeTags(in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, 
 // of the resources or on none.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateTags.html
 func (c *EC2) CreateTags(ctx context.Context, in *ec2.CreateTagsInput, _ ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "CreateTags", mutating: true, resources: in.Resources,
-		needs: []string{"Resources", "Tags"}}, in, c.createTags)
+	return invokeEC2(ctx, c, operation{
+		action: "CreateTags", mutating: true, resources: in.Resources,
+		needs: []string{"Resources", "Tags"},
+	}, in, c.createTags)
 }
 
 func (c *EC2) createTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
@@ -181,8 +185,10 @@ func specified(all []types.TagSpecification, kind types.ResourceType) ([]types.T
 // goes only if it has that value, and an empty value is one.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteTags.html
 func (c *EC2) DeleteTags(ctx context.Context, in *ec2.DeleteTagsInput, _ ...func(*ec2.Options)) (*ec2.DeleteTagsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DeleteTags", mutating: true, resources: in.Resources,
-		needs: []string{"Resources", "Tags"}}, in, c.deleteTags)
+	return invokeEC2(ctx, c, operation{
+		action: "DeleteTags", mutating: true, resources: in.Resources,
+		needs: []string{"Resources", "Tags"},
+	}, in, c.deleteTags)
 }
 
 func (c *EC2) deleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {

@@ -133,9 +133,16 @@ func TestFilters(t *testing.T) {
 		filters []types.Filter
 		want    int
 	}{
-		{by("group-name", "web"), 1}, {by("group-name", "Web"), 0}, {by("group-name", "w?b"), 1}, {by("group-name", "*"), 2}, {by("group-name", "*s"), 1},
-		{by("group-name", `\*`), 0}, {by("group-name", "web", "endpoints"), 2}, {append(by("group-name", "web"), by("vpc-id", "vpc-other")...), 0},
-		{by("tag:Name", "x"), 0}, {by("tag-key", "Name"), 0},
+		{by("group-name", "web"), 1},
+		{by("group-name", "Web"), 0},
+		{by("group-name", "w?b"), 1},
+		{by("group-name", "*"), 2},
+		{by("group-name", "*s"), 1},
+		{by("group-name", `\*`), 0},
+		{by("group-name", "web", "endpoints"), 2},
+		{append(by("group-name", "web"), by("vpc-id", "vpc-other")...), 0},
+		{by("tag:Name", "x"), 0},
+		{by("tag-key", "Name"), 0},
 	} {
 		out, err := a.EC2().DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{Filters: tt.filters})
 		if err != nil || len(out.SecurityGroups) != tt.want {
@@ -160,7 +167,8 @@ func TestInstanceAttributes(t *testing.T) {
 		{"two", "InvalidParameterCombination", ec2.ModifyInstanceAttributeInput{DisableApiStop: on, DisableApiTermination: on}},
 		{"no such device", "InvalidInstanceAttributeValue", ec2.ModifyInstanceAttributeInput{BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{
 			{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)}},
-			{DeviceName: aws.String("/dev/sdz"), Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)}}}}},
+			{DeviceName: aws.String("/dev/sdz"), Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)}},
+		}}},
 		{"unknown behavior", "InvalidParameterValue", ec2.ModifyInstanceAttributeInput{InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String("sleep")}}},
 		{"groups of two interfaces", "InvalidInstanceID", ec2.ModifyInstanceAttributeInput{Groups: []string{"sg-0a1b2c3d4e5f60718"}}},
 	} {
@@ -178,10 +186,14 @@ func TestInstanceAttributes(t *testing.T) {
 		t.Errorf("before: %+v; want termination protection off, and no other attribute", out)
 	}
 	must[*ec2.ModifyInstanceAttributeOutput](t)(c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: id, DisableApiTermination: on}))
-	must[*ec2.ModifyInstanceAttributeOutput](t)(c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: id,
-		InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String("terminate")}}))
-	must[*ec2.ModifyInstanceAttributeOutput](t)(c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: id,
-		BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)}}}}))
+	must[*ec2.ModifyInstanceAttributeOutput](t)(c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{
+		InstanceId:                        id,
+		InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String("terminate")},
+	}))
+	must[*ec2.ModifyInstanceAttributeOutput](t)(c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{
+		InstanceId:          id,
+		BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)}}},
+	}))
 	// What was changed outlives the run.
 	file, err := a.JSON()
 	if err != nil {
@@ -243,8 +255,10 @@ func TestModifyNetworkInterfaceAttribute(t *testing.T) {
 func TestSecurityGroups(t *testing.T) {
 	a, _ := world(t, around(t))
 	c := a.EC2()
-	in := &ec2.CreateSecurityGroupInput{GroupName: aws.String("q"), Description: aws.String("d"), VpcId: aws.String(victimVPC),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}}}
+	in := &ec2.CreateSecurityGroupInput{
+		GroupName: aws.String("q"), Description: aws.String("d"), VpcId: aws.String(victimVPC),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	}
 	made := must[*ec2.CreateSecurityGroupOutput](t)(c.CreateSecurityGroup(t.Context(), in))
 	_, err := c.CreateSecurityGroup(t.Context(), in)
 	wantCode(t, err, "InvalidGroup.Duplicate", "")
@@ -346,8 +360,10 @@ func TestSecurityGroupLimits(t *testing.T) {
 
 func snap(t *testing.T, c *sim.EC2) (*ec2.CreateSnapshotsOutput, error) {
 	t.Helper()
-	return c.CreateSnapshots(t.Context(), &ec2.CreateSnapshotsInput{InstanceSpecification: &types.InstanceSpecification{InstanceId: aws.String(victim)},
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String("n")}}}}})
+	return c.CreateSnapshots(t.Context(), &ec2.CreateSnapshotsInput{
+		InstanceSpecification: &types.InstanceSpecification{InstanceId: aws.String(victim)},
+		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String("n")}}}},
+	})
 }
 
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
@@ -482,8 +498,10 @@ func TestTags(t *testing.T) {
 		tag  types.Tag
 		left int
 	}{
-		{types.Tag{Key: aws.String("0"), Value: aws.String("")}, 50}, {types.Tag{Key: aws.String("0"), Value: aws.String("new")}, 49},
-		{types.Tag{Key: aws.String("1")}, 48}, {types.Tag{Key: aws.String("gone")}, 48},
+		{types.Tag{Key: aws.String("0"), Value: aws.String("")}, 50},
+		{types.Tag{Key: aws.String("0"), Value: aws.String("new")}, 49},
+		{types.Tag{Key: aws.String("1")}, 48},
+		{types.Tag{Key: aws.String("gone")}, 48},
 	} {
 		if _, err := c.DeleteTags(t.Context(), &ec2.DeleteTagsInput{Resources: []string{victim}, Tags: []types.Tag{tt.tag}}); err != nil {
 			t.Error(err)

@@ -11,8 +11,10 @@ import (
 // DescribeVpcEndpoints tells of endpoints of every type.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVpcEndpoints.html
 func (c *EC2) DescribeVpcEndpoints(ctx context.Context, in *ec2.DescribeVpcEndpointsInput, _ ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeVpcEndpoints", resources: concerned(in.VpcEndpointIds, in.Filters),
-		takes: []string{"VpcEndpointIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeVpcEndpoints)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeVpcEndpoints", resources: concerned(in.VpcEndpointIds, in.Filters),
+		takes: []string{"VpcEndpointIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeVpcEndpoints)
 }
 
 func (c *EC2) describeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
@@ -37,8 +39,10 @@ func (c *EC2) describeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.Desc
 // the VPC's main one, which a filter by subnet does not find.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeRouteTables.html
 func (c *EC2) DescribeRouteTables(ctx context.Context, in *ec2.DescribeRouteTablesInput, _ ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeRouteTables", resources: concerned(in.RouteTableIds, in.Filters),
-		takes: []string{"RouteTableIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeRouteTables)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeRouteTables", resources: concerned(in.RouteTableIds, in.Filters),
+		takes: []string{"RouteTableIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeRouteTables)
 }
 
 func (c *EC2) describeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
@@ -75,8 +79,10 @@ func (c *EC2) describeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.Descri
 // DescribeSubnets tells of subnets.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSubnets.html
 func (c *EC2) DescribeSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput, _ ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribeSubnets", resources: concerned(in.SubnetIds, in.Filters),
-		takes: []string{"SubnetIds", "Filters", "MaxResults", "NextToken"}}, in, c.describeSubnets)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeSubnets", resources: concerned(in.SubnetIds, in.Filters),
+		takes: []string{"SubnetIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describeSubnets)
 }
 
 func (c *EC2) describeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
@@ -96,8 +102,10 @@ func (c *EC2) describeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnet
 // DescribePrefixLists tells of the prefix lists of AWS's services.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribePrefixLists.html
 func (c *EC2) DescribePrefixLists(ctx context.Context, in *ec2.DescribePrefixListsInput, _ ...func(*ec2.Options)) (*ec2.DescribePrefixListsOutput, error) {
-	return invokeEC2(ctx, c, operation{action: "DescribePrefixLists", resources: concerned(in.PrefixListIds, in.Filters),
-		takes: []string{"PrefixListIds", "Filters", "MaxResults", "NextToken"}}, in, c.describePrefixLists)
+	return invokeEC2(ctx, c, operation{
+		action: "DescribePrefixLists", resources: concerned(in.PrefixListIds, in.Filters),
+		takes: []string{"PrefixListIds", "Filters", "MaxResults", "NextToken"},
+	}, in, c.describePrefixLists)
 }
 
 func (c *EC2) describePrefixLists(in *ec2.DescribePrefixListsInput) (*ec2.DescribePrefixListsOutput, error) {

@@ -100,8 +100,10 @@ func (a *Account) Unmet() []Fault {
 }
 
 // serviceIDs are the SDK's names of the services, by package.
-var serviceIDs = map[string]string{"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM",
-	"iam": "IAM", "autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2"}
+var serviceIDs = map[string]string{
+	"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM",
+	"iam": "IAM", "autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2",
+}
 
 // wrap is the outermost error of a call, as the SDK has it.
 func (op operation) wrap(err error) error {
@@ -115,8 +117,10 @@ func lostAnswer() error { return &smithyhttp.RequestSendError{Err: io.ErrUnexpec
 // for all other faults.
 func refusalOf(k Kind, op operation) error {
 	who := "User: arn:aws:sts::123456789012:assumed-role/simulated/function"
-	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Fault: smithy.FaultClient,
-		Message: fmt.Sprintf("%s is not authorized to perform: %s:%s", who, op.service, op.action)}
+	denied := &smithy.GenericAPIError{
+		Code: "AccessDeniedException", Fault: smithy.FaultClient,
+		Message: fmt.Sprintf("%s is not authorized to perform: %s:%s", who, op.service, op.action),
+	}
 	throttling := &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded", Fault: smithy.FaultClient}
 	broken := &smithy.GenericAPIError{Code: "InternalFailure", Message: "The request processing has failed because of an unknown error, exception or failure.", Fault: smithy.FaultServer}
 	var all map[string]error
@@ -207,9 +211,16 @@ func notFound(op operation) error {
 	}
 	kind := "InvalidInstanceID"
 	for _, k := range []struct{ in, code string }{
-		{"CreateSnapshots", "InvalidInstanceID"}, {"CreateSecurityGroup", "InvalidVpcID"},
-		{"SecurityGroup", "InvalidGroup"}, {"NetworkInterface", "InvalidNetworkInterfaceID"}, {"Snapshot", "InvalidSnapshot"}, {"Volume", "InvalidVolume"},
-		{"VpcEndpoint", "InvalidVpcEndpointId"}, {"RouteTable", "InvalidRouteTableID"}, {"Subnet", "InvalidSubnetID"}, {"PrefixList", "InvalidPrefixListID"},
+		{"CreateSnapshots", "InvalidInstanceID"},
+		{"CreateSecurityGroup", "InvalidVpcID"},
+		{"SecurityGroup", "InvalidGroup"},
+		{"NetworkInterface", "InvalidNetworkInterfaceID"},
+		{"Snapshot", "InvalidSnapshot"},
+		{"Volume", "InvalidVolume"},
+		{"VpcEndpoint", "InvalidVpcEndpointId"},
+		{"RouteTable", "InvalidRouteTableID"},
+		{"Subnet", "InvalidSubnetID"},
+		{"PrefixList", "InvalidPrefixListID"},
 	} {
 		if strings.Contains(op.action, k.in) {
 			kind = k.code

@@ -107,9 +107,11 @@ func invalidKMS(what string, b []byte, most int) error {
 // Encrypt is AES-256-GCM with the encryption context as additional data.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html
 func (k *KMS) Encrypt(ctx context.Context, in *kms.EncryptInput, _ ...func(*kms.Options)) (*kms.EncryptOutput, error) {
-	return invoke(ctx, k.a, operation{service: "kms", action: "Encrypt", resources: []string{aws.ToString(in.KeyId)},
+	return invoke(ctx, k.a, operation{
+		service: "kms", action: "Encrypt", resources: []string{aws.ToString(in.KeyId)},
 		needs: []string{"KeyId", "Plaintext"},
-		takes: []string{"EncryptionContext"}}, in, k.encrypt)
+		takes: []string{"EncryptionContext"},
+	}, in, k.encrypt)
 }
 
 func (k *KMS) encrypt(in *kms.EncryptInput, _ bool) (*kms.EncryptOutput, error) {
@@ -140,9 +142,11 @@ func (k *KMS) encrypt(in *kms.EncryptInput, _ bool) (*kms.EncryptOutput, error) 
 // ciphertext says which key made it.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 func (k *KMS) Decrypt(ctx context.Context, in *kms.DecryptInput, _ ...func(*kms.Options)) (*kms.DecryptOutput, error) {
-	return invoke(ctx, k.a, operation{service: "kms", action: "Decrypt", resources: []string{aws.ToString(in.KeyId)},
+	return invoke(ctx, k.a, operation{
+		service: "kms", action: "Decrypt", resources: []string{aws.ToString(in.KeyId)},
 		needs: []string{"CiphertextBlob"},
-		takes: []string{"KeyId", "EncryptionContext"}}, in, k.decrypt)
+		takes: []string{"KeyId", "EncryptionContext"},
+	}, in, k.decrypt)
 }
 
 func (k *KMS) decrypt(in *kms.DecryptInput, _ bool) (*kms.DecryptOutput, error) {
@@ -202,8 +206,10 @@ func (k *KMS) mac(id *string, algorithm types.MacAlgorithmSpec, message []byte) 
 // GenerateMac is the HMAC of a message of 4,096 bytes at most.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateMac.html
 func (k *KMS) GenerateMac(ctx context.Context, in *kms.GenerateMacInput, _ ...func(*kms.Options)) (*kms.GenerateMacOutput, error) {
-	return invoke(ctx, k.a, operation{service: "kms", action: "GenerateMac", resources: []string{aws.ToString(in.KeyId)},
-		needs: []string{"KeyId", "MacAlgorithm", "Message"}}, in, k.generateMac)
+	return invoke(ctx, k.a, operation{
+		service: "kms", action: "GenerateMac", resources: []string{aws.ToString(in.KeyId)},
+		needs: []string{"KeyId", "MacAlgorithm", "Message"},
+	}, in, k.generateMac)
 }
 
 func (k *KMS) generateMac(in *kms.GenerateMacInput, _ bool) (*kms.GenerateMacOutput, error) {
@@ -217,8 +223,10 @@ func (k *KMS) generateMac(in *kms.GenerateMacInput, _ bool) (*kms.GenerateMacOut
 // VerifyMac answers a MAC that does not fit with an error, never with MacValid false.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_VerifyMac.html
 func (k *KMS) VerifyMac(ctx context.Context, in *kms.VerifyMacInput, _ ...func(*kms.Options)) (*kms.VerifyMacOutput, error) {
-	return invoke(ctx, k.a, operation{service: "kms", action: "VerifyMac", resources: []string{aws.ToString(in.KeyId)},
-		needs: []string{"KeyId", "MacAlgorithm", "Message", "Mac"}}, in, k.verifyMac)
+	return invoke(ctx, k.a, operation{
+		service: "kms", action: "VerifyMac", resources: []string{aws.ToString(in.KeyId)},
+		needs: []string{"KeyId", "MacAlgorithm", "Message", "Mac"},
+	}, in, k.verifyMac)
 }
 
 func (k *KMS) verifyMac(in *kms.VerifyMacInput, _ bool) (*kms.VerifyMacOutput, error) {

@@ -39,8 +39,10 @@ const (
 func newS3(a *Account) *S3 {
 	b := &bucket{name: a.settings.Bucket, versions: map[string][]*object{}, uploads: map[string]*upload{}}
 	s := &S3{a: a, buckets: map[string]*bucket{b.name: b}}
-	tool := &object{key: MemoryToolKey, version: s.id("version"), etag: etag(Bytes([]byte(memoryTool)).digest(), types.ServerSideEncryptionAes256), contentType: "binary/octet-stream", modified: a.now(),
-		encryption: types.ServerSideEncryptionAes256, parts: []Content{Bytes([]byte(memoryTool))}}
+	tool := &object{
+		key: MemoryToolKey, version: s.id("version"), etag: etag(Bytes([]byte(memoryTool)).digest(), types.ServerSideEncryptionAes256), contentType: "binary/octet-stream", modified: a.now(),
+		encryption: types.ServerSideEncryptionAes256, parts: []Content{Bytes([]byte(memoryTool))},
+	}
 	b.versions[tool.key] = []*object{tool}
 	return s
 }
@@ -147,8 +149,8 @@ const (
 
 // refusal is an answer of S3 that the SDK has no type for. Which codes have one
 // differs from call to call: NoSuchUpload is a type for AbortMultipartUpload only.
-func refusal(code, format string, args ...any) error {
-	return &smithy.GenericAPIError{Code: code, Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
+func refusal(code, message string) error {
+	return &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultClient}
 }
 
 func noSuchUpload() error {
@@ -280,9 +282,11 @@ func checkKey(key *string) error {
 // PutObject adds a version.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 func (s *S3) PutObject(ctx context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "PutObject", mutating: true, resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "PutObject", mutating: true, resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"Body", "ContentType", "ContentLength", "Metadata", "IfNoneMatch", "ObjectLockMode", "ObjectLockRetainUntilDate", "ChecksumAlgorithm", "ChecksumSHA256", "ChecksumCRC32", "ChecksumCRC32C", "ContentMD5", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "ExpectedBucketOwner"}}, in, s.putObject)
+		takes: []string{"Body", "ContentType", "ContentLength", "Metadata", "IfNoneMatch", "ObjectLockMode", "ObjectLockRetainUntilDate", "ChecksumAlgorithm", "ChecksumSHA256", "ChecksumCRC32", "ChecksumCRC32C", "ContentMD5", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "ExpectedBucketOwner"},
+	}, in, s.putObject)
 }
 
 func (s *S3) putObject(in *s3.PutObjectInput, _ bool) (*s3.PutObjectOutput, error) {
@@ -315,8 +319,10 @@ func (s *S3) putObject(in *s3.PutObjectInput, _ bool) (*s3.PutObjectOutput, erro
 	if err := s.write(b, o, in.IfNoneMatch != nil); err != nil {
 		return nil, err
 	}
-	return &s3.PutObjectOutput{ETag: &o.etag, VersionId: &o.version, ServerSideEncryption: o.encryption,
-		ChecksumSHA256: in.ChecksumSHA256, ChecksumCRC32: in.ChecksumCRC32, ChecksumCRC32C: in.ChecksumCRC32C}, nil
+	return &s3.PutObjectOutput{
+		ETag: &o.etag, VersionId: &o.version, ServerSideEncryption: o.encryption,
+		ChecksumSHA256: in.ChecksumSHA256, ChecksumCRC32: in.ChecksumCRC32, ChecksumCRC32C: in.ChecksumCRC32C,
+	}, nil
 }
 
 // write adds a version that came in one piece; onlyNew refuses to add to a key that has one.
@@ -366,9 +372,13 @@ func span(header *string, length int64) (offset, n int64, partial bool, err erro
 		return 0, length, false, nil // a range that S3 cannot read is passed over
 	}
 	unsatisfiable := refusal("InvalidRange", "The requested range is not satisfiable")
-	last, parseErr := int64(math.MaxInt64), error(nil)
+	number := func(s string) (n int64, ok bool) {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil && n >= 0
+	}
+	last := int64(math.MaxInt64)
 	if to != "" {
-		if last, parseErr = strconv.ParseInt(to, 10, 64); parseErr != nil || last < 0 {
+		if last, ok = number(to); !ok {
 			return 0, length, false, nil
 		}
 	}
@@ -382,8 +392,8 @@ func span(header *string, length int64) (offset, n int64, partial bool, err erro
 		n := min(last, length)
 		return length - n, n, true, nil
 	}
-	first, parseErr := strconv.ParseInt(from, 10, 64)
-	if parseErr != nil || first < 0 || last < first {
+	first, ok := number(from)
+	if !ok || last < first {
 		return 0, length, false, nil
 	}
 	if first >= length {
@@ -395,9 +405,11 @@ func span(header *string, length int64) (offset, n int64, partial bool, err erro
 // GetObject reads an object or a range of it.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 func (s *S3) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "GetObject", resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "GetObject", resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"Range", "VersionId", "ExpectedBucketOwner", "ChecksumMode"}}, in, s.getObject)
+		takes: []string{"Range", "VersionId", "ExpectedBucketOwner", "ChecksumMode"},
+	}, in, s.getObject)
 }
 
 func (s *S3) getObject(in *s3.GetObjectInput, _ bool) (*s3.GetObjectOutput, error) {
@@ -434,9 +446,11 @@ func (s *S3) getObject(in *s3.GetObjectInput, _ bool) (*s3.GetObjectOutput, erro
 // there is NotFound, never NoSuchKey.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 func (s *S3) HeadObject(ctx context.Context, in *s3.HeadObjectInput, _ ...func(*s3.Options)) (*s3.HeadObjectOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "HeadObject", resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "HeadObject", resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"VersionId", "ExpectedBucketOwner", "ChecksumMode"}}, in, s.headObject)
+		takes: []string{"VersionId", "ExpectedBucketOwner", "ChecksumMode"},
+	}, in, s.headObject)
 }
 
 func (s *S3) headObject(in *s3.HeadObjectInput, _ bool) (*s3.HeadObjectOutput, error) {
@@ -465,9 +479,11 @@ func (s *S3) headObject(in *s3.HeadObjectInput, _ bool) (*s3.HeadObjectOutput, e
 // CreateMultipartUpload begins an upload. Every call begins another one.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
 func (s *S3) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, _ ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "CreateMultipartUpload", mutating: true, resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "CreateMultipartUpload", mutating: true, resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"ContentType", "Metadata", "ObjectLockMode", "ObjectLockRetainUntilDate", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "ExpectedBucketOwner"}}, in, s.createMultipartUpload)
+		takes: []string{"ContentType", "Metadata", "ObjectLockMode", "ObjectLockRetainUntilDate", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "ExpectedBucketOwner"},
+	}, in, s.createMultipartUpload)
 }
 
 func (s *S3) createMultipartUpload(in *s3.CreateMultipartUploadInput, _ bool) (*s3.CreateMultipartUploadOutput, error) {
@@ -483,8 +499,10 @@ func (s *S3) createMultipartUpload(in *s3.CreateMultipartUploadInput, _ bool) (*
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{id: s.id("upload"), key: *in.Key, contentType: cmp.Or(aws.ToString(in.ContentType), "binary/octet-stream"), initiated: now.Truncate(time.Millisecond),
-		metadata: lowerKeys(in.Metadata), encryption: cmp.Or(in.ServerSideEncryption, types.ServerSideEncryptionAes256), retention: r, parts: map[int32]part{}}
+	u := &upload{
+		id: s.id("upload"), key: *in.Key, contentType: cmp.Or(aws.ToString(in.ContentType), "binary/octet-stream"), initiated: now.Truncate(time.Millisecond),
+		metadata: lowerKeys(in.Metadata), encryption: cmp.Or(in.ServerSideEncryption, types.ServerSideEncryptionAes256), retention: r, parts: map[int32]part{},
+	}
 	b.uploads[u.id] = u
 	return &s3.CreateMultipartUploadOutput{Bucket: in.Bucket, Key: in.Key, UploadId: &u.id, ServerSideEncryption: u.encryption}, nil
 }
@@ -530,9 +548,11 @@ func page(asked *int32) (int, error) {
 // ListParts lists parts in the order of their numbers, 1,000 a page.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html
 func (s *S3) ListParts(ctx context.Context, in *s3.ListPartsInput, _ ...func(*s3.Options)) (*s3.ListPartsOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "ListParts", resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "ListParts", resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key", "UploadId"},
-		takes: []string{"MaxParts", "PartNumberMarker", "ExpectedBucketOwner"}}, in, s.listParts)
+		takes: []string{"MaxParts", "PartNumberMarker", "ExpectedBucketOwner"},
+	}, in, s.listParts)
 }
 
 func (s *S3) listParts(in *s3.ListPartsInput, _ bool) (*s3.ListPartsOutput, error) {
@@ -554,8 +574,10 @@ func (s *S3) listParts(in *s3.ListPartsInput, _ bool) (*s3.ListPartsOutput, erro
 			return nil, refusal("InvalidArgument", "Argument part-number-marker must be an integer between 0 and 2147483647")
 		}
 	}
-	out := &s3.ListPartsOutput{Bucket: in.Bucket, Key: in.Key, UploadId: in.UploadId, MaxParts: aws.Int32(int32(most)), IsTruncated: aws.Bool(false),
-		PartNumberMarker: aws.String(strconv.Itoa(after)), StorageClass: types.StorageClassStandard}
+	out := &s3.ListPartsOutput{
+		Bucket: in.Bucket, Key: in.Key, UploadId: in.UploadId, MaxParts: aws.Int32(int32(most)), IsTruncated: aws.Bool(false),
+		PartNumberMarker: aws.String(strconv.Itoa(after)), StorageClass: types.StorageClassStandard,
+	}
 	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
 		if int(n) <= after {
 			continue
@@ -574,9 +596,11 @@ func (s *S3) listParts(in *s3.ListPartsInput, _ bool) (*s3.ListPartsOutput, erro
 // ListMultipartUploads lists uploads under way by key, then by start.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
 func (s *S3) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput, _ ...func(*s3.Options)) (*s3.ListMultipartUploadsOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "ListMultipartUploads", resources: objectResources(in.Bucket, nil),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "ListMultipartUploads", resources: objectResources(in.Bucket, nil),
 		needs: []string{"Bucket"},
-		takes: []string{"Prefix", "KeyMarker", "UploadIdMarker", "MaxUploads", "ExpectedBucketOwner"}}, in, s.listMultipartUploads)
+		takes: []string{"Prefix", "KeyMarker", "UploadIdMarker", "MaxUploads", "ExpectedBucketOwner"},
+	}, in, s.listMultipartUploads)
 }
 
 func (s *S3) listMultipartUploads(in *s3.ListMultipartUploadsInput, _ bool) (*s3.ListMultipartUploadsOutput, error) {
@@ -605,8 +629,10 @@ func (s *S3) listMultipartUploads(in *s3.ListMultipartUploadsInput, _ bool) (*s3
 			}
 		}
 	}
-	out := &s3.ListMultipartUploadsOutput{Bucket: in.Bucket, Prefix: in.Prefix, KeyMarker: aws.String(keyMarker), UploadIdMarker: aws.String(idMarker),
-		MaxUploads: aws.Int32(int32(most)), IsTruncated: aws.Bool(false)}
+	out := &s3.ListMultipartUploadsOutput{
+		Bucket: in.Bucket, Prefix: in.Prefix, KeyMarker: aws.String(keyMarker), UploadIdMarker: aws.String(idMarker),
+		MaxUploads: aws.Int32(int32(most)), IsTruncated: aws.Bool(false),
+	}
 	for _, u := range all[start:] {
 		if !strings.HasPrefix(u.key, aws.ToString(in.Prefix)) {
 			continue
@@ -628,9 +654,11 @@ func (s *S3) listMultipartUploads(in *s3.ListMultipartUploadsInput, _ bool) (*s3
 // the others are gone. The upload no longer exists afterwards.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
 func (s *S3) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, _ ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "CompleteMultipartUpload", mutating: true, resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "CompleteMultipartUpload", mutating: true, resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key", "UploadId"},
-		takes: []string{"MultipartUpload", "IfNoneMatch", "MpuObjectSize", "ExpectedBucketOwner"}}, in, s.completeMultipartUpload)
+		takes: []string{"MultipartUpload", "IfNoneMatch", "MpuObjectSize", "ExpectedBucketOwner"},
+	}, in, s.completeMultipartUpload)
 }
 
 func (s *S3) completeMultipartUpload(in *s3.CompleteMultipartUploadInput, _ bool) (*s3.CompleteMultipartUploadOutput, error) {
@@ -673,16 +701,20 @@ func (s *S3) completeMultipartUpload(in *s3.CompleteMultipartUploadInput, _ bool
 	o.version, o.etag, o.modified = s.id("version"), etagOfParts(digests, len(listed), o.encryption), s.a.now().Truncate(time.Second)
 	b.versions[o.key] = append(b.versions[o.key], o)
 	delete(b.uploads, u.id)
-	return &s3.CompleteMultipartUploadOutput{Bucket: in.Bucket, Key: in.Key, ETag: &o.etag, VersionId: &o.version,
-		Location: aws.String("https://" + b.name + ".s3." + s.a.region() + ".amazonaws.com/" + o.key), ServerSideEncryption: o.encryption}, nil
+	return &s3.CompleteMultipartUploadOutput{
+		Bucket: in.Bucket, Key: in.Key, ETag: &o.etag, VersionId: &o.version,
+		Location: aws.String("https://" + b.name + ".s3." + s.a.region() + ".amazonaws.com/" + o.key), ServerSideEncryption: o.encryption,
+	}, nil
 }
 
 // AbortMultipartUpload drops an upload and its parts.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
 func (s *S3) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, _ ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "AbortMultipartUpload", mutating: true, resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "AbortMultipartUpload", mutating: true, resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key", "UploadId"},
-		takes: []string{"ExpectedBucketOwner"}}, in, s.abortMultipartUpload)
+		takes: []string{"ExpectedBucketOwner"},
+	}, in, s.abortMultipartUpload)
 }
 
 func (s *S3) abortMultipartUpload(in *s3.AbortMultipartUploadInput, _ bool) (*s3.AbortMultipartUploadOutput, error) {
@@ -701,9 +733,11 @@ func (s *S3) abortMultipartUpload(in *s3.AbortMultipartUploadInput, _ bool) (*s3
 // is locked may be locked for longer, not for a shorter time.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
 func (s *S3) PutObjectRetention(ctx context.Context, in *s3.PutObjectRetentionInput, _ ...func(*s3.Options)) (*s3.PutObjectRetentionOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "PutObjectRetention", mutating: true, resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "PutObjectRetention", mutating: true, resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"VersionId", "Retention", "ExpectedBucketOwner", "ChecksumAlgorithm"}}, in, s.putObjectRetention)
+		takes: []string{"VersionId", "Retention", "ExpectedBucketOwner", "ChecksumAlgorithm"},
+	}, in, s.putObjectRetention)
 }
 
 func (s *S3) putObjectRetention(in *s3.PutObjectRetentionInput, _ bool) (*s3.PutObjectRetentionOutput, error) {
@@ -747,9 +781,11 @@ func (b *bucket) version(key, version *string) (*object, error) {
 // GetObjectRetention says how a version is locked.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectRetention.html
 func (s *S3) GetObjectRetention(ctx context.Context, in *s3.GetObjectRetentionInput, _ ...func(*s3.Options)) (*s3.GetObjectRetentionOutput, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "GetObjectRetention", resources: objectResources(in.Bucket, in.Key),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "GetObjectRetention", resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"VersionId", "ExpectedBucketOwner"}}, in, s.getObjectRetention)
+		takes: []string{"VersionId", "ExpectedBucketOwner"},
+	}, in, s.getObjectRetention)
 }
 
 func (s *S3) getObjectRetention(in *s3.GetObjectRetentionInput, _ bool) (*s3.GetObjectRetentionOutput, error) {
@@ -770,9 +806,11 @@ func (s *S3) getObjectRetention(in *s3.GetObjectRetentionInput, _ bool) (*s3.Get
 // ListObjectsV2 lists current versions in the order of their keys' bytes, 1,000 a page.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 func (s *S3) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, _ ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
-	return invoke(ctx, s.a, operation{service: "s3", action: "ListObjectsV2", resources: objectResources(in.Bucket, nil),
+	return invoke(ctx, s.a, operation{
+		service: "s3", action: "ListObjectsV2", resources: objectResources(in.Bucket, nil),
 		needs: []string{"Bucket"},
-		takes: []string{"Prefix", "ContinuationToken", "StartAfter", "MaxKeys", "ExpectedBucketOwner"}}, in, s.listObjectsV2)
+		takes: []string{"Prefix", "ContinuationToken", "StartAfter", "MaxKeys", "ExpectedBucketOwner"},
+	}, in, s.listObjectsV2)
 }
 
 func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2Output, error) {
@@ -795,8 +833,10 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 		}
 		after = string(token)
 	}
-	out := &s3.ListObjectsV2Output{Name: in.Bucket, Prefix: in.Prefix, StartAfter: in.StartAfter, ContinuationToken: in.ContinuationToken,
-		MaxKeys: aws.Int32(int32(most)), IsTruncated: aws.Bool(false)}
+	out := &s3.ListObjectsV2Output{
+		Name: in.Bucket, Prefix: in.Prefix, StartAfter: in.StartAfter, ContinuationToken: in.ContinuationToken,
+		MaxKeys: aws.Int32(int32(most)), IsTruncated: aws.Bool(false),
+	}
 	for _, key := range slices.Sorted(maps.Keys(b.versions)) {
 		if key <= after || !strings.HasPrefix(key, aws.ToString(in.Prefix)) {
 			continue

@@ -383,8 +383,10 @@ func TestRetention(t *testing.T) {
 	if err != nil || out.Retention.Mode != "COMPLIANCE" || !out.Retention.RetainUntilDate.Equal(now.Add(72*time.Hour)) {
 		t.Errorf("%+v, %v", out, err)
 	}
-	_, err = c.PutObjectRetention(t.Context(), &s3.PutObjectRetentionInput{Bucket: aws.String(evidenceBucket), Key: aws.String("nothing"),
-		Retention: &types.ObjectLockRetention{Mode: "GOVERNANCE", RetainUntilDate: aws.Time(now.Add(time.Hour))}})
+	_, err = c.PutObjectRetention(t.Context(), &s3.PutObjectRetentionInput{
+		Bucket: aws.String(evidenceBucket), Key: aws.String("nothing"),
+		Retention: &types.ObjectLockRetention{Mode: "GOVERNANCE", RetainUntilDate: aws.Time(now.Add(time.Hour))},
+	})
 	wantCode(t, err, "NoSuchKey", "")
 }
 

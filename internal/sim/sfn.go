@@ -68,8 +68,10 @@ func deliver(token string, hook func() error) error {
 // SendTaskSuccess ends a waiting task well.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
 func (s *SFN) SendTaskSuccess(ctx context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error) {
-	return invoke(ctx, s.a, operation{service: "sfn", action: "SendTaskSuccess", mutating: true, resources: nil,
-		needs: []string{"TaskToken", "Output"}}, in, s.sendTaskSuccess)
+	return invoke(ctx, s.a, operation{
+		service: "sfn", action: "SendTaskSuccess", mutating: true, resources: nil,
+		needs: []string{"TaskToken", "Output"},
+	}, in, s.sendTaskSuccess)
 }
 
 func (s *SFN) sendTaskSuccess(in *sfn.SendTaskSuccessInput, _ bool) (*sfn.SendTaskSuccessOutput, error) {
@@ -87,9 +89,11 @@ func (s *SFN) sendTaskSuccess(in *sfn.SendTaskSuccessInput, _ bool) (*sfn.SendTa
 // SendTaskFailure ends a waiting task with an error.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskFailure.html
 func (s *SFN) SendTaskFailure(ctx context.Context, in *sfn.SendTaskFailureInput, _ ...func(*sfn.Options)) (*sfn.SendTaskFailureOutput, error) {
-	return invoke(ctx, s.a, operation{service: "sfn", action: "SendTaskFailure", mutating: true, resources: nil,
+	return invoke(ctx, s.a, operation{
+		service: "sfn", action: "SendTaskFailure", mutating: true, resources: nil,
 		needs: []string{"TaskToken"},
-		takes: []string{"Error", "Cause"}}, in, s.sendTaskFailure)
+		takes: []string{"Error", "Cause"},
+	}, in, s.sendTaskFailure)
 }
 
 func (s *SFN) sendTaskFailure(in *sfn.SendTaskFailureInput, _ bool) (*sfn.SendTaskFailureOutput, error) {
@@ -107,8 +111,10 @@ func (s *SFN) sendTaskFailure(in *sfn.SendTaskFailureInput, _ bool) (*sfn.SendTa
 // SendTaskHeartbeat keeps a waiting task waiting.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskHeartbeat.html
 func (s *SFN) SendTaskHeartbeat(ctx context.Context, in *sfn.SendTaskHeartbeatInput, _ ...func(*sfn.Options)) (*sfn.SendTaskHeartbeatOutput, error) {
-	return invoke(ctx, s.a, operation{service: "sfn", action: "SendTaskHeartbeat", mutating: true, resources: nil,
-		needs: []string{"TaskToken"}}, in, s.sendTaskHeartbeat)
+	return invoke(ctx, s.a, operation{
+		service: "sfn", action: "SendTaskHeartbeat", mutating: true, resources: nil,
+		needs: []string{"TaskToken"},
+	}, in, s.sendTaskHeartbeat)
 }
 
 func (s *SFN) sendTaskHeartbeat(in *sfn.SendTaskHeartbeatInput, _ bool) (*sfn.SendTaskHeartbeatOutput, error) {
@@ -124,8 +130,10 @@ func (s *SFN) sendTaskHeartbeat(in *sfn.SendTaskHeartbeatInput, _ bool) (*sfn.Se
 // has just ended may still run.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 func (s *SFN) DescribeExecution(ctx context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
-	return invoke(ctx, s.a, operation{service: "sfn", action: "DescribeExecution", resources: []string{aws.ToString(in.ExecutionArn)},
-		needs: []string{"ExecutionArn"}}, in, s.describeExecution)
+	return invoke(ctx, s.a, operation{
+		service: "sfn", action: "DescribeExecution", resources: []string{aws.ToString(in.ExecutionArn)},
+		needs: []string{"ExecutionArn"},
+	}, in, s.describeExecution)
 }
 
 func (s *SFN) describeExecution(in *sfn.DescribeExecutionInput, stale bool) (*sfn.DescribeExecutionOutput, error) {

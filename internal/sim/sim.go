@@ -191,8 +191,10 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		return op.wrap(&smithy.CanceledError{Err: err})
 	}
 	a.started[name]++
-	c := &Call{Service: op.service, Action: op.action, Mutating: op.mutating, Number: a.started[name],
-		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in}
+	c := &Call{
+		Service: op.service, Action: op.action, Mutating: op.mutating, Number: a.started[name],
+		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
+	}
 	a.calls = append(a.calls, c)
 	fault := a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind
 

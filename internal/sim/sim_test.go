@@ -194,7 +194,9 @@ func TestParseFault(t *testing.T) {
 		}
 	}
 	a, _ := world(t, around(t), "ec2:CreateTags#1=lost", "ec2:DeleteTags#1=lost")
-	tag(t, t.Context(), a.EC2(), "v")
+	if err := tag(t, t.Context(), a.EC2(), "v"); err == nil {
+		t.Error("the answer is not lost")
+	}
 	if got := a.Unmet(); len(got) != 1 || got[0].Action != "DeleteTags" {
 		t.Errorf("unmet are %v, want DeleteTags alone", got)
 	}

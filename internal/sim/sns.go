@@ -21,9 +21,11 @@ func newSNS(a *Account) *SNS { return &SNS{a} }
 // Publish sends a mail to everyone who subscribed.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 func (s *SNS) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
-	return invoke(ctx, s.a, operation{service: "sns", action: "Publish", mutating: true, resources: []string{aws.ToString(in.TopicArn)},
+	return invoke(ctx, s.a, operation{
+		service: "sns", action: "Publish", mutating: true, resources: []string{aws.ToString(in.TopicArn)},
 		needs: []string{"Message"},
-		takes: []string{"TopicArn", "Subject"}}, in, s.publish)
+		takes: []string{"TopicArn", "Subject"},
+	}, in, s.publish)
 }
 
 func (s *SNS) publish(in *sns.PublishInput, _ bool) (*sns.PublishOutput, error) {

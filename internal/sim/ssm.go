@@ -191,8 +191,10 @@ func ping(i *types.InstanceInformation) types.PingStatus {
 // not. There is no client token: sent twice, it runs twice.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html
 func (s *SSM) SendCommand(ctx context.Context, in *ssm.SendCommandInput, _ ...func(*ssm.Options)) (*ssm.SendCommandOutput, error) {
-	return invokeSSM(ctx, s, operation{action: "SendCommand", mutating: true, resources: append(slices.Clone(in.InstanceIds), aws.ToString(in.DocumentName)),
-		needs: []string{"DocumentName"}, takes: []string{"InstanceIds", "Comment", "Parameters", "TimeoutSeconds"}}, in, s.sendCommand)
+	return invokeSSM(ctx, s, operation{
+		action: "SendCommand", mutating: true, resources: append(slices.Clone(in.InstanceIds), aws.ToString(in.DocumentName)),
+		needs: []string{"DocumentName"}, takes: []string{"InstanceIds", "Comment", "Parameters", "TimeoutSeconds"},
+	}, in, s.sendCommand)
 }
 
 func (s *SSM) sendCommand(in *ssm.SendCommandInput) (*ssm.SendCommandOutput, error) {
@@ -246,13 +248,15 @@ func (s *SSM) sendCommand(in *ssm.SendCommandInput) (*ssm.SendCommandOutput, err
 
 	now := s.a.now()
 	t := s.a.token("command", len(s.commands)+1)
-	c := &command{instance: id, status: types.CommandInvocationStatusPending, details: "Pending", exit: -1,
+	c := &command{
+		instance: id, status: types.CommandInvocationStatusPending, details: "Pending", exit: -1,
 		delivery: time.Duration(delivery) * time.Second, execution: time.Duration(seconds) * time.Second,
 		Command: types.Command{
 			CommandId:    aws.String(t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:32]),
 			DocumentName: in.DocumentName, Comment: in.Comment, InstanceIds: []string{id}, Parameters: in.Parameters,
 			RequestedDateTime: aws.Time(now), TimeoutSeconds: &delivery, TargetCount: 1,
-		}}
+		},
+	}
 	c.host = &hostRun{s: s, c: c, given: given}
 	s.commands = append(s.commands, c)
 	return &ssm.SendCommandOutput{Command: c.told()}, nil
@@ -296,8 +300,10 @@ func (s *SSM) command(id, instance *string) *command {
 // know it; while it runs there is no output.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
 func (s *SSM) GetCommandInvocation(ctx context.Context, in *ssm.GetCommandInvocationInput, _ ...func(*ssm.Options)) (*ssm.GetCommandInvocationOutput, error) {
-	return invokeSSM(ctx, s, operation{action: "GetCommandInvocation", resources: []string{aws.ToString(in.CommandId), aws.ToString(in.InstanceId)},
-		needs: []string{"CommandId", "InstanceId"}}, in, s.getCommandInvocation)
+	return invokeSSM(ctx, s, operation{
+		action: "GetCommandInvocation", resources: []string{aws.ToString(in.CommandId), aws.ToString(in.InstanceId)},
+		needs: []string{"CommandId", "InstanceId"},
+	}, in, s.getCommandInvocation)
 }
 
 func (s *SSM) getCommandInvocation(in *ssm.GetCommandInvocationInput) (*ssm.GetCommandInvocationOutput, error) {
@@ -323,8 +329,10 @@ func (s *SSM) getCommandInvocation(in *ssm.GetCommandInvocationInput) (*ssm.GetC
 // leaves out what has not reached it yet.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html
 func (s *SSM) ListCommands(ctx context.Context, in *ssm.ListCommandsInput, _ ...func(*ssm.Options)) (*ssm.ListCommandsOutput, error) {
-	return invokeSSM(ctx, s, operation{action: "ListCommands", resources: []string{aws.ToString(in.CommandId), aws.ToString(in.InstanceId)},
-		takes: []string{"CommandId", "InstanceId", "Filters", "MaxResults", "NextToken"}}, in, s.listCommands)
+	return invokeSSM(ctx, s, operation{
+		action: "ListCommands", resources: []string{aws.ToString(in.CommandId), aws.ToString(in.InstanceId)},
+		takes: []string{"CommandId", "InstanceId", "Filters", "MaxResults", "NextToken"},
+	}, in, s.listCommands)
 }
 
 func (s *SSM) listCommands(in *ssm.ListCommandsInput) (*ssm.ListCommandsOutput, error) {
@@ -379,8 +387,10 @@ func (c *command) matches(filters []types.CommandFilter) (bool, error) {
 // hear it; a command that is over stays as it ended.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CancelCommand.html
 func (s *SSM) CancelCommand(ctx context.Context, in *ssm.CancelCommandInput, _ ...func(*ssm.Options)) (*ssm.CancelCommandOutput, error) {
-	return invokeSSM(ctx, s, operation{action: "CancelCommand", mutating: true, resources: append(slices.Clone(in.InstanceIds), aws.ToString(in.CommandId)),
-		needs: []string{"CommandId"}, takes: []string{"InstanceIds"}}, in, s.cancelCommand)
+	return invokeSSM(ctx, s, operation{
+		action: "CancelCommand", mutating: true, resources: append(slices.Clone(in.InstanceIds), aws.ToString(in.CommandId)),
+		needs: []string{"CommandId"}, takes: []string{"InstanceIds"},
+	}, in, s.cancelCommand)
 }
 
 func (s *SSM) cancelCommand(in *ssm.CancelCommandInput) (*ssm.CancelCommandOutput, error) {

@@ -67,8 +67,10 @@ func commanded(t *testing.T, behaviour string) (*sim.Account, *wall) {
 }
 
 func command(instance string) *ssm.SendCommandInput {
-	return &ssm.SendCommandInput{DocumentName: aws.String("capture"), InstanceIds: []string{instance}, Comment: aws.String("ours"), TimeoutSeconds: aws.Int32(60),
-		Parameters: map[string][]string{"Incident": {"a.1"}, "Batch": {"https://nowhere"}, "PartMiB": {"16"}}}
+	return &ssm.SendCommandInput{
+		DocumentName: aws.String("capture"), InstanceIds: []string{instance}, Comment: aws.String("ours"), TimeoutSeconds: aws.Int32(60),
+		Parameters: map[string][]string{"Incident": {"a.1"}, "Batch": {"https://nowhere"}, "PartMiB": {"16"}},
+	}
 }
 
 func send(t *testing.T, a *sim.Account, in *ssm.SendCommandInput) string {

@@ -30,7 +30,8 @@ var kinds = map[string]kind{
 	"AWS::Logs::MetricFilter":   {"FilterName", generated(512), "{name}", nil},
 	"AWS::Logs::ResourcePolicy": {"PolicyName", generated(255), "{name}", nil},
 	"AWS::S3::Bucket": {"BucketName", lower(generated(63)), "{name}", map[string]string{
-		"Arn": "arn:{partition}:s3:::{name}", "DomainName": "{name}.s3.{suffix}", "RegionalDomainName": "{name}.s3.{region}.{suffix}"}},
+		"Arn": "arn:{partition}:s3:::{name}", "DomainName": "{name}.s3.{suffix}", "RegionalDomainName": "{name}.s3.{region}.{suffix}",
+	}},
 	"AWS::S3::BucketPolicy":         {"", generated(64), "{name}", nil},
 	"AWS::SNS::Subscription":        {"", uuid, "arn:{partition}:sns:{region}:{account}:{name}", nil},
 	"AWS::SNS::Topic":               {"TopicName", generated(256), "arn:{partition}:sns:{region}:{account}:{name}", map[string]string{"TopicArn": "arn:{partition}:sns:{region}:{account}:{name}", "TopicName": "{name}"}},

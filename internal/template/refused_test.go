@@ -84,10 +84,14 @@ func TestRefused(t *testing.T) {
 		{"condition of something else", "Conditions:\n  A: true\nResources: {}", []string{"line 2", "Fn::Equals"}},
 		{"Ref to what is not deployed", "Conditions: {C: !Equals [a, b]}\n" + variable + "!Ref U\n  U: {Type: AWS::SNS::Topic, Condition: C}", []string{"line 10", "U", "not deployed"}},
 
-		{"circle of resources", variable + "!Ref G\n  G:\n    Type: AWS::Serverless::Function\n    Properties: {Handler: bootstrap, Runtime: provided.al2023, Environment: {Variables: {V: !Ref F}}}",
-			[]string{"circular", "F → G → F"}},
-		{"circle through the API", variable + "!Ref A\n      Events: {E: {Type: HttpApi, Properties: {ApiId: !Ref A, Path: /, Method: GET}}}\n  A: {Type: AWS::Serverless::HttpApi}",
-			[]string{"circular", "F → A → F"}},
+		{
+			"circle of resources", variable + "!Ref G\n  G:\n    Type: AWS::Serverless::Function\n    Properties: {Handler: bootstrap, Runtime: provided.al2023, Environment: {Variables: {V: !Ref F}}}",
+			[]string{"circular", "F → G → F"},
+		},
+		{
+			"circle through the API", variable + "!Ref A\n      Events: {E: {Type: HttpApi, Properties: {ApiId: !Ref A, Path: /, Method: GET}}}\n  A: {Type: AWS::Serverless::HttpApi}",
+			[]string{"circular", "F → A → F"},
+		},
 		{"circle of names", "Resources:\n  A: {Type: AWS::SNS::Topic, Properties: {TopicName: !GetAtt B.TopicName}}\n  B: {Type: AWS::SNS::Topic, Properties: {TopicName: !GetAtt A.TopicName}}", []string{"itself"}},
 		{"refers to itself", "Resources:\n  A: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: !GetAtt A.Arn}}", []string{"line 2", "itself"}},
 

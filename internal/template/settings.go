@@ -15,8 +15,10 @@ import (
 // properties are those that a rehearsal knows of the types that it runs. One
 // that changes how a function runs must not be passed over.
 var properties = map[string][]string{
-	"AWS::Serverless::Function": {"Architectures", "CodeUri", "DeadLetterQueue", "Description", "Environment", "EventInvokeConfig", "Events",
-		"FunctionName", "Handler", "LoggingConfig", "MemorySize", "Policies", "ReservedConcurrentExecutions", "Role", "Runtime", "Tags", "Timeout", "Tracing"},
+	"AWS::Serverless::Function": {
+		"Architectures", "CodeUri", "DeadLetterQueue", "Description", "Environment", "EventInvokeConfig", "Events",
+		"FunctionName", "Handler", "LoggingConfig", "MemorySize", "Policies", "ReservedConcurrentExecutions", "Role", "Runtime", "Tags", "Timeout", "Tracing",
+	},
 	"AWS::Serverless::StateMachine": {"DefinitionSubstitutions", "DefinitionUri", "Events", "Logging", "Name", "Policies", "Role", "Tags", "Tracing", "Type"},
 	"AWS::Events::Rule":             {"Description", "EventPattern", "Name", "ScheduleExpression", "State", "Targets"},
 	"AWS::IAM::Role":                {"AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Policies", "RoleName", "Tags"},

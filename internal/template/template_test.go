@@ -170,7 +170,8 @@ func TestFunctionRunsAsDeployed(t *testing.T) {
 		Statements: []template.Statement{
 			{Sid: "Read", Effect: "Allow", Actions: []string{"dynamodb:GetItem", "dynamodb:Query"}, Resources: []string{table.ARN()}},
 			{Sid: "Mark", Effect: "Allow", Actions: []string{"ec2:CreateTags"}, Resources: []string{"*"}, Condition: map[string]map[string][]string{
-				"ForAllValues:StringEquals": {"aws:TagKeys": {"cordon:decision"}}, "Bool": {"aws:SecureTransport": {"true"}}}},
+				"ForAllValues:StringEquals": {"aws:TagKeys": {"cordon:decision"}}, "Bool": {"aws:SecureTransport": {"true"}},
+			}},
 			{Effect: "Deny", NotActions: []string{"s3:*"}, NotResources: []string{resource(t, d, "Bucket").ARN() + "/*"}},
 		},
 		Routes: []template.Route{{API: "Api", Method: "POST", Path: "/decide", Authorizer: "AWS_IAM"}, {API: "Api", Method: "GET", Path: "/d/{id}"}},
@@ -262,8 +263,10 @@ func TestRules(t *testing.T) {
 	if want := `{"detail":{"service":{"archived":[false]},"severity":[{"numeric":[">=",7]}]},"source":["aws.guardduty"]}`; string(rule.Pattern) != want {
 		t.Errorf("pattern is\n%s, want\n%s", rule.Pattern, want)
 	}
-	want := []template.Target{{ID: "start", ARN: resource(t, d, "Machine").ARN(), Resource: "Machine", Role: "RuleRole", InputPath: "$.detail",
-		DeadLetter: "Dead", MaximumAge: time.Hour, MaximumRetries: 2}}
+	want := []template.Target{{
+		ID: "start", ARN: resource(t, d, "Machine").ARN(), Resource: "Machine", Role: "RuleRole", InputPath: "$.detail",
+		DeadLetter: "Dead", MaximumAge: time.Hour, MaximumRetries: 2,
+	}}
 	if diff := cmp.Diff(want, rule.Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
@@ -294,9 +297,11 @@ func TestStateMachine(t *testing.T) {
 		t.Fatal("no state machine")
 	}
 	arn := d.Functions()[0].ARN
-	want := template.StateMachine{LogicalID: "Machine", Name: m.Name, ARN: resource(t, d, "Machine").Ref, DefinitionURI: "machine.asl.json",
+	want := template.StateMachine{
+		LogicalID: "Machine", Name: m.Name, ARN: resource(t, d, "Machine").Ref, DefinitionURI: "machine.asl.json",
 		Substitutions: map[string]string{"StepArn": arn, "Hours": "24"},
-		Statements:    []template.Statement{{Effect: "Allow", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{arn}}}}
+		Statements:    []template.Statement{{Effect: "Allow", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{arn}}},
+	}
 	if diff := cmp.Diff(want, m); diff != "" {
 		t.Errorf("state machine (-want +got):\n%s", diff)
 	}

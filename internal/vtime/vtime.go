@@ -51,7 +51,7 @@ type Clock struct {
 // an order drawn from the seed, except with seed 0: then the task that was made
 // first goes first.
 func New(seed uint64, start time.Time) *Clock {
-	return &Clock{now: start, seed: seed, ties: rand.New(rand.NewPCG(seed, 0)), yield: make(chan struct{})}
+	return &Clock{now: start, seed: seed, ties: rand.New(rand.NewPCG(seed, 0)), yield: make(chan struct{})} //nolint:gosec // the seed must decide
 }
 
 // Panic is what Run panics with after a task did.
