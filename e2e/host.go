@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -64,6 +65,8 @@ func (h *Shell) Hears(ctx context.Context, instance string) (hears, ok bool, err
 			ids = append(ids, aws.ToString(g.GroupId))
 		}
 	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	groups, err := h.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: ids})
 	if err != nil {
 		return false, true, err

@@ -139,3 +139,10 @@ func (l *Locks) snapshots(ctx context.Context, ids []string) ([]types.Snapshot, 
 	}
 	return out.Snapshots, nil
 }
+
+// Locked says whether a snapshot is locked.
+func (l *Locks) Locked(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.locks, func(o lock) bool { return o.Snapshot == id })
+}

@@ -441,3 +441,10 @@ func (s *SSM) cancel(_ context.Context, in struct {
 	}
 	return struct{}{}, nil
 }
+
+// HasAgent says whether an instance was given an agent.
+func (s *SSM) HasAgent(instance string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.agents, instance)
+}

@@ -163,6 +163,7 @@ func ReadCall(r *http.Request, body []byte) (Call, error) {
 		c.Resources = append(c.Resources, c.Parameters[name]...)
 	}
 	slices.Sort(c.Resources)
+	c.Resources = slices.Compact(c.Resources)
 	return c, nil
 }
 

@@ -1,15 +1,20 @@
-"""moto as EC2, with what it gets wrong about interfaces put right.
+"""moto as EC2, with what it gets wrong put right.
 
-moto adds an instance's groups to those of its interfaces, so that nothing is
-ever isolated, and takes groups that do not exist. EC2 does neither:
+It adds an instance's groups to those of its interfaces, so that nothing is ever
+isolated, and it takes groups that do not exist. EC2 does neither. Its snapshots
+are complete the moment they are asked for; EC2's take a while.
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyNetworkInterfaceAttribute.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
 """
+import time
+
 from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError
+from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.server import main
 
-NetworkInterface.group_set = property(lambda self: self._group_set)
 modify = NetworkInterfaceBackend.modify_network_interface_attribute
+make = Snapshot.__init__
 
 
 def modify_network_interface_attribute(self, eni_id, group_ids, *rest):
@@ -22,5 +27,15 @@ def modify_network_interface_attribute(self, eni_id, group_ids, *rest):
         interface.instance.security_groups = interface._group_set
 
 
+def snapshot(self, *arguments, **named):
+    self.complete_at = time.monotonic() + 2
+    make(self, *arguments, **named)
+
+
+NetworkInterface.group_set = property(lambda self: self._group_set)
 NetworkInterfaceBackend.modify_network_interface_attribute = modify_network_interface_attribute
+Snapshot.__init__ = snapshot
+Snapshot.status = property(
+    lambda self: "pending" if time.monotonic() < self.complete_at else "completed", lambda self, _: None)
+Snapshot.progress = property(lambda self: "40%" if self.status == "pending" else "100%")
 main()
