@@ -170,9 +170,13 @@ func (all changes) add(service, action string, resources []string, names map[str
 	}
 	slices.Sort(rest)
 	call := service + ":" + action
+	if action == "CreateSnapshots" { // of the volumes; what protects the instance goes on beside it
+		subject = "volumes of " + strings.Join(rest, " ")
+		rest = nil
+	}
 	if subject == "" {
 		subject = strings.Join(rest, " ")
-	} else {
+	} else if len(rest) > 0 {
 		call += " " + strings.Join(rest, " ")
 	}
 	all[subject] = append(all[subject], call)

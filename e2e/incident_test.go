@@ -61,7 +61,7 @@ func (sc *scene) decide(link, choice string) {
 func (sc *scene) decisions() []string {
 	sc.Helper()
 	pages := dynamodb.NewScanPaginator(sc.d.dynamodb, &dynamodb.ScanInput{TableName: aws.String(sc.d.outputs["DecisionsTableName"])})
-	all := []string{}
+	var all []string
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(sc.Context())
 		sc.must(err)

@@ -410,10 +410,25 @@ func (sc *scene) snapshots() []types.Snapshot {
 	return out.Snapshots
 }
 
-// calls are those on the wire that name something of this scene.
+// calls are those on the wire that name something of this scene: the instance
+// and what is around it, what was made for it, and its events.
 func (sc *scene) calls() []e2e.Call {
-	var all []e2e.Call
+	sc.Helper()
 	names := append(append([]string{sc.instance, sc.vpc}, sc.interfaces...), sc.volumes...)
+	groups, err := sc.d.ec2.DescribeSecurityGroups(sc.Context(), &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{sc.vpc}}}})
+	sc.must(err)
+	for _, g := range groups.SecurityGroups {
+		names = append(names, *g.GroupId)
+	}
+	for _, s := range sc.snapshots() {
+		names = append(names, *s.SnapshotId)
+	}
+	for _, x := range sc.executions() {
+		var event struct{ ID string }
+		sc.must(json.Unmarshal([]byte(x.input), &event))
+		names = append(names, event.ID)
+	}
+	var all []e2e.Call
 	for _, c := range sc.d.proxy.Calls() {
 		if slices.ContainsFunc(c.Resources, func(r string) bool {
 			return slices.ContainsFunc(names, func(n string) bool { return strings.Contains(r, n) })

@@ -1,17 +1,34 @@
-"""ministack, with three things put right.
+"""ministack, with what it leaves out put right. docs/e2e.md lists it.
 
 It does not evaluate a TimeoutSeconds that is JSONata, as "Ask for a decision"
-has one. It leaves out Assign and Output of a Parallel state. And it lets nobody
-publish as GuardDuty, which is right of it and which a test must do.
+has one. It leaves out Assign and Output of a Parallel state. It makes an HTTP
+API without the routes that the API's OpenAPI body names, and SAM writes them
+nowhere else. And it lets nobody publish as GuardDuty, which is right of it and
+which a test must do.
 https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
 https://docs.aws.amazon.com/step-functions/latest/dg/state-parallel.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-apigatewayv2-api.html
 """
+import inspect
+import json
+
 from ministack import app
-from ministack.services import eventbridge, stepfunctions
+from ministack.services import apigateway, eventbridge, stepfunctions
+from ministack.services.cloudformation import provisioners
 
 execute_task = stepfunctions._execute_task
 run_parallel_branches = stepfunctions._run_parallel_branches
 put_events = eventbridge._put_events
+create_api = provisioners._apigw_v2_api_create
+
+# What it has learned must not be done twice.
+for function, learned in (
+    (stepfunctions._invoke_with_callback, "_jsonata_state_field"),
+    (run_parallel_branches, "_apply_state_assign"),
+    (create_api, "Body"),
+):
+    if learned in inspect.getsource(function):
+        raise SystemExit(f"ministack does what {__file__} mends in {function.__name__}: take that out")
 
 
 def task(state, data, execution, context):
@@ -29,6 +46,19 @@ def parallel(state, data, execution, context):
     return output, following
 
 
+def api(logical_id, props, stack):
+    api_id, attributes = create_api(logical_id, props, stack)
+    for path, methods in props.get("Body", {}).get("paths", {}).items():
+        for method, operation in methods.items():
+            to = operation["x-amazon-apigateway-integration"]
+            made = json.loads(apigateway._create_integration(api_id, {
+                "integrationType": to["type"].upper(), "integrationUri": to["uri"], "integrationMethod": to["httpMethod"],
+                "payloadFormatVersion": to["payloadFormatVersion"]})[2])
+            apigateway._create_route(api_id, {
+                "routeKey": f"{method.upper()} {path}", "target": "integrations/" + made["integrationId"]})
+    return api_id, attributes
+
+
 def publish(data, allow_aws_source=False):
     sources = {entry.get("Source") for entry in data.get("Entries", [])}
     return put_events(data, allow_aws_source or sources == {"aws.guardduty"})
@@ -36,5 +66,6 @@ def publish(data, allow_aws_source=False):
 
 stepfunctions._execute_task = task
 stepfunctions._run_parallel_branches = parallel
+provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"] = api
 eventbridge._put_events = publish
 app.main()
