@@ -153,11 +153,7 @@ func deploy(t *testing.T) *deployment {
 	t.Helper()
 	dir := t.TempDir()
 	d := &deployment{}
-	if dev := os.Getenv("E2E_DEV"); dev != "" {
-		os.Symlink(dev+"/build", dir+"/build")
-	} else {
-		d.build(t, dir)
-	}
+	d.build(t, dir)
 
 	certificate := filepath.Join(dir, "proxy.pem")
 	ports := make([]int, 2)
