@@ -1,0 +1,448 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"cordon"
+	"cordon/e2e"
+	"cordon/internal/template"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+)
+
+const (
+	stack   = "cordon"
+	account = "111122223333" // that of events/
+	region  = "us-east-1"
+	toolKey = "tools/avml"
+)
+
+// deployment is what sam made of the template on the stand-ins.
+type deployment struct {
+	proxy   *e2e.Proxy
+	ours    *e2e.Ours
+	aws     string            // ministack's address
+	outputs map[string]string // of the stack
+
+	ec2      *ec2.Client
+	sfn      *sfn.Client
+	dynamodb *dynamodb.Client
+	s3       *s3.Client
+
+	mu    sync.Mutex
+	mails []mail
+}
+
+// mail is one as the topic's subscriber gets it.
+type mail struct{ Subject, Message string }
+
+// programs are those that run now: what ends them, however the run ends.
+var programs struct {
+	sync.Mutex
+	all []*e2e.Program
+}
+
+func stopAll() error {
+	programs.Lock()
+	defer programs.Unlock()
+	var errs []error
+	for _, p := range programs.all {
+		errs = append(errs, p.Stop())
+	}
+	programs.all = nil
+	return errors.Join(errs...)
+}
+
+func TestMain(m *testing.M) {
+	// Interrupted, a test would leave its servers to the kernel.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		_ = stopAll() // the kernel ends what this did not
+		os.Exit(130)
+	}()
+	code := m.Run()
+	if err := stopAll(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func started(t *testing.T, p *e2e.Program, err error) *e2e.Program {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs.Lock()
+	defer programs.Unlock()
+	programs.all = append(programs.all, p)
+	return p
+}
+
+// root is a path below the checkout.
+func root(t *testing.T, name string) string {
+	t.Helper()
+	p, err := filepath.Abs(filepath.Join("..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// environment is this process's with changes, without what could reach a real account.
+func environment(changes ...string) []string {
+	var all []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "AWS_") {
+			all = append(all, v)
+		}
+	}
+	return append(append(all, "AWS_ACCESS_KEY_ID="+account, "AWS_SECRET_ACCESS_KEY=test", "AWS_DEFAULT_REGION="+region, "AWS_REGION="+region,
+		"AWS_EC2_METADATA_DISABLED=true", "SAM_CLI_TELEMETRY=0", "GOTOOLCHAIN=local"), changes...)
+}
+
+// run runs a command to its end; a failure is told with the end of what it said.
+func run(t *testing.T, dir string, environment []string, command ...string) string {
+	t.Helper()
+	began := time.Now()
+	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	c.Dir, c.Env = dir, environment
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	text, err := c.CombinedOutput()
+	what := strings.Join(command[:min(2, len(command))], " ")
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		t.Fatalf("%s is missing; run make test-e2e, which installs it", command[0])
+	}
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		t.Fatalf("%s: %v\n%s", what, err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
+	t.Logf("%s: %.1f s", filepath.Base(what), time.Since(began).Seconds())
+	return string(text)
+}
+
+// deploy builds and deploys this checkout, as docs/e2e.md says.
+func deploy(t *testing.T) *deployment {
+	t.Helper()
+	dir := t.TempDir()
+	d := &deployment{}
+	d.build(t, dir)
+
+	certificate := filepath.Join(dir, "proxy.pem")
+	ports := make([]int, 2)
+	for n := range ports {
+		var err error
+		if ports[n], err = e2e.FreePort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.aws = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	moto := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	cfg := func(endpoint string) aws.Config {
+		return aws.Config{Region: region, BaseEndpoint: &endpoint, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "test"}, nil
+		})}
+	}
+	d.ec2, d.sfn, d.dynamodb = ec2.NewFromConfig(cfg(moto)), sfn.NewFromConfig(cfg(d.aws)), dynamodb.NewFromConfig(cfg(d.aws))
+	d.s3 = s3.NewFromConfig(cfg(d.aws), func(o *s3.Options) { o.UsePathStyle = true })
+
+	hosts := filepath.Join(dir, "hosts")
+	d.ours = &e2e.Ours{
+		SSM:   &e2e.SSM{Host: &e2e.Shell{EC2: d.ec2, Dir: hosts, Certificate: certificate}},
+		Locks: &e2e.Locks{EC2: d.ec2},
+	}
+	t.Cleanup(d.ours.SSM.Close)
+	d.proxy = &e2e.Proxy{AWS: address(t, d.aws), EC2: address(t, moto), Ours: d.ours, Missing: e2e.Missing}
+	proxy, err := d.proxy.Listen(t.Context(), certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	python := root(t, ".venv-e2e/bin/python")
+	server := func(name, ready string, environment []string, arguments ...string) {
+		p, err := e2e.Start(name, filepath.Join(dir, name+".log"), environment, append([]string{python}, arguments...)...)
+		started(t, p, err)
+		ctx, end := context.WithTimeout(t.Context(), time.Minute)
+		defer end()
+		if err := p.Ready(ctx, ready); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server("moto", moto+"/moto-api/", environment("MOTO_ACCOUNT_ID="+account), root(t, "e2e/servers/ec2.py"), "-H", "127.0.0.1", "-p", fmt.Sprint(ports[1]))
+	server("ministack", d.aws+"/_ministack/ready", environment(
+		"BIND_HOST=127.0.0.1", "IOT_MTLS_ENABLED=0", "MINISTACK_ACCOUNT_ID="+account, "SFN_WAIT_SCALE="+waitScale, fmt.Sprintf("GATEWAY_PORT=%d", ports[0]), "TMPDIR="+dir,
+		"AWS_ENDPOINT_URL="+proxy, "AWS_CA_BUNDLE="+certificate), root(t, "e2e/servers/aws.py"))
+	t.Cleanup(func() {
+		if err := stopAll(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			keep(t, dir)
+		}
+	})
+
+	tool, sum := captureTool()
+	run(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(dir, "build/deploy.yaml"),
+		"--stack-name", stack, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar",
+		"--parameter-overrides", "NotificationEmail=oncall@example.com", "MemoryToolKey="+toolKey, "MemoryToolSha256="+sum)
+	d.outputs = d.describeStack(t)
+	// ministack leaves out ObjectLockEnabled of a bucket that a stack makes.
+	bucket := aws.String(d.outputs["EvidenceBucketName"])
+	if _, err := d.s3.GetObjectLockConfiguration(t.Context(), &s3.GetObjectLockConfigurationInput{Bucket: bucket}); err == nil {
+		t.Error("ministack makes buckets with Object Lock now: take that limit out")
+	}
+	if _, err := d.s3.PutObjectLockConfiguration(t.Context(), &s3.PutObjectLockConfigurationInput{
+		Bucket: bucket, ObjectLockConfiguration: &s3types.ObjectLockConfiguration{ObjectLockEnabled: s3types.ObjectLockEnabledEnabled},
+	}); err != nil {
+		t.Fatalf("switch on Object Lock of the evidence bucket: %v", err)
+	}
+	if _, err := d.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String(toolKey), Body: bytes.NewReader(tool)}); err != nil {
+		t.Fatalf("put the memory tool into the evidence bucket: %v", err)
+	}
+	if err := d.ours.SSM.AddDocument(e2e.Lacking["MemoryDocument"].Name, memoryDocument(t)); err != nil {
+		t.Fatal(err)
+	}
+	d.subscribe(t)
+	return d
+}
+
+// waitScale shortens the machine's waits and its pauses between retries: 30 s
+// are 3 s.
+const waitScale = "0.1"
+
+// build builds for this machine. The parts that take the compiler longest are
+// built first, one after the other: sam builds all functions side by side, and
+// each would compile them for itself.
+func (d *deployment) build(t *testing.T, dir string) {
+	t.Helper()
+	goarch := map[string]string{"x86_64": "amd64", "arm64": "arm64"}[e2e.Architecture()]
+	if goarch == "" {
+		t.Fatal("Lambda has no such architecture as this machine's; run it on x86-64 or arm64")
+	}
+	env := environment("GOARCH=" + goarch)
+	for _, function := range []string{"memory", "approval"} {
+		run(t, root(t, ""), append(env, "ARTIFACTS_DIR="+filepath.Join(dir, "warm")), "make", "build-"+strings.ToUpper(function[:1])+function[1:]+"Function")
+	}
+	run(t, root(t, ""), env, root(t, ".venv/bin/sam"), "build", "--build-dir", filepath.Join(dir, "build"))
+	built, err := os.ReadFile(filepath.Join(dir, "build/template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := e2e.Deployable(built, e2e.Architecture())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "build/deploy.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keep keeps the servers' logs of a run that failed.
+func keep(t *testing.T, dir string) {
+	t.Helper()
+	to := root(t, ".aws-sam/e2e-logs")
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Error(err)
+		return
+	}
+	for _, name := range []string{"moto.log", "ministack.log"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), text, 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	t.Logf("the servers' logs are in %s", to)
+}
+
+func address(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// memoryDocument is the content of the document that the template makes.
+func memoryDocument(t *testing.T) []byte {
+	t.Helper()
+	parsed, err := template.Parse(cordon.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployed, err := parsed.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: map[string]string{
+		"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, ok := deployed.Resource("MemoryDocument")
+	if !ok {
+		t.Fatal("the template has no MemoryDocument")
+	}
+	content, err := json.Marshal(r.Properties["Content"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// post makes a call to ministack for which this module needs no SDK package.
+func (d *deployment) post(ctx context.Context, service string, header map[string]string, body string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.aws, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+account+"/20260101/"+region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=0")
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err == nil && a.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", service, a.Status, text)
+	}
+	return text, err
+}
+
+func (d *deployment) query(t *testing.T, service string, form url.Values, out any) {
+	t.Helper()
+	text, err := d.post(t.Context(), service, map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, form.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.Unmarshal(text, out); err != nil {
+		t.Fatalf("%s: %v in %s", service, err, text)
+	}
+}
+
+func (d *deployment) describeStack(t *testing.T) map[string]string {
+	t.Helper()
+	var out struct {
+		Status  string `xml:"DescribeStacksResult>Stacks>member>StackStatus"`
+		Outputs []struct {
+			Key   string `xml:"OutputKey"`
+			Value string `xml:"OutputValue"`
+		} `xml:"DescribeStacksResult>Stacks>member>Outputs>member"`
+	}
+	d.query(t, "cloudformation", url.Values{"Action": {"DescribeStacks"}, "StackName": {stack}, "Version": {"2010-05-15"}}, &out)
+	if out.Status != "CREATE_COMPLETE" {
+		t.Fatalf("the stack is %s", out.Status)
+	}
+	all := map[string]string{}
+	for _, o := range out.Outputs {
+		all[o.Key] = o.Value
+	}
+	return all
+}
+
+// subscribe reads the topic as a subscriber does, by a queue.
+func (d *deployment) subscribe(t *testing.T) {
+	t.Helper()
+	call := func(ctx context.Context, action string, in, out any) error {
+		body, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		text, err := d.post(ctx, "sqs", map[string]string{"X-Amz-Target": "AmazonSQS." + action, "Content-Type": "application/x-amz-json-1.0"}, string(body))
+		if err != nil {
+			return err
+		}
+		if out == nil {
+			return nil
+		}
+		return json.Unmarshal(text, out)
+	}
+	var queue struct{ QueueUrl string }
+	if err := call(t.Context(), "CreateQueue", map[string]string{"QueueName": "mails"}, &queue); err != nil {
+		t.Fatal(err)
+	}
+	var subscribed struct {
+		ARN string `xml:"SubscribeResult>SubscriptionArn"`
+	}
+	d.query(t, "sns", url.Values{"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {d.outputs["TopicArn"]}, "Protocol": {"sqs"},
+		"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"}}, &subscribed)
+	if subscribed.ARN == "" {
+		t.Fatal("SNS did not take the subscription of the queue")
+	}
+	ctx := t.Context()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			var got struct {
+				Messages []struct{ Body, ReceiptHandle string }
+			}
+			if err := call(ctx, "ReceiveMessage", map[string]any{"QueueUrl": queue.QueueUrl, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}, &got); err != nil {
+				if ctx.Err() == nil {
+					t.Errorf("read the mails: %v", err)
+				}
+				return
+			}
+			for _, m := range got.Messages {
+				var arrived mail
+				if err := json.Unmarshal([]byte(m.Body), &arrived); err != nil {
+					t.Errorf("a mail that is no notification: %v: %s", err, m.Body)
+				}
+				d.mu.Lock()
+				d.mails = append(d.mails, arrived)
+				d.mu.Unlock()
+				if err := call(ctx, "DeleteMessage", map[string]any{"QueueUrl": queue.QueueUrl, "ReceiptHandle": m.ReceiptHandle}, nil); err != nil && ctx.Err() == nil {
+					t.Errorf("delete a mail: %v", err)
+				}
+			}
+		}
+	})
+	t.Cleanup(reading.Wait)
+}
+
+// mailsAbout are the mails so far that name an instance, in order of arrival.
+func (d *deployment) mailsAbout(instance string) []mail {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []mail
+	for _, m := range d.mails {
+		if strings.Contains(m.Subject+m.Message, instance) {
+			all = append(all, m)
+		}
+	}
+	return all
+}

@@ -1,0 +1,310 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"cordon/e2e"
+	"cordon/internal/rehearsal"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestIncidents runs every scene on an instance of its own, side by side, in one
+// deployment.
+func TestIncidents(t *testing.T) {
+	d := deploy(t)
+	t.Run("scenes", func(t *testing.T) {
+		for name, scene := range map[string]func(*testing.T, *deployment){
+			"terminate": terminate, "keep, with a scanner": scanned, "release": release, "no agent": noAgent, "six findings at once": crowd,
+			"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				scene(t, d)
+			})
+		}
+	})
+	if n := d.proxy.Left(); n > 0 {
+		t.Errorf("%d faults never hit", n)
+	}
+	for _, odd := range d.proxy.Odd() {
+		t.Error(odd)
+	}
+}
+
+// decide opens the page and posts a choice, as a person does.
+func (sc *scene) decide(link, choice string) {
+	sc.Helper()
+	status, page := sc.visit(http.MethodGet, link, nil)
+	if status != http.StatusOK || !strings.Contains(page, sc.instance) {
+		sc.Fatalf("the page is %d:\n%s", status, page)
+	}
+	status, page = sc.visit(http.MethodPost, link, rehearsal.Form(choice, sc.instance))
+	if status != http.StatusOK {
+		sc.Fatalf("the decision is answered with %d:\n%s", status, page)
+	}
+}
+
+// decisions are the choices in the decisions table for this scene's instance.
+func (sc *scene) decisions() []string {
+	sc.Helper()
+	pages := dynamodb.NewScanPaginator(sc.d.dynamodb, &dynamodb.ScanInput{TableName: aws.String(sc.d.outputs["DecisionsTableName"])})
+	var all []string
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(sc.Context())
+		sc.must(err)
+		for _, item := range page.Items {
+			body, ok := item["body"].(*dynamodbtypes.AttributeValueMemberS)
+			if ok && strings.Contains(body.Value, sc.instance) {
+				_, choice, _ := strings.Cut(body.Value, `"choice":"`)
+				choice, _, _ = strings.Cut(choice, `"`)
+				all = append(all, choice)
+			}
+		}
+	}
+	return all
+}
+
+// kept holds what every incident leaves behind: two snapshots, complete, tagged
+// and locked, and an incident in the record that ended so.
+func (sc *scene) kept(state string) {
+	sc.Helper()
+	var volumes []string
+	for _, s := range sc.snapshots() {
+		volumes = append(volumes, *s.VolumeId)
+		tags := map[string]string{}
+		for _, t := range s.Tags {
+			tags[*t.Key] = *t.Value
+		}
+		if s.State != types.SnapshotStateCompleted || tags["cordon:instance"] != sc.instance || tags["cordon:stack"] != stack || tags["cordon:volume"] != *s.VolumeId {
+			sc.Errorf("snapshot %s is %s and has the tags %v", *s.SnapshotId, s.State, tags)
+		}
+		if !sc.d.ours.Locks.Locked(*s.SnapshotId) {
+			sc.Errorf("snapshot %s is not locked", *s.SnapshotId)
+		}
+	}
+	slices.Sort(volumes)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(sc.volumes)), volumes); diff != "" {
+		sc.Errorf("volumes that have a snapshot (-want +got):\n%s", diff)
+	}
+	out, err := sc.d.dynamodb.GetItem(sc.Context(), &dynamodb.GetItemInput{TableName: aws.String(sc.d.outputs["IncidentsTableName"]), Key: map[string]dynamodbtypes.AttributeValue{
+		"pk": &dynamodbtypes.AttributeValueMemberS{Value: account + "." + region + "." + sc.instance}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: "incident#000001"},
+	}})
+	sc.must(err)
+	if got, ok := out.Item["state"].(*dynamodbtypes.AttributeValueMemberS); !ok || got.Value != state {
+		sc.Errorf("the incident in the record: %v; want state %q", out.Item["state"], state)
+	}
+}
+
+// image holds that the host's memory is in the evidence bucket, locked.
+func (sc *scene) image() {
+	sc.Helper()
+	out, err := sc.d.s3.HeadObject(sc.Context(), &s3.HeadObjectInput{
+		Bucket: aws.String(sc.d.outputs["EvidenceBucketName"]), Key: aws.String("incidents/" + account + "." + region + "." + sc.instance + ".1/memory/image.lime"),
+	})
+	sc.must(err)
+	if *out.ContentLength != 20<<20 || out.ObjectLockMode != "GOVERNANCE" {
+		sc.Errorf("the memory image has %d bytes and lock %q", *out.ContentLength, out.ObjectLockMode)
+	}
+}
+
+func (sc *scene) in(want map[string][]string) {
+	sc.Helper()
+	if diff := cmp.Diff(want, sc.groups()); diff != "" {
+		sc.Errorf("groups of the interfaces (-want +got):\n%s", diff)
+	}
+}
+
+func (sc *scene) decided(want ...string) {
+	sc.Helper()
+	if diff := cmp.Diff(want, sc.decisions()); diff != "" {
+		sc.Errorf("decisions in the record (-want +got):\n%s", diff)
+	}
+}
+
+// incident runs one finding to its decision.
+func (sc *scene) incident(choice string, faults ...string) {
+	sc.Helper()
+	sc.publish(sc.finding(nil))
+	link := sc.link()
+	sc.evidence()
+	sc.decide(link, choice)
+	x := sc.ended(1)[0]
+	sc.same(x, sc.rehearse(sc.before, x.input, choice, faults...))
+	sc.decided(choice)
+}
+
+func terminate(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 2, agent: true})
+	sc.incident("terminate")
+	if state := sc.described().State.Name; state != types.InstanceStateNameTerminated {
+		t.Errorf("the instance is %s", state)
+	}
+	sc.kept("terminated")
+	sc.image()
+}
+
+// scanned is a mail scanner that opens the link, in both ways that decide
+// nothing, before a person does.
+func scanned(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 2, agent: true})
+	sc.publish(sc.finding(nil))
+	link := sc.link()
+	sc.evidence()
+	for range 5 {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			if status, page := sc.visit(method, link, nil); status != http.StatusOK {
+				t.Errorf("%s is answered with %d:\n%s", method, status, page)
+			}
+		}
+	}
+	sc.decided()
+	if all := sc.executions(); len(all) != 1 || all[0].ending != "" {
+		t.Fatalf("after a scanner's visits: %v", all)
+	}
+	sc.decide(link, "keep")
+	x := sc.ended(1)[0]
+	sc.same(x, sc.rehearse(sc.before, x.input, "keep"))
+	sc.decided("keep")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+	sc.image()
+}
+
+func release(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 2, agent: true})
+	sc.incident("release")
+	sc.in(sc.everywhere("web"))
+	sc.kept("released")
+}
+
+func noAgent(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 2})
+	sc.incident("keep")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+	if !slices.ContainsFunc(sc.mails(), func(m mail) bool { return strings.Contains(m.Message, "no SSM agent") }) {
+		t.Error("no mail tells that there is no SSM agent")
+	}
+}
+
+// crowd is the same finding five times and another one, all at once.
+func crowd(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 2, agent: true})
+	other := sc.finding(func(detail map[string]any) {
+		detail["type"], detail["id"] = "CryptoCurrency:EC2/BitcoinTool.B!DNS", "000000000000000000000000000000b2"
+	})
+	same := sc.finding(nil)
+	sc.publish(same, same, same, same, same, other)
+	link := sc.link()
+	sc.evidence()
+	sc.eventually("five executions that ended", func() bool {
+		n := 0
+		for _, x := range sc.executions() {
+			if x.ending != "" {
+				n++
+			}
+		}
+		return n == 5
+	})
+	sc.decide(link, "keep")
+	all := sc.ended(6)
+	endings := map[string]int{}
+	var first execution
+	for _, x := range all {
+		endings[x.ending]++
+		if x.ending == "Kept isolated" {
+			first = x
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"Kept isolated": 1, "Joined open incident": 5}, endings); diff != "" {
+		t.Errorf("endings (-want +got):\n%s", diff)
+	}
+	sc.decided("keep")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+	// What is done to the instance is what one finding does.
+	want, got := rehearsed(sc, sc.rehearse(sc.before, first.input, "keep")), sc.changes()
+	for _, c := range []changes{want, got} {
+		for subject := range c {
+			if strings.HasPrefix(subject, account) || strings.HasPrefix(subject, "bucket events/") {
+				delete(c, subject)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("other changes (-rehearsed once +run):\n%s", diff)
+	}
+}
+
+// killed is isolate ended by SIGKILL while an interface is open to the world.
+func killed(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 1, agent: true})
+	d.proxy.Spoil(e2e.Fault{Hits: sc.moves, Times: 1, Kill: true})
+	sc.incident("keep", "ec2:ModifyNetworkInterfaceAttribute#1=killed-after")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+}
+
+// moves says whether a call moves an interface of this scene.
+func (sc *scene) moves(c e2e.Call) bool {
+	return c.Action == "ModifyNetworkInterfaceAttribute" && slices.Contains(sc.interfaces, c.Parameters.Value("NetworkInterfaceId"))
+}
+
+// throttled is EC2 that refuses for as long as the SDK is patient.
+func throttled(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 1, agent: true})
+	d.proxy.Spoil(e2e.Fault{Hits: sc.moves, Times: 3, Code: "RequestLimitExceeded"})
+	sc.incident("keep")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+}
+
+// throttledForLong is EC2 that refuses for longer: the interface goes straight
+// into its group, and people are told what may live on.
+func throttledForLong(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 1, agent: true})
+	d.proxy.Spoil(e2e.Fault{Hits: sc.moves, Times: 6, Code: "RequestLimitExceeded"})
+	sc.incident("keep", "ec2:ModifyNetworkInterfaceAttribute#1=throttled")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+}
+
+// twice is a form that is posted twice at once with different choices: one of
+// them stands, and the other is told so.
+func twice(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 1, agent: true})
+	sc.publish(sc.finding(nil))
+	link := sc.link()
+	sc.evidence()
+	var posted sync.WaitGroup
+	status := make([]int, 2)
+	choices := []string{"keep", "terminate"}
+	for n, choice := range choices {
+		posted.Go(func() {
+			form := url.Values(rehearsal.Form(choice, sc.instance))
+			status[n], _ = sc.visit(http.MethodPost, link, form)
+		})
+	}
+	posted.Wait()
+	first := slices.Index(status, http.StatusOK)
+	if first < 0 || status[1-first] != http.StatusConflict {
+		t.Fatalf("the two are answered with %v", status)
+	}
+	x := sc.ended(1)[0]
+	sc.same(x, sc.rehearse(sc.before, x.input, choices[first]))
+	sc.decided(choices[first])
+	sc.kept(map[string]string{"keep": "kept", "terminate": "terminated"}[choices[first]])
+}

@@ -1,0 +1,172 @@
+package e2e_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cordon/e2e"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// listen starts a proxy and makes a client that trusts its certificate.
+func listen(t *testing.T, p *e2e.Proxy) (*http.Client, string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "proxy.pem")
+	address, err := p.Listen(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		t.Fatal("the proxy's certificate cannot be read")
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, address
+}
+
+func TestProxyTellsWhoCalledAndWhatCameOfIt(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/", "/refuse"} {
+		if _, err := w.move(t, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := w.proxy.Calls()
+	if len(calls) != 2 || w.reached != 2 || len(w.proxy.Odd()) > 0 {
+		t.Fatalf("%d calls are kept, %d reached EC2, odd is %q", len(calls), w.reached, w.proxy.Odd())
+	}
+	if calls[0].Code != "" || calls[1].Code != "InvalidGroup.NotFound" {
+		t.Errorf("codes are %q and %q", calls[0].Code, calls[1].Code)
+	}
+	for _, c := range calls {
+		if c.Process != os.Getpid() || c.Began.IsZero() || c.Ended.Before(c.Began) {
+			t.Errorf("a call of process %d, from %v to %v; this is process %d", c.Process, c.Began, c.Ended, os.Getpid())
+		}
+	}
+}
+
+func TestProxyThrottlesAsOftenAsTold(t *testing.T) {
+	w := newWorld(t)
+	w.proxy.Spoil(e2e.Fault{Hits: func(c e2e.Call) bool { return c.Resources[0] == "eni-1" }, Times: 2, Code: "RequestLimitExceeded"})
+	var status []int
+	for range 3 {
+		s, err := w.move(t, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		status = append(status, s)
+	}
+	if diff := cmp.Diff([]int{503, 503, 200}, status); diff != "" || w.reached != 1 || w.proxy.Left() != 0 {
+		t.Errorf("(-want +got):\n%s\n%d calls reached EC2, %d faults are left", diff, w.reached, w.proxy.Left())
+	}
+}
+
+func TestProxyRefusesWhatIsNoCall(t *testing.T) {
+	w := newWorld(t)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.address, strings.NewReader("Action=StopInstances"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = signed("ec2", "POST", "/", "").Header
+	a, err := w.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Body.Close() // its status is what counts
+	if a.StatusCode != http.StatusNotImplemented || w.reached != 0 || len(w.proxy.Odd()) != 1 {
+		t.Errorf("it is answered with %d, %d calls reached EC2, odd is %q", a.StatusCode, w.reached, w.proxy.Odd())
+	}
+}
+
+// TestProxyKillsWhoCalled has a process of its own make the call: curl, whose
+// end is what the test looks at.
+func TestProxyKillsWhoCalled(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Fatal("no curl on this machine; install curl")
+	}
+	w := newWorld(t)
+	w.proxy.Spoil(e2e.Fault{Hits: func(e2e.Call) bool { return true }, Times: 1, Kill: true})
+	c := exec.CommandContext(t.Context(), curl, "-q", "-s", "-k", "-H", "Authorization: "+signed("ec2", "POST", "/", "").Header.Get("Authorization"),
+		"--data", "Action=TerminateInstances&InstanceId.1=i-1", w.address)
+	c.Env = []string{"AWS_LAMBDA_FUNCTION_NAME=cordon-TerminateFunction-0A1B2C"}
+	err = c.Run()
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		t.Fatalf("curl ended with %v", err)
+	}
+	if s, ok := ended.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
+		t.Errorf("curl ended with %v", err)
+	}
+	if calls := w.proxy.Calls(); len(calls) != 1 || w.reached != 1 || calls[0].Function != "terminate" {
+		t.Errorf("the call was to be done before its caller was ended: %+v, %d reached EC2", calls, w.reached)
+	}
+}
+
+func TestProgramsThatDoNotStart(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := e2e.Start("ministack", filepath.Join(dir, "log"), nil, filepath.Join(dir, "python")); err == nil || !strings.Contains(err.Error(), "run make test-e2e, which installs it") {
+		t.Errorf("a program that is missing: %v", err)
+	}
+	p, err := e2e.Start("ministack", filepath.Join(dir, "log"), nil, "sh", "-c", "echo 127.0.0.1:4566 is already in use; exit 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Ready(t.Context(), "http://127.0.0.1:1/")
+	if err == nil || err.Error() != "ministack ended as it started: 127.0.0.1:4566 is already in use" {
+		t.Errorf("a port that is taken: %v", err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("to stop what has ended: %v", err)
+	}
+}
+
+func TestProgramsEndWithWhatTheyStarted(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	p, err := e2e.Start("moto", log, []string{"PATH=" + os.Getenv("PATH")}, "sh", "-c", "(trap '' TERM; exec sleep 600) & echo $!; wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child []byte
+	for end := time.Now().Add(10 * time.Second); len(child) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if child, err = os.ReadFile(log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, strings.TrimSpace(string(child)))
+}
+
+// gone waits until a process has ended.
+func gone(t *testing.T, id string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		state, err := os.ReadFile("/proc/" + id + "/stat")
+		if err != nil || strings.Contains(string(state), ") Z ") { // a zombie has ended
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it still runs: %s", state)
+		}
+	}
+}

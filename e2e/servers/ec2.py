@@ -1,0 +1,54 @@
+"""moto as EC2, with what it gets wrong put right.
+
+It adds an instance's groups to those of its interfaces, so that nothing is ever
+isolated, and it takes groups that do not exist. EC2 does neither. The interfaces
+of an endpoint are in the VPC's default group, and not in the endpoint's groups.
+Snapshots are complete the moment they are asked for; EC2's take a while.
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyNetworkInterfaceAttribute.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
+"""
+import time
+
+from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError
+from moto.ec2.models.elastic_block_store import Snapshot
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.models.vpcs import VPCBackend
+from moto.server import main
+
+create_endpoint = VPCBackend.create_vpc_endpoint
+modify = NetworkInterfaceBackend.modify_network_interface_attribute
+make = Snapshot.__init__
+
+
+def modify_network_interface_attribute(self, eni_id, group_ids, *rest):
+    for group in group_ids:
+        if not self.get_security_group_from_id(group):
+            raise InvalidSecurityGroupNotFoundError(group)
+    modify(self, eni_id, group_ids, *rest)
+    interface = self.get_network_interface(eni_id)
+    if interface.instance and interface.device_index == 0:
+        interface.instance.security_groups = interface._group_set
+
+
+def create_vpc_endpoint(self, *arguments, **named):
+    endpoint = create_endpoint(self, *arguments, **named)
+    for interface in endpoint.network_interface_ids:
+        self.get_network_interface(interface)._group_set = [
+            self.get_security_group_from_id(group) for group in endpoint.security_group_ids]
+    return endpoint
+
+
+def snapshot(self, *arguments, **named):
+    self.complete_at = time.monotonic() + 2
+    make(self, *arguments, **named)
+
+
+NetworkInterface.group_set = property(lambda self: self._group_set)
+NetworkInterfaceBackend.modify_network_interface_attribute = modify_network_interface_attribute
+VPCBackend.create_vpc_endpoint = create_vpc_endpoint
+Snapshot.__init__ = snapshot
+Snapshot.status = property(
+    lambda self: "pending" if time.monotonic() < self.complete_at else "completed", lambda self, _: None)
+Snapshot.progress = property(lambda self: "40%" if self.status == "pending" else "100%")
+main()
