@@ -307,33 +307,28 @@ func (s *Step) allow(ctx context.Context, in Input) (Output, error) {
 	}
 	out := Output{State: incident.Allowed, Shared: []string{}}
 	var removed []string
-	for _, id := range []string{in.Incident.Inherits, in.Incident.ID} {
-		if id == "" {
-			continue
+	err := record.EachPrior(ctx, s.incidents, s.table, in.Incident, func(p record.Prior) error {
+		if p.Attribute != incident.PriorRolePolicy || slices.Contains(removed, p.Resource) {
+			return nil
 		}
-		all, err := record.Priors(ctx, s.incidents, s.table, id)
-		if err != nil {
-			return Output{}, err
+		var name string
+		if err := json.Unmarshal(p.Value, &name); err != nil {
+			return err
 		}
-		for _, p := range all {
-			if p.Attribute != incident.PriorRolePolicy || slices.Contains(removed, p.Resource) {
-				continue
-			}
-			var name string
-			if err := json.Unmarshal(p.Value, &name); err != nil {
-				return Output{}, fmt.Errorf("prior %s of %s in incident %s: %w", p.Attribute, p.Resource, id, err)
-			}
-			if name != policyName(in.Incident.InstanceID) {
-				return Output{}, fmt.Errorf("prior %s of %s in incident %s: %q is not a policy of ours", p.Attribute, p.Resource, id, name)
-			}
-			_, err := s.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &p.Resource, PolicyName: &name})
-			// Gone is as good: an answer was lost, or somebody was faster.
-			var gone *iamtypes.NoSuchEntityException
-			if err != nil && !errors.As(err, &gone) {
-				return Output{}, fmt.Errorf("allow the credentials of %s again: %w", in.Incident.InstanceID, err)
-			}
-			removed = append(removed, p.Resource)
+		if name != policyName(in.Incident.InstanceID) {
+			return fmt.Errorf("%q is not a policy of ours", name)
 		}
+		_, err := s.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &p.Resource, PolicyName: &name})
+		// Gone is as good: an answer was lost, or somebody was faster.
+		var gone *iamtypes.NoSuchEntityException
+		if err != nil && !errors.As(err, &gone) {
+			return fmt.Errorf("allow the credentials of %s again: %w", in.Incident.InstanceID, err)
+		}
+		removed = append(removed, p.Resource)
+		return nil
+	})
+	if err != nil {
+		return Output{}, err
 	}
 	out.Report = incident.Report{Status: incident.OK}
 	if len(removed) == 0 {

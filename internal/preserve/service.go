@@ -55,19 +55,8 @@ type earlier struct {
 
 func (s *Step) earlier(ctx context.Context, inc incident.Incident) (earlier, error) {
 	var done earlier
-	for _, id := range []string{inc.Inherits, inc.ID} {
-		if id == "" {
-			continue
-		}
-		all, err := record.Priors(ctx, s.incidents, s.table, id)
-		if err != nil {
-			return earlier{}, err
-		}
-		for _, p := range all {
-			if err := done.add(p); err != nil {
-				return earlier{}, fmt.Errorf("prior %s of %s in incident %s: %w", p.Attribute, p.Resource, id, err)
-			}
-		}
+	if err := record.EachPrior(ctx, s.incidents, s.table, inc, done.add); err != nil {
+		return earlier{}, err
 	}
 	return done, nil
 }

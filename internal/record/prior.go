@@ -80,6 +80,27 @@ func Priors(ctx context.Context, db Querier, table, id string) ([]Prior, error) 
 	return all, err
 }
 
+// EachPrior hands over every prior value that an incident's release puts back:
+// those of the incident it inherits from, then its own. Its errors, also those
+// of f, name the value.
+func EachPrior(ctx context.Context, db Querier, table string, inc incident.Incident, f func(Prior) error) error {
+	for _, id := range []string{inc.Inherits, inc.ID} {
+		if id == "" {
+			continue
+		}
+		all, err := Priors(ctx, db, table, id)
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			if err := f(p); err != nil {
+				return fmt.Errorf("prior %s of %s in incident %s: %w", p.Attribute, p.Resource, id, err)
+			}
+		}
+	}
+	return nil
+}
+
 // SaveStep stores what a step must know when it runs again, or what others are
 // shown of it. v is that step's own type.
 func SaveStep(ctx context.Context, db Putter, table, id, step string, v any) error {

@@ -36,19 +36,8 @@ type prior struct {
 // isolated fill in what this one never came to record.
 func (s *Step) recorded(ctx context.Context, inc incident.Incident) (prior, error) {
 	was := prior{groups: map[string][]string{}, delete: map[string]bool{}, bools: map[types.InstanceAttributeName]bool{}}
-	for _, id := range []string{inc.Inherits, inc.ID} {
-		if id == "" {
-			continue
-		}
-		all, err := record.Priors(ctx, s.incidents, s.table, id)
-		if err != nil {
-			return prior{}, err
-		}
-		for _, p := range all {
-			if err := was.add(p); err != nil {
-				return prior{}, fmt.Errorf("prior %s of %s in incident %s: %w", p.Attribute, p.Resource, id, err)
-			}
-		}
+	if err := record.EachPrior(ctx, s.incidents, s.table, inc, was.add); err != nil {
+		return prior{}, err
 	}
 	return was, nil
 }
