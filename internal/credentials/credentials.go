@@ -245,7 +245,7 @@ func (s *Step) role(ctx context.Context, inc incident.Incident, out *Output) (na
 		return "", "role " + out.Role + " is AWS's own", nil
 	case strings.HasPrefix(name, s.stack+"-"):
 		return "", "role " + out.Role + " is one of Cordon's own", nil
-	case !like(out.Role, s.roles):
+	case !incident.Pattern(s.roles).Matches(out.Role):
 		return "", "role " + out.Role + " does not match CredentialRoles", nil
 	}
 	if out.Shared, err = s.shared(ctx, arn, inc.InstanceID); err != nil {
@@ -277,27 +277,6 @@ func (s *Step) shared(ctx context.Context, profile, id string) ([]string, error)
 	}
 	slices.Sort(all)
 	return all, nil
-}
-
-// like tells whether an ARN fits a pattern in which * is any text, as in a
-// policy of IAM.
-func like(arn, pattern string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return arn == pattern
-	}
-	rest, ok := strings.CutPrefix(arn, parts[0])
-	if !ok {
-		return false
-	}
-	for _, p := range parts[1 : len(parts)-1] {
-		n := strings.Index(rest, p)
-		if n < 0 {
-			return false
-		}
-		rest = rest[n+len(p):]
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 // allow takes the denial back, by the decision of a person to release.

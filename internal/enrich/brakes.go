@@ -23,7 +23,7 @@ import (
 // cannot be looked at, isolation goes on and people are told: an intruder must
 // not win by breaking a switch.
 type brakes struct {
-	act, never []typePattern
+	act, never []incident.Pattern
 	tag        string // KEY or KEY=VALUE of instances that are exempt; empty: no tag counts
 	pause      string // name of the SSM parameter
 	pauseMost  time.Duration
@@ -69,9 +69,6 @@ func (b *brakes) read(host incident.Host) error {
 	return nil
 }
 
-// typePattern is a finding type, in which * stands for any text.
-type typePattern string
-
 var (
 	starred = regexp.MustCompile(`^[A-Za-z0-9:/.!&_-]*\*[A-Za-z0-9:/.!&_*-]*$`)
 	// https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
@@ -80,7 +77,7 @@ var (
 
 // patterns reads a list of them. One that can match no type is refused: left
 // in, it would look like a brake and be none.
-func patterns(name, list string) (all []typePattern, err error) {
+func patterns(name, list string) (all []incident.Pattern, err error) {
 	for p := range strings.SplitSeq(list, ",") {
 		p = strings.TrimSpace(p)
 		switch {
@@ -88,32 +85,16 @@ func patterns(name, list string) (all []typePattern, err error) {
 		case !starred.MatchString(p) && !whole.MatchString(p):
 			return nil, fmt.Errorf("environment variable %s: %q matches no finding type; write a whole one (Backdoor:EC2/C&CActivity.B) or use * (Backdoor:EC2/*)", name, p)
 		default:
-			all = append(all, typePattern(strings.ToLower(p)))
+			all = append(all, incident.Pattern(strings.ToLower(p)))
 		}
 	}
 	return all, nil
 }
 
-// matches compares without regard to upper and lower case.
-func (p typePattern) matches(findingType string) bool {
-	parts := strings.Split(string(p), "*")
-	rest, ok := strings.CutPrefix(strings.ToLower(findingType), parts[0])
-	if !ok || len(parts) == 1 {
-		return ok && rest == ""
-	}
-	last := parts[len(parts)-1]
-	for _, part := range parts[1 : len(parts)-1] {
-		n := strings.Index(rest, part)
-		if n < 0 {
-			return false
-		}
-		rest = rest[n+len(part):]
-	}
-	return strings.HasSuffix(rest, last)
-}
-
-func matching(all []typePattern, findingType string) (typePattern, bool) {
-	n := slices.IndexFunc(all, func(p typePattern) bool { return p.matches(findingType) })
+// matching finds the pattern that a finding type fits, whatever its upper and
+// lower case: patterns are lower case.
+func matching(all []incident.Pattern, findingType string) (incident.Pattern, bool) {
+	n := slices.IndexFunc(all, func(p incident.Pattern) bool { return p.Matches(strings.ToLower(findingType)) })
 	if n < 0 {
 		return "", false
 	}
