@@ -128,23 +128,7 @@ func invokeAutoScaling[I, O any](ctx context.Context, c *AutoScaling, op operati
 	op.service = "autoscaling"
 	return invoke(ctx, c.a, op, in, func(in *I, stale bool) (*O, error) {
 		c.pass()
-		if stale && c.before != nil {
-			now := c.scaling
-			c.scaling = *c.before
-			defer func() { c.scaling = now }()
-		}
-		var was *scaling
-		if op.mutating {
-			was = new(clone(c.scaling))
-		}
-		out, err := effect(in)
-		if err != nil {
-			return nil, err
-		}
-		if op.mutating {
-			c.before = was
-		}
-		return clone(out), nil
+		return withPast(c.a, op, &c.scaling, &c.before, stale, func() (*O, error) { return effect(in) })
 	})
 }
 

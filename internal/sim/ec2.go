@@ -90,34 +90,20 @@ func ec2Error(code, format string, args ...any) error {
 	return &smithy.GenericAPIError{Code: code, Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
 }
 
-// invokeEC2 makes a call. What it answers is nobody else's: neither the world nor a later call changes it.
+// invokeEC2 makes a call.
 func invokeEC2[I, O any](ctx context.Context, c *EC2, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
 	op.service = "ec2"
 	return invoke(ctx, c.a, op, in, func(in *I, stale bool) (*O, error) {
-		if stale && c.before != nil {
-			now := c.world
-			c.world = clone(*c.before)
-			defer func() { c.world = now }()
+		if !stale {
+			c.pass()
 		}
-		c.pass()
-		var was *world
-		if op.mutating && c.remembers() {
-			was = new(clone(c.world))
-		}
-		out, err := effect(in)
-		if err != nil {
-			return nil, err
-		}
-		if op.mutating {
-			c.before = was
-		}
-		return clone(out), nil
+		return withPast(c.a, op, &c.world, &c.before, stale, func() (*O, error) {
+			if stale {
+				c.pass() // in the world that is asked
+			}
+			return effect(in)
+		})
 	})
-}
-
-// remembers tells whether some read will ask for the world before a write.
-func (c *EC2) remembers() bool {
-	return slices.ContainsFunc(c.a.settings.Faults, func(f Fault) bool { return f.Service == "ec2" && f.Kind == Stale })
 }
 
 // id is a new ID, such as sg-0123456789abcdef0, that the account does not have yet.

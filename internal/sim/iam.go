@@ -16,8 +16,8 @@ import (
 type IAM struct {
 	a        *Account
 	Profiles []*types.InstanceProfile
-	Policies map[string]map[string]string // documents, by name of the role and of the policy
-	before   map[string]map[string]string // before the newest write, for a stale read
+	Policies map[string]map[string]string  // documents, by name of the role and of the policy
+	before   *map[string]map[string]string // before the newest write, for a stale read
 }
 
 func newIAM(a *Account) *IAM { return &IAM{a: a, Policies: map[string]map[string]string{}} }
@@ -76,20 +76,7 @@ func noEntity(what, name string) error {
 func invokeIAM[I, O any](ctx context.Context, c *IAM, op operation, in *I, effect func(*I) (*O, error)) (*O, error) {
 	op.service = "iam"
 	return invoke(ctx, c.a, op, in, func(in *I, stale bool) (*O, error) {
-		if stale && c.before != nil {
-			now := c.Policies
-			c.Policies = c.before
-			defer func() { c.Policies = now }()
-		}
-		was := clone(c.Policies)
-		out, err := effect(in)
-		if err != nil {
-			return nil, err
-		}
-		if op.mutating {
-			c.before = was
-		}
-		return clone(out), nil
+		return withPast(c.a, op, &c.Policies, &c.before, stale, func() (*O, error) { return effect(in) })
 	})
 }
 

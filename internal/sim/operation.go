@@ -40,6 +40,34 @@ func invoke[I, O any](ctx context.Context, a *Account, op operation, in *I, effe
 	return out, nil
 }
 
+// withPast makes a call's effect on the state of a service, and keeps what that
+// was before the newest write: a stale read answers from there. What is answered
+// is nobody else's: neither the state nor a later call changes it.
+func withPast[S, O any](a *Account, op operation, state *S, before **S, stale bool, effect func() (*O, error)) (*O, error) {
+	if stale && *before != nil {
+		now := *state
+		*state = clone(**before)
+		defer func() { *state = now }()
+	}
+	var was *S
+	if op.mutating && a.asksForStale(op.service) {
+		was = new(clone(*state))
+	}
+	out, err := effect()
+	if err != nil {
+		return nil, err
+	}
+	if op.mutating {
+		*before = was
+	}
+	return clone(out), nil
+}
+
+// asksForStale tells whether some read will ask a service for what was before a write.
+func (a *Account) asksForStale(service string) bool {
+	return slices.ContainsFunc(a.settings.Faults, func(f Fault) bool { return f.Service == service && f.Kind == Stale })
+}
+
 func (op operation) check(in any) error {
 	missing := smithy.InvalidParamsError{Context: op.action + "Input"}
 	v := reflect.ValueOf(in).Elem()
