@@ -30,7 +30,7 @@ func (w *world) watch(m Moment) {
 	for n, c := range w.account.Calls() {
 		if !c.Ended.IsZero() && !w.shown[n] {
 			w.shown[n] = true
-			if c.Mutating && slices.Contains(outside, c.Service) {
+			if c.Mutating && outside(c) {
 				over = append(over, c)
 			}
 		}

@@ -278,15 +278,19 @@ func sameGroups(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// outside are the services in which everything belongs to the account, not to
-// this stack.
-var outside = []string{"ec2", "ssm", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2", "iam"}
+// inside are the services in which the steps change only what is of the stack:
+// its tables, bucket, topic, keys and executions.
+var inside = []string{"dynamodb", "kms", "s3", "sfn", "sns"}
+
+// outside tells whether a call is about what belongs to the account, not to this
+// stack. What a new service is about is outside until somebody says otherwise.
+func outside(c sim.Call) bool { return !slices.Contains(inside, c.Service) }
 
 // Nothing outside the stack is changed for a finding that is not ours to act
 // on, and for one that is, only what belongs to its instance.
 func touchedNotOurs(t Trace) string {
 	for _, c := range t.Calls {
-		if !c.Effective || !c.Mutating || !slices.Contains(outside, c.Service) {
+		if !c.Effective || !c.Mutating || !outside(c) {
 			continue
 		}
 		if !t.Ours {
@@ -557,7 +561,7 @@ func reversed(t Trace) string {
 			continue
 		}
 		for _, c := range t.Calls {
-			if c.Effective && c.Mutating && slices.Contains(outside, c.Service) {
+			if c.Effective && c.Mutating && outside(c) {
 				return fmt.Sprintf("%s:%s after a person's decision on the same finding", c.Service, c.Action)
 			}
 		}
@@ -577,7 +581,7 @@ func isolatedUnasked(t Trace) string {
 		return "" // it is asked what becomes of an isolated instance
 	}
 	for _, c := range t.Calls {
-		if !c.Effective || !c.Mutating || slices.Contains(inside, c.Service) {
+		if !c.Effective || !c.Mutating || !outside(c) {
 			continue
 		}
 		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
@@ -590,15 +594,10 @@ func isolatedUnasked(t Trace) string {
 	return ""
 }
 
-// inside are the services in which the steps change only what is of the stack:
-// its tables, bucket, topic, keys and executions. Whatever else there will be is
-// outside.
-var inside = []string{"dynamodb", "kms", "s3", "sfn", "sns"}
-
 // A dry run changes nothing outside the stack, whatever was decided.
 func dryRunChanged(t Trace) string {
 	for _, c := range t.Calls {
-		if t.DryRun && c.Effective && c.Mutating && !slices.Contains(inside, c.Service) {
+		if t.DryRun && c.Effective && c.Mutating && outside(c) {
 			return fmt.Sprintf("%s:%s in a dry run", c.Service, c.Action)
 		}
 	}
