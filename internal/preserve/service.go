@@ -122,8 +122,7 @@ func (s *Step) leaveGroup(ctx context.Context, inc incident.Incident, done earli
 	}
 	if len(answer.AutoScalingInstances) == 0 {
 		if m := done.membership; m != nil && m.Detached {
-			out.Scaling = incident.Detached
-			return []result{{name: "detached from Auto Scaling group " + m.Group}}
+			return []result{left(out, incident.Detached, m.Group)}
 		}
 		out.Scaling = incident.Ungrouped
 		return nil
@@ -134,15 +133,13 @@ func (s *Step) leaveGroup(ctx context.Context, inc incident.Incident, done earli
 	switch state := scalingtypes.LifecycleState(aws.ToString(i.LifecycleState)); state {
 	case scalingtypes.LifecycleStateInService:
 	case scalingtypes.LifecycleStateEnteringStandby, scalingtypes.LifecycleStateStandby:
-		out.Scaling = incident.Standby
 		s.hazards(ctx, &m, out)
 		if was := done.membership; s.shrink && was != nil && was.Desired != nil && aws.ToInt32(m.Desired) >= *was.Desired {
 			out.Hazards = append(out.Hazards, replaced(m.Group))
 		}
-		return []result{{name: "standby in Auto Scaling group " + m.Group}}
+		return []result{left(out, incident.Standby, m.Group)}
 	case scalingtypes.LifecycleStateDetaching:
-		out.Scaling = incident.Detached
-		return []result{{name: "detached from Auto Scaling group " + m.Group}}
+		return []result{left(out, incident.Detached, m.Group)}
 	default:
 		return []result{{name: what, refused: fmt.Sprintf("in group %s it is %s, and only an instance in service can be taken out of it", m.Group, state)}}
 	}
@@ -174,11 +171,18 @@ func (s *Step) leaveGroup(ctx context.Context, inc incident.Incident, done earli
 		out.Hazards = append(out.Hazards, replaced(m.Group))
 	}
 	if s.detach {
-		out.Scaling = incident.Detached
-		return append(places, result{name: "detached from Auto Scaling group " + m.Group})
+		return append(places, left(out, incident.Detached, m.Group))
 	}
-	out.Scaling = incident.Standby
-	return append(places, result{name: "standby in Auto Scaling group " + m.Group})
+	return append(places, left(out, incident.Standby, m.Group))
+}
+
+// left notes how the instance stands outside its group's service.
+func left(out *Output, how incident.Scaling, group string) result {
+	out.Scaling = how
+	if how == incident.Detached {
+		return result{name: "detached from Auto Scaling group " + group}
+	}
+	return result{name: "standby in Auto Scaling group " + group}
 }
 
 // placesOf records where a group's own balancers have the instance.
