@@ -130,12 +130,12 @@ func (b *ElasticLoadBalancingV2) add(arn, id string, port *int32) {
 	}
 	port = cmp.Or(port, g.Port)
 	initial := &types.TargetHealth{State: types.TargetHealthStateEnumInitial, Reason: types.TargetHealthReasonEnumRegistrationInProgress}
-	for _, t := range b.targets(arn, id, port) {
-		if _, ok := b.draining[t]; ok {
-			t.TargetHealth = initial
-			delete(b.draining, t)
+	if there := b.targets(arn, id, port); len(there) > 0 { // one: a port is registered once
+		if _, ok := b.draining[there[0]]; ok {
+			there[0].TargetHealth = initial
+			delete(b.draining, there[0])
 		}
-		return // registered already
+		return
 	}
 	b.Targets[arn] = append(b.Targets[arn], &types.TargetHealthDescription{Target: &types.TargetDescription{Id: &id, Port: port}, TargetHealth: initial})
 }
