@@ -434,6 +434,8 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "invokes another function of the account", action: "lambda:InvokeFunction", on: at(fmt.Sprintf(another, "lambda", "function:another"))},
 		{ask: "invokes `notify`", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OtherFindingRule")), by: "events.amazonaws.com", may: may("events.amazonaws.com")},
 		{ask: "invokes `notify` for the rule on our own failures", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OwnFailureRule")), by: "events.amazonaws.com", may: may("events.amazonaws.com")},
+		{ask: "invokes `notify` for the rule on the pause switch", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("PauseRule")), by: "events.amazonaws.com", may: may("events.amazonaws.com")},
+		{ask: "invokes `notify` for the rule on the pause switch", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("PauseRule")), by: "sns.amazonaws.com"},
 		{ask: "invokes `notify` for the rule that starts the machine", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("FindingRule")), by: "events.amazonaws.com"},
 		{ask: "invokes `notify` for a rule of another account", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: keys{"aws:SourceArn": "arn:aws:events:us-east-1:444455556666:rule/x", "aws:SourceAccount": "444455556666"}, by: "events.amazonaws.com"},
 		{ask: "invokes `notify` without saying for whom", action: "lambda:InvokeFunction", on: the("NotifyFunction"), by: "events.amazonaws.com"},
@@ -536,7 +538,9 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "writes a policy of another role", action: "iam:PutRolePolicy", on: theirs},
 		{ask: "deletes a policy of another role", action: "iam:DeleteRolePolicy", on: theirs},
 		{ask: "writes a policy of a role of this stack", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/cordon-TerminateRole-1A"), never: may("credentials")},
-		{ask: "writes a policy of a role of AWS's", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/admin"), never: may("credentials")},
+		{ask: "deletes a policy of a role of this stack", action: "iam:DeleteRolePolicy", on: at("arn:aws:iam::111122223333:role/cordon-TerminateRole-1A"), never: may("credentials")},
+		// IAM itself refuses this to everybody, before it comes to our explicit deny.
+		{ask: "writes a policy of a role of AWS's", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/admin")},
 		{ask: "writes a policy of a service's role", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-service-role/ec2.amazonaws.com/x"), never: may("credentials")},
 	}})
 
