@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/….json
@@ -22,6 +22,10 @@ test: ## prove the project; Go alone
 race: ## a seed a route under the race detector; needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "make race: the race detector needs a C compiler; install one (gcc or clang) or set CC" >&2; exit 1; }
 	CGO_ENABLED=1 go test -race -short ./internal/vtime ./internal/asl ./internal/rehearsal
+
+.PHONY: bench-burst
+bench-burst: ## three hundred findings at once against EC2's token buckets, in virtual time
+	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

@@ -22,6 +22,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // What the services speak, as far as the steps call them: EC2's and SNS's query
@@ -71,7 +72,27 @@ func call(ctx context.Context, client any, action string, decode func(in reflect
 	}
 	out := op.Call([]reflect.Value{reflect.ValueOf(ctx), in})
 	err, _ := out[1].Interface().(error)
+	if t, ok := ctx.Value(toldKey{}).(*any); ok && err == nil {
+		*t = out[0].Interface()
+	}
 	return out[0], err
+}
+
+type toldKey struct{}
+
+// listen tells what a client read from the wire, beside what the account had told.
+func listen(heard func(operation string, told, read any)) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("listen",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				var told any
+				out, metadata, err := next.HandleInitialize(context.WithValue(ctx, toldKey{}, &told), in)
+				if err == nil {
+					heard(fmt.Sprintf("%T", out.Result), told, out.Result)
+				}
+				return out, metadata, err
+			}), middleware.After)
+	}
 }
 
 func response(status int, contentType string, body []byte) *http.Response {
@@ -219,7 +240,7 @@ func fromValue(v reflect.Value, name string, form url.Values) error {
 // else the field's name, and with Set for its plural where it is a list.
 var toldAs = map[string]string{
 	"Instance.State": "instanceState", "Snapshot.State": "status", "SecurityGroup.Description": "groupDescription",
-	"Reservation.Instances": "instancesSet", "DescribeSecurityGroupsOutput.SecurityGroups": "securityGroupInfo",
+	"Reservation.Instances": "instancesSet", "Instance.SecurityGroups": "groupSet", "DescribeSecurityGroupsOutput.SecurityGroups": "securityGroupInfo",
 	"Instance.BlockDeviceMappings": "blockDeviceMapping", "DescribeInstanceAttributeOutput.BlockDeviceMappings": "blockDeviceMapping",
 	"NetworkInterface.Ipv6Addresses": "ipv6AddressesSet", "InstanceNetworkInterface.Ipv6Addresses": "ipv6AddressesSet",
 	"SecurityGroup.IpPermissions": "ipPermissions", "SecurityGroup.IpPermissionsEgress": "ipPermissionsEgress",
@@ -448,8 +469,12 @@ func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Reque
 		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
 	}
 	answer := response(http.StatusOK, "application/xml", nil)
-	if etag := out.Elem().FieldByName("ETag"); !etag.IsNil() {
-		answer.Header.Set("ETag", etag.Elem().String())
+	for field, header := range map[string]string{
+		"ETag": "ETag", "VersionId": "X-Amz-Version-Id", "ChecksumSHA256": "X-Amz-Checksum-Sha256", "ServerSideEncryption": "X-Amz-Server-Side-Encryption",
+	} {
+		if v := reflect.Indirect(out.Elem().FieldByName(field)); v.IsValid() {
+			answer.Header.Set(header, v.String())
+		}
 	}
 	return answer, nil
 }

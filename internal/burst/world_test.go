@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,10 +91,25 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 const (
 	accountID = "111122223333"
 	region    = "us-east-1"
+
+	warm     = 15 * time.Millisecond  // from the call to the first line of a warm function
+	cold     = 200 * time.Millisecond // more, in a new environment
+	refusing = 20 * time.Millisecond  // until EC2 has said no
 )
 
 // start is when the findings arrive.
 var start = time.Date(2026, 3, 14, 1, 59, 26, 0, time.UTC)
+
+// options are one run: so many findings at once, each about an instance of its own.
+type options struct {
+	findings, interfaces, volumes int
+	concurrency                   int // invocations that Lambda runs at once
+	seed                          uint64
+	retryer                       func() aws.Retryer                     // nil: the product's
+	change                        func(definition map[string]any)        // nil: the definition as it is
+	missing                       []string                               // functions that are not there
+	heard                         func(operation string, told, read any) // of what a client read, beside what the account told; may be nil
+}
 
 // world is an account, a stack in it, and the findings that reach it.
 type world struct {
@@ -107,10 +123,10 @@ type world struct {
 	mu        sync.Mutex // around the account, which is for one at a time
 	running   int        // invocations
 	buckets   map[string]*bucket
-	calls     int // requests of EC2
-	throttled int // of these
-	refused   map[string]int
-	invoked   int // attempts to invoke a function that Lambda refused
+	calls     int            // requests of EC2
+	throttled map[string]int // of these, by action
+	turned    int            // invocations that Lambda refused
+	events    [][]byte
 }
 
 // function is a Lambda function: each environment of it runs one invocation at a
@@ -135,16 +151,14 @@ func (w *world) Sleep(d time.Duration) {
 func deploy(t *testing.T, o options) *world {
 	t.Helper()
 	time.Sleep(time.Until(start))
-	w := &world{options: o, done: make(chan func(), 1<<16), functions: map[string]*function{}, buckets: map[string]*bucket{}, refused: map[string]int{}}
+	w := &world{options: o, done: make(chan func(), 1<<16), functions: map[string]*function{}, buckets: map[string]*bucket{}, throttled: map[string]int{}, events: o.events(t)}
 	parsed, err := template.Parse(cordon.Template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parameters := map[string]string{"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": ""}
-	for k, v := range o.parameters {
-		parameters[k] = v
-	}
-	d, err := parsed.Deploy(template.Settings{Account: accountID, Region: region, Stack: "cordon", Parameters: parameters})
+	d, err := parsed.Deploy(template.Settings{Account: accountID, Region: region, Stack: "cordon", Parameters: map[string]string{
+		"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "", "ApprovalHours": "1",
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +170,7 @@ func deploy(t *testing.T, o options) *world {
 		return r.Ref
 	}
 	w.account, err = sim.Open(sim.Settings{
-		Clock: w, Account: accountID, Region: region, Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"),
+		Clock: w, Seed: o.seed, Account: accountID, Region: region, Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"),
 		Bucket: ref("EvidenceBucket"), Topic: ref("Topic"), DataKey: ref("DataKey"), MACKey: ref("MacKey"),
 	}, o.file(t))
 	if err != nil {
@@ -164,6 +178,9 @@ func deploy(t *testing.T, o options) *world {
 	}
 	cfg := lambdafn.Config()
 	cfg.HTTPClient = &http.Client{Transport: w}
+	if o.heard != nil {
+		cfg.APIOptions = append(cfg.APIOptions, listen(o.heard))
+	}
 	if o.retryer != nil {
 		cfg.Retryer = o.retryer
 	}
@@ -176,7 +193,7 @@ func deploy(t *testing.T, o options) *world {
 			}
 			return f.Environment[key]
 		}
-		if wire, ok := mains[name]; ok {
+		if wire, ok := mains[name]; ok && !slices.Contains(o.missing, name) {
 			w.functions[f.ARN] = &function{name: name, timeout: f.Timeout, make: func() (lambdafn.Handler, error) { return wire(host, cfg) }}
 		}
 	}
@@ -198,15 +215,33 @@ func deploy(t *testing.T, o options) *world {
 
 // run starts an execution for each finding, all at once, and lets them end.
 func (w *world) run() []*asl.Execution {
-	all := make([]*asl.Execution, w.instances)
+	all := make([]*asl.Execution, w.findings)
 	w.clock.Run(func() {
 		for n := range all {
 			arn := fmt.Sprintf("arn:aws:states:%s:%s:execution:cordon-incident-response:%d", region, accountID, n)
 			all[n] = w.machine.Start(&asl.World{Clock: w.clock, Rand: rand.NewPCG(w.seed, uint64(n)), Invoke: w.invoke},
-				asl.ExecutionInfo{ID: arn, Name: fmt.Sprint(n), MachineID: "arn", MachineName: "cordon-incident-response"}, finding(n))
+				asl.ExecutionInfo{ID: arn, Name: fmt.Sprint(n), MachineID: "arn", MachineName: "cordon-incident-response"}, w.events[n])
 		}
 	})
 	return all
+}
+
+// definition is the state machine, changed where a run is to show what it is worth.
+func (o options) definition(t *testing.T) []byte {
+	t.Helper()
+	if o.change == nil {
+		return cordon.Definition
+	}
+	var d map[string]any
+	if err := json.Unmarshal(cordon.Definition, &d); err != nil {
+		t.Fatal(err)
+	}
+	o.change(d)
+	b, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // wait is where the machine's clock follows the bubble's: until its next task is
@@ -250,9 +285,13 @@ func (w *world) invoke(_ context.Context, task asl.Task) (json.RawMessage, error
 	}
 	var out json.RawMessage
 	var err error
+	f, ok := w.functions[a.FunctionName]
+	if !ok {
+		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + a.FunctionName}
+	}
 	w.clock.Wait(func(wake func()) {
 		go func() {
-			out, err = w.lambda(w.functions[a.FunctionName], a.Payload)
+			out, err = w.lambda(f, a.Payload)
 			w.done <- wake
 		}()
 	})
@@ -265,7 +304,7 @@ func (w *world) lambda(f *function, payload []byte) (json.RawMessage, error) {
 	time.Sleep(warm)
 	w.mu.Lock()
 	if w.running >= w.concurrency {
-		w.invoked++
+		w.turned++
 		w.mu.Unlock()
 		return nil, &asl.Failure{Name: "Lambda.TooManyRequestsException", Cause: "Rate Exceeded."}
 	}
@@ -305,9 +344,6 @@ func (w *world) lambda(f *function, payload []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.failed != nil {
-		w.failed(f.name, named)
-	}
 	return nil, &asl.Failure{Name: named.Type, Cause: string(cause)}
 }
 
@@ -330,8 +366,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		w.calls++
 		if action := form.Get("Action"); !w.take(action) {
-			w.throttled++
-			w.refused[action]++
+			w.throttled[action]++
 			w.Sleep(refusing)
 			if err := r.Context().Err(); err != nil {
 				return nil, err
