@@ -256,10 +256,11 @@ func TestEventsLeadWhereTheReadmeSays(t *testing.T) {
 		t.Run(strings.TrimSpace(event+" "+strings.TrimSpace(where)+" "+decision), func(t *testing.T) {
 			t.Parallel()
 			var account []byte
-			if first := after.FindStringSubmatch(where); first != nil {
-				account = rehearse(t, first[1], first[2], nil).Account
-			} else if f := file.FindStringSubmatch(where); f != nil {
+			if f := file.FindStringSubmatch(where); f != nil {
 				account = []byte(read(t, "events/"+f[1]))
+			}
+			if first := after.FindStringSubmatch(where); first != nil {
+				account = rehearse(t, first[1], first[2], account).Account
 			}
 			got := rehearse(t, event, decision, account)
 			ending := got.Ending

@@ -169,7 +169,7 @@ func TestChecksFind(t *testing.T) {
 		{"an unreachable state", statesCheck, edits{"States/Choose the ending/Choices/0/Next": "Already gone"}, "Joined open incident: is never reached"},
 		{"two states of one name", statesCheck, edits{protect + "../Terminated": map[string]any{"Type": "Pass", "Comment": "x", "End": true}}, "Terminated: there are two"},
 
-		{"an ending that the README lacks", endingsCheck, edits{"States/Rehearsed": map[string]any{"Type": "Succeed"}}, "Rehearsed: is not in the README"},
+		{"an ending that the README lacks", endingsCheck, edits{"States/Forgotten": map[string]any{"Type": "Succeed"}}, "Forgotten: is not in the README"},
 		{"an ending that only the README has", endingsCheck, edits{"States/Already gone": nil}, "Already gone: is in the README only"},
 		{"Not contained as a success", endingsCheck, edits{"States/Not contained/Type": "Succeed"}, "Not contained: must alarm"},
 		{"an ending that alarms", endingsCheck, edits{"States/Already gone/Type": "Fail"}, "Already gone: must not alarm"},

@@ -64,7 +64,9 @@ func called(t *testing.T, construct any) []string {
 				if m == "CreateSnapshots" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
-			case "KMS", "SNS", "SSM":
+			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
+				all["elasticloadbalancing:"+m] = true
+			case "AutoScaling", "KMS", "SNS", "SSM":
 				all[strings.ToLower(p.Name())+":"+m] = true
 			default:
 				t.Errorf("%v takes a %v, whose service nobody knows", n, p)
@@ -216,6 +218,79 @@ func TestRolesAreNarrow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDryRunDenies: in a dry run no role may change what is not of the stack,
+// whatever the step that has it forgets, and nothing of the policy is there in
+// earnest.
+func TestDryRunDenies(t *testing.T) {
+	for _, wrong := range changing(dryRun(t, cordon.Template)) {
+		t.Error(wrong)
+	}
+	if found := changing(deployment(t)); len(found) == 0 {
+		t.Error("in earnest nothing may be changed: this test sees nothing")
+	}
+	for name, change := range map[string]struct{ old, new, want string }{
+		"a role that is left out":       {"        - !Ref IsolateRole\n", "", "IsolateRole: may ec2:ModifyNetworkInterfaceAttribute"},
+		"a change among what is read":   {"              - ec2:Describe*\n", "              - ec2:*\n", "PreserveRole: may ec2:ModifyInstanceAttribute"},
+		"a policy that allows":          {"Effect: Deny\n            NotAction", "Effect: Allow\n            NotAction", "IsolateRole: may ec2:CreateSecurityGroup"},
+		"a policy under a condition":    {"              - ssm:DescribeInstanceInformation\n            Resource: \"*\"\n", "              - ssm:DescribeInstanceInformation\n            Resource: \"*\"\n            Condition:\n              Bool:\n                aws:SecureTransport: \"true\"\n", "TerminateRole: may ec2:TerminateInstances"},
+		"a policy for some things only": {"              - ssm:DescribeInstanceInformation\n            Resource: \"*\"\n", "              - ssm:DescribeInstanceInformation\n            Resource: !GetAtt IncidentsTable.Arn\n", "MemoryRole: may ssm:SendCommand"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(string(cordon.Template), change.old, change.new, 1)
+			if text == string(cordon.Template) {
+				t.Fatalf("the template has no %q", change.old)
+			}
+			if found := changing(dryRun(t, []byte(text))); !slices.ContainsFunc(found, func(w string) bool { return strings.Contains(w, change.want) }) {
+				t.Errorf("found %q, want one with %q", found, change.want)
+			}
+		})
+	}
+}
+
+func dryRun(t *testing.T, text []byte) *template.Deployment {
+	t.Helper()
+	parsed, err := template.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters := maps.Clone(given)
+	parameters["DryRun"] = "true"
+	d, err := parsed.Deploy(template.Settings{Account: "111122223333", Region: "us-east-1", Stack: "cordon", Parameters: parameters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// changing are the rights of functions' roles to change what is not of the stack.
+func changing(d *template.Deployment) (wrong []string) {
+	inside := []string{"dynamodb", "kms", "lambda", "logs", "s3", "sns", "sqs", "states"}
+	matches := func(patterns []string, action string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool {
+			prefix, wild := strings.CutSuffix(p, "*")
+			return p == action || wild && strings.HasPrefix(action, prefix)
+		})
+	}
+	for _, r := range d.Roles() {
+		for _, allow := range r.Statements {
+			for _, a := range allow.Actions {
+				service, name, _ := strings.Cut(a, ":")
+				reads := slices.ContainsFunc([]string{"Describe", "Get", "List"}, func(p string) bool { return strings.HasPrefix(name, p) })
+				if allow.Effect != "Allow" || reads || slices.Contains(inside, service) {
+					continue
+				}
+				if !slices.ContainsFunc(r.Statements, func(s template.Statement) bool {
+					return s.Effect == "Deny" && len(s.Condition) == 0 && slices.Equal(s.Resources, []string{"*"}) &&
+						(matches(s.Actions, a) || len(s.NotActions) > 0 && !matches(s.NotActions, a))
+				}) {
+					wrong = append(wrong, r.LogicalID+": may "+a)
+				}
+			}
+		}
+	}
+	return wrong
 }
 
 // only are actions that one role alone may have.

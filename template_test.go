@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"cordon"
+	"cordon/internal/enrich"
 	"cordon/internal/eventpattern"
+	"cordon/internal/incident"
 	"cordon/internal/template"
 )
 
@@ -61,7 +63,7 @@ func TestRulesMatch(t *testing.T) {
 	const starts, told, nothing = "FindingRule", "OtherFindingRule", ""
 	want := map[string]string{
 		"plain": starts, "repeat": starts, "second-finding": starts, "after-release": starts,
-		"dual-stack-interfaces": starts, "command-and-control-dns": starts, "no-ssm": starts,
+		"dual-stack-interfaces": starts, "command-and-control-dns": starts, "no-ssm": starts, "other-of-group": starts, "critical": starts, "auto-scaling": starts,
 		"terminated-instance": starts, "hostile-strings": starts, "delegated-administrator": starts,
 		// A rule cannot look into additionalInfo.value: enrich turns these away.
 		"sample-flag": starts, "sample-value-only": starts, "archived": starts,
@@ -243,6 +245,64 @@ func TestTemplateRefuses(t *testing.T) {
 				t.Error("it deploys")
 			}
 		})
+	}
+}
+
+// TestBrakeParameters: a pattern that can match no finding type deploys as a brake
+// that is none; CloudFormation refuses it, and so does the step.
+func TestBrakeParameters(t *testing.T) {
+	parsed, err := template.Parse(cordon.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, value string
+		want        bool
+	}{
+		{"FindingTypes", "*", true}, {"FindingTypes", "Backdoor:EC2/*, CryptoCurrency:EC2/BitcoinTool.B!DNS", true}, {"FindingTypes", "*:EC2/*Tool*", true},
+		{"FindingTypes", "", false}, {"FindingTypes", "Backdoor", false}, {"FindingTypes", "Backdoor:EC2", false}, {"FindingTypes", "Backdoor:EC2/*,Recon", false},
+		{"NeverFindingTypes", "", true}, {"NeverFindingTypes", "Recon:*,Impact:EC2/PortSweep", true}, {"NeverFindingTypes", "Recon:", false}, {"NeverFindingTypes", "Recon *", false},
+		{"ExemptTag", "", true}, {"ExemptTag", "cordon-exempt", true}, {"ExemptTag", "tier=core", true}, {"ExemptTag", "=core", false}, {"ExemptTag", " tier", false},
+		{"PauseHours", "73", false}, {"PauseHours", "0", false}, {"MaxIsolationsPerHour", "0", true}, {"MaxIsolationsPerHour", "-1", false},
+		{"MaxGroupPercent", "101", false}, {"DryRun", "true", true}, {"DryRun", "yes", false},
+	} {
+		parameters := maps.Clone(given)
+		parameters[test.name] = test.value
+		d, err := parsed.Deploy(template.Settings{Account: "111122223333", Region: "us-east-1", Stack: "cordon", Parameters: parameters})
+		if (err == nil) != test.want || err != nil && !strings.Contains(err.Error(), test.name) {
+			t.Errorf("%s=%q: %v, want it taken: %v", test.name, test.value, err, test.want)
+		}
+		if err != nil {
+			continue
+		}
+		for _, f := range d.Functions() {
+			if f.LogicalID != "EnrichFunction" {
+				continue
+			}
+			host := incident.Host{Getenv: func(name string) string { return f.Environment[name] }}
+			if _, err := enrich.New(host, nil, nil, nil, nil, nil, nil); err != nil {
+				t.Errorf("%s=%q deploys, and the step refuses it: %v", test.name, test.value, err)
+			}
+		}
+	}
+}
+
+// TestPauseIsTold: whoever writes the switch, and only that, people are told.
+func TestPauseIsTold(t *testing.T) {
+	d := deployment(t)
+	r, p := rule(t, d, "PauseRule")
+	if len(r.Targets) != 1 || r.Targets[0].Resource != "NotifyFunction" {
+		t.Errorf("the rule tells %v, want notify", r.Targets)
+	}
+	pause, ok := d.Resource("PauseSwitch")
+	if !ok || pause.Ref != "/cordon/pause" || pause.Properties["Value"] != "off" {
+		t.Fatalf("the pause switch is %+v", pause)
+	}
+	for name, want := range map[string]bool{pause.Ref: true, "/another/pause": false} {
+		event := fmt.Sprintf(`{"source":"aws.ssm","detail-type":"Parameter Store Change","account":"111122223333","region":"us-east-1","detail":{"operation":"Update","name":%q,"type":"String"}}`, name)
+		if got, err := p.Match([]byte(event)); err != nil || got != want {
+			t.Errorf("%s: matches %v, %v; want %v", name, got, err, want)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 type demo struct {
 	Event    string `arg:"" help:"An EventBridge event."`
-	Decision string `help:"What is decided: terminate, keep, release, or none. Without it you decide; without a terminal it is terminate." enum:"terminate,keep,release,none," default:""`
+	Decision string `help:"What is decided: terminate, keep, release, or none; isolate or leave where a brake asks before isolating. Without it you decide; without a terminal it is terminate." enum:"terminate,keep,release,isolate,leave,none," default:""`
 }
 
 // Run rehearses for somebody who looks on. On a terminal without a decision

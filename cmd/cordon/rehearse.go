@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"cordon"
+	"cordon/internal/incident"
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
 
@@ -19,7 +19,7 @@ import (
 type rehearse struct {
 	Event     string   `arg:"" help:"An EventBridge event: a file, or - for standard input."`
 	Account   string   `help:"A copy of an account: one JSON object with the AWS CLI's own answers. Without it, one is built around the event's instance." placeholder:"FILE"`
-	Decision  string   `help:"What the person decides: terminate, keep, release or none. Without it a page is served and you decide." placeholder:"DECISION"`
+	Decision  string   `help:"What the person decides: terminate, keep, release or none; isolate or leave where a brake asks before isolating. Without it a page is served and you decide." placeholder:"DECISION"`
 	Parameter []string `help:"A parameter of the template." placeholder:"NAME=VALUE" sep:"none"`
 	Fault     []string `help:"What goes wrong with the Nth call of an action." placeholder:"SERVICE:ACTION#N=KIND" sep:"none"`
 	Seed      uint64   `help:"Decides order and latencies; the same seed gives the same run." default:"1"`
@@ -35,12 +35,12 @@ func (c *rehearse) Run(s streams) error {
 	switch {
 	case c.Decision == "none":
 	case c.Decision != "":
-		if !slices.Contains([]string{"terminate", "keep", "release"}, c.Decision) {
-			return fmt.Errorf("--decision %q: want terminate, keep, release or none", c.Decision)
+		if _, err := incident.ParseChoice(c.Decision); err != nil {
+			return fmt.Errorf("--decision %q: want terminate, keep, release or none, or isolate or leave where a brake asks before isolating", c.Decision)
 		}
 		o.Person = rehearsal.Decides(c.Decision)
 	case !s.terminal:
-		return errors.New("there is no terminal, so nobody could decide; give --decision terminate, keep, release or none")
+		return errors.New("there is no terminal, so nobody could decide; give --decision terminate, keep, release, isolate, leave or none")
 	default:
 		p, err := servePage(s.err)
 		if err != nil {

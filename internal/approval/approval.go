@@ -108,11 +108,13 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 
 // Input is the task that waits for a decision.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
-	Instance incident.Instance `json:"instance"`
-	Round    int               `json:"round"`   // which request of the incident, from 1
-	Problem  incident.Problem  `json:"problem"` // why the last decision was not carried out; counts from round 2 on
-	Token    string            `json:"token"`   // of the waiting task: a credential
+	Incident   incident.Incident   `json:"incident"`
+	Instance   incident.Instance   `json:"instance"`
+	Protection incident.Protection `json:"protection"`
+	Round      int                 `json:"round"`   // which request of the incident, from 1
+	Problem    incident.Problem    `json:"problem"` // why the last decision was not carried out; empty where none was made
+	Before     string              `json:"before"`  // why people are asked before anything is isolated; empty where it is
+	Token      string              `json:"token"`   // of the waiting task: a credential
 }
 
 // Output says whether people were asked. The state machine waits for the token
@@ -186,21 +188,13 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	now := s.host.Now()
 	ours := record.Request{
 		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
-		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(problem(in)),
+		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
 	}
 	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
 	if err != nil || request.SecretHash != ours.SecretHash {
 		return request, "", err
 	}
 	return request, secret, nil
-}
-
-// problem counts from the second round on: before, it is about something else.
-func problem(in Input) incident.Problem {
-	if in.Round == 1 {
-		return incident.Problem{}
-	}
-	return in.Problem
 }
 
 // result is what the waiting task gets.
@@ -232,11 +226,14 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 		}
 	}
 	letter := message.Letter{
-		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
+		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
 		Link:  s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round) + "/" + secret,
-		Until: request.ExpiresAt, Problem: problem(in),
+		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before,
 	}
-	if in.Round > 1 {
+	switch {
+	case in.Before != "":
+		letter.Kind = message.AskedBefore
+	case in.Problem != (incident.Problem{}):
 		letter.Kind = message.AskedAgain
 	}
 	subject, body := s.language.Mail(letter)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -241,18 +242,38 @@ func TestRoundsHaveLinksOfTheirOwn(t *testing.T) {
 	}
 }
 
-// What went wrong before anybody was asked is not about a decision.
-func TestFirstRoundHasNoProblem(t *testing.T) {
+// A round is asked again only where something was decided before: after a
+// decision to isolate, or for an incident that was taken over, it is asked.
+func TestLaterRoundWithoutAProblemIsAsked(t *testing.T) {
+	w := open(t)
+	if _, err := w.ask(2, "t"); err != nil {
+		t.Fatal(err)
+	}
+	if subject := w.aws.Mails()[0].Subject; !strings.HasPrefix(subject, "[DECIDE] ") || w.request(2).Problem != "" {
+		t.Errorf("%q tells of a decision that could not be carried out; there was none", subject)
+	}
+}
+
+func TestAsksBeforeIsolating(t *testing.T) {
 	w := open(t)
 	w.do(func(ctx context.Context) {
-		_, err := w.step.Run(ctx, approval.Input{Incident: inc, Round: 1, Token: "t", Problem: incident.Problem{Error: "NotContained", Cause: "earlier"}})
-		if err != nil {
+		if _, err := w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 1, Token: "t", Before: "ten were isolated within an hour"}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	if strings.Contains(w.aws.Mails()[0].Body, "earlier") || w.request(1).Problem != "" {
-		t.Error("the first mail tells of a decision that could not be carried out; there was none")
+	mail, r := w.aws.Mails()[0], w.request(1)
+	for _, want := range []string{"NOT isolated", "ten were isolated within an hour", "Isolate:", "Leave alone:"} {
+		if !strings.Contains(mail.Subject+mail.Body, want) {
+			t.Errorf("the mail lacks %q:\n%s\n%s", want, mail.Subject, mail.Body)
+		}
 	}
+	if strings.Contains(mail.Body, "Terminate:") || strings.Contains(mail.Body, "stays isolated") {
+		t.Errorf("the mail offers what is not to be decided:\n%s", mail.Body)
+	}
+	if want := []incident.Choice{incident.Isolate, incident.Leave}; !slices.Equal(want, r.Choices()) {
+		t.Errorf("the request is about %v, want %v", r.Choices(), want)
+	}
+	holds(t, w.links()[0], r)
 }
 
 func (w *world) decide(round int) {

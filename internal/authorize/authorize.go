@@ -48,6 +48,9 @@ type Input struct {
 	Incident incident.Incident `json:"incident"`
 	Round    int               `json:"round"`
 	Tag      bool              `json:"tag"`
+	// Execution is the ARN of the execution that asks. Where people were asked
+	// before anything was isolated, it must still be the one that has the incident.
+	Execution string `json:"execution"`
 }
 
 // Output is the decision. Where the instance was to be marked and is gone,
@@ -87,12 +90,24 @@ func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions De
 // wraps incident.ErrRefused where the decision does not hold.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
+	if errors.Is(err, incident.ErrUndecided) || errors.Is(err, incident.ErrRefused) {
+		// That another has the incident, or that it is not known, comes first.
+		if over := s.unanswered(ctx, in, err); over != nil {
+			return Output{}, over
+		}
+	}
 	if err != nil {
 		return Output{}, err
 	}
 	out := Output{
 		Report: incident.Report{Status: incident.OK}, Because: d.Reason,
 		Decision: d.Choice, Person: d.Person, DecidedAt: d.DecidedAt,
+	}
+	if d.Choice == incident.Isolate || d.Choice == incident.Leave {
+		if in.Tag {
+			return Output{}, refuseTag(in, d)
+		}
+		return out, s.answered(ctx, in, d)
 	}
 	if !in.Tag {
 		if err := record.NoteDecision(ctx, s.incidents, s.table, in.Incident.ID, d.Choice, d.DecidedAt); err != nil {
@@ -101,7 +116,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return out, nil
 	}
 	if d.Choice != incident.Terminate {
-		return Output{}, mandate.Refuse("the decision on request %d of incident %s is %s, not terminate; nothing is marked for termination", in.Round, in.Incident.ID, d.Choice)
+		return Output{}, refuseTag(in, d)
 	}
 	if gone, err := s.mark(ctx, in); err != nil {
 		return Output{}, err
@@ -109,6 +124,43 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		out.Report = incident.Report{Status: incident.Skipped, Reason: gone}
 	}
 	return out, nil
+}
+
+func refuseTag(in Input, d incident.Decision) error {
+	return mandate.Refuse("the decision on request %d of incident %s is %s, not terminate; nothing is marked for termination", in.Round, in.Incident.ID, d.Choice)
+}
+
+// answered ends the waiting of an execution that asked before it isolated, in
+// one write: either this execution goes on with the incident or the one that
+// took it over, never both.
+func (s *Step) answered(ctx context.Context, in Input, d incident.Decision) error {
+	err := record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, d.Choice, d.DecidedAt)
+	return s.superseded(in, err)
+}
+
+// unanswered does the same where nobody decided. Where a decision does not hold,
+// people are asked again, but not by an execution that has lost the incident:
+// it would put its own task behind the link of the one that has it.
+func (s *Step) unanswered(ctx context.Context, in Input, why error) error {
+	q, found, err := record.LoadRequest(ctx, s.incidents, s.table, in.Incident.ID, in.Round)
+	if err != nil || !found || q.Before == "" {
+		return err
+	}
+	if errors.Is(why, incident.ErrUndecided) {
+		return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, "", s.host.Now()))
+	}
+	h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
+	if err == nil && h.Execution != in.Execution {
+		err = s.superseded(in, record.ErrTaken)
+	}
+	return err
+}
+
+func (s *Step) superseded(in Input, err error) error {
+	if errors.Is(err, record.ErrTaken) {
+		return fmt.Errorf("incident %s was taken over while a person was asked: another execution isolates it: %w", in.Incident.ID, incident.ErrSuperseded)
+	}
+	return err
 }
 
 // tagLimit is how many tags of its owner a resource can have.

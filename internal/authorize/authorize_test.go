@@ -21,7 +21,7 @@ func run(ctx context.Context, s *scene.Scene, tag bool) (authorize.Output, error
 	if err != nil {
 		return authorize.Output{}, err
 	}
-	return step.Run(ctx, authorize.Input{Incident: s.Incident, Round: 1, Tag: tag})
+	return step.Run(ctx, authorize.Input{Incident: s.Incident, Round: 1, Tag: tag, Execution: scene.Execution})
 }
 
 func TestVerifiedDecisionIsNoted(t *testing.T) {
@@ -44,6 +44,89 @@ func TestVerifiedDecisionIsNoted(t *testing.T) {
 		}
 		if tags := s.Tags(t); tags["cordon:decision"] != "" {
 			t.Errorf("a decision that was only noted marked the instance: %v", tags)
+		}
+	}
+}
+
+// What is decided before anything is isolated ends the waiting, and is for the
+// execution that asked, as long as the incident is its own.
+func TestAskedBefore(t *testing.T) {
+	for _, c := range []incident.Choice{incident.Isolate, incident.Leave} {
+		s := scene.Open(t, scene.File)
+		s.AskBefore(t)
+		s.Decide(t, c, nil, nil)
+		for range 2 { // its answer was lost
+			got, err := run(t.Context(), s, false)
+			if err != nil || got.Decision != c || got.Person != "Sato" {
+				t.Fatalf("%s: %+v, %v", c, got, err)
+			}
+		}
+		if h := s.Head(t); h.Decision != c || h.Asking {
+			t.Errorf("%s: the head says %q, asking %v", c, h.Decision, h.Asking)
+		}
+		if _, err := run(t.Context(), s, true); !errors.Is(err, incident.ErrRefused) {
+			t.Errorf("%s: a mark for termination: %v, want a refusal", c, err)
+		}
+	}
+}
+
+func TestAskedBeforeAndNobodyAnswers(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.AskBefore(t)
+	for range 2 {
+		if _, err := run(t.Context(), s, false); !errors.Is(err, incident.ErrUndecided) {
+			t.Fatalf("%v, want undecided", err)
+		}
+	}
+	if s.Head(t).Asking {
+		t.Error("the head says that people are still asked: a critical finding would take over from nobody")
+	}
+}
+
+// Two executions that isolate one instance would undo each other.
+func TestTakenOverWhileAsked(t *testing.T) {
+	for _, decide := range []func(*testing.T, *scene.Scene){
+		func(*testing.T, *scene.Scene) {},
+		func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Isolate, nil, nil) },
+		func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Leave, nil, nil) },
+		// The other one asks about its evidence by now: asked again, this one
+		// would put its task behind that link.
+		func(t *testing.T, s *scene.Scene) { s.Decide(t, incident.Isolate, nil, nil); s.Ask(t, 2) },
+	} {
+		s := scene.Open(t, scene.File)
+		s.AskBefore(t)
+		s.TakeOver(t)
+		decide(t, s)
+		if _, err := run(t.Context(), s, false); !errors.Is(err, incident.ErrSuperseded) || errors.Is(err, incident.ErrUndecided) {
+			t.Errorf("%v, want superseded: another execution has the incident", err)
+		}
+		if h := s.Head(t); h.Decision != "" || h.Execution != "arn:another" {
+			t.Errorf("the head is changed: %+v", h)
+		}
+	}
+}
+
+// No isolation that nobody decided: forged, expired, about another machine.
+func TestUnverifiedIsolation(t *testing.T) {
+	for name, change := range map[string]func(*incident.Decision){
+		"forged":          func(d *incident.Decision) { d.MAC[0] ^= 1 },
+		"expired":         func(d *incident.Decision) { d.ExpiresAt = d.DecidedAt },
+		"another machine": func(d *incident.Decision) { d.AttachedAt = d.AttachedAt.Add(time.Hour) },
+		"another choice":  func(d *incident.Decision) { d.Choice = incident.Isolate },
+	} {
+		s := scene.Open(t, scene.File)
+		s.AskBefore(t)
+		sealedAs := incident.Isolate
+		if name == "another choice" {
+			sealedAs = incident.Leave
+		}
+		if name == "expired" || name == "another machine" {
+			s.Decide(t, sealedAs, change, nil)
+		} else {
+			s.Decide(t, sealedAs, nil, change)
+		}
+		if out, err := run(t.Context(), s, false); !errors.Is(err, incident.ErrRefused) || s.Head(t).Decision != "" {
+			t.Errorf("%s: %+v, %v: want it refused and not noted", name, out, err)
 		}
 	}
 }
@@ -123,4 +206,10 @@ func TestKill(t *testing.T) {
 			return s
 		}, func(ctx context.Context, s *scene.Scene) (authorize.Output, error) { return run(ctx, s, tag) })
 	}
+	scene.Kill(t, func(t *testing.T, faults ...sim.Fault) *scene.Scene {
+		s := scene.Open(t, scene.File, faults...)
+		s.AskBefore(t)
+		s.Decide(t, incident.Isolate, nil, nil)
+		return s
+	}, func(ctx context.Context, s *scene.Scene) (authorize.Output, error) { return run(ctx, s, false) })
 }

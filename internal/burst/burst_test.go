@@ -44,7 +44,18 @@ type outcome struct {
 	throttled  int           // of these
 	changes    int           // of these, changes of interfaces
 	turned     int           // invocations that Lambda refused
+	mails      int
 	executions []asl.Result
+}
+
+// ended is how many executions ended in a state.
+func (out outcome) ended(name string) (n int) {
+	for _, e := range out.executions {
+		if s := e.States; len(s) > 0 && s[len(s)-1].State == name {
+			n++
+		}
+	}
+	return n
 }
 
 // measure makes a run.
@@ -65,7 +76,7 @@ func measure(t *testing.T, o options) outcome {
 		if err := w.account.Unknown(); err != nil {
 			t.Fatal(err)
 		}
-		out.calls, out.turned = w.calls, w.turned
+		out.calls, out.turned, out.mails = w.calls, w.turned, len(w.account.Mails())
 		for action, n := range w.throttled {
 			out.throttled += n
 			if action == "ModifyNetworkInterfaceAttribute" {
@@ -163,6 +174,30 @@ func TestBurstIsContained(t *testing.T) {
 	}
 }
 
+// breaker is how many isolations an hour pass it by default.
+const breaker = 10
+
+// TestBreakerHoldsABurst: with the breaker as it is by default ten are isolated
+// and people are asked about every other one, which nobody answers.
+func TestBreakerHoldsABurst(t *testing.T) {
+	o := options{findings: 30, interfaces: 1, volumes: 1, concurrency: ordinary, braked: true}
+	measure(t, o).holdBraked(t, o)
+}
+
+func (out outcome) holdBraked(t *testing.T, o options) {
+	t.Helper()
+	if out.contained != breaker || out.converted != breaker || out.open > open {
+		t.Errorf("%d instances are contained, %d interfaces converted, the longest open for %v; want %d of each", out.contained, out.converted, out.open, breaker)
+	}
+	if got, want := out.ended("Not contained"), o.findings-breaker; got != want {
+		t.Errorf("%d executions end Not contained, want %d: the others are lost without a word", got, want)
+	}
+	// One asks and one tells that nobody answered.
+	if want := 2 * (o.findings - breaker); out.mails < want {
+		t.Errorf("%d mails were sent, %d at least", out.mails, want)
+	}
+}
+
 // hold holds a run to what must be true of every burst.
 func (out outcome) hold(t *testing.T, o options) {
 	t.Helper()
@@ -233,6 +268,8 @@ func TestThreeHundred(t *testing.T) {
 	ours := options{findings: 300, interfaces: 1, volumes: 2, concurrency: ordinary}
 	anew := ours
 	anew.concurrency = newAccount
+	braked := ours
+	braked.braked = true
 	bare := ours
 	bare.missing = []string{"preserve", "snapshot", "memory"}
 	standard := ours
@@ -249,6 +286,7 @@ func TestThreeHundred(t *testing.T) {
 	}{
 		{"Cordon", ours, true},
 		{"Cordon, Lambda runs 10 at once", anew, true},
+		{"Cordon, with the breaker as it is by default", braked, false},
 		{"Cordon, were there no evidence to take", bare, false},
 		{"Cordon, with the SDK's default policy", standard, false},
 		{"the SDK's default policy alone: no retries, no turns", alone, false},
@@ -256,7 +294,10 @@ func TestThreeHundred(t *testing.T) {
 		out := measure(t, run.options)
 		fmt.Printf("%-52s %9d %9d %7.1fs %6.2f %5.1fs %9d %9d %9d\n", run.name, out.contained, out.converted, out.last.Seconds(),
 			out.last.Seconds()/limit.Seconds(), out.open.Seconds(), out.protected, out.calls, out.throttled)
-		if run.held {
+		switch {
+		case run.braked:
+			out.holdBraked(t, run.options)
+		case run.held:
 			out.hold(t, run.options)
 		}
 		// With ten at once it is Lambda that the last waits for, not EC2.

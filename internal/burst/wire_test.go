@@ -25,8 +25,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// What the services speak, as far as the steps call them: EC2's and SNS's query
-// protocols, AWS JSON, and PutObject of S3. A parameter that is sent and not
+// What the services speak, as far as the steps call them: EC2's and the others'
+// query protocols, AWS JSON, and PutObject of S3. A parameter that is sent and not
 // understood is an error, never passed over.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
@@ -36,15 +36,22 @@ func serve(a *sim.Account, r *http.Request, body []byte) (*http.Response, error)
 	service, _, _ := strings.Cut(r.URL.Host, ".")
 	ctx := r.Context()
 	switch service {
-	case "ec2", "sns":
+	case "ec2", "sns", "autoscaling", "elasticloadbalancing":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, err
 		}
-		if service == "sns" {
-			return query(ctx, a.SNS(), form, snsXML)
+		switch {
+		case service == "ec2":
+			return ec2Query.answer(ctx, a.EC2(), form)
+		case service == "sns":
+			return plainQuery.answer(ctx, a.SNS(), form)
+		case service == "autoscaling":
+			return plainQuery.answer(ctx, a.AutoScaling(), form)
+		case form.Get("Version") == "2015-12-01":
+			return plainQuery.answer(ctx, a.ElasticLoadBalancingV2(), form)
 		}
-		return query(ctx, a.EC2(), form, ec2XML)
+		return plainQuery.answer(ctx, a.ElasticLoadBalancing(), form)
 	case "dynamodb":
 		return jsonRPC(ctx, a.DynamoDB(), r, body)
 	case "kms":
@@ -112,22 +119,20 @@ func refusal(err error) (smithy.APIError, bool) {
 
 const xmlType = "text/xml;charset=UTF-8"
 
-type answerXML func(action string, result []byte) []byte
+// queryProtocol is one of the two: EC2's has names of its own, and lists without
+// a level between.
+// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+// https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html
+type queryProtocol struct{ ec2 bool }
 
-func ec2XML(action string, result []byte) []byte {
-	return fmt.Appendf(nil, "<%[1]sResponse><requestId>r</requestId>%[2]s</%[1]sResponse>", action, result)
-}
+var ec2Query, plainQuery = queryProtocol{true}, queryProtocol{false}
 
-func snsXML(action string, result []byte) []byte {
-	return fmt.Appendf(nil, "<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult></%[1]sResponse>", action, result)
-}
-
-func query(ctx context.Context, client any, form url.Values, answer answerXML) (*http.Response, error) {
+func (q queryProtocol) answer(ctx context.Context, client any, form url.Values) (*http.Response, error) {
 	action := form.Get("Action")
 	form.Del("Action")
 	form.Del("Version")
 	out, err := call(ctx, client, action, func(in reflect.Value) error {
-		if err := fromForm(in, "", form); err != nil {
+		if err := q.fromForm(in, "", form); err != nil {
 			return err
 		}
 		if len(form) > 0 {
@@ -136,22 +141,35 @@ func query(ctx context.Context, client any, form url.Values, answer answerXML) (
 		return nil
 	})
 	if err != nil {
-		if api, ok := refusal(err); ok {
+		api, ok := refusal(err)
+		switch {
+		case !ok:
+			return nil, err
+		case q.ec2:
 			return refusedXML(http.StatusBadRequest, api.ErrorCode(), api.ErrorMessage()), nil
 		}
-		return nil, err
+		return response(http.StatusBadRequest, xmlType, fmt.Appendf(nil, "<ErrorResponse><Error><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>",
+			api.ErrorCode(), escaped(api.ErrorMessage()))), nil
 	}
 	var b bytes.Buffer
-	toXML(&b, out.Elem())
-	return response(http.StatusOK, xmlType, answer(action, b.Bytes())), nil
+	q.toXML(&b, out.Elem())
+	format := "<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult></%[1]sResponse>"
+	if q.ec2 {
+		format = "<%[1]sResponse><requestId>r</requestId>%[2]s</%[1]sResponse>"
+	}
+	return response(http.StatusOK, xmlType, fmt.Appendf(nil, format, action, b.Bytes())), nil
+}
+
+func escaped(text string) []byte {
+	var b bytes.Buffer
+	_ = xml.EscapeText(&b, []byte(text)) // a buffer takes everything
+	return b.Bytes()
 }
 
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html#api-error-response
 func refusedXML(status int, code, message string) *http.Response {
-	var text bytes.Buffer
-	_ = xml.EscapeText(&text, []byte(message)) // a buffer takes everything
 	return response(status, xmlType, fmt.Appendf(nil,
-		"<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>r</RequestID></Response>", code, text.Bytes()))
+		"<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>r</RequestID></Response>", code, escaped(message)))
 }
 
 // sentAs are parameters that are called otherwise than the SDK's field, which is
@@ -165,18 +183,21 @@ var sentAs = map[string]string{
 }
 
 // fromForm fills a struct and takes what it understood out of the form.
-func fromForm(v reflect.Value, prefix string, form url.Values) error {
+func (q queryProtocol) fromForm(v reflect.Value, prefix string, form url.Values) error {
 	for n := range v.NumField() {
 		f, field := v.Type().Field(n), v.Field(n)
 		if !f.IsExported() {
 			continue
 		}
-		names := []string{f.Name, strings.TrimSuffix(f.Name, "s")}
+		names := []string{f.Name}
+		if q.ec2 {
+			names = append(names, strings.TrimSuffix(f.Name, "s"))
+		}
 		if as, ok := sentAs[v.Type().Name()+"."+f.Name]; ok {
 			names = []string{as}
 		}
 		for _, name := range names {
-			if err := fromValue(field, prefix+name, form); err != nil {
+			if err := q.fromValue(field, prefix+name, form); err != nil {
 				return err
 			}
 			if !field.IsZero() {
@@ -187,7 +208,7 @@ func fromForm(v reflect.Value, prefix string, form url.Values) error {
 	return nil
 }
 
-func fromValue(v reflect.Value, name string, form url.Values) error {
+func (q queryProtocol) fromValue(v reflect.Value, name string, form url.Values) error {
 	sent := func(name string) bool {
 		for k := range form {
 			if k == name || strings.HasPrefix(k, name+".") {
@@ -201,13 +222,17 @@ func fromValue(v reflect.Value, name string, form url.Values) error {
 		return nil
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		return fromValue(v.Elem(), name, form)
+		return q.fromValue(v.Elem(), name, form)
 	case v.Kind() == reflect.Struct:
-		return fromForm(v, name+".", form)
+		return q.fromForm(v, name+".", form)
 	case v.Kind() == reflect.Slice:
-		for n := 1; sent(name + "." + strconv.Itoa(n)); n++ {
+		item := name + "."
+		if !q.ec2 {
+			item += "member."
+		}
+		for n := 1; sent(item + strconv.Itoa(n)); n++ {
 			one := reflect.New(v.Type().Elem()).Elem()
-			if err := fromValue(one, name+"."+strconv.Itoa(n), form); err != nil {
+			if err := q.fromValue(one, item+strconv.Itoa(n), form); err != nil {
 				return err
 			}
 			v.Set(reflect.Append(v, one))
@@ -246,27 +271,29 @@ var toldAs = map[string]string{
 	"SecurityGroup.IpPermissions": "ipPermissions", "SecurityGroup.IpPermissionsEgress": "ipPermissionsEgress",
 	"IpPermission.IpRanges": "ipRanges", "IpPermission.Ipv6Ranges": "ipv6Ranges", "IpPermission.PrefixListIds": "prefixListIds",
 	"IpPermission.UserIdGroupPairs": "groups", "ProcessorInfo.SupportedArchitectures": "supportedArchitectures", "InstanceStorageInfo.Disks": "disks",
-	"PublishOutput.MessageId": "MessageId",
 }
 
-func toXML(b *bytes.Buffer, v reflect.Value) {
+func (q queryProtocol) toXML(b *bytes.Buffer, v reflect.Value) {
 	for n := range v.NumField() {
 		f := v.Type().Field(n)
 		if !f.IsExported() || f.Name == "ResultMetadata" || v.Field(n).IsZero() {
 			continue
 		}
 		name, ok := toldAs[v.Type().Name()+"."+f.Name]
-		if !ok {
+		switch {
+		case !q.ec2:
+			name = f.Name
+		case ok:
+		case f.Type.Kind() == reflect.Slice:
+			name = lowered(strings.TrimSuffix(f.Name, "s")) + "Set"
+		default:
 			name = lowered(f.Name)
-			if f.Type.Kind() == reflect.Slice {
-				name = strings.TrimSuffix(name, "s") + "Set"
-			}
 		}
-		element(b, name, v.Field(n))
+		q.element(b, name, v.Field(n))
 	}
 }
 
-func element(b *bytes.Buffer, name string, v reflect.Value) {
+func (q queryProtocol) element(b *bytes.Buffer, name string, v reflect.Value) {
 	for v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
@@ -275,13 +302,17 @@ func element(b *bytes.Buffer, name string, v reflect.Value) {
 	case isTime:
 		b.WriteString(at.UTC().Format("2006-01-02T15:04:05.000Z"))
 	case v.Kind() == reflect.Slice:
+		item := "member"
+		if q.ec2 {
+			item = "item"
+		}
 		for n := range v.Len() {
-			element(b, "item", v.Index(n))
+			q.element(b, item, v.Index(n))
 		}
 	case v.Kind() == reflect.Struct:
-		toXML(b, v)
+		q.toXML(b, v)
 	default:
-		_ = xml.EscapeText(b, []byte(fmt.Sprint(v.Interface()))) // a buffer takes everything
+		b.Write(escaped(fmt.Sprint(v.Interface())))
 	}
 	fmt.Fprintf(b, "</%s>", name)
 }

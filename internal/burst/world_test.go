@@ -37,8 +37,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -60,7 +63,7 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"enrich": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
-		return lambdafn.Handle(enrich.New(h, ec2.NewFromConfig(cfg), s3.NewFromConfig(cfg), sfn.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+		return lambdafn.Handle(enrich.New(h, ec2.NewFromConfig(cfg), s3.NewFromConfig(cfg), ssm.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), sfn.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"isolate": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(isolate.New(h, ec2.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
@@ -73,11 +76,11 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 		return lambdafn.Handle(notify.New(h, sns.NewFromConfig(cfg)))
 	},
 	"preserve": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
-		return lambdafn.Handle(preserve.New(h, ec2.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+		return lambdafn.Handle(preserve.New(h, ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), elbv2.NewFromConfig(cfg), elb.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"release": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		db := dynamodb.NewFromConfig(cfg)
-		return lambdafn.Handle(release.New(h, ec2.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
+		return lambdafn.Handle(release.New(h, ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), elbv2.NewFromConfig(cfg), elb.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
 	},
 	"snapshot": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(snapshot.New(h, ec2.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
@@ -108,6 +111,7 @@ type options struct {
 	retryer                       func() aws.Retryer                     // nil: the product's
 	change                        func(definition map[string]any)        // nil: the definition as it is
 	missing                       []string                               // functions that are not there
+	braked                        bool                                   // by the breaker as it is by default
 	heard                         func(operation string, told, read any) // of what a client read, beside what the account told; may be nil
 }
 
@@ -156,9 +160,11 @@ func deploy(t *testing.T, o options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := parsed.Deploy(template.Settings{Account: accountID, Region: region, Stack: "cordon", Parameters: map[string]string{
-		"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "", "ApprovalHours": "1",
-	}})
+	parameters := map[string]string{"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "", "ApprovalHours": "1"}
+	if !o.braked {
+		parameters["MaxIsolationsPerHour"] = "1000"
+	}
+	d, err := parsed.Deploy(template.Settings{Account: accountID, Region: region, Stack: "cordon", Parameters: parameters})
 	if err != nil {
 		t.Fatal(err)
 	}

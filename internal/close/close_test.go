@@ -49,6 +49,22 @@ func TestCloses(t *testing.T) {
 	}
 }
 
+// What was left alone is closed as what was released: a repeat of the finding
+// was decided on.
+func TestLeftAlone(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	step, err := closing.New(s.Host, s.SNS(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Ending: "Released", Decision: closing.Decision{Choice: incident.Leave, Person: "Sato"}}); err != nil {
+		t.Fatal(err)
+	}
+	if mail := s.Mails()[0]; s.Head(t).State != record.Released || !strings.Contains(mail.Subject, "left alone") || strings.Contains(mail.Body, "was released") {
+		t.Errorf("state %s, %s\n%s", s.Head(t).State, mail.Subject, mail.Body)
+	}
+}
+
 // An incident that nobody decided stays open, and one that is closed stays
 // closed as it is.
 func TestDoesNotClose(t *testing.T) {

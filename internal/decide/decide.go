@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -235,12 +236,12 @@ func tidy(s string) string {
 }
 
 // wrong lists, by name, what a person must mend before the form counts.
-func (f form) wrong(instanceID string) []string {
+func (f form) wrong(q *request) []string {
 	var all []string
-	if _, err := incident.ParseChoice(f.choice); err != nil {
+	if !slices.Contains(q.Choices(), incident.Choice(f.choice)) {
 		all = append(all, "choice")
 	}
-	if f.instance != instanceID {
+	if f.instance != q.head.Incident.InstanceID {
 		all = append(all, "instance")
 	}
 	if f.name == "" {
@@ -264,7 +265,7 @@ func (h *Handler) post(r *http.Request) answer {
 	if q == nil {
 		return a
 	}
-	if wrong := f.wrong(q.head.Incident.InstanceID); len(wrong) > 0 {
+	if wrong := f.wrong(q); len(wrong) > 0 {
 		return h.form(r.Context(), q, f, wrong)
 	}
 	ctx := r.Context()

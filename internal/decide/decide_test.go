@@ -75,6 +75,7 @@ type options struct {
 	instance incident.Instance
 	steps    map[string]any
 	faults   []sim.Fault
+	before   string // why people are asked before anything is isolated
 	db       func(*world) decide.Decisions
 }
 
@@ -122,7 +123,7 @@ func openWith(t *testing.T, o options) *world {
 				t.Fatal(err)
 			}
 		}
-		if _, err := asking.Run(ctx, approval.Input{Incident: o.incident, Instance: o.instance, Round: 1, Token: "token-1"}); err != nil {
+		if _, err := asking.Run(ctx, approval.Input{Incident: o.incident, Instance: o.instance, Round: 1, Token: "token-1", Before: o.before}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -250,6 +251,48 @@ func TestPageShowsWhatIsKnown(t *testing.T) {
 		}
 		if hole := regexp.MustCompile(`page\.[a-z]|head\.[a-z]|\{[a-z]+\}|ZgotmplZ|0001-01-01`).FindString(regexp.MustCompile(`(?s)<style>.*</style>`).ReplaceAllString(text, "")); hole != "" {
 			t.Errorf("%s: %q is not for readers", c.language, hole)
+		}
+	}
+}
+
+// Before anything is isolated there are two choices, and none of the others.
+func TestAskedBefore(t *testing.T) {
+	ask := options{before: "ten were isolated within an hour", steps: map[string]any{}}
+	for language, want := range map[string][]string{
+		"en": {"NOT isolated", "ten were isolated within an hour", `value="isolate"`, `value="leave"`, "Decide whether to isolate"},
+		"ja": {"隔離していません", `value="isolate"`, "隔離しない"},
+	} {
+		ask.language = language
+		w := openWith(t, ask)
+		got := w.get(w.link)
+		for _, text := range want {
+			if !strings.Contains(html.UnescapeString(got.body), text) {
+				t.Errorf("%s: the page lacks %q", language, text)
+			}
+		}
+		for _, text := range []string{`value="terminate"`, `value="release"`, `name="override"`, "stays isolated"} {
+			if strings.Contains(got.body, text) {
+				t.Errorf("%s: the page offers %q", language, text)
+			}
+		}
+	}
+	for _, choice := range []string{"isolate", "leave"} {
+		w := openWith(t, ask)
+		got := w.post("decision", choice, "instance", inc.InstanceID, "name", "Aiko Tanaka")
+		d := w.decision()
+		if got.status != http.StatusOK || d == nil || string(d.Choice) != choice || len(w.got) != 1 {
+			t.Fatalf("%s: %d, %+v, delivered %v", choice, got.status, d, w.got)
+		}
+		w.sealed(d)
+	}
+	for before, choices := range map[string][]string{ask.before: {"terminate", "keep", "release", "none", ""}, "": {"isolate", "leave"}} {
+		for _, choice := range choices {
+			w := openWith(t, options{before: before})
+			changes := w.changes()
+			if got := w.post("decision", choice, "instance", inc.InstanceID, "name", "Aiko Tanaka"); got.status != http.StatusUnprocessableEntity {
+				t.Errorf("%q where %q was asked: %d, want 422", choice, before, got.status)
+			}
+			w.untouched(choice, changes)
 		}
 	}
 }

@@ -47,6 +47,7 @@ type answer struct {
 // html/template escapes it besides.
 type view struct {
 	Problem   string
+	Before    string // why it is asked before anything is isolated; empty where it is
 	Verified  string // a decision that was verified before
 	Facts     []fact
 	State     string
@@ -81,7 +82,7 @@ type typed struct {
 type wrong struct{ Field, Text string }
 
 // fields are the ids of the inputs in page.html, by what is wrong.
-var fields = map[string]string{"choice": "decision-terminate", "instance": "instance", "name": "name", "long": "name", "override": "override"}
+var fields = map[string]string{"instance": "instance", "name": "name", "long": "name", "override": "override"}
 
 // form gathers what the record knows. A step that has recorded nothing yet is
 // left out; one that cannot be read is an error, because a decision on half the
@@ -126,7 +127,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 
 	l, inc := h.page.l, q.head.Incident
 	v := &view{
-		Instance: inc.InstanceID, Until: l.Time(q.ExpiresAt), Problem: message.Plain(q.Problem, 800),
+		Instance: inc.InstanceID, Until: l.Time(q.ExpiresAt), Problem: message.Plain(q.Problem, 800), Before: message.Plain(q.Before, 800),
 		Typed: typed{Instance: f.instance, Name: f.name, Reason: f.reason, Override: f.override},
 		Facts: facts(
 			l.Text("instanceID"), message.ID(inc.InstanceID), l.Text("name"), l.Stranger(known.instance.Name),
@@ -164,11 +165,15 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 			v.Lists = append(v.Lists, list{l.Text(s.Title), s.Items})
 		}
 	}
-	for _, c := range []incident.Choice{incident.Terminate, incident.Keep, incident.Release} {
+	for _, c := range q.Choices() {
 		v.Choices = append(v.Choices, choice{Value: string(c), Label: l.Choice(c), Does: l.Text("does." + string(c)), Checked: f.choice == string(c)})
 	}
 	for _, m := range mend {
-		v.Wrong = append(v.Wrong, wrong{fields[m], l.Text("page.wrong." + m)})
+		field := fields[m]
+		if m == "choice" {
+			field = "decision-" + string(q.Choices()[0])
+		}
+		v.Wrong = append(v.Wrong, wrong{field, l.Text("page.wrong." + m)})
 	}
 	a := answer{status: http.StatusOK, form: v}
 	if len(mend) > 0 {
@@ -206,6 +211,9 @@ type shown struct {
 
 func (p *page) write(w http.ResponseWriter, method string, a answer) {
 	s := shown{Lang: p.l.Code(), Style: template.CSS(style), Form: a.form, Title: p.l.Text("page.title")}
+	if a.form != nil && a.form.Before != "" {
+		s.Title = p.l.Text("page.before.title")
+	}
 	if a.notice != "" {
 		s.Title, s.Notice = p.l.Text("page."+a.notice+".title"), p.l.Text("page."+a.notice)
 	}

@@ -39,6 +39,8 @@ type arrival struct {
 	finding    incident.Finding
 	attached   time.Time
 	interfaces []ec2types.InstanceNetworkInterface
+	held       ruling // what keeps it from being acted on anew; without a verdict nothing does
+	group      fleet
 }
 
 // ruling is what is to be done about a finding, and the incident it belongs to.
@@ -46,7 +48,9 @@ type ruling struct {
 	verdict  Verdict
 	why      string // empty for Act
 	incident incident.Incident
-	round    int // of the next request for a decision; 0 unless Act
+	round    int      // of the next request for a decision; 0 unless Act or Ask
+	begun    bool     // the instance was isolated before: putting that right asks nobody
+	notes    []string // what people are to know of the brakes
 }
 
 // open finds the incident a finding belongs to, or opens one.
@@ -54,11 +58,14 @@ func (s *Step) open(ctx context.Context, a arrival, last standing) (ruling, erro
 	f := a.finding
 	for range races {
 		r, err := s.settle(ctx, a, last)
-		if err == nil {
+		if err == nil && slices.Contains([]Verdict{Act, Joined, Decided}, r.verdict) {
 			err = s.add(ctx, r.incident.ID, f)
 		}
 		if err == nil && r.verdict == Act {
 			r.round, err = s.round(ctx, r.incident.ID)
+		}
+		if err == nil {
+			r, err = s.brake(ctx, a, r)
 		}
 		if !errors.Is(err, record.ErrTaken) {
 			return r, err
@@ -68,6 +75,27 @@ func (s *Step) open(ctx context.Context, a arrival, last standing) (ruling, erro
 		}
 	}
 	return ruling{}, fmt.Errorf("open an incident for %s: %w, %d times", f.InstanceID, record.ErrTaken, races)
+}
+
+// brake makes an Act of an Ask where too many are isolated at once. A critical
+// finding passes, and people are told of what it passed.
+func (s *Step) brake(ctx context.Context, a arrival, r ruling) (ruling, error) {
+	if r.verdict != Act && r.verdict != Rehearse || r.begun {
+		return r, nil
+	}
+	why, err := s.breaker(ctx, r.incident, a.group)
+	switch {
+	case err != nil || why == "":
+		return r, err
+	case a.finding.Severity >= critical:
+		r.notes = append(r.notes, "the finding is critical, so nobody was asked first, although "+why)
+	case r.verdict == Rehearse:
+		r.notes = append(r.notes, "a person would have been asked first: "+why)
+	default:
+		r.verdict, r.why = Ask, why
+		return r, record.Ask(ctx, s.db, s.table, r.incident.ID, a.execution)
+	}
+	return r, nil
 }
 
 // round is the first request for a decision that nobody has seen yet. An earlier
@@ -115,6 +143,9 @@ func (s *Step) settle(ctx context.Context, a arrival, last standing) (ruling, er
 
 // claim opens the next incident of the instance.
 func (s *Step) claim(ctx context.Context, a arrival, last standing) (ruling, error) {
+	if a.held.verdict != "" {
+		return a.held, nil
+	}
 	f := a.finding
 	inc := incident.Incident{
 		Account: f.AccountID, Region: f.Region, InstanceID: f.InstanceID, AttachedAt: a.attached, OpenedAt: s.host.Now().UTC(), Finding: f,
@@ -131,6 +162,9 @@ func (s *Step) claim(ctx context.Context, a arrival, last standing) (ruling, err
 		}
 	}
 	inc.ID = incident.NewID(incident.InstanceKey(f.AccountID, f.Region, f.InstanceID), number)
+	if s.dry {
+		return ruling{verdict: Rehearse, incident: inc}, nil
+	}
 	h, err := record.Claim(ctx, s.db, s.table, record.Head{Incident: inc, Execution: a.execution, State: record.Open})
 	if errors.Is(err, record.ErrTaken) && h.Execution == a.execution && h.State == record.Open {
 		err = nil // our own, whose answer was lost
@@ -178,6 +212,15 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 		return ruling{verdict: Joined, why: "incident " + inc.ID + " is open " + fmt.Sprintf(format, with...), incident: inc}, nil
 	}
 	switch {
+	case running && h.Asking && a.finding.Severity >= critical && a.held.verdict == "" && !s.dry:
+		// Nobody has to be asked any more. Whoever still waits for an answer
+		// finds that the incident is not its own.
+		if err := record.TakeOverAsking(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
+			return ruling{}, err
+		}
+		return s.resume(ctx, h)
+	case running && h.Asking:
+		return joined("and a person is asked before it is isolated; NOT contained: %s", v)
 	case running && v.contained():
 		return joined("and being worked on; contained as seen now")
 	case running && !v.looked:
@@ -199,10 +242,20 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 				"a person decided on incident %s (release; nobody works on it any more, and it was not closed), and this finding is neither of a new type nor more severe; not contained as seen now: %s", inc.ID, v)}, nil
 		}
 	}
+	switch {
+	case a.held.verdict != "":
+		held := a.held
+		held.incident = inc
+		return held, nil
+	case s.dry:
+		return ruling{verdict: Rehearse, incident: inc, begun: v.looked}, nil
+	}
 	if err := record.TakeOver(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
 		return ruling{}, err
 	}
-	return s.resume(ctx, h)
+	r, err := s.resume(ctx, h)
+	r.begun = v.looked
+	return r, err
 }
 
 // resume begins an incident that is this execution's by now. People are asked
@@ -214,7 +267,11 @@ func (s *Step) resume(ctx context.Context, h record.Head) (ruling, error) {
 			return ruling{}, err
 		}
 	}
-	return ruling{verdict: Act, incident: h.Incident}, nil
+	verdict := Act
+	if s.dry { // switched on since the incident was opened
+		verdict = Rehearse
+	}
+	return ruling{verdict: verdict, incident: h.Incident}, nil
 }
 
 // view is how an instance stands next to what isolate recorded of it.

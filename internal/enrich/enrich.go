@@ -21,10 +21,12 @@ import (
 	"cordon/internal/record"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
 )
 
@@ -41,6 +43,17 @@ type EC2 interface {
 // S3 is the part of the S3 API this step calls, on the evidence bucket.
 type S3 interface {
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+}
+
+// SSM is the part of the SSM API this step calls, on the pause switch.
+type SSM interface {
+	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+}
+
+// AutoScaling is the part of the EC2 Auto Scaling API this step calls.
+type AutoScaling interface {
+	DescribeAutoScalingInstances(context.Context, *autoscaling.DescribeAutoScalingInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingInstancesOutput, error)
+	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
 }
 
 // SFN is the part of the Step Functions API this step calls.
@@ -61,10 +74,14 @@ type Verdict string
 
 const (
 	Act        Verdict = "act"
+	Ask        Verdict = "ask"        // only after a person said so: too many at once
+	Rehearse   Verdict = "rehearse"   // a dry run: what Act would do is said and not done
 	Joined     Verdict = "joined"     // an open incident has it
 	Decided    Verdict = "decided"    // a repeat of what a person decided on
 	Nothing    Verdict = "nothing"    // sample, archived, below the threshold, not an instance
-	Exempt     Verdict = "exempt"     // an instance that is on our list
+	Exempt     Verdict = "exempt"     // an instance that is on our list, or carries the tag
+	Unlisted   Verdict = "unlisted"   // a finding of a type that is not to be acted on
+	Paused     Verdict = "paused"     // somebody switched Cordon off for a while
 	Foreign    Verdict = "foreign"    // another account's or Region's instance
 	Gone       Verdict = "gone"       // terminated, or about to be
 	Unreadable Verdict = "unreadable" // not a finding as we know them
@@ -75,6 +92,8 @@ type Step struct {
 	host      incident.Host
 	ec2       EC2
 	s3        S3
+	ssm       SSM
+	scaling   AutoScaling
 	sfn       SFN
 	db        Incidents
 	table     string
@@ -82,13 +101,21 @@ type Step struct {
 	threshold float64
 	exempt    []string
 	memory    string // key of the memory tool; empty: captures are off
+	brakes    brakes
+	dry       bool // nothing is opened, and nothing taken
 }
 
-// New reads INCIDENTS_TABLE, EVIDENCE_BUCKET, SEVERITY_THRESHOLD, and, where
-// they are set, EXEMPT_INSTANCES and MEMORY_TOOL_KEY.
-func New(host incident.Host, ec2 EC2, s3 S3, sfn SFN, db Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, s3: s3, sfn: sfn, db: db, memory: host.Getenv("MEMORY_TOOL_KEY")}
-	var err error
+// New reads INCIDENTS_TABLE, EVIDENCE_BUCKET, SEVERITY_THRESHOLD, FINDING_TYPES,
+// PAUSE_PARAMETER, PAUSE_HOURS, MAX_ISOLATIONS_PER_HOUR, MAX_GROUP_PERCENT, and,
+// where they are set, EXEMPT_INSTANCES, EXEMPT_TAG, NEVER_FINDING_TYPES,
+// MEMORY_TOOL_KEY and DRY_RUN.
+func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn SFN, db Incidents) (*Step, error) {
+	s := &Step{host: host, ec2: ec2, s3: s3, ssm: ssm, scaling: scaling, sfn: sfn, db: db,
+		memory: host.Getenv("MEMORY_TOOL_KEY"), dry: host.Getenv("DRY_RUN") == "true"}
+	err := s.brakes.read(host)
+	if err != nil {
+		return nil, err
+	}
 	if s.table, err = host.Setting("INCIDENTS_TABLE"); err != nil {
 		return nil, err
 	}
@@ -115,9 +142,10 @@ type Input struct {
 // Output is what the rest of the machine works on.
 type Output struct {
 	Verdict  Verdict            `json:"verdict"`
-	Reason   string             `json:"reason"`   // why, in a sentence; empty for Act
+	Reason   string             `json:"reason"`   // why, in a sentence; empty for Act and Rehearse
+	Brakes   []string           `json:"brakes"`   // what people are to know of the brakes, where it is acted on
 	Incident incident.Incident  `json:"incident"` // without an ID where there is none
-	Round    int                `json:"round"`    // of the request for a decision to begin with, from 1; 0 unless Act
+	Round    int                `json:"round"`    // of the request for a decision to begin with, from 1; 0 unless Act or Ask
 	Wait     int                `json:"wait"`     // seconds until it is its turn to be isolated
 	Finding  incident.Finding   `json:"finding"`
 	Instance incident.Instance  `json:"instance"`
@@ -130,7 +158,7 @@ type Output struct {
 // found, and the verdict is the same. An instance that EC2 does not know is
 // incident.ErrInstanceNotFound, because EC2 may come to know it.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	out := Output{Capture: []incident.Capture{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}}}
+	out := Output{Brakes: []string{}, Capture: []incident.Capture{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}}}
 	here, err := home(in.Execution)
 	if err != nil {
 		return Output{}, err
@@ -147,7 +175,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	var described types.Instance
 	var missing, unknown error
 	var last standing
-	s.host.Each(3, func(n int) {
+	var pause switched
+	var group fleet
+	var blind error // where the group is not known, its share is not held
+	s.host.Each(5, func(n int) {
 		switch {
 		case n == 0:
 			out.Evidence, kept = s.keep(ctx, in.Event, f)
@@ -156,6 +187,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 			described, missing = s.describe(ctx, f.InstanceID)
 		case n == 2:
 			last, unknown = s.latest(ctx, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID))
+		case n == 3:
+			pause = s.paused(ctx)
+		case n == 4:
+			group, blind = s.fleet(ctx, f.InstanceID)
 		}
 	})
 	// An event that is not understood must be kept, or it is lost. One that is
@@ -187,8 +222,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	s.host.Each(2, func(n int) {
 		if n == 0 {
 			var r ruling
-			r, err = s.open(ctx, arrival{in.Execution, f, attached, described.NetworkInterfaces}, last)
+			r, err = s.open(ctx, arrival{in.Execution, f, attached, described.NetworkInterfaces, s.held(out.Instance, pause), group}, last)
 			out.Verdict, out.Reason, out.Incident, out.Round = r.verdict, r.why, r.incident, r.round
+			out.Brakes = append(out.Brakes, r.notes...)
 		} else {
 			out.Capture = s.capture(ctx, here, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID), out.Instance, described)
 		}
@@ -201,7 +237,26 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 			out.Report = incident.Report{Status: incident.Partial, Reason: strings.TrimPrefix(out.Report.Reason+"; "+err.Error(), "; ")}
 		}
 	}
+	if slices.Contains([]Verdict{Act, Ask, Rehearse}, out.Verdict) {
+		if pause.note != "" {
+			out.Brakes = append(out.Brakes, pause.note)
+		}
+		if blind != nil {
+			out.Brakes = append(out.Brakes, "the share of its Auto Scaling group could not be held: "+strings.ReplaceAll(blind.Error(), "\n", "; "))
+		}
+	}
 	return out, nil
+}
+
+// held is what keeps a new incident from being opened, if anything does.
+func (s *Step) held(i incident.Instance, pause switched) ruling {
+	if why := s.brakes.tagged(i); why != "" {
+		return ruling{verdict: Exempt, why: why}
+	}
+	if !pause.until.IsZero() {
+		return ruling{verdict: Paused, why: fmt.Sprintf("Cordon is paused until %s by %s", stamp(pause.until), s.brakes.pause)}
+	}
+	return ruling{}
 }
 
 // place is the account and Region this stack lives in.
@@ -235,6 +290,9 @@ func (s *Step) guard(f incident.Finding, flags finding.Flags, here place) (Verdi
 		return Foreign, fmt.Sprintf("%s is in Region %s, in which Cordon does not work here", f.InstanceID, f.Region)
 	case slices.Contains(s.exempt, f.InstanceID):
 		return Exempt, f.InstanceID + " is on the list of exempt instances"
+	}
+	if why := s.brakes.unlisted(f.Type); why != "" {
+		return Unlisted, why
 	}
 	return Act, ""
 }

@@ -34,6 +34,8 @@ const (
 	execution = "arn:aws:states:eu-west-1:123456789012:execution:cordon:one"
 	another   = "arn:aws:states:eu-west-1:123456789012:execution:cordon:two"
 	attached  = "2026-01-01T00:00:00Z"
+
+	pauseSwitch = "/cordon/pause"
 )
 
 var begun = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -86,9 +88,12 @@ func open(t *testing.T, file string, faults ...sim.Fault) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	account.SSM().AddParameter(pauseSwitch, "off")
 	w := &world{t: t, clock: clock, aws: account, settings: map[string]string{
 		"INCIDENTS_TABLE": table, "EVIDENCE_BUCKET": "cordon-evidence", "SEVERITY_THRESHOLD": "7",
 		"EXEMPT_INSTANCES": "i-7, i-8", "MEMORY_TOOL_KEY": "tools/avml",
+		"FINDING_TYPES": "*", "NEVER_FINDING_TYPES": "Recon:*, Impact:EC2/PortSweep", "EXEMPT_TAG": "", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
+		"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50",
 		"STACK_NAME": "cordon", "DECISIONS_TABLE": "cordon-decisions", "MAC_KEY_ID": "mac", // for the steps of others
 	}}
 	w.build()
@@ -101,7 +106,7 @@ func (w *world) host() incident.Host {
 
 func (w *world) build() {
 	w.t.Helper()
-	step, err := enrich.New(w.host(), w.aws.EC2(), w.aws.S3(), w.aws.SFN(), w.aws.DynamoDB())
+	step, err := enrich.New(w.host(), w.aws.EC2(), w.aws.S3(), w.aws.SSM(), w.aws.AutoScaling(), w.aws.SFN(), w.aws.DynamoDB())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -621,7 +626,7 @@ func (w *world) release(out enrich.Output) (r incident.Restoration) {
 		if _, err := record.Decide(ctx, w.aws.DynamoDB(), "cordon-decisions", d); err != nil {
 			w.t.Fatal(err)
 		}
-		step, err := release.New(w.host(), w.aws.EC2(), w.aws.KMS(), w.aws.DynamoDB(), w.aws.DynamoDB())
+		step, err := release.New(w.host(), w.aws.EC2(), w.aws.AutoScaling(), w.aws.ElasticLoadBalancingV2(), w.aws.ElasticLoadBalancing(), w.aws.KMS(), w.aws.DynamoDB(), w.aws.DynamoDB())
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -749,7 +754,7 @@ func TestKilled(t *testing.T) {
 			fault := sim.Fault{Service: call.Service, Action: call.Action, Number: call.Number, Kind: kind}
 			w := open(t, file, fault)
 			out, err := w.run(event, execution)
-			if err == nil && out.Report.Status == incident.OK && out.Capture[0].Complete && len(out.Capture[0].CIDRs) > 0 {
+			if err == nil && out.Report.Status == incident.OK && len(out.Brakes) == 0 && out.Capture[0].Complete && len(out.Capture[0].CIDRs) > 0 {
 				if d := cmp.Diff(want, out, opened); d != "" {
 					t.Errorf("%v: (-undisturbed +got):\n%s", fault, d)
 				}
@@ -875,12 +880,23 @@ func TestMemoryIsOff(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	for name, value := range map[string]string{"INCIDENTS_TABLE": "", "EVIDENCE_BUCKET": "", "SEVERITY_THRESHOLD": "high"} {
-		settings := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "SEVERITY_THRESHOLD": "7"}
-		settings[name] = value
-		_, err := enrich.New(incident.Host{Getenv: func(n string) string { return settings[n] }}, nil, nil, nil, nil)
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s = %q: error %v, want its name", name, value, err)
+	for name, values := range map[string][]string{
+		"INCIDENTS_TABLE": {""}, "EVIDENCE_BUCKET": {""}, "SEVERITY_THRESHOLD": {"high"}, "PAUSE_PARAMETER": {""}, "PAUSE_HOURS": {"0", ""},
+		"MAX_ISOLATIONS_PER_HOUR": {"", "-1", "many"}, "MAX_GROUP_PERCENT": {"", "half"},
+		"FINDING_TYPES": {"", "Backdoor", "Backdoor:EC2", "Recon:EC2/*; DROP"}, "NEVER_FINDING_TYPES": {"Recon", "*, Backdoor:"},
+	} {
+		for _, value := range values {
+			settings := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "SEVERITY_THRESHOLD": "7", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
+				"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50", "FINDING_TYPES": "*"}
+			get := func(n string) string { return settings[n] }
+			if _, err := enrich.New(incident.Host{Getenv: get}, nil, nil, nil, nil, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			settings[name] = value
+			_, err := enrich.New(incident.Host{Getenv: get}, nil, nil, nil, nil, nil, nil)
+			if err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s = %q: error %v, want its name", name, value, err)
+			}
 		}
 	}
 }

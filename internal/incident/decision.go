@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,15 +14,20 @@ const (
 	Terminate Choice = "terminate"
 	Keep      Choice = "keep"
 	Release   Choice = "release"
+	// Before anything is isolated, where a brake asks first.
+	Isolate Choice = "isolate"
+	Leave   Choice = "leave"
 )
+
+// Choices are all that a person may decide, whatever was asked.
+var Choices = []Choice{Terminate, Keep, Release, Isolate, Leave}
 
 // ParseChoice refuses everything that is not a decision.
 func ParseChoice(s string) (Choice, error) {
-	switch c := Choice(s); c {
-	case Terminate, Keep, Release:
-		return c, nil
+	if slices.Contains(Choices, Choice(s)) {
+		return Choice(s), nil
 	}
-	return "", fmt.Errorf("decision %q: want terminate, keep or release", s)
+	return "", fmt.Errorf("decision %q: want terminate, keep or release, or isolate or leave where it was asked before isolating", s)
 }
 
 // Decision is what a person decided, once, for one request about one machine.

@@ -17,4 +17,7 @@ const (
 	// ErrRefused: a decision cannot be carried out as things stand; asking the
 	// same again will not help, people must be asked.
 	ErrRefused Error = "Refused"
+	// ErrSuperseded: another execution took the incident over while this one
+	// waited for a person. What is to be done is that one's to do.
+	ErrSuperseded Error = "Superseded"
 )

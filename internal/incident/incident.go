@@ -182,8 +182,43 @@ type Memory struct {
 // Protection is what preserve did to keep the instance alive for evidence.
 type Protection struct {
 	Report
-	Set     []string `json:"set"`     // attributes that are now as they should be
-	Refused []string `json:"refused"` // "attribute: why"
+	Set     []string `json:"set"`     // what is now as it should be
+	Refused []string `json:"refused"` // "what: why"
+	Scaling Scaling  `json:"scaling"` // whether an Auto Scaling group may end it
+	Hazards []string `json:"hazards"` // what may end it all the same, and what the group does meanwhile
+}
+
+// Scaling is how an instance stands to an Auto Scaling group. Empty is not known.
+type Scaling string
+
+const (
+	Ungrouped Scaling = "none"     // it is in no group
+	Standby   Scaling = "standby"  // in its group, out of service: no health check ends it
+	Detached  Scaling = "detached" // taken out of its group
+	InService Scaling = "service"  // its group may end it
+)
+
+// What preserve records besides attributes of EC2, as the first word of a prior's
+// attribute.
+const (
+	PriorMembership = "autoScalingGroup" // a Membership
+	PriorTarget     = "target"           // a Target; ID and port follow
+	PriorClassic    = "classicBalancer"  // true, under the balancer's name
+)
+
+// Membership is an instance's place in an Auto Scaling group before it was taken
+// out of service.
+type Membership struct {
+	Group    string `json:"group"`
+	Detached bool   `json:"detached"` // taken out of the group; else put in standby
+	Desired  *int32 `json:"desired"`  // capacity of the group then; null where it could not be read
+}
+
+// Target is one place where a balancer sent work to an instance.
+type Target struct {
+	Group string `json:"group"` // ARN of a target group
+	ID    string `json:"id"`    // of the instance, or an address of it
+	Port  int32  `json:"port"`
 }
 
 // Restoration is what release put back.

@@ -43,7 +43,7 @@ func TestSplitIDRefuses(t *testing.T) {
 }
 
 func TestParseChoice(t *testing.T) {
-	for _, c := range []incident.Choice{incident.Terminate, incident.Keep, incident.Release} {
+	for _, c := range []incident.Choice{incident.Terminate, incident.Keep, incident.Release, incident.Isolate, incident.Leave} {
 		if got, err := incident.ParseChoice(string(c)); err != nil || got != c {
 			t.Errorf("ParseChoice(%q) = %q, %v", c, got, err)
 		}

@@ -67,9 +67,10 @@ type Step struct {
 	db    Incidents
 	table string
 	stack string
+	dry   bool // a dry run: say what would be done
 }
 
-// New reads INCIDENTS_TABLE and STACK_NAME.
+// New reads INCIDENTS_TABLE and STACK_NAME, and, where it is set, DRY_RUN.
 func New(host incident.Host, ec2 EC2, db Incidents) (*Step, error) {
 	table, err := host.Setting("INCIDENTS_TABLE")
 	if err != nil {
@@ -79,7 +80,7 @@ func New(host incident.Host, ec2 EC2, db Incidents) (*Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Step{host: host, ec2: ec2, db: db, table: table, stack: stack}, nil
+	return &Step{host: host, ec2: ec2, db: db, table: table, stack: stack, dry: host.Getenv("DRY_RUN") == "true"}, nil
 }
 
 // Input says which instance, and how far it is to be cut off.
@@ -108,6 +109,9 @@ type look struct {
 // come before the first change and two after it, however many interfaces there
 // are; then the result is saved.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if s.dry {
+		return s.rehearse(ctx, in)
+	}
 	id := in.Incident.InstanceID
 	l, err := s.look(ctx, in)
 	if err != nil {

@@ -86,6 +86,7 @@ type world struct {
 	aws   *sim.Account
 	step  *isolate.Step
 	names map[string]string // of groups, by ID, as state saw them
+	dry   string            // DRY_RUN
 }
 
 func open(t *testing.T, groups string, faults ...sim.Fault) *world {
@@ -113,7 +114,7 @@ func openFile(t *testing.T, file string, faults ...sim.Fault) *world {
 func (w *world) build(each func(int, func(int))) {
 	w.t.Helper()
 	host := incident.Host{Now: w.clock.Now, Rand: w.clock.Rand("host"), Each: each, Getenv: func(name string) string {
-		return map[string]string{"INCIDENTS_TABLE": table, "STACK_NAME": stack}[name]
+		return map[string]string{"INCIDENTS_TABLE": table, "STACK_NAME": stack, "DRY_RUN": w.dry}[name]
 	}}
 	step, err := isolate.New(host, w.aws.EC2(), w.aws.DynamoDB())
 	if err != nil {

@@ -91,12 +91,15 @@ type Step struct {
 	table, bucket, document string
 	toolKey, toolSHA256     string // toolKey empty: memory is off
 	retention               time.Duration
+	dry                     bool // a dry run: say what would be done
 }
 
 // New reads INCIDENTS_TABLE, EVIDENCE_BUCKET and RETENTION_DAYS, and where
-// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT.
+// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT;
+// DRY_RUN where it is set.
 func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY")}
+	s := &Step{host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY"),
+		dry: host.Getenv("DRY_RUN") == "true"}
 	for _, setting := range []struct {
 		name   string
 		to     *string
@@ -150,6 +153,9 @@ type seen struct {
 // Run begins the capture, or looks how far it is and moves it on. It is safe to
 // repeat: it picks up where an earlier run stopped.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if s.dry {
+		return s.rehearse(ctx, in)
+	}
 	var st state
 	begun, err := record.LoadStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, &st)
 	if err != nil {
@@ -188,6 +194,27 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return c.end(ctx, ending{reason: "the instance was released", released: true, cancel: true})
 	}
 	return c.advance(ctx)
+}
+
+// rehearse says whether memory would be captured, were the interfaces where
+// isolate would have put them. It records nothing.
+func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
+	in.Isolation.Interfaces = nil
+	for _, c := range in.Capture {
+		where := incident.Quarantined
+		if c.Complete {
+			where = incident.Capturing
+		}
+		in.Isolation.Interfaces = append(in.Isolation.Interfaces, incident.Interface{VPC: c.VPC, Where: where})
+	}
+	p, reason, err := s.plan(ctx, in)
+	if err != nil {
+		return Output{}, err
+	}
+	if reason == "" {
+		reason = fmt.Sprintf("it would stream the memory over SSM into the evidence bucket, %d parts of %d MiB at most", p.MaxParts, p.PartBytes>>20)
+	}
+	return Output{Report: skipped("dry run: " + reason), Done: true}, nil
 }
 
 func skipped(reason string) incident.Report {

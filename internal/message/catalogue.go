@@ -256,6 +256,82 @@ var catalogue = map[string]text{
 			"スナップショットは保持期間が終わるまでロックされています。",
 	},
 
+	"Released.left.subject": {"Closed: EC2 instance left alone: {instance}", "対応完了: EC2インスタンスを隔離しませんでした: {instance}"},
+	"Released.left.story": {
+		"EC2 instance {instance} was NOT isolated, as decided by {person}. Nothing of it was changed.",
+		"EC2インスタンス {instance} は {person} の決定により隔離していません。何も変更していません。",
+	},
+	"Released.left.next": {
+		"Repeats of the findings that were decided on are told and not acted on. A new type, or a more severe one, opens a new incident.",
+		"決定済みの検出結果の再通知には対応しません。新しい種類、またはより重大な検出結果があれば、新しいインシデントになります。",
+	},
+
+	"paused.subject": {"[URGENT] PAUSED, EC2 instance NOT isolated: {instance}", "[緊急・要対応] 一時停止中のため隔離していません: {instance}"},
+	"paused.story": {
+		"Cordon is paused: EC2 instance {instance} was NOT isolated although GuardDuty found it compromised. A person must look at it now.",
+		"一時停止中のため、GuardDutyが侵害を検出したEC2インスタンス {instance} を隔離していません。今すぐ人による確認が必要です。",
+	},
+	"paused.next": {
+		"Look at the finding and decide by hand. If nobody of yours paused Cordon, treat that as part of the attack.\n" +
+			"To end the pause now, set the SSM parameter named above to off. It ends by itself at the time named above; a finding is then acted on when GuardDuty tells of it again.",
+		"検出結果を確認し、手動で対応してください。一時停止に心当たりがない場合は、攻撃の一部とみなしてください。\n" +
+			"今すぐ解除するには、上記のSSMパラメータを off にしてください。上記の時刻には自動的に解除され、その後にGuardDutyが再通知した検出結果から対応します。",
+	},
+
+	"unlisted.subject": {"[URGENT] Finding of an excepted type, NOT isolated: {instance}", "[緊急・要対応] 対象外の種類のため隔離していません: {instance}"},
+	"unlisted.story": {
+		"EC2 instance {instance} was NOT isolated: findings of this type are not acted on here. A person must look at it.",
+		"この種類の検出結果は自動対応の対象外のため、EC2インスタンス {instance} を隔離していません。人による確認が必要です。",
+	},
+	"unlisted.next": {
+		"Look at the finding and decide by hand. Which types are acted on is set by the parameters FindingTypes and NeverFindingTypes of the stack.",
+		"検出結果を確認し、手動で対応してください。対象とする種類は、スタックのパラメータ FindingTypes と NeverFindingTypes で設定します。",
+	},
+
+	"askedBefore.subject": {"[DECIDE NOW] NOT isolated: isolate or leave alone? {instance}", "[至急決定] 隔離していません。隔離するか選んでください: {instance}"},
+	"askedBefore.story": {
+		"EC2 instance {instance} is NOT isolated and may be talking: too many are being isolated at once, so a person must decide. Until {until}.",
+		"EC2インスタンス {instance} は隔離していません。通信している可能性があります。同時に隔離される数が多すぎるため、{until} までに決定してください。",
+	},
+	"askedBefore.next": {
+		"Many findings at once are a large attack or a false alarm of the same kind many times. Look at what they have in common, then decide about each.\n" +
+			"Critical findings (severity 9 and above) are isolated all the same.",
+		"多数の検出は、大規模な攻撃か、同種の誤検知です。共通点を確認してから、それぞれについて決定してください。\n" +
+			"重大な検出結果 (重大度9以上) は、これに関わらず隔離します。",
+	},
+
+	"notIsolated.subject": {"[URGENT] Nobody decided, EC2 instance NOT isolated: {instance}", "[緊急・要対応] 決定がなく、隔離していません: {instance}"},
+	"notIsolated.story": {
+		"EC2 instance {instance} is NOT isolated: a person was asked first, and no decision could be carried out. Isolate it by hand, or let it be.",
+		"EC2インスタンス {instance} は隔離していません。事前の確認に対する有効な決定がありませんでした。手動で隔離するか、そのままにするか判断してください。",
+	},
+	"notIsolated.next": {
+		"The link mailed for it no longer works. The incident stays open: when GuardDuty tells of a finding on this instance again, it is isolated, or you are asked again.",
+		"お送りしたリンクは無効です。インシデントは対応中のままです。このインスタンスの検出結果が再通知されると、隔離するか、もう一度確認をお願いします。",
+	},
+
+	"Rehearsed.subject": {"[DRY RUN] EC2 instance NOT isolated, only rehearsed: {instance}", "[ドライラン] 隔離していません (予行のみ): {instance}"},
+	"Rehearsed.story": {
+		"DRY RUN: EC2 instance {instance} was NOT isolated and nothing of it was changed. The finding is real: a person must look at it. Below is what would have been done.",
+		"ドライラン: EC2インスタンス {instance} は隔離しておらず、何も変更していません。検出結果は実際のものです。人による確認が必要です。以下は、行うはずだった対応です。",
+	},
+	"Rehearsed.next": {
+		"Look at the finding and decide by hand. In earnest, people would now be asked to decide: terminate, keep isolated, or release; a dry run asks nobody.\n" +
+			"To have instances isolated, set the parameter DryRun of the stack to false.",
+		"検出結果を確認し、手動で対応してください。本番では、この後に終了・隔離継続・解放の決定をお願いしますが、ドライランではお願いしません。\n" +
+			"自動隔離を有効にするには、スタックのパラメータ DryRun を false にしてください。",
+	},
+
+	"switched.subject": {"[URGENT] The pause switch of the incident response was changed", "[緊急・要確認] インシデント対応の一時停止スイッチが変更されました"},
+	"switched.story": {
+		"The pause switch of the incident response was changed. While it holds a time to come, nothing is isolated.",
+		"インシデント対応の一時停止スイッチが変更されました。将来の時刻が設定されている間は、何も隔離しません。",
+	},
+	"switched.next": {
+		"If nobody of yours changed it, treat that as part of an attack: set it to off, and see in CloudTrail who called PutParameter or DeleteParameter.",
+		"変更に心当たりがない場合は、攻撃の一部とみなして off に戻し、CloudTrailで PutParameter または DeleteParameter の呼び出し元を確認してください。",
+	},
+
 	"other.subject": {"Incident response: {instance}", "インシデント対応: {instance}"},
 	"other.story":   {"Something about EC2 instance {instance} that has no words of its own yet.", "EC2インスタンス {instance} についての、定型文のないお知らせです。"},
 	"other.next":    {"Look at the execution of the incident response.", "インシデント対応の実行を確認してください。"},
@@ -268,6 +344,8 @@ var catalogue = map[string]text{
 		"【至急】Auto Scalingグループ{group}は、ヘルスチェックに失敗したこのインスタンスを置き換え、証拠ごと終了させる可能性があります。終了保護では防げません。" +
 			"グループのHealthCheck、ReplaceUnhealthy、Terminateの各プロセスを停止するか、インスタンスをスタンバイにしてください。",
 	},
+
+	"hazard": {"ATTENTION: {what}.", "【注意】{what}"},
 
 	"because":         {"Why: {reason}", "理由: {reason}"},
 	"seeFinding":      {"Look at the finding in GuardDuty:", "GuardDutyコンソールで検出結果を確認してください:"},
@@ -283,6 +361,7 @@ var catalogue = map[string]text{
 	"head.repaired":     {"Undone by others since, and put right", "第三者に元へ戻され、修復したもの"},
 	"head.restored":     {"Put back as it was", "元に戻したもの"},
 	"head.notBack":      {"NOT put back", "戻せなかったもの"},
+	"head.brakes":       {"Brakes", "ブレーキ"},
 	"head.evidence":     {"Evidence", "証拠"},
 	"head.protection":   {"Protection against loss", "消失からの保護"},
 	"head.decision":     {"Decision", "決定"},
@@ -357,6 +436,8 @@ var catalogue = map[string]text{
 	"choice.terminate": {"Terminate", "終了する"},
 	"choice.keep":      {"Keep isolated", "隔離を継続する"},
 	"choice.release":   {"Release", "解放する"},
+	"choice.isolate":   {"Isolate", "隔離する"},
+	"choice.leave":     {"Leave alone", "隔離しない"},
 
 	"does.terminate": {
 		"destroys the instance for good, once its snapshots are complete. What is in memory and on instance store is gone. This cannot be undone.",
@@ -371,11 +452,24 @@ var catalogue = map[string]text{
 		"セキュリティグループと設定を元に戻します。侵害されている場合、侵入者も戻ってきます。進行中のメモリ取得は打ち切られます。",
 	},
 
+	"does.isolate": {
+		"snapshots the instance and cuts it off from the network now, as for any finding. Then you are asked whether to terminate, keep or release it.",
+		"通常の検出結果と同様に、今すぐスナップショットを取得し、ネットワークから隔離します。その後、終了・隔離継続・解放の決定をお願いします。",
+	},
+	"does.leave": {
+		"ends this incident and changes nothing. If the instance is compromised, the intruder stays. Repeats of the finding are told and not acted on.",
+		"何も変更せずにインシデントを終えます。侵害されている場合、侵入者は残ります。同じ検出結果の再通知には対応しません。",
+	},
+
 	"ask.link":    {"Decide here:", "決定はこちら:"},
 	"ask.choices": {"What each decision does", "それぞれの決定の内容"},
 	"ask.silence": {
 		"If nobody decides until {until}, the instance stays isolated and nothing is terminated.",
 		"{until} までに決定がなければ、隔離を続け、何も終了しません。",
+	},
+	"ask.before.silence": {
+		"If nobody decides until {until}, the instance is NOT isolated, and people are told so.",
+		"{until} までに決定がなければ、隔離せず、その旨をお知らせします。",
 	},
 	"ask.secret": {
 		"Whoever has this link can decide. Do not forward it. Opening it changes nothing.",
@@ -391,6 +485,7 @@ var catalogue = map[string]text{
 	"error.States.DataLimitExceeded":        {"an answer was too large for Step Functions", "応答がStep Functionsの上限を超えました"},
 	"error.InstanceNotFound":                {"the account does not know the instance", "インスタンスがアカウントに見つかりません"},
 	"error.NotContained":                    {"at least one network interface is not contained", "隔離できていないネットワークインターフェイスがあります"},
+	"error.Superseded":                      {"another execution took the incident over", "別の実行がインシデントを引き継ぎました"},
 	"error.Refused":                         {"the decision cannot be carried out as things stand", "現状では決定を実行できません"},
 	"error.UnauthorizedOperation":           {"AWS denied the call: the function's role or a service control policy forbids it", "AWSに拒否されました (関数のロールまたはSCPによる)"},
 	"error.AccessDenied":                    {"AWS denied the call: the function's role or a policy forbids it", "AWSに拒否されました (関数のロールまたはポリシーによる)"},
@@ -405,6 +500,9 @@ var catalogue = map[string]text{
 
 	"page.title":          {"Decide about an isolated EC2 instance", "隔離中のEC2インスタンスについての決定"},
 	"page.intro":          {"Read what is known of this instance, then decide. Opening this page changes nothing.", "このインスタンスについて分かっていることを確認してから決定してください。このページを開くだけでは何も変わりません。"},
+	"page.before.title":   {"Decide whether to isolate an EC2 instance", "EC2インスタンスを隔離するかどうかの決定"},
+	"page.before":         {"The instance is NOT isolated. You are asked first, because {reason}", "インスタンスは隔離していません。事前に確認をお願いする理由: {reason}"},
+	"page.before.silence": {"If nobody decides by then, the instance is NOT isolated.", "期限までに決定がなければ、隔離しません。"},
 	"page.problem":        {"You are asked again, because the last decision could not be carried out: {reason}", "前回の決定を実行できなかったため、もう一度お願いします: {reason}"},
 	"page.verified":       {"A decision on an earlier request, or on this one, was verified already: {choice}.", "以前の、またはこの依頼への決定が検証済みです: {choice}。"},
 	"page.instance":       {"The instance", "インスタンス"},

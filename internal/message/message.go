@@ -60,12 +60,19 @@ const (
 	Terminated   Kind = "Terminated"    // the last mails are named as the endings are
 	KeptIsolated Kind = "Kept isolated" //
 	Released     Kind = "Released"      //
+	Paused       Kind = "paused"        // somebody switched Cordon off for a while
+	Unlisted     Kind = "unlisted"      // a type that is not to be acted on
+	AskedBefore  Kind = "askedBefore"   // a decision is asked for before anything is isolated
+	NotIsolated  Kind = "notIsolated"   // it was asked for, and nobody answered
+	Rehearsed    Kind = "Rehearsed"     // a dry run: what would have been done
+	Switched     Kind = "switched"      // the pause switch was written or removed
 )
 
 // Kinds are all kinds of mail.
 var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Refused, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
+	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -81,6 +88,7 @@ type Letter struct {
 	Restoration incident.Restoration
 	Problem     incident.Problem // what went wrong, as Step Functions hands it to a Catch
 	Reason      string           // why, in a sentence of ours
+	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
 	Link        string    // of the decision page; in the mails that ask only
@@ -115,7 +123,11 @@ func (l Language) Mail(m Letter) (subject, body string) {
 	if !l.known(string(kind) + ".subject") {
 		kind = "other"
 	}
-	if kind == Released && m.Restoration.Status != incident.OK {
+	switch {
+	case kind != Released:
+	case m.Decision.Choice == incident.Leave:
+		kind = leftAlone
+	case m.Restoration.Status != incident.OK:
 		kind = releasedPartly
 	}
 	return l.subject(string(kind)+".subject", m), l.body(kind, m)
@@ -123,6 +135,9 @@ func (l Language) Mail(m Letter) (subject, body string) {
 
 // releasedPartly is Released where not everything is as it was.
 const releasedPartly Kind = "Released.partly"
+
+// leftAlone is Released where nothing had been isolated.
+const leftAlone Kind = "Released.left"
 
 // subject keeps the whole instance ID as long as it fits; IDs are the only
 // thing in it that is not ours.
@@ -178,7 +193,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	if s := l.Because(m.Problem, m.Reason); s != "" {
 		p.line(l.Text("because", "reason", s))
 	}
-	if s := l.scaling(m); s != "" {
+	for _, s := range l.scaling(m) {
 		p.line("\n" + s)
 	}
 	if m.Link != "" {
@@ -188,6 +203,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.line("\n" + l.Text("seeFinding"))
 		p.line(u)
 	}
+	p.list("head.brakes", cutEach(m.Brakes, 600))
 	l.what(p, m)
 	l.decision(p, m)
 	// Once it is gone or back, how it was isolated is no longer true.
@@ -245,16 +261,24 @@ func first(these ...string) string {
 const groupTag = "aws:autoscaling:groupName"
 
 // scaling warns of the group that may destroy the instance, in the mails that
-// ask people to act; "" where there is none. Isolation fails the group's health
-// checks, and termination protection does not bind the group:
+// ask people to act. Isolation fails the group's health checks, and termination
+// protection does not bind the group:
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_ChangingDisableAPITermination.html
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/suspend-resume-considerations.html
-func (l Language) scaling(m Letter) string {
-	group := l.Stranger(m.Instance.Tags[groupTag])
-	if group == "" || !slices.Contains([]Kind{Contained, NotContained, Asked}, m.Kind) {
-		return ""
+func (l Language) scaling(m Letter) []string {
+	if !slices.Contains([]Kind{Contained, NotContained, Asked}, m.Kind) {
+		return nil
 	}
-	return l.Text("scaling", "group", group)
+	var all []string
+	group := l.Stranger(m.Instance.Tags[groupTag])
+	safe := slices.Contains([]incident.Scaling{incident.Ungrouped, incident.Standby, incident.Detached}, m.Protection.Scaling)
+	if group != "" && !safe {
+		all = append(all, l.Text("scaling", "group", group))
+	}
+	for _, h := range m.Protection.Hazards {
+		all = append(all, l.Text("hazard", "what", Plain(h, 400)))
+	}
+	return all
 }
 
 // ask is the link and what it is for. The link stands alone on its line, once.
@@ -262,16 +286,23 @@ func (l Language) ask(p *paper, m Letter) {
 	p.line("\n" + l.Text("ask.link"))
 	p.line(m.Link)
 	p.head("ask.choices")
-	for _, c := range []incident.Choice{incident.Terminate, incident.Keep, incident.Release} {
+	choices, silence := []incident.Choice{incident.Terminate, incident.Keep, incident.Release}, "ask.silence"
+	if m.Kind == AskedBefore {
+		choices, silence = []incident.Choice{incident.Isolate, incident.Leave}, "ask.before.silence"
+	}
+	for _, c := range choices {
 		p.item(l.Choice(c) + ": " + l.Text("does."+string(c)))
 	}
 	p.line("")
-	p.line(l.Text("ask.silence", "until", l.Time(m.Until)))
+	p.line(l.Text(silence, "until", l.Time(m.Until)))
 	p.line(l.Text("ask.secret"))
 }
 
 // what was found, and on which machine.
 func (l Language) what(p *paper, m Letter) {
+	if m.Kind == Switched { // no finding is about it
+		return
+	}
 	p.head("head.finding")
 	p.fact("instanceID", ID(instanceID(m)))
 	p.fact("name", l.Stranger(m.Instance.Name))
@@ -450,6 +481,9 @@ func (l Language) Protection(p incident.Protection) []string {
 	for _, s := range p.Refused {
 		all = append(all, l.Text("notProtected", "what", Plain(s, 300)))
 	}
+	for _, s := range p.Hazards {
+		all = append(all, l.Text("hazard", "what", Plain(s, 400)))
+	}
 	return all
 }
 
@@ -472,10 +506,12 @@ func (l Language) report(r incident.Report) string {
 	return s
 }
 
-func each(in []string) []string {
+func each(in []string) []string { return cutEach(in, 300) }
+
+func cutEach(in []string, limit int) []string {
 	out := make([]string, len(in))
 	for i, s := range in {
-		out[i] = Plain(s, 300)
+		out[i] = Plain(s, limit)
 	}
 	return out
 }

@@ -49,6 +49,7 @@ func letter(kind message.Kind) message.Letter {
 	protection := incident.Protection{
 		Report: incident.Report{Status: incident.Partial, Reason: "not everything could be protected"},
 		Set:    []string{"disableApiStop"}, Refused: []string{"disableApiTermination: not possible on Spot"},
+		Scaling: incident.InService, Hazards: []string{"Auto Scaling group web-asg replaces instances older than 7 days"},
 	}
 	work := func() { m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection }
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
@@ -84,6 +85,23 @@ func letter(kind message.Kind) message.Letter {
 		if m.Decision = person; kind == message.KeptIsolated {
 			m.Decision.Choice = incident.Keep
 		}
+	case message.Paused, message.Unlisted:
+		m.Incident, m.Instance = incident.Incident{}, incident.Instance{}
+		m.Reason = "Cordon is paused until 2026-11-24T08:00:00Z by /cordon/pause"
+	case message.AskedBefore:
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
+		m.Reason = "10 isolations began within an hour, and more are not begun without a person"
+	case message.NotIsolated:
+		m.Reason, m.Problem = "10 isolations began within an hour, and more are not begun without a person", incident.Problem{Error: "States.Timeout"}
+	case message.Rehearsed:
+		m.Isolation = incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "dry run"},
+			Interfaces: []incident.Interface{{ID: "eni-0a", VPC: "vpc-0a", Where: incident.Open, Reason: "dry run: it would go from sg-0web into the capture group"}}}
+		m.Snapshots = incident.Snapshots{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would take one set of vol-0a"}, Done: true}
+		m.Memory = incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would capture 8 GiB"}, Done: true}
+		m.Protection = incident.Protection{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would set disableApiTermination"}}
+		m.Brakes = []string{"a person would have been asked first: 10 isolations began within an hour"}
+	case message.Switched:
+		m = message.Letter{Kind: kind, Reason: "/cordon/pause: Update"}
 	case message.Released:
 		m.Snapshots, m.Memory, m.Decision = snapshots, memory, person
 		m.Decision.Choice = incident.Release
@@ -147,6 +165,19 @@ func TestMailsHaveNoHoles(t *testing.T) {
 	}
 }
 
+// Released names two endings of the world more: not all is back, and nothing
+// was ever isolated.
+func TestLeftAlone(t *testing.T) {
+	m := letter(message.Released)
+	m.Decision.Choice, m.Restoration = incident.Leave, incident.Restoration{Report: incident.Report{Status: incident.Skipped, Reason: "not released"}}
+	for code, want := range map[string]string{"en": "left alone", "ja": "隔離しませんでした"} {
+		subject, body := in(t, code).Mail(m)
+		if !strings.Contains(subject, want) || strings.Contains(body, "put back") {
+			t.Errorf("%s: %s\n%s", code, subject, body)
+		}
+	}
+}
+
 // What the guide asks of the first mail.
 func TestContainedInJapanese(t *testing.T) {
 	subject, body := in(t, "ja").Mail(letter(message.Contained))
@@ -183,12 +214,12 @@ func TestHostileText(t *testing.T) {
 					m.Instance.Tags = map[string]string{"aws:autoscaling:groupName": h}
 					m.Decision.Reason, m.Decision.Person = h, h
 				}
-				m.Reason, m.Problem = h, incident.Problem{Error: h, Cause: h}
+				m.Reason, m.Problem, m.Brakes = h, incident.Problem{Error: h, Cause: h}, []string{h}
 				m.Execution = message.Execution{Name: h, Status: h, Error: h, ARN: h}
 				m.Isolation.StaysOpen = append(m.Isolation.StaysOpen, h)
 				m.Isolation.Interfaces = append(m.Isolation.Interfaces, incident.Interface{ID: h, VPC: h, Where: incident.Place(h), Reason: h})
 				m.Isolation.Repaired, m.Restoration.NotBack, m.Restoration.Restored = []string{h}, []string{h}, []string{h}
-				m.Protection.Refused, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}
+				m.Protection.Refused, m.Protection.Hazards, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}, []string{h}
 				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h})
 				m.Memory.Object, m.Memory.SHA256, m.Memory.Reason = h, h, h
 				subject, body := in(t, code).Mail(m)
@@ -234,7 +265,7 @@ func TestSubjects(t *testing.T) {
 				if n == 0 || n >= 100 || !utf8.ValidString(subject) || strings.ContainsFunc(subject, forbidden) {
 					t.Errorf("%s, %s: subject of %d characters: %q", kind, code, n, subject)
 				}
-				if id == "i-0abcd1234ef567890" && kind != message.Stopped && !strings.Contains(subject, id) {
+				if id == "i-0abcd1234ef567890" && kind != message.Stopped && kind != message.Switched && !strings.Contains(subject, id) {
 					t.Errorf("%s, %s: the subject has lost the instance: %q", kind, code, subject)
 				}
 				if strings.Contains(subject, "all is well") {
@@ -325,6 +356,13 @@ func TestAutoScalingGroup(t *testing.T) {
 		_, body := in(t, "en").Mail(m)
 		if got, want := strings.Contains(body, quoted), slices.Contains(warned, kind); got != want {
 			t.Errorf("%s: warns of the group: %v, want %v:\n%s", kind, got, want, body)
+		}
+		for _, scaling := range []incident.Scaling{incident.Ungrouped, incident.Standby, incident.Detached} {
+			safe := m
+			safe.Protection.Scaling = scaling
+			if _, body := in(t, "en").Mail(safe); strings.Contains(body, "ReplaceUnhealthy") {
+				t.Errorf("%s: warns of a group that the instance is out of (%s):\n%s", kind, scaling, body)
+			}
 		}
 		for name, tags := range map[string]map[string]string{
 			"no tags": nil, "no group": {"Name": "web-asg"}, "a tag much like it": {"autoscaling:groupName": "web-asg"}, "a nameless group": {"aws:autoscaling:groupName": ""},

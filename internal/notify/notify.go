@@ -1,6 +1,7 @@
 // Package notify tells people: what happened, what is contained, what is not,
-// what comes next. The state machine calls it, and two EventBridge rules do: for
-// findings that nobody acts on by machine, and for executions that ended badly.
+// what comes next. The state machine calls it, and EventBridge rules do: for
+// findings that nobody acts on by machine, for executions that ended badly, and
+// for the pause switch.
 package notify
 
 import (
@@ -57,6 +58,7 @@ type Input struct {
 	Memory     incident.Memory     `json:"memory"`
 	Problem    incident.Problem    `json:"problem"`
 	Reason     string              `json:"reason"`
+	Brakes     []string            `json:"brakes"`
 	Event      json.RawMessage     `json:"event"` // as EventBridge delivered it
 }
 
@@ -96,7 +98,7 @@ func compose(in Input) (message.Letter, string) {
 	}
 	letter := message.Letter{
 		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
-		Protection: in.Protection, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason,
+		Protection: in.Protection, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
 	}
 	// Where the first step failed there is only the event.
 	if letter.Finding.ID == "" && len(in.Event) > 0 {
@@ -123,6 +125,16 @@ type status struct {
 	} `json:"detail"`
 }
 
+// change is what is told of the pause switch: that it was written or removed,
+// never its value.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+type change struct {
+	Detail struct {
+		Name      string `json:"name"`
+		Operation string `json:"operation"`
+	} `json:"detail"`
+}
+
 // delivered composes the mail about an event that a rule delivered.
 func delivered(event json.RawMessage) (message.Letter, string) {
 	switch kind := detailType(event); kind {
@@ -145,6 +157,12 @@ func delivered(event json.RawMessage) (message.Letter, string) {
 		return message.Letter{Kind: message.Stopped, Execution: message.Execution{
 			ARN: e.Detail.ExecutionARN, Name: e.Detail.Name, Status: e.Detail.Status, Error: e.Detail.Error,
 		}}, ""
+	case "Parameter Store Change":
+		var e change
+		if err := json.Unmarshal(event, &e); err != nil {
+			return message.Letter{Kind: message.Switched, Reason: "the event about it could not be read: " + err.Error()}, ""
+		}
+		return message.Letter{Kind: message.Switched, Reason: fmt.Sprintf("%s: %s", e.Detail.Name, e.Detail.Operation)}, ""
 	default:
 		return message.Letter{Kind: message.Unreadable, Reason: fmt.Sprintf("an event of detail type %q is none that is known here", kind)}, ""
 	}

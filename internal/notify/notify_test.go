@@ -106,12 +106,22 @@ func TestExecutionThatEndedBadly(t *testing.T) {
 	}
 }
 
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+func TestSwitchThatWasChanged(t *testing.T) {
+	_, mails, err := tell(t, `{"id": "e-3", "source": "aws.ssm", "detail-type": "Parameter Store Change", "region": "eu-west-1",
+		"resources": ["arn:aws:ssm:eu-west-1:123456789012:parameter/cordon/pause"], "detail": {"operation": "Update", "name": "/cordon/pause", "type": "String"}}`)
+	if err != nil || len(mails) != 1 || !strings.Contains(mails[0].Subject, "pause switch") || !strings.Contains(mails[0].Body, "/cordon/pause: Update") {
+		t.Errorf("%v, %+v", err, mails)
+	}
+}
+
 // Whatever a rule delivers, somebody gets to know of it.
 func TestEventsNobodyExpected(t *testing.T) {
 	for _, event := range []string{
 		`{"detail-type": "GuardDuty Finding", "detail": {"severity": "high"}}`,
 		`{"detail-type": "GuardDuty Finding", "detail": 7, "region": 5, "finding": [], "incident": "x"}`,
 		`{"detail-type": "Step Functions Execution Status Change", "detail": {"name": 7}}`,
+		`{"detail-type": "Parameter Store Change", "detail": {"name": 7}}`,
 		`{"detail-type": 7}`, `{"detail-type": "Something\nelse"}`, `{}`, `[]`, `null`, `"text"`, `7`,
 	} {
 		report, mails, err := tell(t, event)

@@ -1,7 +1,8 @@
 // Package preserve keeps an instance and its volumes from being destroyed while
-// there is evidence on them: by people, by the instance itself, by scripts.
-//
-// It does not hold off Auto Scaling, which asks for none of these attributes.
+// there is evidence on them: by people, by the instance itself, by scripts, by
+// its Auto Scaling group, which asks for no protection but ends what fails its
+// health check. It also stops balancers from sending people to an instance that
+// will not answer them.
 package preserve
 
 import (
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cordon/internal/incident"
@@ -33,6 +35,7 @@ type EC2 interface {
 type Incidents interface {
 	record.Getter
 	record.Putter
+	record.Querier
 }
 
 // Input names the incident.
@@ -40,7 +43,7 @@ type Input struct {
 	Incident incident.Incident `json:"incident"`
 }
 
-// Output is what protects the instance now. Status is partial where EC2 refused
+// Output is what protects the instance now. Status is partial where AWS refused
 // something for good, failed where it refused everything.
 type Output = incident.Protection
 
@@ -48,27 +51,49 @@ type Output = incident.Protection
 type Step struct {
 	host      incident.Host
 	ec2       EC2
+	scaling   AutoScaling
+	balancers ElasticLoadBalancingV2
+	classics  ElasticLoadBalancing
 	incidents Incidents
 
-	table string
+	table          string
+	detach, shrink bool
+	dry            bool // a dry run: say what would be done
 }
 
-// New reads INCIDENTS_TABLE.
-func New(host incident.Host, ec2 EC2, incidents Incidents) (*Step, error) {
-	table, err := host.Setting("INCIDENTS_TABLE")
-	if err != nil {
+// New reads INCIDENTS_TABLE, AUTO_SCALING_ACTION (standby or detach),
+// AUTO_SCALING_CAPACITY (replace or shrink) and, where it is set, DRY_RUN.
+func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoadBalancingV2, classics ElasticLoadBalancing, incidents Incidents) (*Step, error) {
+	s := &Step{host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents,
+		dry: host.Getenv("DRY_RUN") == "true"}
+	var err error
+	if s.table, err = host.Setting("INCIDENTS_TABLE"); err != nil {
 		return nil, err
 	}
-	return &Step{host: host, ec2: ec2, incidents: incidents, table: table}, nil
+	for _, c := range []struct {
+		name, off, on string
+		to            *bool
+	}{{"AUTO_SCALING_ACTION", "standby", "detach", &s.detach}, {"AUTO_SCALING_CAPACITY", "replace", "shrink", &s.shrink}} {
+		v, err := host.Setting(c.name)
+		if err != nil {
+			return nil, err
+		}
+		if v != c.off && v != c.on {
+			return nil, fmt.Errorf("environment variable %s: %q is neither %s nor %s", c.name, v, c.off, c.on)
+		}
+		*c.to = v == c.on
+	}
+	return s, nil
 }
 
 // stepName is the record key of this step.
 const stepName = "preserve"
 
-// result is how far one attribute came.
+// result is how far one thing came.
 type result struct {
 	name    string
-	refused string // EC2's reason; empty if the attribute is as it should be
+	refused string // AWS's reason; empty if it is as it should be
+	would   bool   // a dry run: it is not as it should be, and stays so
 	err     error  // it may be otherwise the next time
 }
 
@@ -77,20 +102,29 @@ type result struct {
 // waits for the success of another, because isolation waits for none of it
 // longer than ten seconds.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	done, err := s.earlier(ctx, in.Incident)
+	if err != nil {
+		return Output{}, err
+	}
+	out := Output{Set: []string{}, Refused: []string{}, Hazards: []string{}}
 	own := make([]result, len(attributes))
-	var volumes []result
-	var failed error
-	s.host.Each(len(attributes)+1, func(n int) {
-		if n < len(attributes) {
+	var group, volumes, places []result
+	s.host.Each(len(attributes)+2, func(n int) {
+		switch n {
+		case len(attributes):
+			group = s.leaveGroup(ctx, in.Incident, done, &out)
+		case len(attributes) + 1:
+			volumes, places = s.described(ctx, in.Incident)
+		default:
 			own[n] = s.attribute(ctx, in.Incident, attributes[n])
-			return
 		}
-		volumes, failed = s.volumes(ctx, in.Incident)
 	})
-	out := Output{Set: []string{}, Refused: []string{}}
-	errs := []error{failed}
-	for _, r := range append(own, volumes...) {
+	var errs []error
+	var would []string
+	for _, r := range slices.Concat(own, volumes, once(group, places, done.results())) {
 		switch {
+		case r.would:
+			would = append(would, r.name)
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case r.refused != "":
@@ -102,13 +136,20 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err := errors.Join(errs...); err != nil {
 		return Output{}, err
 	}
+	if s.dry {
+		out.Report = incident.Report{Status: incident.Skipped, Reason: "dry run: nothing is to be set"}
+		if len(would) > 0 {
+			out.Reason = "dry run: it would see to " + strings.Join(would, ", ")
+		}
+		return out, nil
+	}
 	switch {
 	case len(out.Refused) == 0:
 		out.Report = incident.Report{Status: incident.OK}
 	case len(out.Set) == 0:
-		out.Report = incident.Report{Status: incident.Failed, Reason: "EC2 refused all of it: " + strings.Join(out.Refused, "; ")}
+		out.Report = incident.Report{Status: incident.Failed, Reason: "AWS refused all of it: " + strings.Join(out.Refused, "; ")}
 	default:
-		out.Report = incident.Report{Status: incident.Partial, Reason: "EC2 refused " + strings.Join(out.Refused, "; ")}
+		out.Report = incident.Report{Status: incident.Partial, Reason: "AWS refused " + strings.Join(out.Refused, "; ")}
 	}
 	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
 }
@@ -165,11 +206,38 @@ func (s *Step) attribute(ctx context.Context, inc incident.Incident, a attribute
 	return s.set(ctx, inc, string(a.name), record.Prior{Resource: inc.InstanceID, Attribute: string(a.name)}, now, a.want, change)
 }
 
-// volumes keeps every attached volume when the instance goes.
-func (s *Step) volumes(ctx context.Context, inc incident.Incident) ([]result, error) {
-	mappings, err := s.mappings(ctx, inc.InstanceID)
+// described protects what only a description of the instance tells of: its
+// volumes, and its places behind balancers.
+func (s *Step) described(ctx context.Context, inc incident.Incident) (volumes, places []result) {
+	out, err := s.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{inc.InstanceID}})
 	if err != nil {
-		return nil, err
+		return []result{{name: inc.InstanceID, err: fmt.Errorf("describe %s: %w", inc.InstanceID, err)}}, nil
+	}
+	var targets, classics []result
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			s.host.Each(3, func(n int) {
+				switch n {
+				case 0:
+					volumes = s.volumes(ctx, inc, i)
+				case 1:
+					targets = s.leaveTargets(ctx, inc, i)
+				case 2:
+					classics = s.leaveClassics(ctx, inc)
+				}
+			})
+		}
+	}
+	return volumes, append(targets, classics...)
+}
+
+// volumes keeps every attached volume when the instance goes.
+func (s *Step) volumes(ctx context.Context, inc incident.Incident, i types.Instance) []result {
+	var mappings []types.InstanceBlockDeviceMapping
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil {
+			mappings = append(mappings, m)
+		}
 	}
 	results := make([]result, len(mappings))
 	s.host.Each(len(mappings), func(n int) {
@@ -181,41 +249,21 @@ func (s *Step) volumes(ctx context.Context, inc incident.Incident) ([]result, er
 				DeviceName: m.DeviceName, Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)},
 			}}})
 	})
-	return results, nil
-}
-
-func (s *Step) mappings(ctx context.Context, id string) ([]types.InstanceBlockDeviceMapping, error) {
-	out, err := s.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
-	if err != nil {
-		return nil, fmt.Errorf("describe the volumes of %s: %w", id, err)
-	}
-	var all []types.InstanceBlockDeviceMapping
-	for _, r := range out.Reservations {
-		for _, i := range r.Instances {
-			for _, m := range i.BlockDeviceMappings {
-				if m.Ebs != nil {
-					all = append(all, m)
-				}
-			}
-		}
-	}
-	return all, nil
+	return results
 }
 
 // set records the value as it is and changes it, if it is not as it should be:
 // one attribute a call, as EC2 wants it.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html
 func (s *Step) set(ctx context.Context, inc incident.Incident, name string, prior record.Prior, now, want any, change *ec2.ModifyInstanceAttributeInput) result {
-	value, err := json.Marshal(now)
-	if err != nil {
-		return result{name: name, err: fmt.Errorf("encode %s of %s: %w", name, inc.InstanceID, err)}
-	}
-	prior.Value, prior.At = value, s.host.Now()
-	if _, err := record.Remember(ctx, s.incidents, s.table, s.host, inc, []record.Prior{prior}); err != nil {
+	if err := s.remember(ctx, inc, prior, now); err != nil {
 		return result{name: name, err: err}
 	}
 	if now == want {
 		return result{name: name}
+	}
+	if s.dry {
+		return result{name: name, would: true}
 	}
 	if _, err := s.ec2.ModifyInstanceAttribute(ctx, change); err != nil {
 		return outcome(name, fmt.Errorf("set %s of %s: %w", name, inc.InstanceID, err))
@@ -223,7 +271,21 @@ func (s *Step) set(ctx context.Context, inc incident.Incident, name string, prio
 	return result{name: name}
 }
 
-// outcome tells EC2's no, which people are told, from a failure that the next
+// remember records a value before it is changed.
+func (s *Step) remember(ctx context.Context, inc incident.Incident, prior record.Prior, now any) error {
+	if s.dry { // nothing is changed, so nothing is to be undone
+		return nil
+	}
+	value, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("encode %s of %s: %w", prior.Attribute, prior.Resource, err)
+	}
+	prior.Value, prior.At = value, s.host.Now()
+	_, err = record.Remember(ctx, s.incidents, s.table, s.host, inc, []record.Prior{prior})
+	return err
+}
+
+// outcome tells AWS's no, which people are told, from a failure that the next
 // run may not meet.
 func outcome(name string, err error) result {
 	var answer smithy.APIError
@@ -243,7 +305,9 @@ func passing(err error, answer smithy.APIError) bool {
 		return true
 	}
 	switch answer.ErrorCode() {
-	case "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable":
+	case "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable",
+		// Auto Scaling is busy with this instance or group.
+		"ResourceContention", "ScalingActivityInProgress":
 		return true
 	}
 	_, throttled := retry.DefaultThrottleErrorCodes[answer.ErrorCode()]

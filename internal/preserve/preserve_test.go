@@ -15,7 +15,7 @@ import (
 )
 
 func run(ctx context.Context, s *scene.Scene) (preserve.Output, error) {
-	step, err := preserve.New(s.Host, s.EC2(), s.DynamoDB())
+	step, err := preserve.New(s.Host, s.EC2(), s.AutoScaling(), s.ElasticLoadBalancingV2(), s.ElasticLoadBalancing(), s.DynamoDB())
 	if err != nil {
 		return preserve.Output{}, err
 	}
@@ -30,7 +30,7 @@ func TestProtects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := preserve.Output{Report: incident.Report{Status: incident.OK}, Set: all, Refused: []string{}}
+	want := preserve.Output{Report: incident.Report{Status: incident.OK}, Set: all, Refused: []string{}, Scaling: incident.Ungrouped, Hazards: []string{}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

@@ -26,6 +26,7 @@ type Head struct {
 	Incident  incident.Incident
 	Execution string          // ARN of the execution that works on it
 	State     State           //
+	Asking    bool            // the execution waits for a person before it isolates
 	Decision  incident.Choice // verified by authorize; empty until then
 	ClosedAt  time.Time       // zero while open
 }
@@ -45,6 +46,7 @@ func decodeHead(i item) (Head, error) {
 	if err := decode(i, &h.Incident); err != nil {
 		return Head{}, err
 	}
+	h.Asking = text(i, "asking") != ""
 	h.Execution, h.State, h.Decision = text(i, "execution"), State(text(i, "state")), incident.Choice(text(i, "decision"))
 	switch h.State {
 	case Open, Terminated, Kept, Released:
@@ -124,8 +126,8 @@ func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to", "#e = :from AND #s = :open",
-		map[string]string{"#e": "execution", "#s": "state"},
+	return update(ctx, db, table, k, "SET #e = :to REMOVE #a", "#e = :from AND #s = :open",
+		map[string]string{"#a": "asking", "#e": "execution", "#s": "state"},
 		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
 }
 

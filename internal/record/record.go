@@ -10,6 +10,7 @@
 //	pk queue#CALL                  sk turn                 until when the calls that were spoken for take
 //	pk request#ACCOUNT.REGION.INSTANCE.1
 //	                               sk request#001          a request for a decision; only approval may write it
+//	pk brake#hour, brake#group …   sk place#0001           who holds a place of a limit, and since when
 //	decisions:
 //	pk ACCOUNT.REGION.INSTANCE.1   sk request#001           the decision on that request
 //

@@ -20,9 +20,18 @@ type Request struct {
 	Secret     []byte    `json:"secret"`     // encrypted, context purpose=link: only approval may read it
 	OpenedAt   time.Time `json:"openedAt"`
 	Problem    string    `json:"problem"`   // why it is asked again; empty the first time
+	Before     string    `json:"before"`    // why it is asked before anything is isolated; empty where the instance is isolated
 	ExpiresAt  time.Time `json:"expiresAt"` // no decision after it
 	Token      []byte    `json:"-"`         // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`         // zero until the mail was accepted
+}
+
+// Choices are those that the request is about.
+func (r Request) Choices() []incident.Choice {
+	if r.Before != "" {
+		return []incident.Choice{incident.Isolate, incident.Leave}
+	}
+	return []incident.Choice{incident.Terminate, incident.Keep, incident.Release}
 }
 
 func requestSK(round int) string { return fmt.Sprintf("request#%03d", round) }

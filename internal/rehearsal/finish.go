@@ -3,7 +3,9 @@ package rehearsal
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -101,7 +104,11 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	if t.After, err = ReadAccount(after); err != nil {
 		return Trace{}, err
 	}
-	t.Ours = w.ours(t.Before)
+	if w.actionable(t.Before) {
+		t.Braked = w.braked(t.Before)
+		t.Ours = t.Braked == ""
+	}
+	t.DryRun = w.parameter("DryRun") == "true"
 	if e := w.first; e != nil {
 		r := e.Result()
 		t.Status, t.History, t.Payload = string(r.Status), r.History, r.MaxPayload
@@ -128,23 +135,62 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	return t, nil
 }
 
-// ours says whether the event and the parameters let anybody act on the finding.
-func (w *world) ours(before Account) bool {
-	p := func(name string) string {
-		v, _ := w.deployment.Parameter(name)
-		return v
-	}
+// actionable says whether the event itself lets anybody act on the finding.
+func (w *world) actionable(before Account) bool {
 	var threshold float64
-	if err := json.Unmarshal([]byte(p("SeverityThreshold")), &threshold); err != nil {
+	if err := json.Unmarshal([]byte(w.parameter("SeverityThreshold")), &threshold); err != nil {
 		return false
 	}
-	exempt := slices.ContainsFunc(strings.Split(p("ExemptInstances"), ","), func(id string) bool {
-		return strings.TrimSpace(id) == w.finding.InstanceID
-	})
 	i, exists := before.Instance(w.finding.InstanceID)
 	gone := !exists || dead(State(i))
-	return w.result.Matched && !w.flags.Sample && !w.flags.Archived && !exempt && !gone && w.finding.Severity >= threshold &&
+	return w.result.Matched && !w.flags.Sample && !w.flags.Archived && !gone && w.finding.Severity >= threshold &&
 		w.finding.AccountID == w.flags.Account && w.finding.Region == w.flags.Region
+}
+
+func (w *world) parameter(name string) string {
+	v, _ := w.deployment.Parameter(name)
+	return v
+}
+
+// braked says which brake holds the finding, as the parameters and the account
+// have it when the event arrives.
+func (w *world) braked(before Account) string {
+	list := func(name string) []string {
+		return strings.FieldsFunc(w.parameter(name), func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	ofType := func(name string) bool {
+		return slices.ContainsFunc(list(name), func(p string) bool {
+			pattern := "(?i)^" + strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, ".*") + "$"
+			return regexp.MustCompile(pattern).MatchString(w.finding.Type)
+		})
+	}
+	i, _ := before.Instance(w.finding.InstanceID)
+	key, value, one := strings.Cut(w.parameter("ExemptTag"), "=")
+	switch {
+	case slices.Contains(list("ExemptInstances"), w.finding.InstanceID):
+		return "the list of exempt instances"
+	case ofType("NeverFindingTypes"), !ofType("FindingTypes"):
+		return "the list of finding types"
+	case key != "" && slices.ContainsFunc(i.Tags, func(t ec2types.Tag) bool {
+		return aws.ToString(t.Key) == key && (!one || aws.ToString(t.Value) == value)
+	}):
+		return "the tag that exempts"
+	}
+	hours, err := strconv.ParseFloat(w.parameter("PauseHours"), 64)
+	if err != nil {
+		return ""
+	}
+	pause, _ := w.deployment.Resource("PauseSwitch")
+	for _, p := range before.Parameters {
+		until, err := time.Parse(time.RFC3339, aws.ToString(p.Value))
+		if aws.ToString(p.Name) != pause.Ref || err != nil || p.LastModifiedDate == nil {
+			continue
+		}
+		if w.start.Before(until) && w.start.Before(p.LastModifiedDate.Add(time.Duration(hours*float64(time.Hour)))) {
+			return "the pause switch"
+		}
+	}
+	return ""
 }
 
 // sealed recomputes the MAC of a decision under the account's key.

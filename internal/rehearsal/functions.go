@@ -32,7 +32,7 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 		return lambdafn.Handle(closing.New(h, a.SNS(), a.DynamoDB()))
 	},
 	"enrich": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
-		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SFN(), a.DynamoDB()))
+		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SSM(), a.AutoScaling(), a.SFN(), a.DynamoDB()))
 	},
 	"isolate": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(isolate.New(h, a.EC2(), a.DynamoDB()))
@@ -44,10 +44,10 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 		return lambdafn.Handle(notify.New(h, a.SNS()))
 	},
 	"preserve": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
-		return lambdafn.Handle(preserve.New(h, a.EC2(), a.DynamoDB()))
+		return lambdafn.Handle(preserve.New(h, a.EC2(), a.AutoScaling(), a.ElasticLoadBalancingV2(), a.ElasticLoadBalancing(), a.DynamoDB()))
 	},
 	"release": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
-		return lambdafn.Handle(release.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+		return lambdafn.Handle(release.New(h, a.EC2(), a.AutoScaling(), a.ElasticLoadBalancingV2(), a.ElasticLoadBalancing(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
 	},
 	"snapshot": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(snapshot.New(h, a.EC2(), a.DynamoDB()))

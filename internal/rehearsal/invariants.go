@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"cordon/internal/incident"
+	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 )
 
 // Invariant is something that always holds. Broken says how it does not; empty
@@ -37,6 +41,8 @@ var Invariants = []Invariant{
 	{"Ends or waits for a human", endless},
 	{"Never left open", leftOpen},
 	{"A decision is not reversed by a repeat", reversed},
+	{"Asked first, isolated after", isolatedUnasked},
+	{"A dry run changes nothing", dryRunChanged},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -53,7 +59,11 @@ func silentFailure(t Trace) string {
 			return fmt.Sprintf("ended as %q, and %s", t.Ending, open)
 		}
 	}
-	if !t.Ours || len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT" {
+	told := len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT"
+	if t.Braked != "" && !told {
+		return fmt.Sprintf("the finding was actionable, %s kept it from being acted on, and nobody was told", t.Braked)
+	}
+	if !t.Ours || told {
 		return ""
 	}
 	if _, ok := t.contained("quarantine", "capture"); ok && t.closed() == "" {
@@ -201,8 +211,35 @@ func changedUnrecorded(t Trace) string {
 			return aws.ToString(in.InstanceId) + " was changed before anything was recorded"
 		}
 	}
+	for _, c := range t.Calls {
+		if !c.Effective {
+			continue
+		}
+		var what string
+		switch in := c.Input.(type) {
+		case *autoscaling.EnterStandbyInput:
+			what = in.InstanceIds[0] + "#" + incident.PriorMembership
+		case *autoscaling.DetachInstancesInput:
+			what = in.InstanceIds[0] + "#" + incident.PriorMembership
+		case *elbv2.DeregisterTargetsInput:
+			what = fmt.Sprintf("%s#%s %s:%d", aws.ToString(in.TargetGroupArn), incident.PriorTarget, aws.ToString(in.Targets[0].Id), aws.ToInt32(in.Targets[0].Port))
+		case *elb.DeregisterInstancesFromLoadBalancerInput:
+			what = aws.ToString(in.LoadBalancerName) + "#" + incident.PriorClassic
+		default:
+			continue
+		}
+		if !t.written("prior#"+what, c) {
+			return fmt.Sprintf("%s of %s before it was recorded", c.Action, what)
+		}
+	}
 	if t.Ending != "Released" {
 		return ""
+	}
+	after := t.After.Places(t.Finding.InstanceID)
+	for _, place := range t.Before.Places(t.Finding.InstanceID) {
+		if !slices.Contains(after, place) {
+			return fmt.Sprintf("%s sends the instance nothing after a release", place)
+		}
 	}
 	now := map[string][]string{}
 	for _, i := range t.After.NetworkInterfaces {
@@ -230,7 +267,7 @@ func sameGroups(a, b []string) bool {
 
 // outside are the services in which everything belongs to the account, not to
 // this stack.
-var outside = []string{"ec2", "ssm"}
+var outside = []string{"ec2", "ssm", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2"}
 
 // Nothing outside the stack is changed for a finding that is not ours to act
 // on, and for one that is, only what belongs to its instance.
@@ -510,6 +547,46 @@ func reversed(t Trace) string {
 			if c.Effective && c.Mutating && slices.Contains(outside, c.Service) {
 				return fmt.Sprintf("%s:%s after a person's decision on the same finding", c.Service, c.Action)
 			}
+		}
+	}
+	return ""
+}
+
+// Where people are asked about an instance that is not contained, nothing is
+// changed unless a person decided to isolate it: verified, unexpired, about this
+// machine, and before the change.
+func isolatedUnasked(t Trace) string {
+	n := slices.IndexFunc(t.Mails, func(m sim.Mail) bool { return strings.Contains(m.Body, t.API+"/d/") })
+	if n < 0 {
+		return ""
+	}
+	if when, ok := t.contained("quarantine", "capture"); ok && !when.After(t.Mails[n].At) {
+		return "" // it is asked what becomes of an isolated instance
+	}
+	for _, c := range t.Calls {
+		if !c.Effective || !c.Mutating || slices.Contains(inside, c.Service) {
+			continue
+		}
+		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
+			return d.Choice == incident.Isolate && d.InstanceID == t.Finding.InstanceID && d.AttachedAt.Equal(t.Before.AttachedAt(d.InstanceID)) &&
+				!d.DecidedAt.After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
+		}) {
+			return fmt.Sprintf("%s:%s, and people were asked whether to isolate: no valid decision says so", c.Service, c.Action)
+		}
+	}
+	return ""
+}
+
+// inside are the services in which the steps change only what is of the stack:
+// its tables, bucket, topic, keys and executions. Whatever else there will be is
+// outside.
+var inside = []string{"dynamodb", "kms", "s3", "sfn", "sns"}
+
+// A dry run changes nothing outside the stack, whatever was decided.
+func dryRunChanged(t Trace) string {
+	for _, c := range t.Calls {
+		if t.DryRun && c.Effective && c.Mutating && !slices.Contains(inside, c.Service) {
+			return fmt.Sprintf("%s:%s in a dry run", c.Service, c.Action)
 		}
 	}
 	return ""

@@ -12,10 +12,13 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
@@ -179,6 +182,21 @@ func TestConvergesWhileShuttingDown(t *testing.T) {
 	}
 }
 
+// askedFirst is a run in which people were asked before isolating, a minute ago
+// decided, and the instance isolated at some time.
+func askedFirst(d incident.Decision, at float64) rehearsal.Trace {
+	x := clean()
+	x.Ending = "Isolated, undecided"
+	x.Calls = []sim.Call{put(0.5, "incident#000001"), put(at-1, "prior#eni-1#groups"), move(at, "eni-1", "conversion"), move(at+0.2, "eni-1", "quarantine")}
+	return decided(x, d)
+}
+
+func TestIsolatedAsDecided(t *testing.T) {
+	if got := broken(askedFirst(decision(incident.Isolate), 70)); len(got) > 0 {
+		t.Errorf("an isolation that a person decided is said to break %q", got)
+	}
+}
+
 // Each invariant finds a run that violates it: one that cannot fail would let
 // anything through.
 func TestEachInvariantFindsItsViolation(t *testing.T) {
@@ -242,6 +260,14 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = released(decision(incident.Release))
 			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "default")}
 		})},
+		{"standby not recorded", "Recorded before changed", with(clean(), call(3, "autoscaling", "EnterStandby",
+			&autoscaling.EnterStandbyInput{AutoScalingGroupName: aws.String("asg"), InstanceIds: []string{victim}}, "asg", victim))},
+		{"a target not recorded", "Recorded before changed", with(clean(), put(2, "prior#arn#target i-victim:80"), call(3, "elasticloadbalancingv2", "DeregisterTargets",
+			&elbv2.DeregisterTargetsInput{TargetGroupArn: aws.String("arn"), Targets: []elbv2types.TargetDescription{{Id: aws.String(victim), Port: aws.Int32(8080)}}}, "arn", victim))},
+		{"released, and its balancer knows nothing of it", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.Before.TargetHealthDescriptions = map[string][]elbv2types.TargetHealthDescription{"arn": {{Target: &elbv2types.TargetDescription{Id: aws.String(victim), Port: aws.Int32(80)}}}}
+		})},
 		{"a sample was acted on", "Not ours, not touched", spoil(func(x *rehearsal.Trace) { x.Ours = false })},
 		{"another machine was changed", "Not ours, not touched", spoil(func(x *rehearsal.Trace) {
 			x.Before.Reservations = append(slices.Clone(x.Before.Reservations), types.Reservation{Instances: []types.Instance{{InstanceId: aws.String("i-other")}}})
@@ -286,6 +312,22 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached, Finding: x.Finding}
 			x.Before.Incidents = append(slices.Clone(x.Before.Incidents), row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "released", "body": asJSON(was)}))
 		})},
+		{"held by a brake, and nobody told", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
+			x.Ours, x.Braked, x.Mails = false, "the pause switch", nil
+		})},
+		{"isolated before the answer", "Asked first, isolated after", askedFirst(decision(incident.Isolate), 30)},
+		{"isolated although left alone", "Asked first, isolated after", askedFirst(decision(incident.Leave), 70)},
+		{"isolated by a forged decision", "Asked first, isolated after", askedFirst(func() incident.Decision { d := decision(incident.Isolate); d.MAC = []byte("forged"); return d }(), 70)},
+		{"isolated by a decision about another machine", "Asked first, isolated after", askedFirst(func() incident.Decision {
+			d := decision(incident.Isolate)
+			d.AttachedAt = attached.Add(-time.Hour)
+			return d
+		}(), 70)},
+		{"a dry run that changes something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) { x.DryRun = true })},
+		{"a dry run that scales something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) {
+			x.DryRun, x.Calls = true, []sim.Call{call(1, "autoscaling", "EnterStandby", nil, victim)}
+		})},
 	} {
 		t.Run(fmt.Sprintf("%s/%s", c.want, c.name), func(t *testing.T) {
 			if got := broken(c.run); !slices.Contains(got, c.want) {
@@ -293,7 +335,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 		})
 	}
-	if n := len(rehearsal.Invariants); n != 12 {
-		t.Errorf("%d invariants; the README promises twelve", n)
+	if n := len(rehearsal.Invariants); n != 14 {
+		t.Errorf("%d invariants; the README promises fourteen", n)
 	}
 }

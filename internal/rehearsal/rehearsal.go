@@ -323,13 +323,20 @@ func (w *world) open(file []byte, account, region string) error {
 	}, file)
 	w.macKey = ref("MacKey")
 	document, _ := w.deployment.Resource("MemoryDocument")
+	pause, _ := w.deployment.Resource("PauseSwitch")
 	name := ref("MemoryDocument")
+	pauseName := ref("PauseSwitch")
 	if len(missing) > 0 {
 		return fmt.Errorf("template: there is no %s", strings.Join(missing, ", "))
 	}
 	if err != nil {
 		return err
 	}
+	value, ok := pause.Properties["Value"].(string)
+	if !ok {
+		return errors.New("template: PauseSwitch has no value that is a string")
+	}
+	w.account.SSM().AddParameter(pauseName, value)
 	content, err := json.Marshal(document.Properties["Content"])
 	if err != nil {
 		return fmt.Errorf("template: MemoryDocument: %w", err)

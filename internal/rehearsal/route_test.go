@@ -1,9 +1,11 @@
 package rehearsal_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cordon/internal/rehearsal"
 
@@ -20,11 +22,15 @@ var (
 	seen      = []string{"Read the finding", "Choose what to do"}
 	told      = slices.Concat(seen, []string{"Tell why nothing was changed", "Choose the ending"})
 	tried     = slices.Concat(seen, []string{"Protect and snapshot", "Isolate instance"})
-	asked     = slices.Concat(tried, []string{"Start the memory capture", "Tell people", "Gather evidence and ask"})
+	asked     = slices.Concat(tried, []string{"Start the memory capture", "Was it a dry run?", "Tell people", "Gather evidence and ask"})
 	sealed    = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Carry out the decision"})
 	closed    = []string{"Close the incident", "Name the ending"}
 	released  = slices.Concat(asked, []string{"Let running steps end", "Release instance", "End the capture"}, closed, []string{"Released"})
 	undecided = slices.Concat(sealed, []string{"Tell that nobody decided", "Isolated, undecided"})
+	// Where a brake asks before isolating, and is told to isolate.
+	askedWay   = slices.Concat(seen, []string{"Ask before isolating", "Verify before isolating"})
+	goAhead    = slices.Concat(askedWay, []string{"What was decided before isolating?"}, undecided[len(seen):])
+	unanswered = slices.Concat(askedWay, []string{"Tell that it was not isolated", "Not contained"})
 )
 
 // Mails, by how their subjects begin.
@@ -34,6 +40,12 @@ const (
 	nobodyMail   = "Isolated, undecided"
 	repeatMail   = "Finding repeats what was already decided"
 	joinedMail   = "Another finding"
+	beforeMail   = "[DECIDE NOW] NOT isolated"
+	silenceMail  = "[URGENT] Nobody decided, EC2 instance NOT isolated"
+	pausedMail   = "[URGENT] PAUSED, EC2 instance NOT isolated"
+	typeMail     = "[URGENT] Finding of an excepted type, NOT isolated"
+	exemptMail   = "[URGENT] Exempt EC2 instance NOT isolated"
+	dryMail      = "[DRY RUN] EC2 instance NOT isolated"
 	machineMail  = "[URGENT] Incident response itself ended badly"
 )
 
@@ -86,6 +98,33 @@ func TestRoutes(t *testing.T) {
 	shut.Protected = "false false stop" // or EC2 would not terminate it
 	kept := contained("running")
 	gone := []string{"EC2 instance of a finding is gone already"}
+
+	tagged := around(t, plain, func(a object) {
+		instance := a["Reservations"].([]any)[0].(object)["Instances"].([]any)[0].(object)
+		tags, _ := instance["Tags"].([]any)
+		instance["Tags"] = append(tags, object{"Key": "cordon-exempt", "Value": "yes"})
+	})
+	arrives := eventTime(t, plain)
+	pausedFor := func(d time.Duration) []byte {
+		return around(t, plain, func(a object) {
+			a["Parameters"] = []any{object{"Name": "/cordon/pause", "Type": "String", "Value": arrives.Add(d).Format(time.RFC3339), "LastModifiedDate": arrives.Add(-2 * time.Hour)}}
+		})
+	}
+	// grouped puts the instance into a group with so many others.
+	grouped := func(others int) []byte {
+		return around(t, plain, func(a object) {
+			a["AutoScalingInstances"] = []any{object{"InstanceId": plainInstance, "AutoScalingGroupName": "web", "LifecycleState": "Standby"}}
+			a["AutoScalingGroups"] = []any{object{"AutoScalingGroupName": "web", "DesiredCapacity": others + 1, "MinSize": 0, "MaxSize": 9}}
+		})
+	}
+	dry := map[string]string{"DryRun": "true"}
+	before := func(decision string) []byte {
+		o := decides(options(plain), decision)
+		o.Parameters = always
+		return run(t, o).Account
+	}
+	leftAlone, notAnswered := before("leave"), before("none")
+	rehearsed := slices.Concat(tried, []string{"Start the memory capture", "Was it a dry run?", "Tell what would have been done", "Rehearsed"})
 
 	for _, c := range []route{
 		{"terminate", plain, nil, nil, "terminate", "Terminated", "SUCCEEDED",
@@ -143,7 +182,38 @@ func TestRoutes(t *testing.T) {
 		{"archived", readFile(t, "archived.json"), nil, nil, "terminate", "Nothing to do", "SUCCEEDED", slices.Concat(seen, []string{"Nothing to do"}), nil, nil},
 		{"below the threshold set", plain, nil, map[string]string{"SeverityThreshold": "9"}, "terminate", "Nothing to do", "SUCCEEDED", slices.Concat(seen, []string{"Nothing to do"}), nil, nil},
 		{"exempt", plain, nil, map[string]string{"ExemptInstances": "i-0," + plainInstance}, "terminate", "Nothing to do", "SUCCEEDED",
-			slices.Concat(told, []string{"Nothing to do"}), []string{"[URGENT] Exempt EC2 instance NOT isolated"}, nil},
+			slices.Concat(told, []string{"Nothing to do"}), []string{exemptMail}, nil},
+
+		{"exempt by its tag", plain, tagged, map[string]string{"ExemptTag": "cordon-exempt=yes"}, "terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}), []string{exemptMail}, nil},
+		{"a tag that no parameter names", plain, tagged, nil, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
+		{"a type that is not to be acted on", plain, nil, map[string]string{"FindingTypes": "CryptoCurrency:*"}, "terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}), []string{typeMail}, nil},
+		{"a type that is never acted on", plain, nil, map[string]string{"NeverFindingTypes": "Recon:*, backdoor:ec2/*"}, "terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}), []string{typeMail}, nil},
+		{"paused", plain, pausedFor(time.Hour), nil, "terminate", "Not contained", "FAILED", slices.Concat(told, []string{"Not contained"}), []string{pausedMail, machineMail}, nil},
+		{"paused, and that has ended", plain, pausedFor(-time.Minute), nil, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
+		{"paused for ever", plain, pausedFor(1000 * time.Hour), map[string]string{"PauseHours": "1"}, "none", "Isolated, undecided", "SUCCEEDED", undecided,
+			[]string{isolatedMail, askedMail, nobodyMail}, &kept}, // it was written two hours ago
+
+		{"too many, isolate", plain, nil, always, "isolate", "Isolated, undecided", "SUCCEEDED", goAhead, []string{beforeMail, isolatedMail, askedMail, nobodyMail}, &kept},
+		{"too many, leave", plain, nil, always, "leave", "Released", "SUCCEEDED",
+			slices.Concat(askedWay, []string{"What was decided before isolating?"}, closed, []string{"Released"}), []string{beforeMail, "Closed: EC2 instance left alone"}, nil},
+		{"too many, nobody answers", plain, nil, always, "none", "Not contained", "FAILED", unanswered, []string{beforeMail, silenceMail, machineMail}, nil},
+		{"too many, an answer to another question", plain, nil, always, "terminate", "Not contained", "FAILED", unanswered, []string{beforeMail, silenceMail, machineMail}, nil},
+		{"too many, and critical", severe, nil, always, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
+		{"a repeat of what was left alone", readFile(t, "repeat.json"), leftAlone, nil, "none", "Already decided", "SUCCEEDED", slices.Concat(told, []string{"Already decided"}), []string{repeatMail}, nil},
+		{"a repeat of what nobody answered", readFile(t, "repeat.json"), notAnswered, nil, "none", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
+		{"half of a group is isolated", plain, grouped(1), nil, "isolate", "Isolated, undecided", "SUCCEEDED", undecided, []string{isolatedMail, askedMail, nobodyMail}, &kept},
+		{"more than a share of a group", plain, grouped(1), map[string]string{"MaxGroupPercent": "49"}, "isolate", "Isolated, undecided", "SUCCEEDED", goAhead,
+			[]string{beforeMail, isolatedMail, askedMail, nobodyMail}, &kept},
+
+		{"a dry run", plain, nil, dry, "terminate", "Rehearsed", "SUCCEEDED", rehearsed, []string{dryMail}, nil},
+		{"a dry run of a finding that is exempt", plain, nil, map[string]string{"DryRun": "true", "ExemptInstances": plainInstance}, "terminate", "Nothing to do", "SUCCEEDED",
+			slices.Concat(told, []string{"Nothing to do"}), []string{exemptMail}, nil},
+		{"a dry run while an incident is open", second, afterNone, dry, "terminate", "Joined open incident", "SUCCEEDED",
+			slices.Concat(told, []string{"Joined open incident"}), []string{joinedMail}, nil},
+		{"a dry run of what would be asked", plain, nil, map[string]string{"DryRun": "true", "MaxIsolationsPerHour": "0"}, "isolate", "Rehearsed", "SUCCEEDED", rehearsed, []string{dryMail}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -207,4 +277,13 @@ func TestUnmatchedEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+func eventTime(t *testing.T, event []byte) time.Time {
+	t.Helper()
+	var e struct{ Time time.Time }
+	if err := json.Unmarshal(event, &e); err != nil || e.Time.IsZero() {
+		t.Fatal("the event has no time", err)
+	}
+	return e.Time.UTC()
 }

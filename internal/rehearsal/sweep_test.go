@@ -50,9 +50,14 @@ func TestOneFaultChangesNothing(t *testing.T) {
 	for _, c := range []struct {
 		decision string
 		of       string // only the calls of that function, by every kind; empty: of all, by one kind each
-	}{{"terminate", ""}, {"terminate", "terminate"}, {"release", "release"}} {
-		t.Run(c.decision+" "+c.of, func(t *testing.T) {
+		settings map[string]string
+	}{
+		{"terminate", "", nil}, {"terminate", "terminate", nil}, {"release", "release", nil},
+		{"leave", "enrich", always}, {"leave", "approval", always}, {"isolate", "authorize", always}, {"leave", "", always}, {"none", "", map[string]string{"DryRun": "true"}},
+	} {
+		t.Run(strings.TrimSpace(fmt.Sprint(c.decision, " ", c.of, " ", c.settings)), func(t *testing.T) {
 			o := decides(options(event), c.decision)
+			o.Parameters = c.settings
 			// A small memory is captured by the same calls, only fewer of them.
 			o.Account = around(t, event, func(a object) { a["Behaviour"] = object{"MemoryGiB": 1} })
 			undisturbed, calls, err := rehearsal.Recorded(o, func(string, []byte, []byte) {})
@@ -78,6 +83,9 @@ func TestOneFaultChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+// always asks before it isolates.
+var always = map[string]string{"MaxIsolationsPerHour": "0"}
 
 // tryAll runs each fault alone and says what went wrong with it.
 func tryAll(o rehearsal.Options, undisturbed rehearsal.Result, faults []sim.Fault) map[sim.Fault]string {

@@ -11,9 +11,13 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	autoscalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
+	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
 // Trace is what the invariants judge: the calls and the account before and
@@ -21,7 +25,11 @@ import (
 type Trace struct {
 	Start   time.Time // when the event arrived
 	Finding incident.Finding
-	Ours    bool // the finding passes every guard that its event alone decides
+	Ours    bool // the finding passes every guard that its event and the parameters decide
+	// Braked is what keeps an actionable finding from being acted on: a list, a
+	// tag, a pause. Nothing may be touched then, and people must be told.
+	Braked  string
+	DryRun  bool // by the template's parameter
 	Calls   []sim.Call
 	Mails   []sim.Mail
 	Before  Account
@@ -43,7 +51,13 @@ type Account struct {
 	SecurityGroups    []types.SecurityGroup
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
-	Incidents         []struct {
+	Parameters        []ssmtypes.Parameter
+
+	AutoScalingInstances     []autoscalingtypes.AutoScalingInstanceDetails
+	TargetHealthDescriptions map[string][]elbv2types.TargetHealthDescription // by ARN of the target group
+	LoadBalancerDescriptions []elbtypes.LoadBalancerDescription
+
+	Incidents []struct {
 		Table string
 		Item  map[string]map[string]any
 	}
@@ -78,6 +92,27 @@ func (a Account) Interfaces(instance string) []types.NetworkInterface {
 			all = append(all, i)
 		}
 	}
+	return all
+}
+
+// Places are where balancers send work to an instance: target groups by the ID
+// of the instance, and classic balancers.
+func (a Account) Places(instance string) []string {
+	var all []string
+	for _, arn := range sortedKeys(a.TargetHealthDescriptions) {
+		for _, d := range a.TargetHealthDescriptions[arn] {
+			draining := d.TargetHealth != nil && d.TargetHealth.State == elbv2types.TargetHealthStateEnumDraining
+			if d.Target != nil && aws.ToString(d.Target.Id) == instance && !draining {
+				all = append(all, fmt.Sprintf("%s:%d", arn, aws.ToInt32(d.Target.Port)))
+			}
+		}
+	}
+	for _, b := range a.LoadBalancerDescriptions {
+		if slices.ContainsFunc(b.Instances, func(i elbtypes.Instance) bool { return aws.ToString(i.InstanceId) == instance }) {
+			all = append(all, aws.ToString(b.LoadBalancerName))
+		}
+	}
+	slices.Sort(all)
 	return all
 }
 

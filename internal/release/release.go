@@ -9,6 +9,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,11 @@ import (
 	"cordon/internal/mandate"
 	"cordon/internal/record"
 
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/smithy-go"
 )
 
 // EC2 is the part of the EC2 API this step calls.
@@ -30,6 +35,26 @@ type EC2 interface {
 	DescribeInstanceAttribute(context.Context, *ec2.DescribeInstanceAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceAttributeOutput, error)
 	ModifyInstanceAttribute(context.Context, *ec2.ModifyInstanceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyInstanceAttributeOutput, error)
 	ModifyNetworkInterfaceAttribute(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
+}
+
+// AutoScaling is the part of the EC2 Auto Scaling API this step calls.
+type AutoScaling interface {
+	autoscaling.DescribeAutoScalingGroupsAPIClient
+	autoscaling.DescribeAutoScalingInstancesAPIClient
+	AttachInstances(context.Context, *autoscaling.AttachInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.AttachInstancesOutput, error)
+	ExitStandby(context.Context, *autoscaling.ExitStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error)
+}
+
+// ElasticLoadBalancingV2 is the part of the Elastic Load Balancing API, version 2, this step calls.
+type ElasticLoadBalancingV2 interface {
+	elbv2.DescribeTargetHealthAPIClient
+	RegisterTargets(context.Context, *elbv2.RegisterTargetsInput, ...func(*elbv2.Options)) (*elbv2.RegisterTargetsOutput, error)
+}
+
+// ElasticLoadBalancing is the part of the API of classic load balancers this step calls.
+type ElasticLoadBalancing interface {
+	elb.DescribeLoadBalancersAPIClient
+	RegisterInstancesWithLoadBalancer(context.Context, *elb.RegisterInstancesWithLoadBalancerInput, ...func(*elb.Options)) (*elb.RegisterInstancesWithLoadBalancerOutput, error)
 }
 
 // KMS is the part of the KMS API this step calls.
@@ -63,6 +88,9 @@ type Output = incident.Restoration
 type Step struct {
 	host      incident.Host
 	ec2       EC2
+	scaling   AutoScaling
+	balancers ElasticLoadBalancingV2
+	classics  ElasticLoadBalancing
 	incidents Incidents
 	decisions *mandate.Reader
 
@@ -70,12 +98,12 @@ type Step struct {
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID and STACK_NAME.
-func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
+func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoadBalancingV2, classics ElasticLoadBalancing, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
 	reader, err := mandate.NewReader(host, kms, incidents, decisions)
 	if err != nil {
 		return nil, err
 	}
-	s := &Step{host: host, ec2: ec2, incidents: incidents, decisions: reader}
+	s := &Step{host: host, ec2: ec2, scaling: scaling, balancers: balancers, classics: classics, incidents: incidents, decisions: reader}
 	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack} {
 		if *to, err = host.Setting(name); err != nil {
 			return nil, err
@@ -134,50 +162,69 @@ func (s *Step) restore(ctx context.Context, in Input, was prior) (Output, error)
 	if err != nil {
 		return Output{}, err
 	}
-	// Termination protection is the last to go. None waits for the success of
-	// another.
-	failed := errors.Join(s.putBack(ctx, before.interfaces()), s.putBack(ctx, before.flags()), s.putBack(ctx, before.guard()))
+	// The network first: a group ends an instance in service that does not
+	// answer. Termination protection is the last to go. None waits for the
+	// success of another.
+	refused := map[string]string{}
+	var failed []error
+	for _, things := range before.phases() {
+		failed = append(failed, s.putBack(ctx, things, refused))
+	}
 	after, err := s.look(ctx, in.Incident, was)
-	if err := errors.Join(failed, err); err != nil {
+	if err := errors.Join(errors.Join(failed...), err); err != nil {
 		return Output{}, err
 	}
-	return after.report()
+	return after.report(refused)
 }
 
-func (s *Step) putBack(ctx context.Context, things []thing) error {
+// phases are all things, those that go back together in one.
+func (w world) phases() [][]thing {
+	return [][]thing{w.interfaces(), w.flags(), w.membership(), w.places(), w.guard()}
+}
+
+// putBack notes in refused what can only come back once people have changed
+// something else.
+func (s *Step) putBack(ctx context.Context, things []thing, refused map[string]string) error {
 	errs := make([]error, len(things))
 	s.host.Each(len(things), func(n int) {
-		if t := things[n]; !t.back && t.never == "" {
-			if err := s.put(ctx, t); err != nil {
-				errs[n] = fmt.Errorf("put back %s: %w", t.name, err)
-			}
+		if t := things[n]; !t.back && t.never == "" && t.put != nil {
+			errs[n] = t.put(ctx)
 		}
 	})
+	for n, err := range errs {
+		var answer smithy.APIError
+		switch {
+		case err == nil:
+		case errors.As(err, &answer) && slices.Contains(refusals, answer.ErrorCode()):
+			refused[things[n].name], errs[n] = fmt.Sprintf("%s (%s)", answer.ErrorMessage(), answer.ErrorCode()), nil
+		default:
+			errs[n] = fmt.Errorf("put back %s: %w", things[n].name, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
-func (s *Step) put(ctx context.Context, t thing) error {
-	if t.move != nil {
-		_, err := s.ec2.ModifyNetworkInterfaceAttribute(ctx, t.move)
-		return err
-	}
-	_, err := s.ec2.ModifyInstanceAttribute(ctx, t.modify)
-	return err
-}
+// refusals are the answers of Auto Scaling and of balancers that stay as they
+// are however often they are asked.
+// https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
+// https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_RegisterInstancesWithLoadBalancer.html
+var refusals = []string{"ValidationError", "InvalidTarget", "TargetGroupNotFound", "TooManyTargets", "TooManyRegistrationsForTargetId", "LoadBalancerNotFound", "InvalidInstance"}
 
 // report tells how things are now. That something that could come back did not,
-// although EC2 accepted it, is an error: it may only not show yet.
-func (w world) report() (Output, error) {
+// although AWS accepted it, is an error: it may only not show yet.
+func (w world) report(refused map[string]string) (Output, error) {
 	out := Output{Report: incident.Report{Status: incident.OK}, Connected: true, Restored: []string{}, NotBack: []string{}}
-	for _, t := range slices.Concat(w.interfaces(), w.flags(), w.guard()) {
+	for _, t := range slices.Concat(w.phases()...) {
+		why := cmp.Or(t.never, refused[t.name])
 		switch {
 		case t.back:
 			out.Restored = append(out.Restored, t.name)
-		case t.never != "":
-			out.NotBack = append(out.NotBack, t.name+": "+t.never)
+		case why != "":
+			out.NotBack = append(out.NotBack, t.name+": "+why)
 			out.Connected = out.Connected && !t.attached
 		default:
-			return Output{}, fmt.Errorf("verify the release of %s: EC2 does not show %s as it was", w.id, t.name)
+			return Output{}, fmt.Errorf("verify the release of %s: AWS does not show %s as it was", w.id, t.name)
 		}
 	}
 	if len(out.NotBack) > 0 {

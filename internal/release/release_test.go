@@ -20,7 +20,7 @@ import (
 )
 
 func run(ctx context.Context, s *scene.Scene) (release.Output, error) {
-	step, err := release.New(s.Host, s.EC2(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	step, err := release.New(s.Host, s.EC2(), s.AutoScaling(), s.ElasticLoadBalancingV2(), s.ElasticLoadBalancing(), s.KMS(), s.DynamoDB(), s.DynamoDB())
 	if err != nil {
 		return release.Output{}, err
 	}

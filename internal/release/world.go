@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/mandate"
@@ -23,7 +24,11 @@ type prior struct {
 	groups   map[string][]string // of each interface
 	delete   map[string]bool     // DeleteOnTermination of each volume
 	bools    map[types.InstanceAttributeName]bool
-	shutdown string   // InstanceInitiatedShutdownBehavior; empty if not recorded
+	shutdown string               // InstanceInitiatedShutdownBehavior; empty if not recorded
+	member   *incident.Membership // nil if it was in no Auto Scaling group
+	left     time.Time            // when it was about to leave that group
+	targets  []incident.Target
+	classics []string
 	unknown  []string // recorded by something newer than this step
 }
 
@@ -51,7 +56,23 @@ func (s *Step) recorded(ctx context.Context, inc incident.Incident) (prior, erro
 // add takes in one value. The attributes are those that isolate and preserve
 // record.
 func (was *prior) add(p record.Prior) error {
-	switch a := types.InstanceAttributeName(p.Attribute); a {
+	kind, _, _ := strings.Cut(p.Attribute, " ")
+	switch a := types.InstanceAttributeName(kind); a {
+	case incident.PriorMembership:
+		was.member, was.left = &incident.Membership{}, p.At
+		return json.Unmarshal(p.Value, was.member)
+	case incident.PriorTarget:
+		var t incident.Target
+		err := json.Unmarshal(p.Value, &t)
+		if !slices.Contains(was.targets, t) {
+			was.targets = append(was.targets, t)
+		}
+		return err
+	case incident.PriorClassic:
+		if !slices.Contains(was.classics, p.Resource) {
+			was.classics = append(was.classics, p.Resource)
+		}
+		return nil
 	case "groups":
 		var groups []string
 		err := json.Unmarshal(p.Value, &groups)
@@ -86,12 +107,15 @@ type world struct {
 	mappings map[string]types.InstanceBlockDeviceMapping // by volume
 	bools    map[types.InstanceAttributeName]bool
 	shutdown string
+	service  service
+	step     *Step
+	now      time.Time
 }
 
 // look describes everything that was recorded and may have to go back.
 func (s *Step) look(ctx context.Context, inc incident.Incident, was prior) (world, error) {
 	w := world{
-		id: inc.InstanceID, stack: s.stack, was: was,
+		id: inc.InstanceID, stack: s.stack, was: was, step: s, now: s.host.Now(),
 		groups:   map[string]types.SecurityGroup{},
 		mappings: map[string]types.InstanceBlockDeviceMapping{},
 		bools:    map[types.InstanceAttributeName]bool{},
@@ -101,13 +125,15 @@ func (s *Step) look(ctx context.Context, inc incident.Incident, was prior) (worl
 		attributes = append(attributes, types.InstanceAttributeNameInstanceInitiatedShutdownBehavior)
 	}
 	answers := make([]*ec2.DescribeInstanceAttributeOutput, len(attributes))
-	errs := make([]error, len(attributes)+2)
+	errs := make([]error, len(attributes)+3)
 	s.host.Each(len(errs), func(n int) {
 		switch n {
 		case len(attributes):
 			errs[n] = s.lookAtInterfaces(ctx, &w)
 		case len(attributes) + 1:
 			errs[n] = s.lookAtVolumes(ctx, inc, &w)
+		case len(attributes) + 2:
+			errs[n] = s.lookAtService(ctx, &w)
 		default:
 			var err error
 			if answers[n], err = s.ec2.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: &w.id, Attribute: attributes[n]}); err != nil {
@@ -191,8 +217,24 @@ type thing struct {
 	back     bool
 	never    string // why it is not and cannot be put back; empty if it can
 	attached bool   // an interface of the instance
-	move     *ec2.ModifyNetworkInterfaceAttributeInput
-	modify   *ec2.ModifyInstanceAttributeInput
+	put      func(context.Context) error
+}
+
+// move is the call that puts an interface into groups.
+func (w world) move(id string, groups []string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := w.step.ec2.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &id, Groups: groups})
+		return err
+	}
+}
+
+// modify is the call that changes an attribute of the instance.
+func (w world) modify(in *ec2.ModifyInstanceAttributeInput) func(context.Context) error {
+	in.InstanceId = &w.id
+	return func(ctx context.Context) error {
+		_, err := w.step.ec2.ModifyInstanceAttribute(ctx, in)
+		return err
+	}
 }
 
 // interfaces are those attached, then those recorded and attached no more.
@@ -210,7 +252,7 @@ func (w world) interfaces() []thing {
 			continue // never changed
 		default:
 			t.never = w.stays(groupIDs(i), own)
-			t.move = &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &id, Groups: own}
+			t.put = w.move(id, own)
 		}
 		all = append(all, t)
 	}
@@ -267,23 +309,23 @@ func (w world) flags() []thing {
 			t.never = "the volume is not attached to " + w.id + " any more"
 		} else {
 			t.back = aws.ToBool(m.Ebs.DeleteOnTermination) == want
-			t.modify = &ec2.ModifyInstanceAttributeInput{InstanceId: &w.id, BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{
+			t.put = w.modify(&ec2.ModifyInstanceAttributeInput{BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{
 				DeviceName: m.DeviceName, Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: &want},
-			}}}
+			}}})
 		}
 		all = append(all, t)
 	}
 	if want := w.was.shutdown; want != "" {
 		all = append(all, thing{
 			name: string(types.InstanceAttributeNameInstanceInitiatedShutdownBehavior), back: w.shutdown == want,
-			modify: &ec2.ModifyInstanceAttributeInput{InstanceId: &w.id, InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: &want}},
+			put: w.modify(&ec2.ModifyInstanceAttributeInput{InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: &want}}),
 		})
 	}
 	if want, recorded := w.was.bools[types.InstanceAttributeNameDisableApiStop]; recorded {
 		a := types.InstanceAttributeNameDisableApiStop
 		all = append(all, thing{
 			name: string(a), back: w.bools[a] == want,
-			modify: &ec2.ModifyInstanceAttributeInput{InstanceId: &w.id, DisableApiStop: &types.AttributeBooleanValue{Value: &want}},
+			put: w.modify(&ec2.ModifyInstanceAttributeInput{DisableApiStop: &types.AttributeBooleanValue{Value: &want}}),
 		})
 	}
 	for _, u := range w.was.unknown {
@@ -301,7 +343,7 @@ func (w world) guard() []thing {
 	}
 	return []thing{{
 		name: string(a), back: w.bools[a] == want,
-		modify: &ec2.ModifyInstanceAttributeInput{InstanceId: &w.id, DisableApiTermination: &types.AttributeBooleanValue{Value: &want}},
+		put: w.modify(&ec2.ModifyInstanceAttributeInput{DisableApiTermination: &types.AttributeBooleanValue{Value: &want}}),
 	}}
 }
 

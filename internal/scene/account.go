@@ -1,13 +1,17 @@
 package scene
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 )
 
 // File is an account with a running instance that has two interfaces in two
@@ -50,6 +54,35 @@ const File = `{
 
 // Paged is File where EC2 shows one thing a page.
 var Paged = strings.Replace(File, "{", `{"Behaviour": {"PageSize": 1},`, 1)
+
+// Scaled is File where the instance is in an Auto Scaling group and behind
+// balancers: by ID on two ports, by an address, and a classic one. The others
+// there are none of the incident's business.
+var Scaled = strings.Replace(strings.Replace(File, `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "PrivateIpAddress": "10.2.0.5",`, 1), "{", `{
+  "AutoScalingGroups": [{"AutoScalingGroupName": "web-asg", "MinSize": 1, "MaxSize": 3, "DesiredCapacity": 2, "HealthCheckType": "ELB",
+    "TargetGroupARNs": ["`+TargetGroup+`web/1"]}],
+  "AutoScalingInstances": [{"InstanceId": "`+Instance+`", "AutoScalingGroupName": "web-asg", "LifecycleState": "InService"}],
+  "TargetGroups": [
+    {"TargetGroupArn": "`+TargetGroup+`web/1", "VpcId": "vpc-1", "Port": 80, "TargetType": "instance"},
+    {"TargetGroupArn": "`+TargetGroup+`db/2", "VpcId": "vpc-2", "Port": 5432, "TargetType": "ip"},
+    {"TargetGroupArn": "`+TargetGroup+`elsewhere/3", "VpcId": "vpc-9", "Port": 5432, "TargetType": "ip"}
+  ],
+  "TargetHealthDescriptions": {
+    "`+TargetGroup+`web/1": [
+      {"Target": {"Id": "`+Instance+`", "Port": 80}, "TargetHealth": {"State": "healthy"}},
+      {"Target": {"Id": "`+Instance+`", "Port": 8080}, "TargetHealth": {"State": "unhealthy"}}],
+    "`+TargetGroup+`db/2": [
+      {"Target": {"Id": "10.2.0.5", "Port": 5432}, "TargetHealth": {"State": "healthy"}},
+      {"Target": {"Id": "10.2.0.6", "Port": 5432}, "TargetHealth": {"State": "healthy"}}],
+    "`+TargetGroup+`elsewhere/3": [{"Target": {"Id": "10.2.0.5", "Port": 5432}, "TargetHealth": {"State": "healthy"}}]
+  },
+  "LoadBalancerDescriptions": [
+    {"LoadBalancerName": "old", "Instances": [{"InstanceId": "`+Instance+`"}, {"InstanceId": "i-0bbbbbbbbbbbbbbbb"}]},
+    {"LoadBalancerName": "other", "Instances": [{"InstanceId": "i-0bbbbbbbbbbbbbbbb"}]}
+  ],`, 1)
+
+// TargetGroup is what the ARNs of Scaled's target groups begin with.
+const TargetGroup = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/"
 
 // Put moves an interface into groups, whoever does it.
 func (s *Scene) Put(t testing.TB, eni string, groups ...string) {
@@ -206,4 +239,54 @@ func (s *Scene) Allow(t testing.TB, group string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Service is who sends work to the instance.
+type Service struct {
+	Lifecycle string // in its Auto Scaling group; empty if it is in none
+	Desired   int32  // capacity of web-asg
+	Targets   string // "NAME/ID ID:PORT STATE", those of every target group, in order
+	Classics  string // "BALANCER ID", in order
+}
+
+// Service reads it.
+func (s *Scene) Service(t testing.TB) Service {
+	t.Helper()
+	var of Service
+	members, err := s.AutoScaling().DescribeAutoScalingInstances(t.Context(), &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: []string{Instance}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range members.AutoScalingInstances {
+		of.Lifecycle = *i.LifecycleState
+	}
+	groups, err := s.AutoScaling().DescribeAutoScalingGroups(t.Context(), &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{"web-asg"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of.Desired = *groups.AutoScalingGroups[0].DesiredCapacity
+	var all []string
+	for _, name := range []string{"web/1", "db/2", "elsewhere/3"} {
+		out, err := s.ElasticLoadBalancingV2().DescribeTargetHealth(t.Context(), &elbv2.DescribeTargetHealthInput{TargetGroupArn: aws.String(TargetGroup + name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range out.TargetHealthDescriptions {
+			all = append(all, fmt.Sprintf("%s %s:%d %s", name, *d.Target.Id, *d.Target.Port, d.TargetHealth.State))
+		}
+	}
+	of.Targets = strings.Join(all, "\n")
+	balancers, err := s.ElasticLoadBalancing().DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = nil
+	for _, b := range balancers.LoadBalancerDescriptions {
+		for _, i := range b.Instances {
+			all = append(all, *b.LoadBalancerName+" "+*i.InstanceId)
+		}
+	}
+	slices.Sort(all)
+	of.Classics = strings.Join(all, "\n")
+	return of
 }

@@ -65,6 +65,7 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 	}
 	settings := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
+		"AUTO_SCALING_ACTION": "standby", "AUTO_SCALING_CAPACITY": "shrink",
 		"RETENTION_DAYS": "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
 	}
 	s := &Scene{Account: a, clock: c, Host: incident.Host{
@@ -96,7 +97,7 @@ func (s *Scene) Next(t testing.TB, number int, inherits string) incident.Inciden
 		ID: incident.NewID(incident.InstanceKey(account, region, Instance), number), Account: account, Region: region,
 		InstanceID: Instance, AttachedAt: AttachedAt, OpenedAt: s.clock.now, Inherits: inherits,
 	}
-	if _, err := record.Claim(t.Context(), s.DynamoDB(), incidents, record.Head{Incident: inc, Execution: "arn:execution"}); err != nil {
+	if _, err := record.Claim(t.Context(), s.DynamoDB(), incidents, record.Head{Incident: inc, Execution: Execution}); err != nil {
 		t.Fatal(err)
 	}
 	return inc
@@ -302,6 +303,31 @@ func Refusal(why string) incident.Error {
 		return incident.ErrUndecided
 	}
 	return incident.ErrRefused
+}
+
+// Execution is that of every incident here.
+const Execution = "arn:execution"
+
+// AskBefore opens request 1 as one for a decision before anything is isolated,
+// and notes that the execution waits for it.
+func (s *Scene) AskBefore(t testing.TB) {
+	t.Helper()
+	r := record.Request{Incident: s.Incident.ID, Round: 1, Before: "too many", OpenedAt: s.clock.now, ExpiresAt: s.clock.now.Add(24 * time.Hour)}
+	if _, err := record.OpenRequest(t.Context(), s.DynamoDB(), incidents, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := record.Ask(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TakeOver gives the incident to another execution, as enrich does for a
+// critical finding.
+func (s *Scene) TakeOver(t testing.TB) {
+	t.Helper()
+	if err := record.TakeOverAsking(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution, "arn:another"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Ask opens a request for a decision.

@@ -137,6 +137,7 @@ func (c *EC2) second() *time.Time { return new(c.a.now().UTC().Truncate(time.Sec
 // pass lets time do what it does: snapshots complete, instances end.
 func (c *EC2) pass() {
 	c.completeSnapshots()
+	c.a.autoscaling.pass()
 	c.endInstances()
 }
 

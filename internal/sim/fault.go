@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -65,7 +66,7 @@ func ParseFault(s string) (Fault, error) {
 		return wrong("want SERVICE:ACTION#N=KIND, such as ec2:CreateSnapshots#1=lost")
 	}
 	if _, ok := serviceIDs[service]; !ok {
-		return wrong("service %q is not one of dynamodb, ec2, kms, s3, sfn, sns, ssm", service)
+		return wrong("service %q is not one of %s", service, strings.Join(sortedKeys(serviceIDs), ", "))
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 {
@@ -99,7 +100,8 @@ func (a *Account) Unmet() []Fault {
 }
 
 // serviceIDs are the SDK's names of the services, by package.
-var serviceIDs = map[string]string{"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM"}
+var serviceIDs = map[string]string{"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM",
+	"autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2"}
 
 // wrap is the outermost error of a call, as the SDK has it.
 func (op operation) wrap(err error) error {
@@ -184,12 +186,20 @@ func notFound(op operation) error {
 			return &smithy.GenericAPIError{Code: "NoSuchUpload", Message: "The specified upload does not exist.", Fault: smithy.FaultClient}
 		}
 		return &smithy.GenericAPIError{Code: "NoSuchBucket", Message: "The specified bucket does not exist", Fault: smithy.FaultClient}
+	case "autoscaling":
+		return wrongScaling("AutoScalingGroup name not found - no AutoScalingGroup found")
+	case "elasticloadbalancingv2":
+		return noTargetGroup()
+	case "elasticloadbalancing":
+		return &elbtypes.AccessPointNotFoundException{Message: aws.String("There is no ACTIVE Load Balancer of that name")}
 	case "ssm":
 		switch op.action {
 		case "GetCommandInvocation":
 			return &ssmtypes.InvocationDoesNotExist{}
 		case "ListCommands", "ListCommandInvocations", "CancelCommand":
 			return &ssmtypes.InvalidCommandId{}
+		case "GetParameter":
+			return &ssmtypes.ParameterNotFound{}
 		}
 		return &ssmtypes.InvalidInstanceId{Message: aws.String("Instances not in a valid state for account")}
 	}

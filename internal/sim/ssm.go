@@ -25,6 +25,8 @@ type SSM struct {
 	documents map[string]ssmDocument
 	commands  []*command
 	host      hostQuirks
+
+	parameters []*types.Parameter
 }
 
 // hostQuirks are the keys of the account file's Behaviour about a host that
@@ -75,7 +77,7 @@ func (s *SSM) AddDocument(name string, content []byte) error {
 }
 
 func (s *SSM) sections() []section {
-	return []section{kept("InstanceInformationList", &s.agents)}
+	return []section{kept("InstanceInformationList", &s.agents), kept("Parameters", &s.parameters)}
 }
 
 func (s *SSM) behaviours() []section {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"cordon/internal/incident"
 	"cordon/internal/record"
@@ -56,15 +57,17 @@ type Step struct {
 
 	table, stack string
 	days         int32 // how long snapshots are locked after they are completed
+	dry          bool  // a dry run: say what would be done
 }
 
 // maxDays is the longest lock there is.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
 const maxDays = 36500
 
-// New reads INCIDENTS_TABLE, STACK_NAME and RETENTION_DAYS.
+// New reads INCIDENTS_TABLE, STACK_NAME and RETENTION_DAYS, and, where it is
+// set, DRY_RUN.
 func New(host incident.Host, ec2 EC2, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, ec2: ec2, incidents: incidents}
+	s := &Step{host: host, ec2: ec2, incidents: incidents, dry: host.Getenv("DRY_RUN") == "true"}
 	var err error
 	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack} {
 		if *to, err = host.Setting(name); err != nil {
@@ -97,6 +100,9 @@ type look struct {
 // Run is safe to repeat. It makes the set if there is none, locks what is not
 // locked, and looks how far it is.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if s.dry {
+		return s.rehearse(ctx, in)
+	}
 	l, err := s.look(ctx, in.Incident)
 	if err != nil {
 		return Output{}, err
@@ -143,6 +149,25 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	out := judge(in, l, set, trouble)
 	out.NotIn = notIn
 	return s.done(ctx, in, out)
+}
+
+// rehearse says which volumes would be in the set. It records nothing.
+func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
+	var l look
+	var err error
+	if l.instance, l.gone, err = s.instance(ctx, in.Incident.InstanceID); err != nil {
+		return Output{}, err
+	}
+	out := Output{Report: skipped("dry run: the instance has no EBS volume"), Done: true}
+	if all := volumes(l.instance); len(all) > 0 {
+		out.Reason = fmt.Sprintf("dry run: it would take one set of snapshots of %s and lock it for %d days", strings.Join(all, ", "), s.days)
+	}
+	if l.gone {
+		out.Reason = "dry run: the instance is gone"
+	} else {
+		out.NotIn = s.notIn(ctx, l)
+	}
+	return listed(out), nil
 }
 
 func skipped(why string) incident.Report {

@@ -38,6 +38,7 @@ var kinds = map[string]kind{
 	"AWS::SQS::Queue":               {"QueueName", generated(80), "https://sqs.{region}.{suffix}/{account}/{name}", map[string]string{"Arn": "arn:{partition}:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "https://sqs.{region}.{suffix}/{account}/{name}"}},
 	"AWS::SQS::QueuePolicy":         {"", generated(64), "{name}", nil},
 	"AWS::SSM::Document":            {"Name", generated(128), "{name}", nil},
+	"AWS::SSM::Parameter":           {"Name", generated(1011), "{name}", nil},
 	"AWS::Serverless::Function":     {"FunctionName", generated(64), "{name}", map[string]string{"Arn": "arn:{partition}:lambda:{region}:{account}:function:{name}"}},
 	"AWS::Serverless::HttpApi":      {"", apiID, "{name}", map[string]string{"ApiEndpoint": "https://{name}.execute-api.{region}.{suffix}", "ApiId": "{name}"}},
 	"AWS::Serverless::StateMachine": {"Name", withoutStack(generated(80)), "arn:{partition}:states:{region}:{account}:stateMachine:{name}", map[string]string{"Arn": "arn:{partition}:states:{region}:{account}:stateMachine:{name}", "Name": "{name}"}},
