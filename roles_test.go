@@ -13,6 +13,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/credentials"
 	"cordon/internal/decide"
 	"cordon/internal/enrich"
 	"cordon/internal/isolate"
@@ -29,7 +30,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "decide": decide.New, "enrich": enrich.New, "isolate": isolate.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "enrich": enrich.New, "isolate": isolate.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -66,7 +67,7 @@ func called(t *testing.T, construct any) []string {
 				}
 			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
 				all["elasticloadbalancing:"+m] = true
-			case "AutoScaling", "KMS", "SNS", "SSM":
+			case "AutoScaling", "IAM", "KMS", "SNS", "SSM":
 				all[strings.ToLower(p.Name())+":"+m] = true
 			default:
 				t.Errorf("%v takes a %v, whose service nobody knows", n, p)
@@ -296,6 +297,8 @@ func changing(d *template.Deployment) (wrong []string) {
 // only are actions that one role alone may have.
 var only = map[string]string{
 	"ec2:TerminateInstances":             "TerminateRole",
+	"iam:PutRolePolicy":                  "CredentialsRole",
+	"iam:DeleteRolePolicy":               "CredentialsRole",
 	"dynamodb:PutItem DecisionsTable":    "DecideRole",
 	"kms:GenerateMac":                    "DecideRole",
 	"dynamodb:UpdateItem DecisionsTable": "", // nobody

@@ -182,7 +182,7 @@ func TestBadUse(t *testing.T) {
 		{"fault without a number", []string{"rehearse", "--decision", "none", "--fault", "ec2:CreateSnapshots=lost", "-"}, "SERVICE:ACTION#N=KIND"},
 		{"fault number 0", []string{"rehearse", "--decision", "none", "--fault", "ec2:CreateSnapshots#0=lost", "-"}, "first is 1"},
 		{"no such kind of fault", []string{"rehearse", "--decision", "none", "--fault", "ec2:CreateSnapshots#1=odd", "-"}, "odd"},
-		{"no such service", []string{"rehearse", "--decision", "none", "--fault", "iam:CreateUser#1=lost", "-"}, "iam"},
+		{"no such service", []string{"rehearse", "--decision", "none", "--fault", "lambda:Invoke#1=lost", "-"}, "lambda"},
 		{"a change cannot be stale", []string{"rehearse", "--decision", "none", "--fault", "ec2:CreateSnapshots#1=stale", "-"}, "stale"},
 		{"a call that is never made", []string{"rehearse", "--json", "--decision", "none", "--fault", "ec2:CreateSnapshots#99=lost", "-"}, "never made"},
 		{"two faults on one call", []string{"rehearse", "--decision", "none", "--fault", "ec2:CreateSnapshots#1=lost", "--fault", "ec2:CreateSnapshots#1=late", "-"}, "same call"},

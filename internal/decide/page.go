@@ -89,11 +89,12 @@ var fields = map[string]string{"instance": "instance", "name": "name", "long": "
 // facts is worse than a page that says to come back.
 func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) answer {
 	var known struct {
-		instance   incident.Instance
-		isolation  incident.Isolation
-		protection incident.Protection
-		snapshots  incident.Snapshots
-		memory     struct {
+		instance    incident.Instance
+		isolation   incident.Isolation
+		protection  incident.Protection
+		credentials incident.Credentials
+		snapshots   incident.Snapshots
+		memory      struct {
 			Outcome *incident.Memory `json:"outcome"`
 			Result  *incident.Memory `json:"result"`
 		}
@@ -103,6 +104,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		to   any
 	}{
 		{"approval", &known.instance}, {"isolate", &known.isolation}, {"preserve", &known.protection},
+		{"credentials", &known.credentials},
 		{"snapshot", &known.snapshots}, {"memory", &known.memory},
 	}
 	found, errs := make([]bool, len(steps)), make([]error, len(steps))
@@ -157,9 +159,10 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		{"head.notContained", l.Interfaces(known.isolation, false)},
 		{"head.contained", l.Interfaces(known.isolation, true)},
 		{"head.repaired", plain(known.isolation.Repaired)},
-		{"head.staysOpen", l.StaysOpen(known.isolation)},
+		{"head.staysOpen", l.StaysOpen(known.isolation, known.credentials)},
 		{"head.evidence", l.Evidence(known.snapshots, memory)},
 		{"head.protection", l.Protection(known.protection)},
+		{"head.credentials", l.Credentials(known.credentials)},
 	} {
 		if len(s.Items) > 0 {
 			v.Lists = append(v.Lists, list{l.Text(s.Title), s.Items})

@@ -3,6 +3,7 @@ package enrich_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -430,7 +431,7 @@ func TestCriticalTakesOverWhatIsAsked(t *testing.T) {
 	}
 	w.do(func(ctx context.Context) {
 		err := record.Answer(ctx, w.aws.DynamoDB(), table, asked.Incident.ID, execution, incident.Isolate, begun)
-		if err != record.ErrTaken {
+		if !errors.Is(err, record.ErrTaken) {
 			t.Errorf("the first execution answers for an incident that is not its own: %v", err)
 		}
 	})

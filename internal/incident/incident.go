@@ -204,6 +204,7 @@ const (
 	PriorMembership = "autoScalingGroup" // a Membership
 	PriorTarget     = "target"           // a Target; ID and port follow
 	PriorClassic    = "classicBalancer"  // true, under the balancer's name
+	PriorRolePolicy = "rolePolicy"       // name of the inline policy that credentials writes, under its role
 )
 
 // Membership is an instance's place in an Auto Scaling group before it was taken
@@ -220,6 +221,24 @@ type Target struct {
 	ID    string `json:"id"`    // of the instance, or an address of it
 	Port  int32  `json:"port"`
 }
+
+// Credentials is what was done about the credentials of the instance's own role.
+type Credentials struct {
+	Report
+	State  Denial   `json:"state"`  // as last verified
+	Role   string   `json:"role"`   // ARN; empty if it has none
+	Policy string   `json:"policy"` // inline policy of that role that denies
+	Shared []string `json:"shared"` // other instances with that role: not affected
+}
+
+// Denial says how much the credentials of one instance are denied.
+type Denial string
+
+const (
+	Allowed  Denial = "allowed"  // nothing is denied
+	Narrowed Denial = "narrowed" // all but what the SSM agent needs
+	Denied   Denial = "denied"   // everything
+)
 
 // Restoration is what release put back.
 type Restoration struct {

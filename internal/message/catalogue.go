@@ -44,10 +44,10 @@ var catalogue = map[string]text{
 	"contained.next": {
 		"Look at the finding. A second mail brings the link by which you decide: terminate, keep isolated, or release.\n" +
 			"Meanwhile snapshots complete and, where it is set up, memory is captured. Nothing is terminated unless a person decides so.\n" +
-			"Credentials of the instance's role that were stolen work from anywhere: revoke them by hand.",
+			"Credentials of the instance's role that were stolen work from anywhere; what is not denied above, revoke by hand.",
 		"検出結果を確認してください。別のメールで、終了・隔離継続・解放を決定するためのリンクをお送りします。\n" +
 			"その間にスナップショットの完了と、設定されている場合はメモリの取得が進みます。人が決定しない限り、インスタンスは終了されません。\n" +
-			"盗まれたインスタンスロールの認証情報はどこからでも使えます。手動で無効化してください。",
+			"盗まれたインスタンスロールの認証情報はどこからでも使えます。上記で拒否していないものは、手動で無効化してください。",
 	},
 
 	"notContained.subject": {"[URGENT] EC2 instance NOT isolated, act now: {instance}", "[緊急・要対応] EC2インスタンスを隔離できていません: {instance}"},
@@ -364,6 +364,7 @@ var catalogue = map[string]text{
 	"head.brakes":       {"Brakes", "ブレーキ"},
 	"head.evidence":     {"Evidence", "証拠"},
 	"head.protection":   {"Protection against loss", "消失からの保護"},
+	"head.credentials":  {"Credentials of its role", "インスタンスロールの認証情報"},
 	"head.decision":     {"Decision", "決定"},
 	"head.next":         {"What comes next", "次に行うこと"},
 
@@ -409,7 +410,17 @@ var catalogue = map[string]text{
 	"open.metadata":    {"The instance metadata service still answers, role credentials included.", "インスタンスメタデータサービスは引き続き応答します (ロールの認証情報を含む)。"},
 	"open.time":        {"Time synchronisation is not filtered by security groups.", "時刻同期はセキュリティグループでは止められません。"},
 	"open.credentials": {"Credentials that were stolen before work from anywhere.", "すでに盗まれた認証情報は、どこからでも使えます。"},
-	"open.endpoints":   {"During the memory capture TCP 443 to the listed SSM and S3 endpoints is open; where the endpoint policy allows other buckets, data can leave to them.", "メモリ取得中は、指定のSSM・S3エンドポイントへのTCP 443が開いています。エンドポイントポリシーがほかのバケットを許可している場合、そこへ持ち出される可能性があります。"},
+	"open.otherCredentials": {"Credentials of its role are denied below; not so other keys that were on it: those on disk, of pods and tasks (IRSA, Pod Identity, ECS), sessions chained by AssumeRole, pre-signed addresses.",
+		"ロールの認証情報は下記のとおり拒否しています。ただし、ディスク上のキー、Podやタスクの認証情報(IRSA、Pod Identity、ECS)、AssumeRoleで連鎖したセッション、署名付きURLなど、ほかの認証情報には効きません。"},
+
+	"denial.allowed":     {"nothing is denied to them", "拒否していません"},
+	"denial.narrowed":    {"denied for this instance: everything but what the SSM agent needs", "このインスタンスに限り、SSMエージェントに必要なもの以外をすべて拒否しています"},
+	"denial.denied":      {"denied for this instance: everything", "このインスタンスに限り、すべて拒否しています"},
+	"credentials.role":   {"role {role}", "ロール {role}"},
+	"credentials.policy": {"by its inline policy {policy}; while stolen keys may be alive it must stay, whatever becomes of the instance", "インラインポリシー {policy} によります。盗まれた認証情報が有効な間は、インスタンスがどうなっても残してください"},
+	"credentials.shared": {"instance {instance} has the same role and is not affected: keys taken from it still work", "インスタンス {instance} も同じロールを使っていますが、影響はありません。そこから盗まれた認証情報は使えます"},
+
+	"open.endpoints": {"During the memory capture TCP 443 to the listed SSM and S3 endpoints is open; where the endpoint policy allows other buckets, data can leave to them.", "メモリ取得中は、指定のSSM・S3エンドポイントへのTCP 443が開いています。エンドポイントポリシーがほかのバケットを許可している場合、そこへ持ち出される可能性があります。"},
 
 	"snapshots":          {"Snapshots of the volumes", "ボリュームのスナップショット"},
 	"snapshot.completed": {"completed", "完了"},

@@ -83,6 +83,7 @@ type Letter struct {
 	Instance    incident.Instance
 	Isolation   incident.Isolation
 	Protection  incident.Protection
+	Credentials incident.Credentials
 	Snapshots   incident.Snapshots
 	Memory      incident.Memory
 	Restoration incident.Restoration
@@ -215,7 +216,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		}
 		p.list("head.contained", contained)
 		p.list("head.notContained", l.Interfaces(m.Isolation, false))
-		p.list("head.staysOpen", l.StaysOpen(m.Isolation))
+		p.list("head.staysOpen", l.StaysOpen(m.Isolation, m.Credentials))
 		p.list("head.repaired", each(m.Isolation.Repaired))
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
@@ -224,6 +225,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	if !over {
 		p.list("head.protection", l.Protection(m.Protection))
 	}
+	p.list("head.credentials", l.Credentials(m.Credentials))
 	if next := l.Text(string(kind) + ".next"); next != "" {
 		p.list("head.next", strings.Split(next, "\n"))
 	}
@@ -411,10 +413,34 @@ func (l Language) Interfaces(i incident.Isolation, contained bool) []string {
 }
 
 // StaysOpen says what isolation does not stop.
-func (l Language) StaysOpen(i incident.Isolation) []string {
+func (l Language) StaysOpen(i incident.Isolation, c incident.Credentials) []string {
 	var all []string
 	for _, code := range i.StaysOpen {
+		if code == "credentials" && (c.State == incident.Narrowed || c.State == incident.Denied) {
+			code = "otherCredentials"
+		}
 		all = append(all, l.coded("open.", code))
+	}
+	return all
+}
+
+// Credentials says what became of the credentials of the instance's own role.
+func (l Language) Credentials(c incident.Credentials) []string {
+	if c.Status == "" || c.Status == incident.Skipped && c.Role == "" {
+		return nil
+	}
+	all := []string{l.report(c.Report)}
+	if c.State != "" {
+		all = append(all, l.coded("denial.", string(c.State)))
+	}
+	if c.Role != "" {
+		all = append(all, l.Text("credentials.role", "role", Plain(c.Role, 200)))
+	}
+	if c.Policy != "" {
+		all = append(all, l.Text("credentials.policy", "policy", Plain(c.Policy, 200)))
+	}
+	for _, id := range c.Shared {
+		all = append(all, l.Text("credentials.shared", "instance", ID(id)))
 	}
 	return all
 }

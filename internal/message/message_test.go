@@ -51,7 +51,13 @@ func letter(kind message.Kind) message.Letter {
 		Set:    []string{"disableApiStop"}, Refused: []string{"disableApiTermination: not possible on Spot"},
 		Scaling: incident.InService, Hazards: []string{"Auto Scaling group web-asg replaces instances older than 7 days"},
 	}
-	work := func() { m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection }
+	credentials := incident.Credentials{
+		Report: incident.Report{Status: incident.OK}, State: incident.Narrowed, Role: "arn:aws:iam::111122223333:role/web", Policy: "cordon-" + f.InstanceID, Shared: []string{"i-0ffff"},
+	}
+	work := func() {
+		m.Credentials = credentials
+		m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection
+	}
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
 	switch kind {
 	case message.Contained:
@@ -219,6 +225,7 @@ func TestHostileText(t *testing.T) {
 				m.Isolation.StaysOpen = append(m.Isolation.StaysOpen, h)
 				m.Isolation.Interfaces = append(m.Isolation.Interfaces, incident.Interface{ID: h, VPC: h, Where: incident.Place(h), Reason: h})
 				m.Isolation.Repaired, m.Restoration.NotBack, m.Restoration.Restored = []string{h}, []string{h}, []string{h}
+				m.Credentials.Role, m.Credentials.Policy, m.Credentials.Shared, m.Credentials.Reason = h, h, []string{h}, h
 				m.Protection.Refused, m.Protection.Hazards, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}, []string{h}
 				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h})
 				m.Memory.Object, m.Memory.SHA256, m.Memory.Reason = h, h, h

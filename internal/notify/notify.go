@@ -48,18 +48,19 @@ func New(host incident.Host, sns SNS) (*Step, error) {
 // Input is what the state machine tells, or, without a Kind, an event that a
 // rule delivered as it was.
 type Input struct {
-	Kind       message.Kind        `json:"kind"`
-	Incident   incident.Incident   `json:"incident"`
-	Finding    incident.Finding    `json:"finding"`
-	Instance   incident.Instance   `json:"instance"`
-	Isolation  incident.Isolation  `json:"isolation"`
-	Protection incident.Protection `json:"protection"`
-	Snapshots  incident.Snapshots  `json:"snapshots"`
-	Memory     incident.Memory     `json:"memory"`
-	Problem    incident.Problem    `json:"problem"`
-	Reason     string              `json:"reason"`
-	Brakes     []string            `json:"brakes"`
-	Event      json.RawMessage     `json:"event"` // as EventBridge delivered it
+	Kind        message.Kind         `json:"kind"`
+	Incident    incident.Incident    `json:"incident"`
+	Finding     incident.Finding     `json:"finding"`
+	Instance    incident.Instance    `json:"instance"`
+	Isolation   incident.Isolation   `json:"isolation"`
+	Protection  incident.Protection  `json:"protection"`
+	Credentials incident.Credentials `json:"credentials"`
+	Snapshots   incident.Snapshots   `json:"snapshots"`
+	Memory      incident.Memory      `json:"memory"`
+	Problem     incident.Problem     `json:"problem"`
+	Reason      string               `json:"reason"`
+	Brakes      []string             `json:"brakes"`
+	Event       json.RawMessage      `json:"event"` // as EventBridge delivered it
 }
 
 // UnmarshalJSON takes what lacks a kind for a raw event. An envelope has none,
@@ -98,7 +99,7 @@ func compose(in Input) (message.Letter, string) {
 	}
 	letter := message.Letter{
 		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
-		Protection: in.Protection, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
+		Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
 	}
 	// Where the first step failed there is only the event.
 	if letter.Finding.ID == "" && len(in.Event) > 0 {

@@ -13,17 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// with is the host of a scene with one setting changed.
-func with(s *scene.Scene, name, value string) {
-	was := s.Host.Getenv
-	s.Host.Getenv = func(n string) string {
-		if n == name {
-			return value
-		}
-		return was(n)
-	}
-}
-
 const (
 	targets  = "web/1 " + scene.Instance + ":80 draining\nweb/1 " + scene.Instance + ":8080 draining\ndb/2 10.2.0.5:5432 draining\ndb/2 10.2.0.6:5432 healthy\nelsewhere/3 10.2.0.5:5432 healthy"
 	classics = "old i-0bbbbbbbbbbbbbbbb\nother i-0bbbbbbbbbbbbbbbb"
@@ -93,8 +82,8 @@ func TestAutoScaling(t *testing.T) {
 				account = strings.Replace(account, c.old, c.new, 1)
 			}
 			s := scene.Open(t, account)
-			with(s, "AUTO_SCALING_ACTION", c.action)
-			with(s, "AUTO_SCALING_CAPACITY", c.capacity)
+			s.Set("AUTO_SCALING_ACTION", c.action)
+			s.Set("AUTO_SCALING_CAPACITY", c.capacity)
 			got, err := run(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)
@@ -164,7 +153,7 @@ func TestOneServiceFails(t *testing.T) {
 func TestSettings(t *testing.T) {
 	for name, value := range map[string]string{"AUTO_SCALING_ACTION": "suspend", "AUTO_SCALING_CAPACITY": "", "INCIDENTS_TABLE": ""} {
 		s := scene.Open(t, scene.File)
-		with(s, name, value)
+		s.Set(name, value)
 		if _, err := run(t.Context(), s); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%q: error is %v", name, value, err)
 		}

@@ -97,11 +97,11 @@ func TakePlace(ctx context.Context, db Putter, table string, l Limit, p Place, h
 
 // start is where a holder begins to look, FNV-1a of its name.
 func start(holder string, places int) int {
-	h := uint32(2166136261)
+	h := 2166136261
 	for n := range len(holder) {
-		h = (h ^ uint32(holder[n])) * 16777619
+		h = (h ^ int(holder[n])) * 16777619 & 0xffffffff
 	}
-	return int(h % uint32(places))
+	return h % places
 }
 
 // putPlace takes a place that nobody held, or that its holder lost as we read it.

@@ -111,4 +111,7 @@ func TestIsolatedAfterTheAnswer(t *testing.T) {
 	if mails := subjects(r); !strings.HasPrefix(mails[2], askedMail) {
 		t.Errorf("mails %q: the second question is about an isolated instance, and no decision failed before", mails)
 	}
+	if told := r.Mails[1].Body; !strings.Contains(told, "A person was asked first, and decided to isolate it: 0 isolations") || strings.Contains(told, "Why: ") {
+		t.Errorf("the mail does not say how it came to be isolated:\n%s", told)
+	}
 }

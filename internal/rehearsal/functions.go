@@ -6,6 +6,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/credentials"
 	"cordon/internal/decide"
 	"cordon/internal/enrich"
 	"cordon/internal/incident"
@@ -30,6 +31,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"close": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(closing.New(h, a.SNS(), a.DynamoDB()))
+	},
+	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
 	},
 	"enrich": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SSM(), a.AutoScaling(), a.SFN(), a.DynamoDB()))

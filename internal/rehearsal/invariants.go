@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
 // Invariant is something that always holds. Broken says how it does not; empty
@@ -184,6 +185,16 @@ func reconnected(t Trace) string {
 			return fmt.Sprintf("%s was put back into %v, and no valid release says so", s.eni, s.to)
 		}
 	}
+	return t.allowedAgain()
+}
+
+// allowedAgain says which denial of credentials went without a release.
+func (t Trace) allowedAgain() string {
+	for _, c := range t.effective("iam", "DeleteRolePolicy") {
+		if _, ok := t.standing(t.Finding.InstanceID, incident.Release, c.At); !ok {
+			return fmt.Sprintf("the credentials of %v were allowed again, and no valid release says so", c.Resources)
+		}
+	}
 	return ""
 }
 
@@ -225,6 +236,8 @@ func changedUnrecorded(t Trace) string {
 			what = fmt.Sprintf("%s#%s %s:%d", aws.ToString(in.TargetGroupArn), incident.PriorTarget, aws.ToString(in.Targets[0].Id), aws.ToInt32(in.Targets[0].Port))
 		case *elb.DeregisterInstancesFromLoadBalancerInput:
 			what = aws.ToString(in.LoadBalancerName) + "#" + incident.PriorClassic
+		case *iam.PutRolePolicyInput:
+			what = aws.ToString(in.RoleName) + "#" + incident.PriorRolePolicy
 		default:
 			continue
 		}
@@ -267,7 +280,7 @@ func sameGroups(a, b []string) bool {
 
 // outside are the services in which everything belongs to the account, not to
 // this stack.
-var outside = []string{"ec2", "ssm", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2"}
+var outside = []string{"ec2", "ssm", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2", "iam"}
 
 // Nothing outside the stack is changed for a finding that is not ours to act
 // on, and for one that is, only what belongs to its instance.

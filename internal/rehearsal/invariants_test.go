@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
@@ -268,6 +269,8 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = released(decision(incident.Release))
 			x.Before.TargetHealthDescriptions = map[string][]elbv2types.TargetHealthDescription{"arn": {{Target: &elbv2types.TargetDescription{Id: aws.String(victim), Port: aws.Int32(80)}}}}
 		})},
+		{"a denial not recorded", "Recorded before changed", with(clean(), call(3, "iam", "PutRolePolicy", &iam.PutRolePolicyInput{RoleName: aws.String("web")}, "web"))},
+		{"credentials allowed by an error", "Never reconnected by an error", with(clean(), call(3, "iam", "DeleteRolePolicy", &iam.DeleteRolePolicyInput{RoleName: aws.String("web")}, "web"))},
 		{"a sample was acted on", "Not ours, not touched", spoil(func(x *rehearsal.Trace) { x.Ours = false })},
 		{"another machine was changed", "Not ours, not touched", spoil(func(x *rehearsal.Trace) {
 			x.Before.Reservations = append(slices.Clone(x.Before.Reservations), types.Reservation{Instances: []types.Instance{{InstanceId: aws.String("i-other")}}})

@@ -12,6 +12,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/credentials"
 	"cordon/internal/enrich"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
@@ -42,17 +43,18 @@ type letter notify.Input
 // shapes are the types that each step reads and writes. decide has none: it
 // speaks HTTP.
 var shapes = map[string]func() (in, out any){
-	"approval":  func() (any, any) { return new(approval.Input), new(approval.Output) },
-	"authorize": func() (any, any) { return new(authorize.Input), new(authorize.Output) },
-	"close":     func() (any, any) { return new(closing.Input), new(closing.Output) },
-	"enrich":    func() (any, any) { return new(enrich.Input), new(enrich.Output) },
-	"isolate":   func() (any, any) { return new(isolate.Input), new(isolate.Output) },
-	"memory":    func() (any, any) { return new(memory.Input), new(memory.Output) },
-	"notify":    func() (any, any) { return new(letter), new(notify.Output) },
-	"preserve":  func() (any, any) { return new(preserve.Input), new(preserve.Output) },
-	"release":   func() (any, any) { return new(release.Input), new(release.Output) },
-	"snapshot":  func() (any, any) { return new(snapshot.Input), new(snapshot.Output) },
-	"terminate": func() (any, any) { return new(terminate.Input), new(terminate.Output) },
+	"approval":    func() (any, any) { return new(approval.Input), new(approval.Output) },
+	"authorize":   func() (any, any) { return new(authorize.Input), new(authorize.Output) },
+	"close":       func() (any, any) { return new(closing.Input), new(closing.Output) },
+	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
+	"enrich":      func() (any, any) { return new(enrich.Input), new(enrich.Output) },
+	"isolate":     func() (any, any) { return new(isolate.Input), new(isolate.Output) },
+	"memory":      func() (any, any) { return new(memory.Input), new(memory.Output) },
+	"notify":      func() (any, any) { return new(letter), new(notify.Output) },
+	"preserve":    func() (any, any) { return new(preserve.Input), new(preserve.Output) },
+	"release":     func() (any, any) { return new(release.Input), new(release.Output) },
+	"snapshot":    func() (any, any) { return new(snapshot.Input), new(snapshot.Output) },
+	"terminate":   func() (any, any) { return new(terminate.Input), new(terminate.Output) },
 }
 
 // state is what goes between machine and steps in one incident: each step's

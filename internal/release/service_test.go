@@ -19,13 +19,7 @@ import (
 func preserved(t *testing.T, account, action string, later time.Duration, faults ...sim.Fault) *scene.Scene {
 	t.Helper()
 	s := scene.Open(t, account, faults...)
-	was := s.Host.Getenv
-	s.Host.Getenv = func(name string) string {
-		if name == "AUTO_SCALING_ACTION" {
-			return action
-		}
-		return was(name)
-	}
+	s.Set("AUTO_SCALING_ACTION", action)
 	return preservedIn(t, s, later)
 }
 

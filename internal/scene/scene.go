@@ -45,7 +45,8 @@ type Scene struct {
 	Host     incident.Host
 	Incident incident.Incident
 
-	clock *clock
+	clock    *clock
+	settings map[string]string
 }
 
 // clock goes on only by what is waited for.
@@ -66,9 +67,10 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 	settings := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
 		"AUTO_SCALING_ACTION": "standby", "AUTO_SCALING_CAPACITY": "shrink",
-		"RETENTION_DAYS": "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
+		"CREDENTIAL_ROLES": "arn:aws:iam::123456789012:role/*",
+		"RETENTION_DAYS":   "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
 	}
-	s := &Scene{Account: a, clock: c, Host: incident.Host{
+	s := &Scene{Account: a, clock: c, settings: settings, Host: incident.Host{
 		Now: c.Now, Rand: rand.Reader, Getenv: func(name string) string { return settings[name] },
 		Each: func(n int, f func(int)) {
 			for i := range n {
@@ -102,6 +104,9 @@ func (s *Scene) Next(t testing.TB, number int, inherits string) incident.Inciden
 	}
 	return inc
 }
+
+// Set changes one setting of the steps.
+func (s *Scene) Set(name, value string) { s.settings[name] = value }
 
 // Wait lets time go by.
 func (s *Scene) Wait(d time.Duration) { s.clock.Sleep(d) }

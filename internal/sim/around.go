@@ -20,10 +20,11 @@ type happened struct {
 	Detail  struct {
 		Resource struct {
 			InstanceDetails struct {
-				InstanceID        string `json:"instanceId"`
-				InstanceType      string
-				Platform          string
-				NetworkInterfaces []struct {
+				InstanceID         string `json:"instanceId"`
+				InstanceType       string
+				Platform           string
+				IamInstanceProfile struct{ Arn string }
+				NetworkInterfaces  []struct {
 					NetworkInterfaceID string `json:"networkInterfaceId"`
 					SubnetID           string `json:"subnetId"`
 					VpcID              string `json:"vpcId"`
@@ -153,6 +154,10 @@ func (e happened) surroundings() map[string]any {
 	if strings.EqualFold(d.Platform, "windows") {
 		instance.Platform, instance.PlatformDetails = types.PlatformValuesWindows, aws.String("Windows")
 		agent.PlatformType, agent.PlatformName, agent.PlatformVersion = ssmtypes.PlatformTypeWindows, aws.String("Microsoft Windows Server 2022 Datacenter"), aws.String("10.0.20348")
+	}
+
+	if arn := d.IamInstanceProfile.Arn; arn != "" {
+		instance.IamInstanceProfile = &types.IamInstanceProfile{Arn: &arn}
 	}
 
 	file := map[string]any{}

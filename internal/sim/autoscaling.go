@@ -78,6 +78,7 @@ func (c *AutoScaling) settle() error {
 			i.LifecycleState = aws.String(string(types.LifecycleStateInService))
 		}
 		i.HealthStatus = cmp.Or(i.HealthStatus, aws.String("Healthy"))
+		i.ProtectedFromScaleIn = cmp.Or(i.ProtectedFromScaleIn, aws.Bool(false))
 		if c.group(*i.AutoScalingGroupName) == nil {
 			c.Groups = append(c.Groups, &types.AutoScalingGroup{AutoScalingGroupName: i.AutoScalingGroupName})
 		}

@@ -87,7 +87,13 @@ func (c *EC2) describeInstances(in *ec2.DescribeInstancesInput) (*ec2.DescribeIn
 			"instance-id":         only(func(i *types.Instance) *string { return i.InstanceId }),
 			"instance-state-name": only(func(i *types.Instance) *string { return (*string)(&i.State.Name) }),
 			"vpc-id":              only(func(i *types.Instance) *string { return i.VpcId }),
-			"subnet-id":           only(func(i *types.Instance) *string { return i.SubnetId }),
+			"iam-instance-profile.arn": only(func(i *types.Instance) *string {
+				if p := i.IamInstanceProfile; p != nil {
+					return p.Arn
+				}
+				return nil
+			}),
+			"subnet-id": only(func(i *types.Instance) *string { return i.SubnetId }),
 		},
 		tags: func(r *types.Reservation) []types.Tag { return r.Instances[0].Tags },
 	}.find(c)

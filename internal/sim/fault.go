@@ -101,7 +101,7 @@ func (a *Account) Unmet() []Fault {
 
 // serviceIDs are the SDK's names of the services, by package.
 var serviceIDs = map[string]string{"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM",
-	"autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2"}
+	"iam": "IAM", "autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2"}
 
 // wrap is the outermost error of a call, as the SDK has it.
 func (op operation) wrap(err error) error {
@@ -186,6 +186,8 @@ func notFound(op operation) error {
 			return &smithy.GenericAPIError{Code: "NoSuchUpload", Message: "The specified upload does not exist.", Fault: smithy.FaultClient}
 		}
 		return &smithy.GenericAPIError{Code: "NoSuchBucket", Message: "The specified bucket does not exist", Fault: smithy.FaultClient}
+	case "iam":
+		return noEntity("role", strings.Join(op.resources, ", "))
 	case "autoscaling":
 		return wrongScaling("AutoScalingGroup name not found - no AutoScalingGroup found")
 	case "elasticloadbalancingv2":

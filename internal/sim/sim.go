@@ -80,6 +80,7 @@ type Account struct {
 	autoscaling *AutoScaling
 	balancers   *ElasticLoadBalancingV2
 	classics    *ElasticLoadBalancing
+	iam         *IAM
 }
 
 func (a *Account) EC2() *EC2           { return a.ec2 }
@@ -90,6 +91,7 @@ func (a *Account) KMS() *KMS           { return a.kms }
 func (a *Account) SFN() *SFN           { return a.sfn }
 func (a *Account) SSM() *SSM           { return a.ssm }
 
+func (a *Account) IAM() *IAM                                       { return a.iam }
 func (a *Account) AutoScaling() *AutoScaling                       { return a.autoscaling }
 func (a *Account) ElasticLoadBalancingV2() *ElasticLoadBalancingV2 { return a.balancers }
 func (a *Account) ElasticLoadBalancing() *ElasticLoadBalancing     { return a.classics }
@@ -260,7 +262,7 @@ func (a *Account) wait(ctx context.Context) error {
 func (a *Account) latency(op operation, key string, attempt int) time.Duration {
 	between := map[string][2]int{ // milliseconds
 		"ec2": {25, 120}, "ssm": {25, 100}, "s3": {15, 60}, "dynamodb": {5, 15}, "sns": {10, 40}, "kms": {5, 20}, "sfn": {10, 40},
-		"autoscaling": {40, 150}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120},
+		"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120},
 	}[op.service]
 	h := hash(a.seed(), "latency", key, attempt)
 	us := (between[1] - between[0]) * 1000

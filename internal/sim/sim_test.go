@@ -186,7 +186,7 @@ func TestParseFault(t *testing.T) {
 		t.Errorf("parsed %v, %v", f, err)
 	}
 	for in, says := range map[string]string{
-		"": "want SERVICE", "ec2:X=lost": "want SERVICE", "ec2:#1=lost": "want SERVICE", "iam:X#1=lost": "service",
+		"": "want SERVICE", "ec2:X=lost": "want SERVICE", "ec2:#1=lost": "want SERVICE", "lambda:X#1=lost": "service",
 		"ec2:X#0=lost": "first is 1", "ec2:X#x=lost": "first is 1", "ec2:X#1=gone": "kind", "ec2:CreateTags#1=stale": "only a read",
 	} {
 		if _, err := sim.ParseFault(in); err == nil || !strings.Contains(err.Error(), says) {
