@@ -36,7 +36,7 @@ func serve(a *sim.Account, r *http.Request, body []byte) (*http.Response, error)
 	service, _, _ := strings.Cut(r.URL.Host, ".")
 	ctx := r.Context()
 	switch service {
-	case "ec2", "sns", "autoscaling", "elasticloadbalancing":
+	case "ec2", "sns", "iam", "autoscaling", "elasticloadbalancing":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, err
@@ -46,6 +46,8 @@ func serve(a *sim.Account, r *http.Request, body []byte) (*http.Response, error)
 			return ec2Query.answer(ctx, a.EC2(), form)
 		case service == "sns":
 			return plainQuery.answer(ctx, a.SNS(), form)
+		case service == "iam":
+			return plainQuery.answer(ctx, a.IAM(), form)
 		case service == "autoscaling":
 			return plainQuery.answer(ctx, a.AutoScaling(), form)
 		case form.Get("Version") == "2015-12-01":

@@ -21,6 +21,7 @@ import (
 	"cordon/internal/asl"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/credentials"
 	"cordon/internal/enrich"
 	"cordon/internal/incident"
 	"cordon/internal/isolate"
@@ -42,6 +43,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -61,6 +63,10 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 	},
 	"close": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+	},
+	"credentials": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
+		db := dynamodb.NewFromConfig(cfg)
+		return lambdafn.Handle(credentials.New(h, ec2.NewFromConfig(cfg), iam.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
 	},
 	"enrich": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(enrich.New(h, ec2.NewFromConfig(cfg), s3.NewFromConfig(cfg), ssm.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), sfn.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
