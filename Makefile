@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/….json
@@ -96,6 +96,10 @@ AGAIN := .aws-sam/again
 permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json ## prove what each role may do, offline
 	@command -v node >/dev/null || $(call give-up,node is missing; install Node.js 20 or newer)
 	go test -tags permissions -run '^Test(Parliament|Expanded|Requests|EveryPermission)' .
+
+.PHONY: bench-burst
+bench-burst: ## three hundred findings at once against EC2's token buckets, in virtual time
+	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

@@ -148,6 +148,7 @@ type Output struct {
 	Brakes   []string           `json:"brakes"`   // what people are to know of the brakes, where it is acted on
 	Incident incident.Incident  `json:"incident"` // without an ID where there is none
 	Round    int                `json:"round"`    // of the request for a decision to begin with, from 1; 0 unless Act or Ask
+	Wait     int                `json:"wait"`     // seconds until it is its turn to be isolated
 	Finding  incident.Finding   `json:"finding"`
 	Instance incident.Instance  `json:"instance"`
 	Capture  []incident.Capture `json:"capture"`  // one a VPC
@@ -232,6 +233,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	})
 	if err != nil {
 		return Output{}, err
+	}
+	if out.Verdict == Act {
+		if out.Wait, err = s.turn(ctx, len(described.NetworkInterfaces)); err != nil {
+			out.Report = incident.Report{Status: incident.Partial, Reason: strings.TrimPrefix(out.Report.Reason+"; "+err.Error(), "; ")}
+		}
 	}
 	if slices.Contains([]Verdict{Act, Ask, Rehearse}, out.Verdict) {
 		if pause.note != "" {

@@ -465,10 +465,11 @@ func TestKilledTakingOver(t *testing.T) {
 		for _, kind := range []sim.Kind{sim.Denied, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
 			fault := sim.Fault{Service: call.Service, Action: call.Action, Number: call.Number, Kind: kind}
 			w := noted(t, incident.Release, fault)
-			if _, err := w.run(severe, execution); err == nil && kind == sim.Denied {
+			out, err := w.run(severe, execution)
+			if err == nil && kind == sim.Denied && out.Report.Status == incident.OK {
 				t.Errorf("%v: it went unnoticed", fault)
 			}
-			out := w.must(severe, execution)
+			out = w.must(severe, execution)
 			if d := cmp.Diff(want, out, opened); d != "" {
 				t.Errorf("%v: run again it says something else (-undisturbed +got):\n%s", fault, d)
 			}
@@ -901,5 +902,42 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%s = %q: error %v, want its name", name, value, err)
 			}
 		}
+	}
+}
+
+// TestTurn: what was isolated lately leaves EC2 fewer changes of interfaces. Who
+// comes first waits for nobody.
+func TestTurn(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		until time.Duration // what others have drawn takes
+		want  int           // seconds
+	}{
+		{"nobody else", 0, 0},
+		{"fewer than the bucket holds", 10 * time.Second, 0},
+		{"a bucket full and more", 60 * time.Second, 43},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := open(t, file)
+			if test.until > 0 {
+				w.do(func(ctx context.Context) {
+					if _, err := record.Turn(ctx, w.aws.DynamoDB(), table, "ModifyNetworkInterfaceAttribute", w.clock.Now(), test.until, 0); err != nil {
+						t.Fatal(err)
+					}
+				})
+			}
+			if out := w.must(event, execution); out.Wait != test.want {
+				t.Errorf("waits for %d s, want %d", out.Wait, test.want)
+			}
+		})
+	}
+}
+
+// TestNoQueueNoWait: that no turn can be drawn must not keep an instance open.
+func TestNoQueueNoWait(t *testing.T) {
+	w := open(t, file, sim.Fault{Service: "dynamodb", Action: "UpdateItem", Number: 1, Kind: sim.Denied})
+	out := w.must(event, execution)
+	if out.Verdict != enrich.Act || out.Wait != 0 || out.Report.Status != incident.Partial || !strings.Contains(out.Report.Reason, "draw a turn") {
+		t.Errorf("verdict %s, waits %d s, report %+v; want it acted on at once, and told", out.Verdict, out.Wait, out.Report)
 	}
 }

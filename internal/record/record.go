@@ -7,6 +7,7 @@
 //	pk ACCOUNT.REGION.INSTANCE.1   sk finding#ID           a finding that opened or joined it
 //	                               sk prior#RESOURCE#WHAT  a value before we changed it
 //	                               sk step#NAME            what a step must know when it runs again; written by that step only
+//	pk queue#CALL                  sk turn                 until when the calls that were spoken for take
 //	pk request#ACCOUNT.REGION.INSTANCE.1
 //	                               sk request#001          a request for a decision; only approval may write it
 //	pk brake#hour, brake#group …   sk place#0001           who holds a place of a limit, and since when

@@ -77,6 +77,15 @@ func (c *Clock) Now() time.Time { return c.now }
 // it is how many were still waiting when nothing was left that could wake them.
 func (c *Clock) Parked() int { return c.parked }
 
+// Next is when the next task is due; false if none is. With Idle it lets another
+// clock lead this one: Idle waits there until then.
+func (c *Clock) Next() (time.Time, bool) {
+	if len(c.queue) == 0 {
+		return time.Time{}, false
+	}
+	return c.queue[0].at, true
+}
+
 // Rand is a stream of random numbers that depends on the seed and on name only,
 // so that what one reader draws does not change what another does.
 func (c *Clock) Rand(name string) *rand.ChaCha8 {

@@ -271,6 +271,28 @@ func TestClockStandsStillWhileIdle(t *testing.T) {
 	}
 }
 
+// Idle may hold the clock until another one, which leads it, has come as far.
+func TestNextIsWhatIsDue(t *testing.T) {
+	c := vtime.New(1, start)
+	if at, due := c.Next(); due {
+		t.Errorf("something is due at %v on a clock without tasks", at)
+	}
+	var held []time.Duration
+	c.Idle = func() bool {
+		if at, due := c.Next(); due {
+			held = append(held, at.Sub(c.Now()))
+		}
+		return false
+	}
+	c.Run(func() {
+		c.Sleep(time.Second)
+		c.Sleep(time.Minute)
+	})
+	if want := []time.Duration{time.Second, time.Minute}; !slices.Equal(held, want) {
+		t.Errorf("held for %v, want %v", held, want)
+	}
+}
+
 func TestIdleThatGivesUpEndsTheRun(t *testing.T) {
 	c := vtime.New(1, start)
 	asked := 0
