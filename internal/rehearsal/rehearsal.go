@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"cordon/internal/asl"
-	"cordon/internal/eventpattern"
 	"cordon/internal/finding"
 	"cordon/internal/incident"
 	"cordon/internal/sim"
@@ -71,15 +69,11 @@ type Moment struct {
 // world is one rehearsal under way.
 type world struct {
 	Options
-	clock      *vtime.Clock
-	start      time.Time
-	deployment *template.Deployment
-	rules      []rule
-	machine    *asl.Machine
-	machineARN string
-	machineID  string
-	byARN      map[string]*function
-	byID       map[string]*function
+	*stack
+	clock *vtime.Clock
+	start time.Time
+	byARN map[string]*function
+	byID  map[string]*function
 
 	page        http.Handler
 	pageTimeout time.Duration
@@ -102,14 +96,6 @@ type world struct {
 	tokens     []string
 	result     Result
 }
-
-type rule struct {
-	pattern *eventpattern.Pattern
-	targets []template.Target
-}
-
-// stack is the name under which the template is deployed.
-const stack = "cordon"
 
 // pageFunction is the function that speaks HTTP.
 const pageFunction = "decide"
@@ -234,19 +220,6 @@ func build(o Options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := template.Parse(o.Template)
-	if err != nil {
-		return nil, err
-	}
-	parameters := map[string]string{}
-	for _, p := range t.Parameters() {
-		if v, ok := Defaults[p.Name]; ok && p.Required {
-			parameters[p.Name] = v
-		}
-	}
-	for k, v := range o.Parameters {
-		parameters[k] = v
-	}
 	account, region := e.Account, e.Region
 	if !accountID.MatchString(account) {
 		account = "111122223333"
@@ -254,12 +227,12 @@ func build(o Options) (*world, error) {
 	if !regionID.MatchString(region) {
 		region = "us-east-1"
 	}
-	d, err := t.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: parameters})
+	s, err := deployed(o, account, region)
 	if err != nil {
 		return nil, err
 	}
 	w := &world{
-		Options: o, deployment: d, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
+		Options: o, stack: s, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
 		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{},
 	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
@@ -394,44 +367,11 @@ func (w *world) wire() error {
 		}
 		w.byARN[f.ARN], w.byID[f.LogicalID] = made, made
 	}
-	m, ok := w.deployment.StateMachine()
-	if !ok {
-		return errors.New("template: there is no state machine")
-	}
-	w.machineARN = m.ARN
-	text, err := template.Substitute(w.Definition, m.Substitutions)
-	if err != nil {
-		return err
-	}
-	if w.machine, err = asl.Parse(text); err != nil {
-		return err
+	if w.broken != nil {
+		return w.broken
 	}
 	w.account.SFN().OnSuccess, w.account.SFN().Execution = w.answer, w.describe
 	return nil
-}
-
-// matches says whether the rule that starts an incident lets the event through.
-func (w *world) matches(event []byte) (bool, error) {
-	m, _ := w.deployment.StateMachine()
-	w.machineID = m.LogicalID
-	found := false
-	for _, r := range w.deployment.Rules() {
-		p, err := eventpattern.Parse(r.Pattern)
-		if err != nil {
-			return false, fmt.Errorf("rule %s: %w", r.LogicalID, err)
-		}
-		w.rules = append(w.rules, rule{p, r.Targets})
-		for _, t := range r.Targets {
-			if t.Resource == w.machineID {
-				hit, err := p.Match(event)
-				if err != nil {
-					return false, fmt.Errorf("rule %s: %w", r.LogicalID, err)
-				}
-				found = found || hit
-			}
-		}
-	}
-	return found, nil
 }
 
 // deliver gives an event to every rule, as EventBridge does.

@@ -152,7 +152,7 @@ func (t Trace) kinds() kinds {
 	k := kinds{}
 	for _, a := range []Account{t.Before, t.After} {
 		for _, g := range a.SecurityGroups {
-			if v := tag(g.Tags, "cordon:group"); v != "" && tag(g.Tags, "cordon:stack") == stack {
+			if v := tag(g.Tags, "cordon:group"); v != "" && tag(g.Tags, "cordon:stack") == stackName {
 				k[aws.ToString(g.GroupId)] = v
 			}
 		}

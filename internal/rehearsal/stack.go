@@ -1,0 +1,117 @@
+package rehearsal
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+
+	"cordon/internal/asl"
+	"cordon/internal/eventpattern"
+	"cordon/internal/template"
+)
+
+// stackName is the name under which the template is deployed.
+const stackName = "cordon"
+
+// stack is the template deployed with the definition. It is only read, so that all
+// rehearsals with the same settings share it.
+type stack struct {
+	deployment *template.Deployment
+	machineARN string
+	machineID  string
+	machine    *asl.Machine
+	broken     error // in the place of the machine
+	rules      []rule
+}
+
+type rule struct {
+	logicalID string
+	pattern   *eventpattern.Pattern
+	targets   []template.Target
+}
+
+// stacks are those made last. To read the template and the definition again costs
+// more than what many a rehearsal does with them.
+var stacks struct {
+	sync.Mutex
+	made map[string]*stack
+}
+
+// deployed is the stack of some options in an account and a Region.
+func deployed(o Options, account, region string) (*stack, error) {
+	key := fmt.Sprintf("%x %x %s %s %q", sha256.Sum256(o.Template), sha256.Sum256(o.Definition), account, region, o.Parameters)
+	stacks.Lock()
+	s := stacks.made[key]
+	stacks.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	s, err := deploy(o, account, region)
+	if err != nil {
+		return nil, err
+	}
+	stacks.Lock()
+	defer stacks.Unlock()
+	if len(stacks.made) >= 16 || stacks.made == nil {
+		stacks.made = map[string]*stack{}
+	}
+	stacks.made[key] = s
+	return s, nil
+}
+
+func deploy(o Options, account, region string) (*stack, error) {
+	t, err := template.Parse(o.Template)
+	if err != nil {
+		return nil, err
+	}
+	parameters := map[string]string{}
+	for _, p := range t.Parameters() {
+		if v, ok := Defaults[p.Name]; ok && p.Required {
+			parameters[p.Name] = v
+		}
+	}
+	for k, v := range o.Parameters {
+		parameters[k] = v
+	}
+	s := &stack{}
+	if s.deployment, err = t.Deploy(template.Settings{Account: account, Region: region, Stack: stackName, Parameters: parameters}); err != nil {
+		return nil, err
+	}
+	for _, r := range s.deployment.Rules() {
+		p, err := eventpattern.Parse(r.Pattern)
+		if err != nil {
+			return nil, fmt.Errorf("rule %s: %w", r.LogicalID, err)
+		}
+		s.rules = append(s.rules, rule{r.LogicalID, p, r.Targets})
+	}
+	m, ok := s.deployment.StateMachine()
+	if !ok {
+		s.broken = errors.New("template: there is no state machine")
+		return s, nil
+	}
+	s.machineARN, s.machineID = m.ARN, m.LogicalID
+	text, err := template.Substitute(o.Definition, m.Substitutions)
+	if err == nil {
+		s.machine, err = asl.Parse(text)
+	}
+	s.broken = err
+	return s, nil
+}
+
+// matches says whether the rule that starts an incident lets the event through.
+func (s *stack) matches(event []byte) (bool, error) {
+	found := false
+	for _, r := range s.rules {
+		for _, t := range r.targets {
+			if t.Resource == s.machineID {
+				hit, err := r.pattern.Match(event)
+				if err != nil {
+					return false, fmt.Errorf("rule %s: %w", r.logicalID, err)
+				}
+				found = found || hit
+			}
+		}
+	}
+	return found, nil
+}
