@@ -58,6 +58,7 @@ check: lint check-template check-faults check-build permissions ## lint, validat
 .PHONY: lint
 lint: bin/golangci-lint ## read the Go code for faults, forbidden imports and layout
 	bin/golangci-lint run
+	cd tools && ../bin/golangci-lint run --config ../.golangci.yml
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## lay out the Go code
@@ -83,10 +84,11 @@ check-faults: tools
 # not be in what is deployed.
 .PHONY: check-build
 check-build: .venv/installed
-	$(SAM) build
-	rm -rf $(AGAIN) && mkdir -p $(AGAIN)
-	cp -R Makefile go.mod go.sum samconfig.toml template.yaml statemachines functions internal $(AGAIN)
-	cd $(AGAIN) && $(SAM) build
+	@mkdir -p bin
+	$(SAM) build >bin/sam.log 2>&1 || { cat bin/sam.log >&2; exit 1; }
+	@rm -rf $(AGAIN) && mkdir -p $(AGAIN)
+	@cp -R Makefile go.mod go.sum samconfig.toml template.yaml statemachines functions internal $(AGAIN)
+	cd $(AGAIN) && $(SAM) build >$(CURDIR)/bin/sam.log 2>&1 || { cat $(CURDIR)/bin/sam.log >&2; exit 1; }
 	go run ./cmd/artifact .aws-sam/build $(AGAIN)/.aws-sam/build
 
 SAM := SAM_CLI_TELEMETRY=0 $(CURDIR)/.venv/bin/sam

@@ -433,8 +433,11 @@ func project(t *testing.T) []string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && slices.Contains([]string{".git", ".aws-sam", ".venv", "bin", "tools/node_modules"}, filepath.ToSlash(path)):
-			return filepath.SkipDir
+		case slices.Contains([]string{".git", ".aws-sam", ".venv", "bin", "tools/node_modules"}, filepath.ToSlash(path)):
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil // in a worktree, .git is a file
 		case d.Type().IsRegular():
 			all = append(all, filepath.ToSlash(path))
 		}
