@@ -193,7 +193,7 @@ func TestLintRefuses(t *testing.T) {
 		"internal/notify/notify.go":     "package notify\n",
 		"internal/scene/scene.go":       importing("scene", "cordon/internal/sim"),
 		"internal/sim/sim.go":           importing("sim", aws+"/service/ec2"),
-		"internal/asl/jsonata.go":       importing("asl", gnata),
+		"internal/jsonata/library.go":   importing("jsonata", gnata),
 		"internal/decide/page.go":       importing("decide", "html/template"),
 		"internal/isolate/isolate.go":   importing("isolate", aws+"/service/ec2"),
 		"internal/isolate/fine_test.go": importing("isolate_test", "cordon/internal/scene"),
