@@ -30,7 +30,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 )
 
@@ -43,10 +42,13 @@ const (
 
 // deployment is what sam made of the template on the stand-ins.
 type deployment struct {
-	proxy   *e2e.Proxy
-	ours    *e2e.Ours
-	aws     string            // ministack's address
-	outputs map[string]string // of the stack
+	proxy      *e2e.Proxy
+	ours       *e2e.Ours
+	aws        string            // ministack's address
+	build      string            // where the template and the functions were built
+	parameters []string          // of the template
+	outputs    map[string]string // of the stack
+	unlocked   bool              // the evidence bucket was made without Object Lock
 
 	ec2      *ec2.Client
 	sfn      *sfn.Client
@@ -128,24 +130,89 @@ func environment(changes ...string) []string {
 }
 
 // run runs a command to its end; a failure is told with the end of what it said.
-func run(t *testing.T, dir string, environment []string, command ...string) string {
+func run(t *testing.T, dir string, environment []string, words ...string) {
 	t.Helper()
+	if said, err := command(t, dir, environment, words...); err != nil {
+		t.Fatalf("%s %s does not succeed (%v): %s", filepath.Base(words[0]), words[1], err, e2e.Trouble(said))
+	}
+}
+
+// command runs a command to its end and returns the end of what it said.
+func command(t *testing.T, dir string, environment []string, words ...string) (string, error) {
+	t.Helper()
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return "", errors.New("it is missing; run make test-e2e, which installs it")
+	}
 	began := time.Now()
-	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	c := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	c.Dir, c.Env = dir, environment
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	text, err := c.CombinedOutput()
-	what := strings.Join(command[:min(2, len(command))], " ")
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
-		t.Fatalf("%s is missing; run make test-e2e, which installs it", command[0])
+	tell("%s %s: %.1f s", filepath.Base(words[0]), words[1], time.Since(began).Seconds())
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n"), err
+}
+
+// tell says how far a run is, which takes minutes.
+func tell(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+// whyNotDeployed is the first thing of a stack that could not be made; empty if
+// nothing failed.
+func (d *deployment) whyNotDeployed(t *testing.T, stack string) string {
+	t.Helper()
+	var out struct {
+		Events []struct {
+			ID     string `xml:"LogicalResourceId"`
+			Type   string `xml:"ResourceType"`
+			Status string `xml:"ResourceStatus"`
+			Reason string `xml:"ResourceStatusReason"`
+		} `xml:"DescribeStackEventsResult>StackEvents>member"`
 	}
+	form := url.Values{"Action": {"DescribeStackEvents"}, "Version": {"2010-05-15"}, "StackName": {stack}}
+	text, err := d.post(t.Context(), "cloudformation", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, form.Encode())
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		t.Fatalf("%s: %v\n%s", what, err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+		return "" // there is no such stack: it was refused before it began
 	}
-	t.Logf("%s: %.1f s", filepath.Base(what), time.Since(began).Seconds())
-	return string(text)
+	if err := xml.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	why := ""
+	for _, e := range out.Events { // the newest comes first
+		if strings.HasSuffix(e.Status, "_FAILED") {
+			why = fmt.Sprintf("%s (%s): %s", e.ID, e.Type, e.Reason)
+		}
+	}
+	return why
+}
+
+// deploy deploys a template of the build, as a user would.
+func (d *deployment) deploy(t *testing.T, stack, template string) error {
+	t.Helper()
+	said, err := command(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), append([]string{root(t, ".venv/bin/sam"), "deploy",
+		"--template-file", filepath.Join(d.build, template), "--stack-name", stack, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+		"--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"}, d.parameters...)...)
+	if err == nil {
+		return nil
+	}
+	if why := d.whyNotDeployed(t, stack); why != "" {
+		said = why
+	}
+	return fmt.Errorf("the template does not deploy: %s", e2e.Trouble(said))
+}
+
+// versions tells what is run against.
+func versions(t *testing.T) {
+	t.Helper()
+	for _, v := range []struct{ python, packages string }{{".venv-e2e", "ministack moto aws-sam-translator"}, {".venv", "aws-sam-cli"}} {
+		script := "import importlib.metadata as m, sys\nprint(', '.join(n + ' ' + m.version(n) for n in sys.argv[1:]))"
+		c := exec.CommandContext(t.Context(), root(t, v.python+"/bin/python"), append([]string{"-c", script}, strings.Fields(v.packages)...)...)
+		text, err := c.Output()
+		if err != nil {
+			t.Fatalf("%s has not what is needed (%v); run make test-e2e, which installs it", v.python, err)
+		}
+		tell("%s", strings.TrimSpace(string(text)))
+	}
 }
 
 // deploy builds and deploys this checkout, as docs/e2e.md says.
@@ -153,7 +220,9 @@ func deploy(t *testing.T) *deployment {
 	t.Helper()
 	dir := t.TempDir()
 	d := &deployment{}
-	d.build(t, dir)
+	versions(t)
+	d.build = filepath.Join(dir, "build")
+	build(t, dir, d.build)
 
 	certificate := filepath.Join(dir, "proxy.pem")
 	ports := make([]int, 2)
@@ -214,20 +283,13 @@ func deploy(t *testing.T) *deployment {
 	})
 
 	tool, sum := captureTool()
-	run(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(dir, "build/deploy.yaml"),
-		"--stack-name", stack, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar",
-		"--parameter-overrides", "NotificationEmail=oncall@example.com", "MemoryToolKey="+toolKey, "MemoryToolSha256="+sum)
+	d.parameters = []string{"NotificationEmail=oncall@example.com", "MemoryToolKey=" + toolKey, "MemoryToolSha256=" + sum}
+	if err := d.deploy(t, stack, "deploy.yaml"); err != nil {
+		t.Fatal(err)
+	}
 	d.outputs = d.describeStack(t)
-	// ministack leaves out ObjectLockEnabled of a bucket that a stack makes.
 	bucket := aws.String(d.outputs["EvidenceBucketName"])
-	if _, err := d.s3.GetObjectLockConfiguration(t.Context(), &s3.GetObjectLockConfigurationInput{Bucket: bucket}); err == nil {
-		t.Error("ministack makes buckets with Object Lock now: take that limit out")
-	}
-	if _, err := d.s3.PutObjectLockConfiguration(t.Context(), &s3.PutObjectLockConfigurationInput{
-		Bucket: bucket, ObjectLockConfiguration: &s3types.ObjectLockConfiguration{ObjectLockEnabled: s3types.ObjectLockEnabledEnabled},
-	}); err != nil {
-		t.Fatalf("switch on Object Lock of the evidence bucket: %v", err)
-	}
+	d.lockBucket(t, bucket)
 	if _, err := d.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String(toolKey), Body: bytes.NewReader(tool)}); err != nil {
 		t.Fatalf("put the memory tool into the evidence bucket: %v", err)
 	}
@@ -245,7 +307,7 @@ const waitScale = "0.1"
 // build builds for this machine. The parts that take the compiler longest are
 // built first, one after the other: sam builds all functions side by side, and
 // each would compile them for itself.
-func (d *deployment) build(t *testing.T, dir string) {
+func build(t *testing.T, dir, to string) {
 	t.Helper()
 	goarch := map[string]string{"x86_64": "amd64", "arm64": "arm64"}[e2e.Architecture()]
 	if goarch == "" {
@@ -255,8 +317,8 @@ func (d *deployment) build(t *testing.T, dir string) {
 	for _, function := range []string{"memory", "approval"} {
 		run(t, root(t, ""), append(env, "ARTIFACTS_DIR="+filepath.Join(dir, "warm")), "make", "build-"+strings.ToUpper(function[:1])+function[1:]+"Function")
 	}
-	run(t, root(t, ""), env, root(t, ".venv/bin/sam"), "build", "--build-dir", filepath.Join(dir, "build"))
-	built, err := os.ReadFile(filepath.Join(dir, "build/template.yaml"))
+	run(t, root(t, ""), env, root(t, ".venv/bin/sam"), "build", "--build-dir", to)
+	built, err := os.ReadFile(filepath.Join(to, "template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +326,7 @@ func (d *deployment) build(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "build/deploy.yaml"), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(to, "deploy.yaml"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

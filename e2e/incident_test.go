@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"cordon/e2e"
 	"cordon/internal/rehearsal"
@@ -26,13 +27,21 @@ import (
 func TestIncidents(t *testing.T) {
 	d := deploy(t)
 	t.Run("scenes", func(t *testing.T) {
+		t.Run("limits", func(t *testing.T) {
+			t.Parallel()
+			limits(t, d)
+		})
 		for name, scene := range map[string]func(*testing.T, *deployment){
 			"terminate": terminate, "keep, with a scanner": scanned, "release": release, "no agent": noAgent, "six findings at once": crowd,
 			"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				began := time.Now()
 				scene(t, d)
+				if !t.Failed() {
+					tell("%s: as rehearsed, %.1f s", name, time.Since(began).Seconds())
+				}
 			})
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -125,4 +126,16 @@ func FreePort(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("look for a free port: %w", err)
 	}
 	return a.Port, nil
+}
+
+// Trouble is the line in which a command says what is wrong: the last one that
+// begins with Error, else the last one.
+func Trouble(said string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, l := range slices.Backward(lines) {
+		if l = strings.TrimSpace(l); strings.HasPrefix(l, "Error") {
+			return l
+		}
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
 }

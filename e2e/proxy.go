@@ -212,7 +212,7 @@ func (p *Proxy) answer(r *http.Request, c Call, body []byte) answer {
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			p.Ours.ServeHTTP(kept, r)
 			kept.answer.header = kept.header
-			if kept.status >= http.StatusInternalServerError {
+			if kept.status >= http.StatusInternalServerError && r.Context().Err() == nil { // else the function went away
 				p.note(fmt.Sprintf("our stand-in failed at %s: %s", name, kept.body))
 			}
 			return kept.answer

@@ -170,3 +170,15 @@ func gone(t *testing.T, id string) {
 		}
 	}
 }
+
+func TestTroubleIsOneLine(t *testing.T) {
+	for said, want := range map[string]string{
+		"Creating the required resources...\nError: Failed to create changeset: no\n\nSAM CLI update available\n": "Error: Failed to create changeset: no",
+		"make: go\nmake: *** [Makefile:1: build] Error 1\n":                                                       "make: *** [Makefile:1: build] Error 1",
+		"": "",
+	} {
+		if got := e2e.Trouble(said); got != want {
+			t.Errorf("of %q it is %q; want %q", said, got, want)
+		}
+	}
+}

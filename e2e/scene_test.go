@@ -260,10 +260,11 @@ func (sc *scene) publish(events ...map[string]any) {
 // patience is how long anything in a scene may take.
 const patience = 3 * time.Minute
 
-// eventually waits until something is so.
+// eventually waits until something is so. All scenes ask the same two servers,
+// whose time the functions need.
 func (sc *scene) eventually(what string, so func() bool) {
 	sc.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Second) {
 		if so() {
 			return
 		}

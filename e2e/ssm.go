@@ -16,9 +16,10 @@ import (
 
 // Host runs what an agent is told to run.
 type Host interface {
-	// Hears says whether the agent of an instance reaches SSM; ok is whether
-	// there is such an instance, running.
-	Hears(ctx context.Context, instance string) (hears, ok bool, err error)
+	// Runs says whether there is such an instance, running.
+	Runs(ctx context.Context, instance string) (bool, error)
+	// Hears says whether the agent of an instance that runs reaches SSM.
+	Hears(ctx context.Context, instance string) (bool, error)
 	// Run runs a script on an instance to its end.
 	Run(ctx context.Context, instance, script string) (output string, exit int, err error)
 }
@@ -211,7 +212,7 @@ func (s *SSM) send(ctx context.Context, in sendInput) (any, error) {
 		}
 	}
 	id := in.InstanceIds[0]
-	_, running, err := s.Host.Hears(ctx, id)
+	running, err := s.Host.Runs(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +285,7 @@ func commandID() string {
 func (s *SSM) run(ctx context.Context, c *command, script string) {
 	defer c.cancel()
 	for {
-		hears, _, err := s.Host.Hears(ctx, c.instance)
+		hears, err := s.Host.Hears(ctx, c.instance)
 		switch {
 		case err != nil || ctx.Err() != nil:
 			s.end(c, ctx, "", -1, err)

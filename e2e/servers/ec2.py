@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyNetworkInterfac
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
 """
+import inspect
 import time
 
 from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError
@@ -19,6 +20,16 @@ from moto.server import main
 create_endpoint = VPCBackend.create_vpc_endpoint
 modify = NetworkInterfaceBackend.modify_network_interface_attribute
 make = Snapshot.__init__
+
+# What it has learned must not be done twice.
+for function, wrong in (
+    (NetworkInterface.group_set.fget, "set(self.instance.security_groups)"),
+    (modify, "eni._group_set = groups"),
+    (create_endpoint, "self.create_network_interface(subnet_id, random_private_ip())"),
+    (make, 'self.status = "completed"'),
+):
+    if wrong not in inspect.getsource(function):
+        raise SystemExit(f"moto is not wrong in {function.__name__} as {__file__} takes it to be: see what it does now")
 
 
 def modify_network_interface_attribute(self, eni_id, group_ids, *rest):
