@@ -16,7 +16,10 @@ type Ours struct {
 }
 
 // Missing are the calls that Ours serves.
-var Missing = []string{"ssm", "ec2:LockSnapshot", "ec2:DescribeLockedSnapshots"}
+var Missing = []string{
+	"ssm:CancelCommand", "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommands", "ssm:SendCommand",
+	"ec2:LockSnapshot", "ec2:DescribeLockedSnapshots",
+}
 
 // refusal is an error that AWS answers with.
 type refusal struct {

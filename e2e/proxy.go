@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -35,11 +36,10 @@ type Fault struct {
 // Proxy stands between the functions and what stands in for AWS. It keeps every
 // call that a function makes, in order of their start.
 type Proxy struct {
-	AWS  *url.URL     // ministack
-	EC2  *url.URL     // moto
-	Ours http.Handler // what neither has
-	// Missing are the actions that are ours; SSM is, all of it.
-	Missing []string
+	AWS     *url.URL     // ministack
+	EC2     *url.URL     // moto: EC2, and what knows its instances
+	Ours    http.Handler // what neither has
+	Missing []string     // the actions that are ours
 
 	server *http.Server
 	client *http.Client
@@ -205,24 +205,25 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer brings a call to whoever stands in for its service.
 func (p *Proxy) answer(r *http.Request, c Call, body []byte) answer {
-	name := c.Service + ":" + c.Action
-	for _, ours := range p.Missing {
-		if name == ours || c.Service == ours {
-			kept := &kept{header: http.Header{}, answer: answer{status: http.StatusOK}}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			p.Ours.ServeHTTP(kept, r)
-			kept.answer.header = kept.header
-			if kept.status >= http.StatusInternalServerError && r.Context().Err() == nil { // else the function went away
-				p.note(fmt.Sprintf("our stand-in failed at %s: %s", name, kept.body))
-			}
-			return kept.answer
+	if name := c.Service + ":" + c.Action; slices.Contains(p.Missing, name) {
+		kept := &kept{header: http.Header{}, answer: answer{status: http.StatusOK}}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		p.Ours.ServeHTTP(kept, r)
+		kept.answer.header = kept.header
+		if kept.status >= http.StatusInternalServerError && r.Context().Err() == nil { // else the function went away
+			p.note(fmt.Sprintf("our stand-in failed at %s: %s", name, kept.body))
 		}
+		return kept.answer
 	}
-	if c.Service == "ec2" {
+	if slices.Contains(AroundInstances, c.Service) {
 		return p.forward(r, p.EC2, body)
 	}
 	return p.forward(r, p.AWS, body)
 }
+
+// AroundInstances are the services that moto stands for: EC2, and those whose
+// calls are about its instances.
+var AroundInstances = []string{"ec2", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2", "iam"}
 
 type answer struct {
 	status int
