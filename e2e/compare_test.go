@@ -33,7 +33,9 @@ func decides(choice string) rehearsal.Person {
 // moto described it before.
 func (sc *scene) rehearse(account []byte, event, choice string, faults ...string) rehearsal.Result {
 	sc.Helper()
-	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(event), Account: account, Seed: 1}
+	parameters := maps.Clone(sc.d.parameters)
+	maps.DeleteFunc(parameters, func(name, _ string) bool { return strings.HasPrefix(name, "MemoryTool") }) // it has a tool of its own
+	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(event), Account: account, Seed: 1, Parameters: parameters}
 	if choice != "" {
 		o.Person = decides(choice)
 	}
@@ -143,9 +145,10 @@ var (
 
 // add adds a call under what it concerns: an interface, or else all it names.
 // SNS is left out, whose topic is everybody's: mails are compared as such. So is
-// what Step Functions is told, which names nothing.
+// what Step Functions is told, which names nothing, and what all incidents share
+// in the record: the queue of turns and the places of the brakes.
 func (all changes) add(service, action string, resources []string, names map[string]string) {
-	if service == "sns" || service == "sfn" {
+	if service == "sns" || service == "sfn" || slices.ContainsFunc(resources, func(r string) bool { return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") }) {
 		return
 	}
 	var subject string

@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,8 +29,12 @@ import (
 	"cordon/internal/template"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 )
@@ -46,14 +52,18 @@ type deployment struct {
 	ours       *e2e.Ours
 	aws        string            // ministack's address
 	build      string            // where the template and the functions were built
-	parameters []string          // of the template
+	parameters map[string]string // of the template
 	outputs    map[string]string // of the stack
 	unlocked   bool              // the evidence bucket was made without Object Lock
 
-	ec2      *ec2.Client
-	sfn      *sfn.Client
-	dynamodb *dynamodb.Client
-	s3       *s3.Client
+	ec2         *ec2.Client
+	autoscaling *autoscaling.Client
+	elb         *elb.Client
+	elbv2       *elbv2.Client
+	iam         *iam.Client
+	sfn         *sfn.Client
+	dynamodb    *dynamodb.Client
+	s3          *s3.Client
 
 	mu    sync.Mutex
 	mails []mail
@@ -189,9 +199,12 @@ func (d *deployment) whyNotDeployed(t *testing.T, stack string) string {
 // deploy deploys a template of the build, as a user would.
 func (d *deployment) deploy(t *testing.T, stack, template string) error {
 	t.Helper()
-	said, err := command(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), append([]string{root(t, ".venv/bin/sam"), "deploy",
-		"--template-file", filepath.Join(d.build, template), "--stack-name", stack, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
-		"--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"}, d.parameters...)...)
+	words := []string{root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(d.build, template), "--stack-name", stack, "--resolve-s3",
+		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"}
+	for _, name := range slices.Sorted(maps.Keys(d.parameters)) {
+		words = append(words, name+"="+d.parameters[name])
+	}
+	said, err := command(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), words...)
 	if err == nil {
 		return nil
 	}
@@ -239,13 +252,15 @@ func deploy(t *testing.T) *deployment {
 			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "test"}, nil
 		})}
 	}
-	d.ec2, d.sfn, d.dynamodb = ec2.NewFromConfig(cfg(moto)), sfn.NewFromConfig(cfg(d.aws)), dynamodb.NewFromConfig(cfg(d.aws))
+	d.ec2, d.autoscaling, d.iam = ec2.NewFromConfig(cfg(moto)), autoscaling.NewFromConfig(cfg(moto)), iam.NewFromConfig(cfg(moto))
+	d.elb, d.elbv2 = elb.NewFromConfig(cfg(moto)), elbv2.NewFromConfig(cfg(moto))
+	d.sfn, d.dynamodb = sfn.NewFromConfig(cfg(d.aws)), dynamodb.NewFromConfig(cfg(d.aws))
 	d.s3 = s3.NewFromConfig(cfg(d.aws), func(o *s3.Options) { o.UsePathStyle = true })
 
 	hosts := filepath.Join(dir, "hosts")
 	d.ours = &e2e.Ours{
 		SSM:   &e2e.SSM{Host: &e2e.Shell{EC2: d.ec2, Dir: hosts, Certificate: certificate}},
-		Locks: &e2e.Locks{EC2: d.ec2},
+		Locks: &e2e.Locks{EC2: d.ec2}, Refreshes: &e2e.Refreshes{AutoScaling: d.autoscaling},
 	}
 	t.Cleanup(d.ours.SSM.Close)
 	d.proxy = &e2e.Proxy{AWS: address(t, d.aws), EC2: address(t, moto), Ours: d.ours, Missing: e2e.Missing}
@@ -283,7 +298,10 @@ func deploy(t *testing.T) *deployment {
 	})
 
 	tool, sum := captureTool()
-	d.parameters = []string{"NotificationEmail=oncall@example.com", "MemoryToolKey=" + toolKey, "MemoryToolSha256=" + sum}
+	d.parameters = map[string]string{
+		"NotificationEmail": "oncall@example.com", "MemoryToolKey": toolKey, "MemoryToolSha256": sum,
+		"CredentialRoles": appRoles, "MaxIsolationsPerHour": "1000", // the scenes are ten and more
+	}
 	if err := d.deploy(t, stack, "deploy.yaml"); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestIncidents(t *testing.T) {
 			limits(t, d)
 		})
 		for name, scene := range map[string]func(*testing.T, *deployment){
-			"terminate": terminate, "keep, with a scanner": scanned, "release": release, "no agent": noAgent, "six findings at once": crowd,
+			"terminate": terminate, "keep, with a scanner": scanned, "release": release, "release into service": intoService, "no agent": noAgent, "six findings at once": crowd,
 			"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice,
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -197,6 +197,31 @@ func release(t *testing.T, d *deployment) {
 	sc.incident("release")
 	sc.in(sc.everywhere("web"))
 	sc.kept("released")
+}
+
+// intoService is an instance that is sent work, and whose role's credentials are
+// denied to it meanwhile.
+func intoService(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 1, agent: true, served: true})
+	before := sc.working()
+	sc.publish(sc.finding(nil))
+	link := sc.link()
+	sc.evidence()
+	if diff := cmp.Diff([]string{sc.served + " Standby"}, sc.working()); diff != "" {
+		t.Errorf("where the instance works while it is isolated (-want +got):\n%s", diff)
+	}
+	sc.eventually("the credentials are denied", func() bool { return len(sc.policies()) == 1 })
+	sc.decide(link, "release")
+	x := sc.ended(1)[0]
+	sc.same(x, sc.rehearse(sc.before, x.input, "release"))
+	sc.in(sc.everywhere("web"))
+	sc.kept("released")
+	if diff := cmp.Diff(before, sc.working()); diff != "" || len(before) != 5 {
+		t.Errorf("where the instance works (-before +after):\n%s", diff)
+	}
+	if left := sc.policies(); len(left) > 0 {
+		t.Errorf("the role still has the policies %v", left)
+	}
 }
 
 func noAgent(t *testing.T, d *deployment) {

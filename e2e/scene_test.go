@@ -43,6 +43,7 @@ type scene struct {
 	vpc, instance, web string
 	interfaces         []string // by device index
 	volumes            []string
+	served             string // name of what sends work to the instance, and of its role; empty if nothing does
 	before             []byte // the account when the first finding came
 	n                  int    // which scene it is, for addresses
 }
@@ -50,6 +51,7 @@ type scene struct {
 type setting struct {
 	interfaces int
 	agent      bool
+	served     bool // in an Auto Scaling group, behind balancers, with a role
 }
 
 var scenes atomic.Int32
@@ -78,11 +80,17 @@ func newScene(t *testing.T, d *deployment, s setting) *scene {
 	i := slices.IndexFunc(images.Images, func(i types.Image) bool {
 		return i.Platform == "" && i.Architecture == types.ArchitectureValuesX8664 && i.RootDeviceName != nil
 	})
-	made, err := d.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
+	in := &ec2.RunInstancesInput{
 		ImageId: images.Images[i].ImageId, InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		SubnetId: subnet.Subnet.SubnetId, SecurityGroupIds: []string{sc.web},
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("web-17")}}}},
-	})
+	}
+	if s.served {
+		sc.served = fmt.Sprintf("app-%02d", sc.n)
+		sc.role()
+		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: &sc.served}
+	}
+	made, err := d.ec2.RunInstances(ctx, in)
 	sc.must(err)
 	sc.instance = *made.Instances[0].InstanceId
 	for n := 1; n < s.interfaces; n++ {
@@ -105,6 +113,9 @@ func newScene(t *testing.T, d *deployment, s setting) *scene {
 	}
 	if len(sc.interfaces) != s.interfaces || len(sc.volumes) != 2 {
 		t.Fatalf("the instance has interfaces %v and volumes %v", sc.interfaces, sc.volumes)
+	}
+	if s.served {
+		sc.serve(*subnet.Subnet.SubnetId)
 	}
 	if s.agent {
 		d.ours.SSM.AddAgent(sc.instance)
@@ -216,6 +227,9 @@ func (sc *scene) account() []byte {
 		agents = append(agents, map[string]string{"InstanceId": sc.instance, "PingStatus": "Online"})
 	}
 	all["InstanceInformationList"] = agents
+	if sc.served != "" {
+		maps.Copy(all, sc.service())
+	}
 	text, err := json.Marshal(all)
 	sc.must(err)
 	return text
@@ -416,6 +430,9 @@ func (sc *scene) snapshots() []types.Snapshot {
 func (sc *scene) calls() []e2e.Call {
 	sc.Helper()
 	names := append(append([]string{sc.instance, sc.vpc}, sc.interfaces...), sc.volumes...)
+	if sc.served != "" {
+		names = append(names, sc.served)
+	}
 	groups, err := sc.d.ec2.DescribeSecurityGroups(sc.Context(), &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{sc.vpc}}}})
 	sc.must(err)
 	for _, g := range groups.SecurityGroups {

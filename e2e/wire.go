@@ -304,3 +304,6 @@ func errorCode(status int, body []byte) string {
 	}
 	return strconv.Itoa(status)
 }
+
+// Actions are all that the functions may call, service:Action.
+func Actions() []string { return sortedKeys(operations) }
