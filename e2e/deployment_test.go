@@ -235,7 +235,7 @@ func deploy(t *testing.T) *deployment {
 	d := &deployment{}
 	versions(t)
 	d.build = filepath.Join(dir, "build")
-	build(t, dir, d.build)
+	build(t, d.build)
 
 	certificate := filepath.Join(dir, "proxy.pem")
 	ports := make([]int, 2)
@@ -322,20 +322,14 @@ func deploy(t *testing.T) *deployment {
 // are 3 s.
 const waitScale = "0.1"
 
-// build builds for this machine. The parts that take the compiler longest are
-// built first, one after the other: sam builds all functions side by side, and
-// each would compile them for itself.
-func build(t *testing.T, dir, to string) {
+// build builds for this machine.
+func build(t *testing.T, to string) {
 	t.Helper()
 	goarch := map[string]string{"x86_64": "amd64", "arm64": "arm64"}[e2e.Architecture()]
 	if goarch == "" {
 		t.Fatal("Lambda has no such architecture as this machine's; run it on x86-64 or arm64")
 	}
-	env := environment("GOARCH=" + goarch)
-	for _, function := range []string{"memory", "approval"} {
-		run(t, root(t, ""), append(env, "ARTIFACTS_DIR="+filepath.Join(dir, "warm")), "make", "build-"+strings.ToUpper(function[:1])+function[1:]+"Function")
-	}
-	run(t, root(t, ""), env, root(t, ".venv/bin/sam"), "build", "--build-dir", to)
+	run(t, root(t, ""), environment("GOARCH="+goarch), root(t, ".venv/bin/sam"), "build", "--build-dir", to)
 	built, err := os.ReadFile(filepath.Join(to, "template.yaml"))
 	if err != nil {
 		t.Fatal(err)

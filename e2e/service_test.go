@@ -98,7 +98,6 @@ func (sc *scene) service() map[string]any {
 	}
 }
 
-
 // working is where the instance is sent work now, as moto tells it.
 func (sc *scene) working() []string {
 	sc.Helper()
