@@ -89,21 +89,35 @@ func stopAll() error {
 	return errors.Join(errs...)
 }
 
+// TestMain ends everything that a run started, when that is over and when it is
+// interrupted: the servers, and what sam, a function or a host may have left.
 func TestMain(m *testing.M) {
-	// Interrupted, a test would leave its servers to the kernel.
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-interrupted
-		_ = stopAll() // the kernel ends what this did not
-		os.Exit(130)
-	}()
-	code := m.Run()
-	if err := stopAll(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	run := fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano())
+	if err := os.Setenv(e2e.Mark, run); err != nil {
+		panic(err) // there is no such name
 	}
-	os.Exit(code)
+	var once sync.Once
+	end := func(code int, interrupted bool) {
+		once.Do(func() {
+			if err := stopAll(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+			if left, err := e2e.EndMarked(run); err != nil || len(left) > 0 && !interrupted {
+				fmt.Fprintf(os.Stderr, "these outlived the run and were ended: %q, %v\n", left, err)
+				code = 1
+			}
+			os.Exit(code)
+		})
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-signals
+		fmt.Fprintf(os.Stderr, "make test-e2e: ended by a signal (%v); so is all that it started\n", s)
+		end(130, true)
+	}()
+	end(m.Run(), false)
 }
 
 func started(t *testing.T, p *e2e.Program, err error) *e2e.Program {
