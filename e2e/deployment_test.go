@@ -213,8 +213,10 @@ func (d *deployment) whyNotDeployed(t *testing.T, stack string) string {
 // deploy deploys a template of the build, as a user would.
 func (d *deployment) deploy(t *testing.T, stack, template string) error {
 	t.Helper()
-	words := []string{root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(d.build, template), "--stack-name", stack, "--resolve-s3",
-		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"}
+	words := []string{
+		root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(d.build, template), "--stack-name", stack, "--resolve-s3",
+		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides",
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.parameters)) {
 		words = append(words, name+"="+d.parameters[name])
 	}
@@ -487,8 +489,10 @@ func (d *deployment) subscribe(t *testing.T) {
 	var subscribed struct {
 		ARN string `xml:"SubscribeResult>SubscriptionArn"`
 	}
-	d.query(t, "sns", url.Values{"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {d.outputs["TopicArn"]}, "Protocol": {"sqs"},
-		"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"}}, &subscribed)
+	d.query(t, "sns", url.Values{
+		"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {d.outputs["TopicArn"]}, "Protocol": {"sqs"},
+		"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"},
+	}, &subscribed)
 	if subscribed.ARN == "" {
 		t.Fatal("SNS did not take the subscription of the queue")
 	}

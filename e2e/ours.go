@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -132,7 +133,8 @@ func refuseEC2(w http.ResponseWriter, status int, code, message string) {
 
 // reason is what a caller is told. What is no refusal is a failure of ours.
 func reason(err error) (*refusal, int) {
-	if known, ok := err.(*refusal); ok {
+	var known *refusal
+	if errors.As(err, &known) {
 		if known.status == 0 {
 			return known, http.StatusBadRequest
 		}

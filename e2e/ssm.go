@@ -147,7 +147,8 @@ func (s *SSM) describe(ctx context.Context, in struct {
 	Filters    []filter
 	MaxResults *int
 	NextToken  string
-}) (any, error) {
+},
+) (any, error) {
 	if n := in.MaxResults; n != nil && (*n < 5 || *n > 50) {
 		return nil, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 5 and 50", *n)
 	}
@@ -392,7 +393,8 @@ func (s *SSM) list(_ context.Context, in struct {
 	Filters    []struct{ Key, Value string } // in lower case on the wire; JSON does not mind
 	MaxResults *int
 	NextToken  string
-}) (any, error) {
+},
+) (any, error) {
 	if n := in.MaxResults; n != nil && (*n < 1 || *n > 50) {
 		return nil, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 50", *n)
 	}
@@ -430,7 +432,8 @@ func (s *SSM) list(_ context.Context, in struct {
 func (s *SSM) cancel(_ context.Context, in struct {
 	CommandId   string
 	InstanceIds []string
-}) (any, error) {
+},
+) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.find(in.CommandId); c == nil {

@@ -5,10 +5,12 @@ isolated, and it takes groups that do not exist. EC2 does neither. The interface
 of an endpoint are in the VPC's default group, and not in the endpoint's groups.
 Snapshots are complete the moment they are asked for; EC2's take a while. An
 instance in standby stays behind its group's balancers; Auto Scaling takes it out.
+And it does not find instances by the ARN of their profile.
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyNetworkInterfaceAttribute.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
 """
 import inspect
 import time
@@ -18,6 +20,7 @@ from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError
 from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.vpcs import VPCBackend
+from moto.ec2.utils import filter_dict_attribute_mapping
 from moto.server import main
 
 create_endpoint = VPCBackend.create_vpc_endpoint
@@ -36,6 +39,8 @@ for function, wrong in (
 ):
     if wrong not in inspect.getsource(function):
         raise SystemExit(f"moto is not wrong in {function.__name__} as {__file__} takes it to be: see what it does now")
+if "iam-instance-profile.arn" in filter_dict_attribute_mapping:
+    raise SystemExit(f"moto finds instances by their profile: take that out of {__file__}")
 if hasattr(AutoScalingBackend, "describe_instance_refreshes"):
     raise SystemExit(f"moto knows instance refreshes: take e2e/refreshes.go out, and this line of {__file__}")
 
@@ -80,6 +85,7 @@ def exit_standby(self, group_name, instance_ids):
     return activities
 
 
+filter_dict_attribute_mapping["iam-instance-profile.arn"] = "iam_instance_profile.Arn"
 NetworkInterface.group_set = property(lambda self: self._group_set)
 NetworkInterfaceBackend.modify_network_interface_attribute = modify_network_interface_attribute
 VPCBackend.create_vpc_endpoint = create_vpc_endpoint
