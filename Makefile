@@ -119,8 +119,9 @@ bench-burst: ## three hundred findings at once against EC2's token buckets, in v
 test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents on stand-ins of AWS
 	@command -v curl >/dev/null || $(call give-up,curl is missing; install it: the capture of memory sends with it)
 	@mkdir -p bin
+	@go mod download >bin/go-e2e.log 2>&1 || $(call give-up,the Go modules cannot be downloaded; is the Go module proxy reachable? bin/go-e2e.log says more)
 	@go test -tags e2e -c -o bin/e2e.test ./e2e
-	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 16 -test.run '^TestIncidents$$'
+	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

@@ -55,23 +55,39 @@ func (sc *scene) rehearse(account []byte, event, choice string, faults ...string
 // same compares an execution, and all that was changed meanwhile, with its rehearsal.
 func (sc *scene) same(x execution, r rehearsal.Result) {
 	sc.Helper()
+	sc.sameWay(x, r)
+	if diff := cmp.Diff(rehearsed(sc, r), sc.changes()); diff != "" {
+		sc.Errorf("other changes (-rehearsed +run):\n%s", diff)
+	}
+	mails := rehearsedSubjects(r)
+	sc.eventually("as many mails as in the rehearsal", func() bool { return len(sc.mails()) >= len(mails) })
+	if diff := cmp.Diff(mails, subjects(sc.mails())); diff != "" {
+		sc.Errorf("other mails (-rehearsed +run):\n%s", diff)
+	}
+}
+
+// sameWay compares the way through the machine.
+func (sc *scene) sameWay(x execution, r rehearsal.Result) {
+	sc.Helper()
 	if diff := cmp.Diff(r.Ending, x.ending); diff != "" {
 		sc.Errorf("another ending (-rehearsed +run):\n%s", diff)
 	}
 	if diff := cmp.Diff(topLevel(r.States), x.states); diff != "" {
 		sc.Errorf("another way through the machine (-rehearsed +run):\n%s", diff)
 	}
-	if diff := cmp.Diff(rehearsed(sc, r), sc.changes()); diff != "" {
-		sc.Errorf("other changes (-rehearsed +run):\n%s", diff)
-	}
-	var mails []string
+	sc.Cleanup(func() {
+		if sc.Failed() && len(x.failed) > 0 {
+			sc.Logf("attempts that failed on the way; a States.Timeout that is none of the scene's tells that this machine was too busy:\n%s", strings.Join(x.failed, "\n"))
+		}
+	})
+}
+
+func rehearsedSubjects(r rehearsal.Result) []string {
+	var all []string
 	for _, m := range r.Mails {
-		mails = append(mails, m.Subject)
+		all = append(all, m.Subject)
 	}
-	sc.eventually("as many mails as in the rehearsal", func() bool { return len(sc.mails()) >= len(mails) })
-	if diff := cmp.Diff(mails, subjects(sc.mails())); diff != "" {
-		sc.Errorf("other mails (-rehearsed +run):\n%s", diff)
-	}
+	return all
 }
 
 // topLevel is a way through the machine without the states inside branches,
@@ -199,6 +215,17 @@ func (all changes) settled() changes {
 		all[subject] = calls
 	}
 	return all
+}
+
+// of are the changes that name something.
+func (all changes) of(what string) changes {
+	some := changes{}
+	for subject, calls := range all {
+		if strings.Contains(subject, what) {
+			some[subject] = calls
+		}
+	}
+	return some
 }
 
 func (all changes) String() string {

@@ -46,6 +46,8 @@ type scene struct {
 	served             string // name of what sends work to the instance, and of its role; empty if nothing does
 	before             []byte // the account when the first finding came
 	n                  int    // which scene it is, for addresses
+
+	inputs map[string]string // of all executions, by ARN; they stay as they are
 }
 
 type setting struct {
@@ -60,7 +62,7 @@ var scenes atomic.Int32
 // memory needs.
 func newScene(t *testing.T, d *deployment, s setting) *scene {
 	t.Helper()
-	sc := &scene{T: t, d: d, n: int(scenes.Add(1))}
+	sc := &scene{T: t, d: d, n: int(scenes.Add(1)), inputs: map[string]string{}}
 	ctx := t.Context()
 	network := func(rest string) *string { return aws.String(fmt.Sprintf("10.%d.%s", sc.n, rest)) }
 	vpc, err := d.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: network("0.0/16")})
@@ -315,7 +317,16 @@ type execution struct {
 	input  string
 	status sfntypes.ExecutionStatus
 	states []string // at the top level, in order
+	failed []string // attempts of tasks
 	ending string
+}
+
+// event is the ID of the event that it was started by.
+func (e execution) event(sc *scene) string {
+	sc.Helper()
+	var event struct{ ID string }
+	sc.must(json.Unmarshal([]byte(e.input), &event))
+	return event.ID
 }
 
 func (e execution) String() string { return fmt.Sprintf("%s %v", e.status, e.states) }
@@ -330,12 +341,17 @@ func (sc *scene) executions() []execution {
 		page, err := pages.NextPage(ctx)
 		sc.must(err)
 		for _, e := range page.Executions {
-			out, err := sc.d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
-			sc.must(err)
-			if !strings.Contains(aws.ToString(out.Input), sc.instance) {
+			input, ok := sc.inputs[*e.ExecutionArn]
+			if !ok {
+				out, err := sc.d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
+				sc.must(err)
+				input = aws.ToString(out.Input)
+				sc.inputs[*e.ExecutionArn] = input
+			}
+			if !strings.Contains(input, sc.instance) {
 				continue
 			}
-			x := execution{arn: *e.ExecutionArn, input: *out.Input, status: out.Status}
+			x := execution{arn: *e.ExecutionArn, input: input, status: e.Status}
 			history := sfn.NewGetExecutionHistoryPaginator(sc.d.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: e.ExecutionArn})
 			for history.HasMorePages() {
 				page, err := history.NextPage(ctx)
@@ -343,6 +359,9 @@ func (sc *scene) executions() []execution {
 				for _, event := range page.Events {
 					if event.StateEnteredEventDetails != nil {
 						x.states = append(x.states, *event.StateEnteredEventDetails.Name)
+					}
+					if f := event.TaskFailedEventDetails; f != nil {
+						x.failed = append(x.failed, aws.ToString(f.Error)+": "+aws.ToString(f.Cause))
 					}
 				}
 			}
@@ -442,9 +461,7 @@ func (sc *scene) calls() []e2e.Call {
 		names = append(names, *s.SnapshotId)
 	}
 	for _, x := range sc.executions() {
-		var event struct{ ID string }
-		sc.must(json.Unmarshal([]byte(x.input), &event))
-		names = append(names, event.ID)
+		names = append(names, x.event(sc))
 	}
 	var all []e2e.Call
 	for _, c := range sc.d.proxy.Calls() {
