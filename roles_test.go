@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"cordon"
+	"cordon/e2e"
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
@@ -119,6 +121,25 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 		if diff := gocmp.Diff(wanted(t, name), allowed(d, roleOf(t, d, name))); diff != "" {
 			t.Errorf("%s: calls and role differ (-called +allowed):\n%s", name, diff)
 		}
+	}
+}
+
+// TestWireKnowsEveryCall: the proxy of make test-e2e refuses a call that it does
+// not know, and one that no step makes any more would go unnoticed.
+func TestWireKnowsEveryCall(t *testing.T) {
+	all := map[string]bool{}
+	for _, construct := range news {
+		n := reflect.TypeOf(construct)
+		for i := 1; i < n.NumIn(); i++ {
+			p := n.In(i)
+			for j := 0; p.Name() != "Presign" && j < p.NumMethod(); j++ {
+				m := p.Method(j)
+				all[path.Base(m.Type.In(1).Elem().PkgPath())+":"+m.Name] = true
+			}
+		}
+	}
+	if diff := gocmp.Diff(slices.Sorted(maps.Keys(all)), e2e.Actions()); diff != "" {
+		t.Errorf("calls of the steps and those that e2e/wire.go knows (-steps +wire):\n%s", diff)
 	}
 }
 
