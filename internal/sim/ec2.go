@@ -125,6 +125,7 @@ func (c *EC2) pass() {
 	c.completeSnapshots()
 	c.a.autoscaling.pass()
 	c.endInstances()
+	c.a.cloudtrail.pass()
 }
 
 // find finds a thing in a list by its ID.
