@@ -547,7 +547,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	topic, queue := the("Topic"), the("DeadLetters")
 	alarm := arn("DeadLettersAlarm")
 	people := section{"People and letters that were not delivered", []request{
-		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "notify")},
+		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "drift", "notify")},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
 		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},
@@ -556,6 +556,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "deletes the topic", action: "sns:DeleteTopic", on: topic},
 		{ask: "mails people for our alarm", action: "sns:Publish", on: topic, with: from(alarm), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for our other alarm", action: "sns:Publish", on: topic, with: from(arn("NotContainedAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
+		{ask: "mails people for our alarm of drifts", action: "sns:Publish", on: topic, with: from(arn("DriftAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for another alarm", action: "sns:Publish", on: topic, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for another account", action: "sns:Publish", on: topic, with: keys{"aws:SourceArn": strings.Replace(alarm, "111122223333", "444455556666", 1), "aws:SourceAccount": "444455556666"}, by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
@@ -617,7 +618,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "isolate", "notify", "machine", "rule")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "drift", "isolate", "notify", "machine", "rule")},
 		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},
@@ -636,6 +637,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{"balancers", "elasticloadbalancing:DescribeLoadBalancers", may("preserve", "release")},
 		{"target groups", "elasticloadbalancing:DescribeTargetGroups", may("preserve")},
 		{"the health of targets", "elasticloadbalancing:DescribeTargetHealth", may("preserve", "release")},
+		{"who called what, in CloudTrail", "cloudtrail:LookupEvents", may("drift")},
 		{"users", "iam:ListUsers", nil},
 		{"buckets", "s3:ListAllMyBuckets", nil},
 	} {

@@ -147,6 +147,25 @@ type Isolation struct {
 	UndoneAt    time.Time `json:"undoneAt"`
 }
 
+// Drift is one time that others undid an isolation. It was put right at once.
+type Drift struct {
+	Number  int       `json:"number"` // of the incident's drifts, from 1
+	Undone  []string  `json:"undone"` // interfaces and groups
+	Since   time.Time `json:"since"`  // when they were last seen as they should be
+	At      time.Time `json:"at"`     // when they were found undone
+	By      []Doer    `json:"by"`     // empty while nobody is known
+	Unknown string    `json:"unknown"`
+}
+
+// Doer is who undid something, as CloudTrail has it. Session names are chosen by
+// whoever took the role: hostile text.
+type Doer struct {
+	Who    string    `json:"who"`    // ARN, or a service
+	Action string    `json:"action"` // name of the call
+	From   string    `json:"from"`   // address, or a service
+	At     time.Time `json:"at"`
+}
+
 // Snapshot is one EBS snapshot of the incident's set.
 type Snapshot struct {
 	ID        string `json:"id"`

@@ -354,6 +354,34 @@ var catalogue = map[string]text{
 	"quote":           {"\"{text}\"", "「{text}」"},
 	"unknownInstance": {"(no instance named)", "(インスタンス不明)"},
 
+	"drifted.subject": {"[URGENT] Somebody undid the isolation, it was put right: {instance}", "[緊急] 隔離が解除されたため修復しました: {instance}"},
+	"drifted.story": {
+		"Others undid the isolation of EC2 instance {instance}. Cordon found it and put it right; between the two times below it may have been connected.",
+		"EC2インスタンス {instance} の隔離が第三者により解除されました。検出後ただちに修復しましたが、下記の2つの時刻の間は通信できた可能性があります。",
+	},
+	"drifted.next": {
+		"Find out whether it was a colleague, an automation (Firewall Manager, AWS Config, Terraform) or the intruder, and stop it: Cordon goes on repairing, and each repair comes after the fact.\n" +
+			"An automation of yours: exempt our groups from it, as docs/containment.md says. Nobody you know: take that identity's permissions away now.\n" +
+			"Where CloudTrail names nobody yet, it is asked again for six hours, and a further mail says who it was.",
+		"同僚・自動化(Firewall Manager、AWS Config、Terraformなど)・侵入者のいずれによるものかを確認し、止めてください。修復は続けますが、常に事後になります。\n" +
+			"自動化による場合は、docs/containment.md のとおり、Cordonのグループを対象外にしてください。心当たりがなければ、その主体の権限を今すぐ取り上げてください。\n" +
+			"CloudTrailにまだ記録がない場合は6時間まで再確認し、判明しだい別のメールでお知らせします。",
+	},
+
+	"driftedBy.subject": {"Who undid the isolation: {instance}", "隔離を解除した主体が判明しました: {instance}"},
+	"driftedBy.story": {
+		"CloudTrail now says who undid the isolation of EC2 instance {instance}. It was put right when it was found; you were told then.",
+		"EC2インスタンス {instance} の隔離を解除した主体がCloudTrailで判明しました。検出時に修復し、お知らせ済みのものです。",
+	},
+	"driftedBy.next": {
+		"Nobody you know: take that identity's permissions away now. An automation of yours: exempt our groups from it, as docs/containment.md says.",
+		"心当たりがなければ、その主体の権限を今すぐ取り上げてください。自動化による場合は、docs/containment.md のとおり、Cordonのグループを対象外にしてください。",
+	},
+
+	"head.drifts":       {"Undone by others", "第三者による解除"},
+	"drift":             {"Time {number}: {what}; as it should be at {since}, found undone at {at}, and put right", "{number} 回目: {what} ({since} には正常、{at} に解除を検出し修復)"},
+	"drift.by":          {"{who} did it: {action} at {at}, from {from}", "実行者 {who}: {at} に {from} から {action} を呼び出し"},
+	"drift.unknown":     {"CloudTrail cannot say who did it: {reason}", "CloudTrailでは実行者が分かりません: {reason}"},
 	"head.finding":      {"What was found", "検出内容"},
 	"head.contained":    {"Contained", "隔離済み"},
 	"head.notContained": {"NOT contained", "隔離できていないもの"},

@@ -66,13 +66,15 @@ const (
 	NotIsolated  Kind = "notIsolated"   // it was asked for, and nobody answered
 	Rehearsed    Kind = "Rehearsed"     // a dry run: what would have been done
 	Switched     Kind = "switched"      // the pause switch was written or removed
+	Drifted      Kind = "drifted"       // others undid the isolation, and it was put right
+	DriftedBy    Kind = "driftedBy"     // who it was, once that is known
 )
 
 // Kinds are all kinds of mail.
 var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Refused, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
-	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched,
+	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -89,6 +91,7 @@ type Letter struct {
 	Restoration incident.Restoration
 	Problem     incident.Problem // what went wrong, as Step Functions hands it to a Catch
 	Reason      string           // why, in a sentence of ours
+	Drifts      []incident.Drift // what others undid
 	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
@@ -204,6 +207,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.line("\n" + l.Text("seeFinding"))
 		p.line(u)
 	}
+	p.list("head.drifts", l.drifts(m.Drifts))
 	p.list("head.brakes", cutEach(m.Brakes, 600))
 	l.what(p, m)
 	l.decision(p, m)
@@ -256,6 +260,21 @@ func first(these ...string) string {
 		}
 	}
 	return ""
+}
+
+// drifts says of each what was undone and when, and then who did it.
+func (l Language) drifts(all []incident.Drift) []string {
+	var lines []string
+	for _, d := range all {
+		lines = append(lines, l.Text("drift", "number", strconv.Itoa(d.Number), "what", strings.Join(each(d.Undone), ", "), "since", l.Time(d.Since), "at", l.Time(d.At)))
+		for _, by := range d.By[:min(len(d.By), 10)] {
+			lines = append(lines, l.Text("drift.by", "who", l.Stranger(by.Who), "action", ID(by.Action), "from", Plain(by.From, 100), "at", l.Time(by.At)))
+		}
+		if d.Unknown != "" {
+			lines = append(lines, l.Text("drift.unknown", "reason", Plain(d.Unknown, 300)))
+		}
+	}
+	return lines
 }
 
 // groupTag is on every instance that an Auto Scaling group launched.
