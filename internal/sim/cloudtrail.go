@@ -24,7 +24,19 @@ type CloudTrail struct {
 	Events []*types.Event // of the account file, and of others since
 	delay  int            // Behaviour CloudTrailSeconds: how late an event is to be seen; 0 is 300
 	undone []*undoing     // Behaviour Undone
+
+	changes []Change
 }
+
+// Change is what others did to an interface.
+type Change struct {
+	At               time.Time
+	NetworkInterface string
+	Groups           []string
+}
+
+// Changes are what others have done so far, in order of time.
+func (a *Account) Changes() []Change { return slices.Clone(a.cloudtrail.changes) }
 
 // undoing is somebody who puts an interface into other groups.
 type undoing struct {
@@ -64,6 +76,9 @@ func (c *CloudTrail) pass() {
 		u.done = true
 		in := &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &u.NetworkInterfaceId, Groups: u.Groups}
 		_, err := c.a.ec2.modifyNetworkInterfaceAttribute(in)
+		if err == nil {
+			c.changes = append(c.changes, Change{At: u.at, NetworkInterface: u.NetworkInterfaceId, Groups: u.Groups})
+		}
 		c.Events = append(c.Events, c.event("ModifyNetworkInterfaceAttribute", u.at, identity{Type: "AssumedRole", ARN: u.Arn}, "198.51.100.7", in, err))
 	}
 }
