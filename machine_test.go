@@ -60,7 +60,7 @@ const (
 
 // once are the tasks that are not retried where they stand: isolation, or the
 // mail that tells of it, would wait. Each is tried again later, with patience.
-var once = []string{"Protect the instance", "Start the snapshots", "Start the memory capture"}
+var once = []string{"Protect the instance", "Start the snapshots", "Start the memory capture", "Look at what stays open"}
 
 // checks hold for the definition. Each lists what it finds wrong.
 var checks = map[string]func(setting, machine) []string{

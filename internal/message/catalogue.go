@@ -434,6 +434,63 @@ var catalogue = map[string]text{
 		"Connections through a NAT gateway, load balancer, transit gateway or PrivateLink, and ICMP, may outlive the change of security groups.",
 		"NATゲートウェイ、ロードバランサー、Transit Gateway、PrivateLink経由の接続とICMPは、セキュリティグループ変更後も残ることがあります。",
 	},
+	"opening.none":    {"Looked for and not found: {what}.", "確認し、見つかりませんでした: {what}"},
+	"opening.unknown": {"Not known, look yourself: {what}: {reason}", "不明 (要確認): {what}: {reason}"},
+	"opening.nat":     {"NAT gateways", "NATゲートウェイ"},
+	"opening.nat.found": {
+		"NAT gateways in its VPCs: {detail}. Connections through them stay tracked, and those that were established may live on.",
+		"VPCにNATゲートウェイがあります: {detail}。経由する接続は追跡され続け、確立済みのものは残ることがあります。",
+	},
+	"opening.balancer": {"network and gateway load balancers", "NLBとGWLB"},
+	"opening.balancer.found": {
+		"Network or gateway load balancers in its VPCs: {detail}. Connections through them stay tracked, and those that were established may live on.",
+		"VPCにNLBまたはGWLBがあります: {detail}。経由する接続は追跡され続け、確立済みのものは残ることがあります。",
+	},
+	"opening.transit": {"transit gateways", "Transit Gatewayの接続"},
+	"opening.transit.found": {
+		"Transit gateways attached to its VPCs: {detail}. Connections through them stay tracked and may live on; look at the networks behind them too.",
+		"VPCにTransit Gatewayが接続されています: {detail}。経由する接続は残ることがあります。その先のネットワークも確認してください。",
+	},
+	"opening.endpoint": {"VPC endpoints", "VPCエンドポイント"},
+	"opening.endpoint.found": {
+		"Interface endpoints (PrivateLink) in its VPCs: {detail}. Connections to them stay tracked, and those that were established may live on.",
+		"VPCにインターフェイスエンドポイント(PrivateLink)があります: {detail}。確立済みの接続は残ることがあります。",
+	},
+	"opening.connect": {"Instance Connect endpoints", "EC2 Instance Connectエンドポイント"},
+	"opening.connect.found": {
+		"Instance Connect endpoints in its VPCs: {detail}. Nobody new gets in through them; a tunnel that was open may live on.",
+		"VPCにEC2 Instance Connectエンドポイントがあります: {detail}。新規の接続はできませんが、開いていたトンネルは残ることがあります。",
+	},
+	"opening.peering": {"peered VPCs", "VPCピアリング"},
+	"opening.peering.found": {
+		"Peered with other VPCs: {detail}. Machines there could be reached until the isolation: look at them too.",
+		"他のVPCとピアリングされています: {detail}。隔離前は通信できたため、その先のマシンも確認してください。",
+	},
+	"opening.shared": {"shared VPCs", "共有VPC"},
+	"opening.shared.found": {
+		"Its VPC is shared by another account: {detail}. Others there could be reached until the isolation, and gateways of the owner are not all to be seen from here.",
+		"VPCは他のアカウントから共有されています: {detail}。隔離前は他の参加者と通信でき、所有者のゲートウェイはここからすべては見えません。",
+	},
+	"opening.dns": {"the VPC resolver", "VPCリゾルバー"},
+	"opening.dns.found": {
+		"The resolver of its VPCs answers: {detail}. Security groups do not filter it; data can leave by DNS queries.",
+		"VPCリゾルバーが有効です: {detail}。セキュリティグループでは止められず、DNS問い合わせでデータを持ち出せます。",
+	},
+	"opening.metadata": {"the metadata service", "インスタンスメタデータサービス"},
+	"opening.metadata.found": {
+		"The instance metadata service answers ({detail}), role credentials included. Security groups do not filter it.",
+		"インスタンスメタデータサービスが応答します ({detail}、ロールの認証情報を含む)。セキュリティグループでは止められません。",
+	},
+	"opening.cluster": {"EKS or ECS", "EKSまたはECS"},
+	"opening.cluster.found": {
+		"By its tags it is a node of a cluster: {detail}. The cluster takes it for lost: Kubernetes starts its pods elsewhere after five minutes by default, ECS its tasks; an autoscaler or Karpenter may terminate it. Pods and tasks that moved may be compromised too.",
+		"タグによるとクラスターのノードです: {detail}。クラスターからは失われたと見なされ、KubernetesのPodは既定で5分後、ECSのタスクも別ノードで起動されます。オートスケーラーやKarpenterが終了させることもあります。移動したPod・タスクも侵害されている可能性があります。",
+	},
+	"opening.session": {"SSM sessions", "SSMセッション"},
+	"opening.session.found": {
+		"Session Manager sessions were open at the time: {detail}. Each lives on as long as the connection of the agent does; end it there if it is not yours.",
+		"その時点で開いていたSession Managerセッション: {detail}。エージェントの接続が続く間は残ります。心当たりがなければ終了させてください。",
+	},
 	"open.dns":         {"DNS queries to the VPC's resolver are not filtered by security groups; data can leave that way.", "VPCリゾルバーへのDNS問い合わせはセキュリティグループでは止められず、データ持ち出しの経路になり得ます。"},
 	"open.metadata":    {"The instance metadata service still answers, role credentials included.", "インスタンスメタデータサービスは引き続き応答します (ロールの認証情報を含む)。"},
 	"open.time":        {"Time synchronisation is not filtered by security groups.", "時刻同期はセキュリティグループでは止められません。"},

@@ -84,6 +84,7 @@ type Letter struct {
 	Finding     incident.Finding
 	Instance    incident.Instance
 	Isolation   incident.Isolation
+	Exposure    incident.Exposure
 	Protection  incident.Protection
 	Credentials incident.Credentials
 	Snapshots   incident.Snapshots
@@ -220,7 +221,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		}
 		p.list("head.contained", contained)
 		p.list("head.notContained", l.Interfaces(m.Isolation, false))
-		p.list("head.staysOpen", l.StaysOpen(m.Isolation, m.Credentials))
+		p.list("head.staysOpen", l.StaysOpen(m.Isolation, m.Credentials, m.Exposure))
 		p.list("head.repaired", each(m.Isolation.Repaired))
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
@@ -431,14 +432,31 @@ func (l Language) Interfaces(i incident.Isolation, contained bool) []string {
 	return all
 }
 
-// StaysOpen says what isolation does not stop.
-func (l Language) StaysOpen(i incident.Isolation, c incident.Credentials) []string {
+// StaysOpen says what isolation does not stop: what was worked out for this
+// instance, and what holds for every one.
+func (l Language) StaysOpen(i incident.Isolation, c incident.Credentials, e incident.Exposure) []string {
 	var all []string
 	for _, code := range i.StaysOpen {
+		if slices.ContainsFunc(e.Openings, func(o incident.Opening) bool { return o.What == code && o.State != incident.Unknown }) {
+			continue // said below, of this one
+		}
 		if code == "credentials" && (c.State == incident.Narrowed || c.State == incident.Denied) {
 			code = "otherCredentials"
 		}
 		all = append(all, l.coded("open.", code))
+	}
+	for _, o := range e.Openings {
+		key := "opening." + o.What
+		switch {
+		case !l.known(key): // a code of tomorrow
+			all = append(all, Plain(o.What+": "+string(o.State)+" "+o.Detail, 400))
+		case o.State == incident.Found:
+			all = append(all, l.Text(key+".found", "detail", Plain(o.Detail, 400)))
+		case o.State == incident.None:
+			all = append(all, l.Text("opening.none", "what", l.Text(key)))
+		default:
+			all = append(all, l.Text("opening.unknown", "what", l.Text(key), "reason", Plain(o.Detail, 300)))
+		}
 	}
 	return all
 }

@@ -57,6 +57,11 @@ func letter(kind message.Kind) message.Letter {
 	work := func() {
 		m.Credentials = credentials
 		m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection
+		m.Exposure = incident.Exposure{Openings: []incident.Opening{
+			{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-0a"}, {What: "transit", State: incident.None},
+			{What: "session", State: incident.Unknown, Detail: "AccessDeniedException"}, {What: "metadata", State: incident.Found, Detail: "IMDSv1"},
+			{What: "cluster", State: incident.Found, Detail: "kubernetes.io/cluster/prod=owned"},
+		}}
 	}
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
 	switch kind {

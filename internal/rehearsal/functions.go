@@ -10,6 +10,7 @@ import (
 	"cordon/internal/decide"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
+	"cordon/internal/exposure"
 	"cordon/internal/incident"
 	"cordon/internal/isolate"
 	"cordon/internal/lambdafn"
@@ -41,6 +42,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"enrich": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SSM(), a.AutoScaling(), a.SFN(), a.DynamoDB()))
+	},
+	"exposure": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(exposure.New(h, a.EC2(), a.SSM(), a.DynamoDB()))
 	},
 	"isolate": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(isolate.New(h, a.EC2(), a.DynamoDB()))

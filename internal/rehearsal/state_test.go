@@ -15,6 +15,7 @@ import (
 	"cordon/internal/credentials"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
+	"cordon/internal/exposure"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
 	"cordon/internal/notify"
@@ -50,6 +51,7 @@ var shapes = map[string]func() (in, out any){
 	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
 	"drift":       func() (any, any) { return new(drift.Input), new(drift.Output) },
 	"enrich":      func() (any, any) { return new(enrich.Input), new(enrich.Output) },
+	"exposure":    func() (any, any) { return new(exposure.Input), new(exposure.Output) },
 	"isolate":     func() (any, any) { return new(isolate.Input), new(isolate.Output) },
 	"memory":      func() (any, any) { return new(memory.Input), new(memory.Output) },
 	"notify":      func() (any, any) { return new(letter), new(notify.Output) },

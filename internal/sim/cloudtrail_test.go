@@ -61,16 +61,24 @@ func TestLookupEvents(t *testing.T) {
 	if err != nil || len(out.Events) != 11 || out.NextToken != nil {
 		t.Errorf("the second page has %d events, %v", len(out.Events), err)
 	}
-	out, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) { in.StartTime, in.EndTime = aws.Time(begun.Add(80*time.Second)), aws.Time(begun.Add(100*time.Second)) })
+	out, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) {
+		in.StartTime, in.EndTime = aws.Time(begun.Add(80*time.Second)), aws.Time(begun.Add(100*time.Second))
+	})
 	if err != nil || len(out.Events) != 1 {
 		t.Errorf("%d events in the twenty seconds around one, %v", len(out.Events), err)
 	}
-	if out, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) { in.LookupAttributes[0].AttributeValue = aws.String("StopInstances") }); err != nil || len(out.Events) != 0 {
+	if out, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) {
+		in.LookupAttributes[0].AttributeValue = aws.String("StopInstances")
+	}); err != nil || len(out.Events) != 0 {
 		t.Errorf("%d events of a call that nobody made, %v", len(out.Events), err)
 	}
-	_, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) { in.LookupAttributes = append(in.LookupAttributes, in.LookupAttributes[0]) })
+	_, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) {
+		in.LookupAttributes = append(in.LookupAttributes, in.LookupAttributes[0])
+	})
 	wantCode(t, err, "InvalidLookupAttributesException", "")
-	_, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) { in.StartTime, in.EndTime = aws.Time(begun.Add(time.Hour)), &begun })
+	_, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) {
+		in.StartTime, in.EndTime = aws.Time(begun.Add(time.Hour)), &begun
+	})
 	wantCode(t, err, "InvalidTimeRangeException", "")
 	_, err = lookUp(t, a, func(in *cloudtrail.LookupEventsInput) { in.MaxResults = aws.Int32(51) })
 	wantCode(t, err, "InvalidMaxResultsException", "")
