@@ -1,3 +1,5 @@
+#!/bin/sh
+# shellcheck disable=SC3045 # busybox's read has -t
 # The guest's agent: runs scripts that come over the second serial line, one
 # word of a command a line.
 #
@@ -5,6 +7,9 @@
 #	run ID          run it; answered by "done ID STATUS out:BASE64 err:BASE64"
 #	kill ID         as SSM's agent ends a command: SIGKILL to its process group
 #	off             power off
+#
+# It hears something every few seconds. If not, whoever booted the guest is gone,
+# and so is what would end qemu.
 busybox=/bin/busybox
 exec 3<>/dev/ttyS1
 $busybox stty raw -echo <&3
@@ -12,7 +17,7 @@ $busybox mkdir /run/commands
 cd /run/commands || exit 1
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 echo ready >&3
-while read -r verb id text <&3; do
+while read -t 120 -r verb id text <&3; do
 	case $verb in
 	put) printf %s "$text" >>"$id.b64" ;;
 	run)
@@ -29,7 +34,8 @@ while read -r verb id text <&3; do
 	off)
 		$busybox sync
 		$busybox mount -o remount,ro /
-		$busybox poweroff -f
+		break
 		;;
 	esac
 done
+$busybox poweroff -f

@@ -173,7 +173,22 @@ func (g *Guest) connect(ctx context.Context, serial, control net.Listener) error
 		}
 	}
 	go g.listen(answers)
+	go g.beat()
 	return ctx.Err()
+}
+
+// beat lets the agent know that somebody is here: without, the guest powers off.
+func (g *Guest) beat() {
+	for {
+		select {
+		case <-g.exited:
+			return
+		case <-time.After(10 * time.Second):
+			if g.tell("beat") != nil {
+				return // it is gone; g.exited tells
+			}
+		}
+	}
 }
 
 // lastWords is the end of the guest's console and of qemu's own log.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strconv"
@@ -191,6 +192,14 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refuse(w, 400, "IncompleteBody")
 		return
+	}
+	// Over TLS the SDK sends a body in chunks, a checksum after the last.
+	// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+	if r.Header.Get("X-Amz-Content-Sha256") == "STREAMING-UNSIGNED-PAYLOAD-TRAILER" {
+		if body, err = io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(body))); err != nil {
+			refuse(w, 400, "IncompleteBody")
+			return
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
