@@ -15,6 +15,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/digest"
 	"cordon/internal/enrich"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
@@ -30,7 +31,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "enrich": enrich.New, "isolate": isolate.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "enrich": enrich.New, "isolate": isolate.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 

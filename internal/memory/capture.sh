@@ -212,7 +212,7 @@ hasher=$!
 	wait $!
 	echo $? >"$dir/status"
 	: >"$dir/image"
-) &
+) 2>/dev/null & # of a program that was killed the shell says so
 runner=$!
 exec 3<"$dir/image" 4>"$dir/stream"
 

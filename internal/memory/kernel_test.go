@@ -157,7 +157,7 @@ func (k *kernel) shell(script string) string {
 // clean fails if anything of a capture is still in the guest: in its tmpfs, or running.
 func (k *kernel) clean(t *testing.T) {
 	t.Helper()
-	if left := k.shell(`for f in /dev/shm/* /run/cordon* /tmp/*; do [ ! -e "$f" ] || echo "$f"; done; busybox ls -l /proc/[0-9]*/exe 2>/dev/null | busybox grep cordon; true`); left != "" {
+	if left := k.shell(`for f in /dev/shm/* /run/cordon*; do [ ! -e "$f" ] || echo "$f"; done; busybox ls -l /proc/[0-9]*/exe 2>/dev/null | busybox grep cordon; true`); left != "" {
 		t.Errorf("left in the guest: %s", left)
 	}
 }

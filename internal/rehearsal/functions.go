@@ -8,6 +8,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/digest"
 	"cordon/internal/enrich"
 	"cordon/internal/incident"
 	"cordon/internal/isolate"
@@ -34,6 +35,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"digest": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(digest.New(h, a.S3(), a.DynamoDB()))
 	},
 	"enrich": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SSM(), a.AutoScaling(), a.SFN(), a.DynamoDB()))

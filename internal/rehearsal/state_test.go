@@ -13,6 +13,7 @@ import (
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
+	"cordon/internal/digest"
 	"cordon/internal/enrich"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
@@ -47,6 +48,7 @@ var shapes = map[string]func() (in, out any){
 	"authorize":   func() (any, any) { return new(authorize.Input), new(authorize.Output) },
 	"close":       func() (any, any) { return new(closing.Input), new(closing.Output) },
 	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
+	"digest":      func() (any, any) { return new(digest.Input), new(digest.Output) },
 	"enrich":      func() (any, any) { return new(enrich.Input), new(enrich.Output) },
 	"isolate":     func() (any, any) { return new(isolate.Input), new(isolate.Output) },
 	"memory":      func() (any, any) { return new(memory.Input), new(memory.Output) },
