@@ -136,7 +136,7 @@ endif
 test-memory: ## capture the memory of a guest in qemu; needs Debian and minutes
 	@if reason=$$(sh tools/guest.sh bin/guest) && reason=$$($(MAKE) -s bin/avml 2>&1 >&2); then \
 		CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml \
-			go test -tags kernel -count=1 -timeout 30m -v -run Kernel ./internal/guest ./internal/memory; \
+			go test -tags kernel -count=1 -timeout 30m -v -run 'Kernel|Guest' ./internal/guest ./internal/memory; \
 	elif [ -n "$$CI" ]; then echo "make test-memory: $$reason" >&2; exit 1; \
 	else echo "skipped: $$reason"; fi
 
