@@ -1,15 +1,26 @@
 package close_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	closing "cordon/internal/close"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
 	"cordon/internal/record"
 	"cordon/internal/scene"
 	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, error) {
