@@ -140,6 +140,11 @@ type Isolation struct {
 	Repaired   []string    `json:"repaired"`  // what had been undone by others since and was put right
 	StaysOpen  []string    `json:"staysOpen"` // codes of message: what isolation does not stop
 	At         time.Time   `json:"at"`
+
+	Drifts      int       `json:"drifts"`      // how often a look found it undone by others
+	Undone      []string  `json:"undone"`      // interfaces and groups that the newest such look found undone
+	UndoneSince time.Time `json:"undoneSince"` // when they were last seen as they should be
+	UndoneAt    time.Time `json:"undoneAt"`
 }
 
 // Snapshot is one EBS snapshot of the incident's set.
