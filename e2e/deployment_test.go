@@ -303,7 +303,7 @@ func deploy(t *testing.T) *deployment {
 	server("moto", moto+"/moto-api/", environment("MOTO_ACCOUNT_ID="+account), root(t, "e2e/servers/ec2.py"), "-H", "127.0.0.1", "-p", fmt.Sprint(ports[1]))
 	server("ministack", d.aws+"/_ministack/ready", environment(
 		"BIND_HOST=127.0.0.1", "IOT_MTLS_ENABLED=0", "MINISTACK_ACCOUNT_ID="+account, "SFN_WAIT_SCALE="+waitScale, fmt.Sprintf("GATEWAY_PORT=%d", ports[0]), "TMPDIR="+dir,
-		"AWS_ENDPOINT_URL="+proxy, "AWS_CA_BUNDLE="+certificate), root(t, "e2e/servers/aws.py"))
+		"AWS_ENDPOINT_URL="+proxy, "SSL_CERT_FILE="+certificate), root(t, "e2e/servers/aws.py"))
 	t.Cleanup(func() {
 		if err := stopAll(); err != nil {
 			t.Error(err)
