@@ -91,6 +91,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	var known struct {
 		instance    incident.Instance
 		isolation   incident.Isolation
+		exposure    incident.Exposure
 		protection  incident.Protection
 		credentials incident.Credentials
 		snapshots   incident.Snapshots
@@ -105,6 +106,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	}{
 		{"approval", &known.instance},
 		{"isolate", &known.isolation},
+		{"exposure", &known.exposure},
 		{"preserve", &known.protection},
 		{"credentials", &known.credentials},
 		{"snapshot", &known.snapshots},
@@ -162,7 +164,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		{"head.notContained", l.Interfaces(known.isolation, false)},
 		{"head.contained", l.Interfaces(known.isolation, true)},
 		{"head.repaired", plain(known.isolation.Repaired)},
-		{"head.staysOpen", l.StaysOpen(known.isolation, known.credentials)},
+		{"head.staysOpen", l.StaysOpen(known.isolation, known.credentials, known.exposure)},
 		{"head.evidence", l.Evidence(known.snapshots, memory)},
 		{"head.protection", l.Protection(known.protection)},
 		{"head.credentials", l.Credentials(known.credentials)},

@@ -57,6 +57,11 @@ func letter(kind message.Kind) message.Letter {
 	work := func() {
 		m.Credentials = credentials
 		m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection
+		m.Exposure = incident.Exposure{Openings: []incident.Opening{
+			{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-0a"}, {What: "transit", State: incident.None},
+			{What: "session", State: incident.Unknown, Detail: "AccessDeniedException"}, {What: "metadata", State: incident.Found, Detail: "IMDSv1"},
+			{What: "cluster", State: incident.Found, Detail: "kubernetes.io/cluster/prod=owned"},
+		}}
 	}
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
 	switch kind {
@@ -108,6 +113,16 @@ func letter(kind message.Kind) message.Letter {
 		m.Memory = incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would capture 8 GiB"}, Done: true}
 		m.Protection = incident.Protection{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would set disableApiTermination"}}
 		m.Brakes = []string{"a person would have been asked first: 10 isolations began within an hour"}
+	case message.Drifted, message.DriftedBy:
+		work()
+		m.Drifts = []incident.Drift{
+			{Number: 2, Undone: []string{"eni-0a"}, Since: at, At: at.Add(5 * time.Minute), By: []incident.Doer{{
+				Who: "arn:aws:sts::111122223333:assumed-role/Terraform/drift-job", Action: "ModifyNetworkInterfaceAttribute", From: "198.51.100.7", At: at.Add(time.Minute),
+			}}},
+		}
+		if kind == message.Drifted {
+			m.Drifts = append(m.Drifts, incident.Drift{Number: 3, Undone: []string{"sg-0quarantine"}, Since: at.Add(5 * time.Minute), At: at.Add(10 * time.Minute), Unknown: "it has none yet"})
+		}
 	case message.Switched:
 		m = message.Letter{Kind: kind, Reason: "/cordon/pause: Update"}
 	case message.Released:
