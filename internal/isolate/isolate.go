@@ -417,12 +417,27 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 
 	saved := record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, out)
 	if len(open) > 0 {
-		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s: %w", in.Incident.InstanceID, strings.Join(open, "; "), incident.ErrNotContained), saved)
+		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s%s: %w", in.Incident.InstanceID, strings.Join(open, "; "), contained(out), incident.ErrNotContained), saved)
 	}
 	if saved != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", in.Incident.InstanceID, saved)
 	}
 	return out, nil
+}
+
+// contained names the interfaces that are, beside those that are not: all that
+// the mail about a failure has is its text.
+func contained(o Output) string {
+	var all []string
+	for _, i := range o.Interfaces {
+		if i.Where != incident.Open {
+			all = append(all, i.ID)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "; contained: " + strings.Join(all, ", ")
 }
 
 // because is why an interface did not arrive, if that is known.
