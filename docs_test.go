@@ -346,6 +346,55 @@ func TestRehearsalIsDocumented(t *testing.T) {
 	}
 }
 
+// TestContainmentIsCurrent holds docs/containment.md to what there is: the groups,
+// what is looked for, how often it is looked again, names in the template.
+func TestContainmentIsCurrent(t *testing.T) {
+	text := read(t, "docs/containment.md")
+	groups := read(t, "internal/isolate/groups.go")
+	rows := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| `([a-z]+)` \\|").FindAllStringSubmatch(text, -1)
+	for _, row := range rows {
+		if !strings.Contains(groups, row[2]+`: "`+row[1]+`"`) {
+			t.Errorf("isolate does not call its %s group %s", row[2], row[1])
+		}
+	}
+	if len(rows) != 3 {
+		t.Errorf("%d groups are documented", len(rows))
+	}
+	_, rest, _ := strings.Cut(text, "<!-- openings")
+	table, _, _ := strings.Cut(rest, "<!-- /openings -->")
+	var told, known []string
+	for _, line := range strings.Split(table, "\n")[3:] {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "|"), "|")
+		for _, m := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(cell, -1) {
+			told = append(told, m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`"opening\.([a-z]+)\.found"`).FindAllStringSubmatch(read(t, "internal/message/catalogue.go"), -1) {
+		known = append(known, m[1])
+	}
+	slices.Sort(told)
+	slices.Sort(known)
+	if diff := cmp.Diff(known, told); diff != "" || len(known) == 0 {
+		t.Errorf("what is looked for (-words +documented):\n%s", diff)
+	}
+	var seconds any
+	parseMachine(t, cordon.Definition).walk(func(name string, s *state) {
+		if name == "Wait for the next look" {
+			seconds = s.Seconds
+		}
+	})
+	for wait, words := range map[string]string{"300": "every 5 minutes", "1800": "every 30 minutes", "7200": "every 2 hours"} {
+		if !strings.Contains(fmt.Sprint(seconds), wait) || !strings.Contains(text, words) {
+			t.Errorf("looks are %v apart; the text should say %q", seconds, words)
+		}
+	}
+	for _, name := range []string{"ConvertConnections", "DriftAlarm"} {
+		if !strings.Contains(text, "`"+name) || !strings.Contains(string(cordon.Template), "  "+name+":\n") {
+			t.Errorf("%s is not in both, the text and the template", name)
+		}
+	}
+}
+
 // TestWorkingIsCurrent: docs/working.md names paths and tests that are there,
 // and every package.
 func TestWorkingIsCurrent(t *testing.T) {

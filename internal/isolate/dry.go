@@ -32,8 +32,11 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 			if wantsCapture(in, vpc) {
 				to = capture
 			}
-			seen.Reason = fmt.Sprintf("dry run: it would go from %s through the %s, into the %s", strings.Join(seen.Groups, ", "),
-				groups.of(vpc, conversion).told(), groups.of(vpc, to).told())
+			through := "through the " + groups.of(vpc, conversion).told() + ", "
+			if s.direct {
+				through = ""
+			}
+			seen.Reason = fmt.Sprintf("dry run: it would go from %s %sinto the %s", strings.Join(seen.Groups, ", "), through, groups.of(vpc, to).told())
 			if i.InterfaceType == types.NetworkInterfaceTypeTrunk {
 				seen.Reason += "; it is " + branched
 			}
@@ -42,7 +45,7 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 		out.Sealed = out.Sealed && seen.Where == incident.Quarantined
 		out.Interfaces = append(out.Interfaces, seen)
 	}
-	out.StaysOpen = staysOpen(out)
+	out.StaysOpen = s.staysOpen(out)
 	out.Status, out.Reason = incident.Skipped, strings.Join(notes, "; ")
 	return out, nil
 }

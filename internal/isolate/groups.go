@@ -246,7 +246,7 @@ func (s *Step) prepare(ctx context.Context, in Input, interfaces []types.Network
 	var need, missing []*group
 	for _, g := range gs.all {
 		// A conversion group that stands is checked whether it is needed or not.
-		if !gs.needed(in, interfaces, g) && (g.kind != conversion || g.id == "") {
+		if !gs.needed(in, interfaces, g) && (g.kind != conversion || g.id == "") || g.kind == conversion && s.direct {
 			continue
 		}
 		need = append(need, g)

@@ -69,9 +69,12 @@ type Step struct {
 	table string
 	stack string
 	dry   bool // a dry run: say what would be done
+	// direct is conversion switched off: connections that are established stay.
+	direct bool
 }
 
-// New reads INCIDENTS_TABLE and STACK_NAME, and, where it is set, DRY_RUN.
+// New reads INCIDENTS_TABLE and STACK_NAME, and, where they are set, DRY_RUN and
+// CONVERT_CONNECTIONS, of which only "false" switches conversion off.
 func New(host incident.Host, ec2 EC2, db Incidents) (*Step, error) {
 	table, err := host.Setting("INCIDENTS_TABLE")
 	if err != nil {
@@ -81,7 +84,7 @@ func New(host incident.Host, ec2 EC2, db Incidents) (*Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Step{host: host, ec2: ec2, db: db, table: table, stack: stack, dry: host.Getenv("DRY_RUN") == "true"}, nil
+	return &Step{host: host, ec2: ec2, db: db, table: table, stack: stack, dry: host.Getenv("DRY_RUN") == "true", direct: host.Getenv("CONVERT_CONNECTIONS") == "false"}, nil
 }
 
 // Input says which instance, and how far it is to be cut off.
@@ -265,7 +268,7 @@ func (s *Step) contain(ctx context.Context, in Input, l look, i types.NetworkInt
 	m := move{remains: groups.insteadOf(in, vpc, to)}
 	// Out of the capture group the way is direct: through the conversion group
 	// it would be open, and what flows it has go to the listed endpoints only.
-	if here == incident.Open && !groups.holds(i, conversion) {
+	if !s.direct && here == incident.Open && !groups.holds(i, conversion) {
 		through := groups.of(vpc, conversion)
 		err := through.err
 		if through.id != "" {
@@ -399,7 +402,7 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	if len(interfaces) == 0 {
 		wrong = append(wrong, "its interfaces are no longer to be seen")
 	}
-	out.StaysOpen = staysOpen(out)
+	out.StaysOpen = s.staysOpen(out)
 	out.Status, out.Reason = incident.OK, strings.Join(append(remains, groups.notes...), "; ")
 	open := slices.Concat(wrong, trunks)
 	switch {
@@ -414,12 +417,27 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 
 	saved := record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, out)
 	if len(open) > 0 {
-		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s: %w", in.Incident.InstanceID, strings.Join(open, "; "), incident.ErrNotContained), saved)
+		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s%s: %w", in.Incident.InstanceID, strings.Join(open, "; "), contained(out), incident.ErrNotContained), saved)
 	}
 	if saved != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", in.Incident.InstanceID, saved)
 	}
 	return out, nil
+}
+
+// contained names the interfaces that are, beside those that are not: all that
+// the mail about a failure has is its text.
+func contained(o Output) string {
+	var all []string
+	for _, i := range o.Interfaces {
+		if i.Where != incident.Open {
+			all = append(all, i.ID)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "; contained: " + strings.Join(all, ", ")
 }
 
 // because is why an interface did not arrive, if that is known.
@@ -457,8 +475,11 @@ func undone(before Output, interfaces []types.NetworkInterface, groups *groups) 
 }
 
 // staysOpen names what security groups do not stop. Texts are message's.
-func staysOpen(o Output) []string {
+func (s *Step) staysOpen(o Output) []string {
 	open := []string{"tracked-flows", "dns", "metadata", "time", "credentials"}
+	if s.direct {
+		open[0] = "established-flows"
+	}
 	if slices.ContainsFunc(o.Interfaces, func(i incident.Interface) bool { return i.Where == incident.Capturing }) {
 		open = append(open, "endpoints")
 	}

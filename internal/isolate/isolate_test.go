@@ -87,6 +87,7 @@ type world struct {
 	step  *isolate.Step
 	names map[string]string // of groups, by ID, as state saw them
 	dry   string            // DRY_RUN
+	cut   string            // CONVERT_CONNECTIONS
 }
 
 func open(t *testing.T, groups string, faults ...sim.Fault) *world {
@@ -114,7 +115,7 @@ func openFile(t *testing.T, file string, faults ...sim.Fault) *world {
 func (w *world) build(each func(int, func(int))) {
 	w.t.Helper()
 	host := incident.Host{Now: w.clock.Now, Rand: w.clock.Rand("host"), Each: each, Getenv: func(name string) string {
-		return map[string]string{"INCIDENTS_TABLE": table, "STACK_NAME": stack, "DRY_RUN": w.dry}[name]
+		return map[string]string{"INCIDENTS_TABLE": table, "STACK_NAME": stack, "DRY_RUN": w.dry, "CONVERT_CONNECTIONS": w.cut}[name]
 	}}
 	step, err := isolate.New(host, w.aws.EC2(), w.aws.DynamoDB())
 	if err != nil {
@@ -617,8 +618,8 @@ func TestOneInterfaceRefuses(t *testing.T) {
 	text := strings.Replace(fmt.Sprintf(file, prepared()), `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "RequesterManaged": true,`, 1)
 	w := openFile(t, text)
 	_, err := w.run(isolate.Input{Incident: inc, Capture: plans})
-	if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2") || strings.Contains(err.Error(), "eni-3") {
-		t.Errorf("error %v: want NotContained with the interface that refused", err)
+	if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2: is in") || !strings.Contains(err.Error(), "; contained: eni-1, eni-3") {
+		t.Errorf("error %v: want NotContained with a result for each interface", err)
 	}
 	want := captured()
 	want["eni-2"] = []string{"web@vpc-1"}
@@ -641,8 +642,8 @@ func TestTrunk(t *testing.T) {
 	w := openFile(t, text)
 	for _, seal := range []bool{false, true, true} {
 		_, err := w.run(isolate.Input{Incident: inc, Capture: plans, Seal: seal})
-		if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2: is a trunk") || strings.Contains(err.Error(), "eni-1") || strings.Contains(err.Error(), "eni-3") {
-			t.Errorf("sealing %v: error %v: want NotContained with the trunk, and only that", seal, err)
+		if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2: is a trunk") || !strings.Contains(err.Error(), "; contained: eni-1, eni-3") {
+			t.Errorf("sealing %v: error %v: want NotContained with the trunk, and that the others are", seal, err)
 		}
 		want, where := captured(), incident.Capturing
 		if seal {
@@ -694,6 +695,42 @@ func TestTrunkThatRefuses(t *testing.T) {
 	if saved.Contained || saved.Status != incident.Failed || !strings.Contains(saved.Interfaces[1].Reason, "is in sg-web") || !strings.Contains(saved.Interfaces[1].Reason, "is a trunk") {
 		t.Errorf("the page would show %+v", saved)
 	}
+}
+
+// With conversion off every interface goes into its group directly, no group is
+// ever open, and what that leaves open is said. One that an earlier run left in
+// the open group is closed all the same.
+func TestDirect(t *testing.T) {
+	for name, groups := range map[string]string{"new groups": "", "standing groups": prepared()} {
+		w := open(t, groups)
+		w.cut = "false"
+		w.build(w.clock.Each)
+		out := w.until(isolate.Input{Incident: inc, Capture: plans})
+		w.want(captured())
+		if out.Status != incident.OK || !slices.Contains(out.StaysOpen, "established-flows") || slices.Contains(out.StaysOpen, "tracked-flows") {
+			t.Errorf("%s: %+v", name, out)
+		}
+		moved := 0
+		for _, c := range w.aws.Calls() {
+			switch in := c.Input.(type) {
+			case *ec2.ModifyNetworkInterfaceAttributeInput:
+				moved++
+			case *ec2.CreateSecurityGroupInput:
+				if aws.ToString(in.GroupName) == "cordon-conversion" {
+					t.Errorf("%s: it makes an open group that it does not need", name)
+				}
+			}
+		}
+		if moved != 3 {
+			t.Errorf("%s: %d changes for three interfaces", name, moved)
+		}
+	}
+	w := open(t, prepared())
+	w.cut = "false"
+	w.build(w.clock.Each)
+	w.assign("eni-1", "sg-x1")
+	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.want(captured())
 }
 
 func TestManyPages(t *testing.T) {

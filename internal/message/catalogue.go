@@ -431,8 +431,12 @@ var catalogue = map[string]text{
 	"place.open":       {"open", "未隔離"},
 
 	"open.tracked-flows": {
-		"Connections through a NAT gateway, load balancer, transit gateway or PrivateLink, and ICMP, may outlive the change of security groups.",
-		"NATゲートウェイ、ロードバランサー、Transit Gateway、PrivateLink経由の接続とICMPは、セキュリティグループ変更後も残ることがあります。",
+		"Interfaces passed through an open group for a moment, which ends connections that were established. Not those through a NAT gateway, load balancer, transit gateway or PrivateLink, and ICMP: they stay tracked whatever is done, and may live on.",
+		"インターフェイスを一瞬だけ開放グループに通すことで、確立済みの接続を切断します。ただし、NATゲートウェイ、ロードバランサー、Transit Gateway、PrivateLink経由の接続とICMPは追跡され続け、残ることがあります。",
+	},
+	"open.established-flows": {
+		"Every connection that was established may live on: ConvertConnections is false, so interfaces went into their group directly. Nothing new gets in or out. A network ACL on the subnet cuts what is left, and everybody else's traffic there too.",
+		"確立済みの接続はすべて残ることがあります。ConvertConnections が false のため、インターフェイスを直接グループへ移しました。新規の通信は遮断しています。残った接続はサブネットのネットワークACLで切断できますが、同じサブネットの他の通信にも影響します。",
 	},
 	"opening.none":    {"Looked for and not found: {what}.", "確認し、見つかりませんでした: {what}"},
 	"opening.unknown": {"Not known, look yourself: {what}: {reason}", "不明 (要確認): {what}: {reason}"},

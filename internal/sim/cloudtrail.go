@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 )
 
@@ -24,6 +25,7 @@ type CloudTrail struct {
 	Events []*types.Event // of the account file, and of others since
 	delay  int            // Behaviour CloudTrailSeconds: how late an event is to be seen; 0 is 300
 	undone []*undoing     // Behaviour Undone
+	moves  []*attaching   // Behaviour Attached
 
 	changes []Change
 }
@@ -49,12 +51,22 @@ type undoing struct {
 	done bool
 }
 
+// attaching is somebody who attaches an interface, or takes it off.
+type attaching struct {
+	Seconds            int
+	NetworkInterfaceId string
+	InstanceId         string // empty takes it off
+
+	at   time.Time
+	done bool
+}
+
 func newCloudTrail(a *Account) *CloudTrail { return &CloudTrail{a: a} }
 
 func (c *CloudTrail) sections() []section { return []section{kept("Events", &c.Events)} }
 
 func (c *CloudTrail) behaviours() []section {
-	return []section{optional("CloudTrailSeconds", &c.delay), optional("Undone", &c.undone)}
+	return []section{optional("CloudTrailSeconds", &c.delay), optional("Undone", &c.undone), optional("Attached", &c.moves)}
 }
 
 func (c *CloudTrail) settle() error {
@@ -64,11 +76,32 @@ func (c *CloudTrail) settle() error {
 		}
 		u.at = c.a.now().Add(time.Duration(u.Seconds) * time.Second)
 	}
+	for n, m := range c.moves {
+		if c.a.ec2.networkInterface(m.NetworkInterfaceId) == nil || m.InstanceId != "" && c.a.ec2.instance(m.InstanceId) == nil || m.Seconds < 1 {
+			return fmt.Errorf("Behaviour: Attached: entry %d needs Seconds and a NetworkInterfaceId of NetworkInterfaces, and an InstanceId of Reservations if it is not taken off", n+1)
+		}
+		m.at = c.a.now().Add(time.Duration(m.Seconds) * time.Second)
+	}
 	return nil
 }
 
 // pass lets others do what they have done by now.
 func (c *CloudTrail) pass() {
+	for _, m := range c.moves {
+		if m.done || m.at.After(c.a.now()) {
+			continue
+		}
+		m.done = true
+		i := c.a.ec2.networkInterface(m.NetworkInterfaceId)
+		i.Attachment, i.Status = nil, ec2types.NetworkInterfaceStatusAvailable
+		if m.InstanceId != "" {
+			next := int32(len(c.a.ec2.attached(m.InstanceId)))
+			i.Attachment, i.Status = &ec2types.NetworkInterfaceAttachment{
+				AttachmentId: aws.String("eni-attach-" + c.a.token("attach", m.NetworkInterfaceId)[:17]), InstanceId: &m.InstanceId, DeviceIndex: &next,
+				AttachTime: &m.at, Status: ec2types.AttachmentStatusAttached, DeleteOnTermination: aws.Bool(false),
+			}, ec2types.NetworkInterfaceStatusInUse
+		}
+	}
 	for _, u := range c.undone {
 		if u.done || u.at.After(c.a.now()) {
 			continue

@@ -103,3 +103,37 @@ func TestUndoneIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// Interfaces come and go at their time, and what cannot be is refused.
+func TestAttached(t *testing.T) {
+	var eni, instance string
+	a, clock := world(t, changed(t, func(f map[string]any) {
+		i := entry(f, "NetworkInterfaces", 0)
+		eni, instance = i["NetworkInterfaceId"].(string), theInstance(f)["InstanceId"].(string)
+		f["NetworkInterfaces"] = append(f["NetworkInterfaces"].([]any), map[string]any{"NetworkInterfaceId": "eni-0late", "VpcId": i["VpcId"], "SubnetId": i["SubnetId"], "Groups": i["Groups"]})
+		f["Behaviour"] = map[string]any{"Attached": []any{
+			map[string]any{"Seconds": 60, "NetworkInterfaceId": "eni-0late", "InstanceId": instance},
+			map[string]any{"Seconds": 120, "NetworkInterfaceId": "eni-0late"},
+		}}
+	}))
+	for _, attached := range []bool{false, true, false} {
+		out, err := a.EC2().DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{Filters: by("attachment.instance-id", instance)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, i := range out.NetworkInterfaces {
+			seen[*i.NetworkInterfaceId] = true
+		}
+		if seen["eni-0late"] != attached || !seen[eni] {
+			t.Errorf("at %v: %v", clock.Now(), seen)
+		}
+		clock.Sleep(61 * time.Second)
+	}
+	for _, wrong := range []map[string]any{{"Seconds": 5, "NetworkInterfaceId": "eni-none"}, {"NetworkInterfaceId": eni}, {"Seconds": 5, "NetworkInterfaceId": eni, "InstanceId": "i-none"}} {
+		file := changed(t, func(f map[string]any) { f["Behaviour"] = map[string]any{"Attached": []any{wrong}} })
+		if _, err := sim.Open(sim.Settings{Clock: &wall{begun}}, file); err == nil || !strings.Contains(err.Error(), "Attached: entry 1 needs") {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
+}
