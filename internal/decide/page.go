@@ -40,6 +40,7 @@ type answer struct {
 	notice      string             // page.NOTICE and page.NOTICE.title; empty for the form
 	decision    *incident.Decision // the one that stands
 	undelivered bool               // it stands, and the machine has not got it yet
+	wrong       []string           // what an operator must mend
 	form        *view
 }
 

@@ -58,8 +58,8 @@ func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Get
 }
 
 // Read returns the decision of a round if it is one: of this incident and
-// round, about this machine, sealed, not expired, and people were not asked anew
-// since. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
+// round, about this machine, sealed, not expired, people were not asked anew
+// since, and the machine has no newer incident. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
 // where there is none, and says why. A failure to find out is neither.
 func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (incident.Decision, error) {
 	d, found, err := record.LoadDecision(ctx, r.decisions, r.decisionsTable, inc.ID, round)
@@ -78,6 +78,13 @@ func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (in
 	}
 	if newer {
 		return incident.Decision{}, Refuse("the decision on request %d of incident %s is superseded: people were asked again since", round, inc.ID)
+	}
+	followed, err := record.Follows(ctx, r.incidents, r.incidentsTable, inc.ID)
+	if err != nil {
+		return incident.Decision{}, err
+	}
+	if followed {
+		return incident.Decision{}, Refuse("incident %s is over: a newer one is open about %s; decide on that one", inc.ID, inc.InstanceID)
 	}
 	return d, nil
 }
