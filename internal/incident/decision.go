@@ -49,6 +49,19 @@ type Decision struct {
 	MAC        []byte    `json:"mac"`       // KMS HMAC over Signed
 }
 
+// The event by which an operator asks to decide once more about an incident that
+// nobody works on. Its detail is a Wish.
+const (
+	WishSource = "cordon"
+	WishType   = "Cordon Decision Wanted"
+)
+
+// Wish names the incident, and the stack that has it: several may share a bus.
+type Wish struct {
+	Stack    string `json:"stack"`
+	Incident string `json:"incident"`
+}
+
 // How a person is known.
 const (
 	ByLink = "link" // whoever had the mail; the name is a claim

@@ -191,6 +191,22 @@ func same(i ec2types.Instance, inc incident.Incident) error {
 	return Refuse("%s shows no primary interface, so nobody can tell whether it is the machine of the incident", inc.InstanceID)
 }
 
+// Root refuses a machine whose root volume is not the one that the incident was
+// opened about: EC2 can replace it, and what runs then is another system under
+// the same ID.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/replace-root.html
+func Root(i ec2types.Instance, inc incident.Incident) error {
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs == nil || inc.Root == "" || aws.ToString(m.DeviceName) != aws.ToString(i.RootDeviceName) {
+			continue
+		}
+		if v := aws.ToString(m.Ebs.VolumeId); v != inc.Root {
+			return Refuse("%s is not the machine of the incident any more: its root volume is %s, that one's was %s", inc.InstanceID, v, inc.Root)
+		}
+	}
+	return nil
+}
+
 // Dead tells whether an instance is terminated or about to be.
 func Dead(i ec2types.Instance) bool {
 	if i.State == nil {

@@ -21,6 +21,8 @@ type Request struct {
 	OpenedAt   time.Time `json:"openedAt"`
 	Problem    string    `json:"problem"`   // why it is asked again; empty the first time
 	Before     string    `json:"before"`    // why it is asked before anything is isolated; empty where the instance is isolated
+	Later      string    `json:"later"`     // how the incident stood when people were asked once more; empty while an execution worked on it
+	Back       bool      `json:"back"`      // it was released and not everything came back: it is about another release alone
 	ExpiresAt  time.Time `json:"expiresAt"` // no decision after it
 	Token      []byte    `json:"-"`         // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`         // zero until the mail was accepted
@@ -28,8 +30,11 @@ type Request struct {
 
 // Choices are those that the request is about.
 func (r Request) Choices() []incident.Choice {
-	if r.Before != "" {
+	switch {
+	case r.Before != "":
 		return []incident.Choice{incident.Isolate, incident.Leave}
+	case r.Back:
+		return []incident.Choice{incident.Release}
 	}
 	return []incident.Choice{incident.Terminate, incident.Keep, incident.Release}
 }
