@@ -156,14 +156,14 @@ type Output struct {
 	Evidence string             `json:"evidence"` // key of the event in the evidence bucket; empty if it could not be kept
 	Report   incident.Report    `json:"report"`
 	Standing Standing           `json:"standing"` // how the incident stands, with Later
-	Known    *Known             `json:"known"`    // what steps recorded of it, with Later
+	Known    []Known            `json:"known"`    // what steps recorded of it; one with Later, else none
 }
 
 // Run is safe to repeat: an incident that this execution opened before is
 // found, and the verdict is the same. An instance that EC2 does not know is
 // incident.ErrInstanceNotFound, because EC2 may come to know it.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	out := Output{Brakes: []string{}, Capture: []incident.Capture{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}}}
+	out := Output{Brakes: []string{}, Capture: []incident.Capture{}, Known: []Known{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}}}
 	here, err := home(in.Execution)
 	if err != nil {
 		return Output{}, err

@@ -37,7 +37,7 @@ type Known struct {
 // an event on the bus gets people asked, and no more.
 func (s *Step) later(ctx context.Context, in Input, here place, id string) (Output, error) {
 	out := Output{
-		Brakes: []string{}, Capture: []incident.Capture{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}},
+		Brakes: []string{}, Capture: []incident.Capture{}, Known: []Known{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}},
 		Report: incident.Report{Status: incident.OK},
 	}
 	end := func(v Verdict, why string, with ...any) (Output, error) {
@@ -132,8 +132,8 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	if err != nil {
 		return Output{}, err
 	}
-	out.Known = &known
-	out.Known.Isolation.Contained = v.contained()
+	known.Isolation.Contained = v.contained()
+	out.Known = append(out.Known, known)
 	out.Capture = s.capture(ctx, here, key, out.Instance, described)
 	out.Verdict, out.Reason = Later, stands(id, out.Standing, v)
 	return out, nil

@@ -209,7 +209,10 @@ var catalogue = map[string]text{
 		"An operator asked for a decision about EC2 instance {instance}, on which nobody works any more. Nothing changes until one of you decides, until {until}.",
 		"運用者が、対応の終わったEC2インスタンス {instance} についての決定を求めています。{until} までにどなたかが決定するまで、何も変わりません。",
 	},
-	"askedLater.next": {"", ""},
+	"askedLater.next": {
+		"See what the record holds before you decide: cordon show INCIDENT, with the ID below.",
+		"決定の前に記録を確認してください: cordon show インシデントID (IDは下記)。",
+	},
 
 	"unchanged.subject": {"Asked once more, and nothing was decided: {instance}", "再度お願いしましたが、決定はありません: {instance}"},
 	"unchanged.story": {

@@ -93,7 +93,7 @@ func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
 		return Head{}, err
 	}
 	if i == nil {
-		return Head{}, fmt.Errorf("incident %s is not in the record", id)
+		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
 	}
 	return decodeHead(i)
 }
@@ -221,4 +221,28 @@ func Findings(ctx context.Context, db Querier, table, id string) ([]incident.Fin
 		return nil
 	})
 	return all, err
+}
+
+// Heads are all incidents of the stack, in no order. It reads the whole table,
+// because nothing else knows all instances; no step does that.
+func Heads(ctx context.Context, db dynamodb.ScanAPIClient, table string) ([]Head, error) {
+	var all []Head
+	pages := dynamodb.NewScanPaginator(db, &dynamodb.ScanInput{
+		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("begins_with(sk, :sk)"),
+		ExpressionAttributeValues: item{":sk": str("incident#")},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the table %s: %w", table, err)
+		}
+		for _, i := range page.Items {
+			h, err := decodeHead(i)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, h)
+		}
+	}
+	return all, nil
 }

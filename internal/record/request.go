@@ -91,12 +91,11 @@ func LoadRequest(ctx context.Context, db Getter, table, id string, round int) (R
 
 // LastRound is the newest request of an incident; 0 if nobody was asked yet.
 func LastRound(ctx context.Context, db Querier, table, id string) (int, error) {
+	all, err := Requests(ctx, db, table, id)
 	last := 0
-	err := each(ctx, db, table, requestPK(id), "request#", func(i item) error {
-		r, err := decodeRequest(i)
+	for _, r := range all {
 		last = max(last, r.Round)
-		return err
-	})
+	}
 	return last, err
 }
 
@@ -141,4 +140,15 @@ func LoadDecision(ctx context.Context, db Getter, table, id string, round int) (
 	var d incident.Decision
 	err = decode(i, &d)
 	return d, err == nil, err
+}
+
+// Requests are all requests of an incident, the oldest first.
+func Requests(ctx context.Context, db Querier, table, id string) ([]Request, error) {
+	var all []Request
+	err := each(ctx, db, table, requestPK(id), "request#", func(i item) error {
+		r, err := decodeRequest(i)
+		all = append(all, r)
+		return err
+	})
+	return all, err
 }

@@ -316,7 +316,8 @@ func TestWishesThatLeadNowhere(t *testing.T) {
 				o.Account = changed(t, kept, func(a object) { a["Reservations"], a["NetworkInterfaces"] = []any{}, []any{} })
 			case "terminated":
 				o.Account = changed(t, kept, func(a object) {
-					a["Reservations"].([]any)[0].(object)["Instances"].([]any)[0].(object)["State"] = object{"Name": "terminated", "Code": 48}
+					i := a["Reservations"].([]any)[0].(object)["Instances"].([]any)[0].(object)
+					i["State"], i["NetworkInterfaces"] = object{"Name": "terminated", "Code": 48}, []any{}
 					a["NetworkInterfaces"] = []any{}
 				})
 			case "forged":
@@ -338,7 +339,9 @@ func TestWishesThatLeadNowhere(t *testing.T) {
 				}
 				t.Errorf("ended as %q by way of %v; want %q and people told of %q\n%s", r.Ending, path(t, r), c.ending, c.told, bodies)
 			}
-			if n := callsTo(r, func(c rehearsal.Call) bool { return c.Mutating && c.Service == "ec2" && strings.HasPrefix(c.Action, "Modify") }); n > 0 {
+			if n := callsTo(r, func(c rehearsal.Call) bool {
+				return c.Mutating && c.Service == "ec2" && strings.HasPrefix(c.Action, "Modify")
+			}); n > 0 {
 				t.Errorf("%d calls changed something", n)
 			}
 		})
