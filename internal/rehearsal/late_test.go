@@ -10,6 +10,7 @@ import (
 
 	"cordon/internal/incident"
 	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
 )
 
 const plainIncident = "111122223333.us-east-1." + plainInstance + ".1"
@@ -380,6 +381,35 @@ func TestWishNeedsAnAccount(t *testing.T) {
 		}
 		if _, err := rehearsal.Run(o); err == nil || !strings.Contains(err.Error(), "give ") {
 			t.Errorf("%s: %v; want an error that says what to give", name, err)
+		}
+	}
+}
+
+// TestOneFaultChangesNothingLater: each call of a late release fails once, in each
+// way that it can for those of release; it ends as undisturbed.
+func TestOneFaultChangesNothingLater(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many rehearsals")
+	}
+	for _, before := range []string{"none", "keep"} {
+		o := later(first(t, before).Account, "release")
+		undisturbed, calls, err := rehearsal.Recorded(o, func(string, []byte, []byte) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults := sweep(calls, false)
+		if before == "keep" {
+			faults = nil
+			for _, c := range calls {
+				if c.By != nil && c.By.Function == "release" && c.Mutating {
+					for _, k := range hits[true] {
+						faults = append(faults, sim.Fault{Service: c.Service, Action: c.Action, Number: c.Number, Kind: k})
+					}
+				}
+			}
+		}
+		for f, how := range tryAll(o, undisturbed, faults) {
+			t.Errorf("after %s: cordon rehearse --decision release --fault %v\n\t%s", before, f, how)
 		}
 	}
 }
