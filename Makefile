@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/….json
@@ -43,6 +43,16 @@ bin/golangci-lint: tools/go.mod tools/go.sum
 	@python3 -m venv --clear .venv >bin/python.log 2>&1 || $(call give-up,python3 cannot make a venv; install its venv module (Debian: python3-venv). bin/python.log says more)
 	@.venv/bin/pip install -r tools/requirements.txt -c tools/constraints.txt >bin/python.log 2>&1 \
 		|| $(call give-up,the Python tools cannot be installed; is the package index reachable? bin/python.log says more)
+	@touch $@
+
+# In a venv of its own: what it needs and what sam needs exclude each other.
+.venv-e2e/installed: e2e/requirements.txt e2e/constraints.txt
+	@command -v python3 >/dev/null || $(call give-up,python3 is missing; install Python 3.10 or newer with its venv module)
+	@echo "installing the stand-ins of AWS into .venv-e2e"
+	@mkdir -p bin
+	@python3 -m venv --clear .venv-e2e >bin/python-e2e.log 2>&1 || $(call give-up,python3 cannot make a venv; install its venv module (Debian: python3-venv). bin/python-e2e.log says more)
+	@.venv-e2e/bin/pip install -r e2e/requirements.txt -c e2e/constraints.txt >bin/python-e2e.log 2>&1 \
+		|| $(call give-up,the stand-ins of AWS cannot be installed; is the package index reachable? bin/python-e2e.log says more)
 	@touch $@
 
 tools/node_modules/installed: tools/package.json tools/package-lock.json
@@ -102,6 +112,16 @@ permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json
 .PHONY: bench-burst
 bench-burst: ## three hundred findings at once against EC2's token buckets, in virtual time
 	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
+
+# The test is make's own child, so that what interrupts make interrupts it, and it
+# ends all that it started; `go test` would not tell it.
+.PHONY: test-e2e
+test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents on stand-ins of AWS
+	@command -v curl >/dev/null || $(call give-up,curl is missing; install it: the capture of memory sends with it)
+	@mkdir -p bin
+	@go mod download >bin/go-e2e.log 2>&1 || $(call give-up,the Go modules cannot be downloaded; is the Go module proxy reachable? bin/go-e2e.log says more)
+	@go test -tags e2e -c -o bin/e2e.test ./e2e
+	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

@@ -310,6 +310,8 @@ func (p policies) gifts(table []request) (all []edit) {
 var unnoticed = map[string]string{
 	"SnapshotRole, MakeSnapshotsOfOurOwn: on everything, not arn:aws:ec2:us-east-1::snapshot/*":                 "only what is made has tags in the request",
 	"IsolateRole, CreateGroupsOfOurOwn: on everything, not arn:aws:ec2:us-east-1:111122223333:security-group/*": "only what is made has tags in the request",
+	"CredentialsRole, NeverOurOwnOrThoseOfAws: without arn:aws:iam::111122223333:role/aws-reserved/*":           "IAM itself refuses to change those, before any policy",
+	"CredentialsRole, FindItsRole: on everything, not arn:aws:iam::111122223333:instance-profile/*":             "there are no profiles but those of this account",
 }
 
 // TestEveryPermissionIsAsked takes each action, resource and condition away,

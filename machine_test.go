@@ -60,7 +60,7 @@ const (
 
 // once are the tasks that are not retried where they stand: isolation, or the
 // mail that tells of it, would wait. Each is tried again later, with patience.
-var once = []string{"Protect the instance", "Start the snapshots", "Start the memory capture"}
+var once = []string{"Protect the instance", "Start the snapshots", "Start the memory capture", "Look at what stays open"}
 
 // checks hold for the definition. Each lists what it finds wrong.
 var checks = map[string]func(setting, machine) []string{
@@ -144,7 +144,7 @@ func TestChecksFind(t *testing.T) {
 		{"no jitter", tasksCheck, edits{isolate + "Retry/0/JitterStrategy": nil}, "Isolate instance: retries in step"},
 		{"no patience with a crowded Lambda", tasksCheck, edits{isolate + "Retry/0/MaxAttempts": 6}, "Isolate instance: is lost"},
 		{"a task that should be tried once", tasksCheck, edits{protect + "Retry": []any{map[string]any{"ErrorEquals": []any{"States.ALL"}, "JitterStrategy": "FULL"}}}, "Protect the instance: is retried"},
-		{"no token", tasksCheck, edits{evidence + "3/States/Ask for a decision/Arguments/Payload/token": nil}, "Ask for a decision: is not given its token"},
+		{"no token", tasksCheck, edits{evidence + "3/States/Wait for a person/Branches/0/States/Ask for a decision/Arguments/Payload/token": nil}, "Ask for a decision: is not given its token"},
 		{"a token for a step that needs none", tasksCheck, edits{isolate + "Arguments/Payload/token": "{% $states.context.Task.Token %}"}, "Isolate instance: is given a token"},
 
 		{"a name nothing raises", errorsCheck, edits{"States/Terminate instance/Retry/0/ErrorEquals": []any{"Denied"}}, `nothing raises "Denied"`},

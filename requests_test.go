@@ -351,11 +351,11 @@ func requestTable(d *template.Deployment, p policies) []section {
 
 	wrote := everyone(p, "approval", "notify", "decide", "machine", "rule")
 	record := section{"The record", []request{
-		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "machine", "rule")},
+		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
 		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("credentials", "enrich", "isolate", "preserve", "release")},
 		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "notify", "machine", "rule")},
 		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
-		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "machine", "rule")},
+		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
 		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
 		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},
 		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("credentials", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
@@ -550,7 +550,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	topic, queue := the("Topic"), the("DeadLetters")
 	alarm := arn("DeadLettersAlarm")
 	people := section{"People and letters that were not delivered", []request{
-		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "notify")},
+		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "drift", "notify")},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
 		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},
@@ -559,6 +559,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "deletes the topic", action: "sns:DeleteTopic", on: topic},
 		{ask: "mails people for our alarm", action: "sns:Publish", on: topic, with: from(alarm), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for our other alarm", action: "sns:Publish", on: topic, with: from(arn("NotContainedAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
+		{ask: "mails people for our alarm of drifts", action: "sns:Publish", on: topic, with: from(arn("DriftAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for another alarm", action: "sns:Publish", on: topic, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for another account", action: "sns:Publish", on: topic, with: keys{"aws:SourceArn": strings.Replace(alarm, "111122223333", "444455556666", 1), "aws:SourceAccount": "444455556666"}, by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
@@ -620,17 +621,18 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "isolate", "notify", "machine", "rule")},
-		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "isolate", "release", "terminate")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "drift", "exposure", "isolate", "notify", "machine", "rule")},
+		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "exposure", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},
 		{"endpoints", "ec2:DescribeVpcEndpoints", may("enrich")},
-		{"route tables", "ec2:DescribeRouteTables", may("enrich")},
+		{"route tables", "ec2:DescribeRouteTables", may("enrich", "exposure")},
 		{"prefix lists", "ec2:DescribePrefixLists", may("enrich")},
 		{"instance types", "ec2:DescribeInstanceTypes", may("memory", "snapshot")},
 		{"snapshots", "ec2:DescribeSnapshots", may("snapshot", "terminate")},
 		{"locked snapshots", "ec2:DescribeLockedSnapshots", may("snapshot")},
 		{"instances with an agent", "ssm:DescribeInstanceInformation", may("memory")},
+		{"open sessions", "ssm:DescribeSessions", may("exposure")},
 		{"commands", "ssm:ListCommands", may("memory")},
 		{"the output of a command", "ssm:GetCommandInvocation", may("memory")},
 		{"Auto Scaling groups", "autoscaling:DescribeAutoScalingGroups", may("enrich", "preserve", "release")},
@@ -639,12 +641,14 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{"balancers", "elasticloadbalancing:DescribeLoadBalancers", may("preserve", "release")},
 		{"target groups", "elasticloadbalancing:DescribeTargetGroups", may("preserve")},
 		{"the health of targets", "elasticloadbalancing:DescribeTargetHealth", may("preserve", "release")},
+		{"who called what, in CloudTrail", "cloudtrail:LookupEvents", may("drift")},
 		{"users", "iam:ListUsers", nil},
 		{"buckets", "s3:ListAllMyBuckets", nil},
 	} {
 		reads.all = append(reads.all, request{ask: "reads " + r.what, action: r.action, may: r.may})
 	}
 	reads.all = append(reads.all,
+		request{ask: "reads an attribute of a VPC", action: "ec2:DescribeVpcAttribute", on: on(vpc), may: may("exposure")},
 		request{ask: "reads an attribute of an instance", action: "ec2:DescribeInstanceAttribute", on: on(instance), may: attributes},
 		request{ask: "reads the console of an instance", action: "ec2:GetConsoleOutput", on: on(instance)},
 		request{ask: "reads the password of an instance", action: "ec2:GetPasswordData", on: on(instance)},

@@ -4,18 +4,22 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"cordon"
+	"cordon/e2e"
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/drift"
 	"cordon/internal/enrich"
+	"cordon/internal/exposure"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
 	"cordon/internal/notify"
@@ -30,7 +34,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "enrich": enrich.New, "isolate": isolate.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -67,7 +71,7 @@ func called(t *testing.T, construct any) []string {
 				}
 			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
 				all["elasticloadbalancing:"+m] = true
-			case "AutoScaling", "IAM", "KMS", "SNS", "SSM":
+			case "AutoScaling", "CloudTrail", "IAM", "KMS", "SNS", "SSM":
 				all[strings.ToLower(p.Name())+":"+m] = true
 			default:
 				t.Errorf("%v takes a %v, whose service nobody knows", n, p)
@@ -119,6 +123,25 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 		if diff := gocmp.Diff(wanted(t, name), allowed(d, roleOf(t, d, name))); diff != "" {
 			t.Errorf("%s: calls and role differ (-called +allowed):\n%s", name, diff)
 		}
+	}
+}
+
+// TestWireKnowsEveryCall: the proxy of make test-e2e refuses a call that it does
+// not know, and one that no step makes any more would go unnoticed.
+func TestWireKnowsEveryCall(t *testing.T) {
+	all := map[string]bool{}
+	for _, construct := range news {
+		n := reflect.TypeOf(construct)
+		for i := 1; i < n.NumIn(); i++ {
+			p := n.In(i)
+			for j := 0; p.Name() != "Presign" && j < p.NumMethod(); j++ {
+				m := p.Method(j)
+				all[path.Base(m.Type.In(1).Elem().PkgPath())+":"+m.Name] = true
+			}
+		}
+	}
+	if diff := gocmp.Diff(slices.Sorted(maps.Keys(all)), e2e.Actions()); diff != "" {
+		t.Errorf("calls of the steps and those that e2e/wire.go knows (-steps +wire):\n%s", diff)
 	}
 }
 
@@ -326,7 +349,7 @@ func changing(d *template.Deployment) (wrong []string) {
 		for _, allow := range r.Statements {
 			for _, a := range allow.Actions {
 				service, name, _ := strings.Cut(a, ":")
-				reads := slices.ContainsFunc([]string{"Describe", "Get", "List"}, func(p string) bool { return strings.HasPrefix(name, p) })
+				reads := slices.ContainsFunc([]string{"Describe", "Get", "List", "Lookup"}, func(p string) bool { return strings.HasPrefix(name, p) })
 				if allow.Effect != "Allow" || reads || slices.Contains(inside, service) {
 					continue
 				}
@@ -359,6 +382,7 @@ var only = map[string]string{
 	"ec2:DeleteSnapshot":                 "",
 	"ec2:UnlockSnapshot":                 "",
 	"states:StartExecution":              "FindingRuleRole",
+	"cloudtrail:LookupEvents":            "DriftRole", // who did what in the whole account
 }
 
 // unscoped are changes for which IAM knows no resource, and what that means.
@@ -394,7 +418,7 @@ func wide(d *template.Deployment) (wrong []string) {
 			}
 			for _, a := range s.Actions {
 				_, name, _ := strings.Cut(a, ":")
-				reads := slices.ContainsFunc([]string{"Describe", "Get", "List"}, func(p string) bool { return strings.HasPrefix(name, p) })
+				reads := slices.ContainsFunc([]string{"Describe", "Get", "List", "Lookup"}, func(p string) bool { return strings.HasPrefix(name, p) })
 				switch {
 				case strings.Contains(a, "*"):
 					fail("%s is a wildcard", a)

@@ -25,9 +25,8 @@ type host struct {
 	ran   atomic.Value
 }
 
-func (h *host) Hears(context.Context, string) (bool, bool, error) {
-	return !h.deaf.Load(), h.there, nil
-}
+func (h *host) Runs(context.Context, string) (bool, error)  { return h.there, nil }
+func (h *host) Hears(context.Context, string) (bool, error) { return !h.deaf.Load(), nil }
 
 func (h *host) Run(ctx context.Context, _, script string) (string, int, error) {
 	h.ran.Store(script)

@@ -9,7 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +28,7 @@ import (
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -420,5 +424,56 @@ func TestOutputs(t *testing.T) {
 	d, err := outputs("cordon", stack)
 	if err != nil || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestOperatorsRights: the policy in docs/operators.md allows what the commands
+// call and nothing else. Too little, and nobody can decide when it matters.
+func TestOperatorsRights(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operators.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("docs/operators.md has no policy")
+	}
+	var policy struct {
+		Statement []struct {
+			Sid, Effect string
+			Action      any
+			Condition   map[string]map[string]string
+		}
+	}
+	if err := json.Unmarshal(block[1], &policy); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range policy.Statement {
+		switch a := s.Action.(type) {
+		case string:
+			got = append(got, a)
+		case []any:
+			for _, one := range a {
+				got = append(got, fmt.Sprint(one))
+			}
+		}
+		if s.Sid == "AskOnceMore" {
+			want := map[string]string{"events:source": incident.WishSource, "events:detail-type": incident.WishType}
+			if d := cmp.Diff(map[string]map[string]string{"StringEquals": want}, s.Condition); d != "" {
+				t.Errorf("who may put events may put others than these (-want +got):\n%s", d)
+			}
+		}
+	}
+	want := []string{"cloudformation:DescribeStacks", "execute-api:Invoke"}
+	for service, calls := range map[string]reflect.Type{"dynamodb": reflect.TypeFor[records](), "events": reflect.TypeFor[bus]()} {
+		for m := range calls.Methods() {
+			want = append(want, service+":"+m.Name)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("what the commands call and what the policy allows (-called +allowed):\n%s", d)
 	}
 }

@@ -64,7 +64,7 @@ func randomNumber(args []any, random rand.Source) (any, error) {
 		return nil, err
 	}
 	const multiplier, mask = 0x5DEECE66D, 1<<48 - 1
-	state := (uint64(seed) ^ multiplier) & mask
+	state := (uint64(seed) ^ multiplier) & mask //nolint:gosec // a negative seed is its bits
 	next := func(bits int) uint64 {
 		state = (state*multiplier + 0xB) & mask
 		return state >> (48 - bits)

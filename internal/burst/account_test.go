@@ -26,11 +26,15 @@ func (o options) file(t *testing.T) []byte {
 			volumes = append(volumes, m{"VolumeId": v, "Size": 8, "Encrypted": true, "KmsKeyId": "arn:aws:kms:" + region + ":" + accountID + ":key/theirs"})
 		}
 		for k := range o.interfaces {
-			interfaces = append(interfaces, m{"NetworkInterfaceId": interfaceID(n, k), "VpcId": "vpc-1", "SubnetId": "subnet-1", "Groups": []m{{"GroupId": "sg-web", "GroupName": "web"}},
-				"Attachment": m{"AttachmentId": fmt.Sprintf("eni-attach-%d-%d", n, k), "InstanceId": instanceID(n), "DeviceIndex": k, "AttachTime": born.Format(time.RFC3339)}})
+			interfaces = append(interfaces, m{
+				"NetworkInterfaceId": interfaceID(n, k), "VpcId": "vpc-1", "SubnetId": "subnet-1", "Groups": []m{{"GroupId": "sg-web", "GroupName": "web"}},
+				"Attachment": m{"AttachmentId": fmt.Sprintf("eni-attach-%d-%d", n, k), "InstanceId": instanceID(n), "DeviceIndex": k, "AttachTime": born.Format(time.RFC3339)},
+			})
 		}
-		instances = append(instances, m{"InstanceId": instanceID(n), "InstanceType": "m6i.large", "State": m{"Code": 16, "Name": "running"},
-			"RootDeviceName": "/dev/sda", "BlockDeviceMappings": devices})
+		instances = append(instances, m{
+			"InstanceId": instanceID(n), "InstanceType": "m6i.large", "State": m{"Code": 16, "Name": "running"},
+			"RootDeviceName": "/dev/sda", "BlockDeviceMappings": devices,
+		})
 	}
 	b, err := json.Marshal(m{
 		"Reservations":      []m{{"ReservationId": "r-1", "OwnerId": accountID, "Instances": instances}},

@@ -22,7 +22,9 @@ import (
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
+	"cordon/internal/drift"
 	"cordon/internal/enrich"
+	"cordon/internal/exposure"
 	"cordon/internal/incident"
 	"cordon/internal/isolate"
 	"cordon/internal/lambdafn"
@@ -39,6 +41,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
@@ -67,6 +70,12 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 	"credentials": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		db := dynamodb.NewFromConfig(cfg)
 		return lambdafn.Handle(credentials.New(h, ec2.NewFromConfig(cfg), iam.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
+	},
+	"drift": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
+		return lambdafn.Handle(drift.New(h, cloudtrail.NewFromConfig(cfg), sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+	},
+	"exposure": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
+		return lambdafn.Handle(exposure.New(h, ec2.NewFromConfig(cfg), ssm.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"enrich": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(enrich.New(h, ec2.NewFromConfig(cfg), s3.NewFromConfig(cfg), ssm.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), sfn.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
@@ -367,7 +376,9 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		if body, err = io.ReadAll(r.Body); err != nil {
 			return nil, err
 		}
-		r.Body.Close()
+		if err := r.Body.Close(); err != nil {
+			return nil, err
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -95,6 +95,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	var known struct {
 		instance    incident.Instance
 		isolation   incident.Isolation
+		exposure    incident.Exposure
 		protection  incident.Protection
 		credentials incident.Credentials
 		snapshots   incident.Snapshots
@@ -109,6 +110,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	}{
 		{"approval", &known.instance},
 		{"isolate", &known.isolation},
+		{"exposure", &known.exposure},
 		{"preserve", &known.protection},
 		{"credentials", &known.credentials},
 		{"snapshot", &known.snapshots},
@@ -167,7 +169,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		{"head.notContained", l.Interfaces(known.isolation, false)},
 		{"head.contained", l.Interfaces(known.isolation, true)},
 		{"head.repaired", plain(known.isolation.Repaired)},
-		{"head.staysOpen", l.StaysOpen(known.isolation, known.credentials)},
+		{"head.staysOpen", l.StaysOpen(known.isolation, known.credentials, known.exposure)},
 		{"head.evidence", l.Evidence(known.snapshots, memory)},
 		{"head.protection", l.Protection(known.protection)},
 		{"head.credentials", l.Credentials(known.credentials)},

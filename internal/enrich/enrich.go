@@ -359,6 +359,16 @@ func instance(i types.Instance) incident.Instance {
 	if strings.EqualFold(string(i.Platform), string(types.PlatformValuesWindows)) {
 		got.Platform = "windows"
 	}
+	if o := i.MetadataOptions; o != nil {
+		switch {
+		case o.HttpEndpoint == types.InstanceMetadataEndpointStateDisabled:
+			got.Metadata = incident.MetadataOff
+		case o.HttpTokens == types.HttpTokensStateRequired:
+			got.Metadata = incident.MetadataV2
+		case o.HttpTokens == types.HttpTokensStateOptional:
+			got.Metadata = incident.MetadataV1
+		}
+	}
 	if i.InstanceLifecycle != "" {
 		got.Lifecycle = string(i.InstanceLifecycle)
 	}

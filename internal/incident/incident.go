@@ -78,9 +78,19 @@ type Instance struct {
 	Platform  string            `json:"platform"` // "linux" or "windows"
 	State     string            `json:"state"`
 	Lifecycle string            `json:"lifecycle"` // "normal", "spot", "scheduled"
-	Tags      map[string]string `json:"tags"`      // hostile text
+	Metadata  Metadata          `json:"metadata"`
+	Tags      map[string]string `json:"tags"` // hostile text
 	VPCs      []string          `json:"vpcs"`
 }
+
+// Metadata says how an instance's metadata service answers; empty is not known.
+type Metadata string
+
+const (
+	MetadataOff Metadata = "off"
+	MetadataV1  Metadata = "IMDSv1" // to whoever asks, without a token
+	MetadataV2  Metadata = "IMDSv2"
+)
 
 // Capture says of one VPC whether memory can be captured under isolation there,
 // and what an interface in its capture group may reach, TCP 443 only.
@@ -141,6 +151,52 @@ type Isolation struct {
 	Repaired   []string    `json:"repaired"`  // what had been undone by others since and was put right
 	StaysOpen  []string    `json:"staysOpen"` // codes of message: what isolation does not stop
 	At         time.Time   `json:"at"`
+
+	Drifts      int       `json:"drifts"`      // how often a look found it undone by others
+	Undone      []string  `json:"undone"`      // interfaces and groups that the newest such look found undone
+	UndoneSince time.Time `json:"undoneSince"` // when they were last seen as they should be
+	UndoneAt    time.Time `json:"undoneAt"`
+}
+
+// Exposure is what isolation leaves open around an instance.
+type Exposure struct {
+	Report
+	Openings []Opening `json:"openings"`
+}
+
+// Opening is one way that may be open, as far as it could be found out.
+type Opening struct {
+	What   string      `json:"what"` // code of message
+	State  Established `json:"state"`
+	Detail string      `json:"detail"` // what was found, or why it is not known; tags are hostile text
+}
+
+// Established says whether something could be found out.
+type Established string
+
+const (
+	Found   Established = "found"
+	None    Established = "none"
+	Unknown Established = "unknown"
+)
+
+// Drift is one time that others undid an isolation. It was put right at once.
+type Drift struct {
+	Number  int       `json:"number"` // of the incident's drifts, from 1
+	Undone  []string  `json:"undone"` // interfaces and groups
+	Since   time.Time `json:"since"`  // when they were last seen as they should be
+	At      time.Time `json:"at"`     // when they were found undone
+	By      []Doer    `json:"by"`     // empty while nobody is known
+	Unknown string    `json:"unknown"`
+}
+
+// Doer is who undid something, as CloudTrail has it. Session names are chosen by
+// whoever took the role: hostile text.
+type Doer struct {
+	Who    string    `json:"who"`    // ARN, or a service
+	Action string    `json:"action"` // name of the call
+	From   string    `json:"from"`   // address, or a service
+	At     time.Time `json:"at"`
 }
 
 // Snapshot is one EBS snapshot of the incident's set.

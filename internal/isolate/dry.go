@@ -22,7 +22,7 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", in.Incident.InstanceID, err)
 	}
-	out := Output{Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{}, Repaired: []string{}, At: s.host.Now()}
+	out := Output{Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{}, Repaired: []string{}, Undone: []string{}, At: s.host.Now()}
 	notes := append([]string{"dry run: nothing was changed"}, groups.notes...)
 	for _, i := range interfaces {
 		vpc := aws.ToString(i.VpcId)

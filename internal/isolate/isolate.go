@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/record"
@@ -120,19 +121,22 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if len(l.interfaces) == 0 {
 		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, incident.ErrNotContained)
 	}
+	// What was sealed stays sealed: whoever looks again need not know how far the
+	// incident is.
+	in.Seal = in.Seal || l.before.Sealed
 	groups, err := s.find(ctx, l.interfaces)
 	if err != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
 	}
-	repaired := undone(l.before, l.interfaces, groups)
+	drift := undone(l.before, l.interfaces, groups)
 	s.close(ctx, in, l.interfaces, groups)
 	if l.incomplete != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, l.incomplete)
 	}
 
 	need := s.prepare(ctx, in, l.interfaces, groups)
-	repaired = append(repaired, groups.opened(in, l.before)...)
-	if err := s.note(ctx, in, &l.before, repaired); err != nil {
+	drift = append(drift, groups.opened(in, l.before)...)
+	if err := s.note(ctx, in, &l.before, drift); err != nil {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
 	}
 	s.host.Each(len(need), func(n int) { s.mend(ctx, in, need[n]) })
@@ -217,14 +221,25 @@ func (s *Step) close(ctx context.Context, in Input, interfaces []types.NetworkIn
 }
 
 // note writes down what others had undone before it is put right, so that a
-// later look at the same facts tells the same.
-func (s *Step) note(ctx context.Context, in Input, before *Output, repaired []string) error {
-	all := union(before.Repaired, repaired)
-	if slices.Equal(all, before.Repaired) {
+// later look at the same facts tells the same and counts it once.
+func (s *Step) note(ctx context.Context, in Input, before *Output, drift []string) error {
+	if len(drift) == 0 {
 		return nil
 	}
-	before.Repaired = all
+	drifted(before, drift, s.host.Now())
+	for n := range before.Interfaces {
+		i := &before.Interfaces[n]
+		if slices.Contains(drift, i.ID) || slices.ContainsFunc(i.Groups, func(g string) bool { return slices.Contains(drift, g) }) {
+			i.Where = incident.Open // as it is found: it is put right from here
+		}
+	}
 	return record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, before)
+}
+
+// drifted adds to an isolation that it was found undone.
+func drifted(o *Output, drift []string, now time.Time) {
+	o.Repaired = union(o.Repaired, drift)
+	o.Drifts, o.Undone, o.UndoneSince, o.UndoneAt = o.Drifts+1, union(drift, nil), o.At, now
 }
 
 // move is what became of one interface on its way.
@@ -341,8 +356,14 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	}
 	out := Output{
 		Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{},
-		Repaired: union(l.before.Repaired, undone(l.before, interfaces, groups)), At: s.host.Now(),
+		Repaired: union(l.before.Repaired, nil), At: l.before.At,
+		Drifts: l.before.Drifts, Undone: union(l.before.Undone, nil), UndoneSince: l.before.UndoneSince, UndoneAt: l.before.UndoneAt,
 	}
+	// Somebody may have been as fast as this run.
+	if drift := undone(l.before, interfaces, groups); len(drift) > 0 {
+		drifted(&out, drift, s.host.Now())
+	}
+	out.At = s.host.Now()
 	var wrong, trunks, remains []string
 	for _, i := range interfaces {
 		id := aws.ToString(i.NetworkInterfaceId)

@@ -500,7 +500,7 @@ func TestKilled(t *testing.T) {
 					if kind == sim.Stale && (c.seal || c.undo) {
 						// What an old answer shows as undone is put right and told,
 						// although nobody had done anything.
-						got.Repaired = out.Repaired
+						got.Repaired, got.Drifts, got.Undone = out.Repaired, out.Drifts, out.Undone
 					}
 					if excused > 0 {
 						if got.Status != incident.Partial || !got.Contained {
@@ -539,7 +539,7 @@ func concerns(w *world, c sim.Call, kind string) bool {
 // said is an output without what differs from run to run: the time, and the IDs
 // of groups that were made in another order.
 func said(o isolate.Output) isolate.Output {
-	o.At = time.Time{}
+	o.At, o.UndoneSince, o.UndoneAt = time.Time{}, time.Time{}, time.Time{}
 	o.Interfaces = slices.Clone(o.Interfaces)
 	for n := range o.Interfaces {
 		o.Interfaces[n].Groups = nil
@@ -841,8 +841,33 @@ func TestUndoneByOthers(t *testing.T) {
 	if d := gocmp.Diff([]string{"eni-1", "eni-3", "sg-c1"}, out.Repaired); d != "" {
 		t.Errorf("people are not told what was undone (-want +got):\n%s", d)
 	}
+	if out.Drifts != 1 || !gocmp.Equal(out.Undone, out.Repaired) || !out.UndoneSince.After(begun) || !out.UndoneAt.After(out.UndoneSince) {
+		t.Errorf("one drift is told as %d of %v, between %v and %v", out.Drifts, out.Undone, out.UndoneSince, out.UndoneAt)
+	}
+	if again := w.until(isolate.Input{Incident: inc, Capture: plans}); again.Drifts != 1 {
+		t.Errorf("a look that finds everything well counts as drift %d", again.Drifts)
+	}
+	w.assign("eni-3", "sg-other")
+	out = w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.want(captured())
+	if d := gocmp.Diff([]string{"eni-3"}, out.Undone); out.Drifts != 2 || d != "" {
+		t.Errorf("the second drift is number %d (-want +got):\n%s", out.Drifts, d)
+	}
 	if d := gocmp.Diff(priors, w.state().Priors); d != "" {
 		t.Errorf("prior groups (-want +got):\n%s", d)
+	}
+}
+
+// What was sealed stays sealed, whatever a later look is told of a capture.
+func TestSealedStaysSealed(t *testing.T) {
+	w := open(t, prepared())
+	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.until(isolate.Input{Incident: inc, Capture: plans, Seal: true})
+	w.assign("eni-1", "sg-web")
+	out := w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.want(sealed())
+	if !out.Sealed || out.Drifts != 1 {
+		t.Errorf("%+v: it was sealed, and undone once", out)
 	}
 }
 

@@ -378,6 +378,34 @@ var catalogue = map[string]text{
 	"quote":           {"\"{text}\"", "「{text}」"},
 	"unknownInstance": {"(no instance named)", "(インスタンス不明)"},
 
+	"drifted.subject": {"[URGENT] Somebody undid the isolation, it was put right: {instance}", "[緊急] 隔離が解除されたため修復しました: {instance}"},
+	"drifted.story": {
+		"Others undid the isolation of EC2 instance {instance}. Cordon found it and put it right; between the two times below it may have been connected.",
+		"EC2インスタンス {instance} の隔離が第三者により解除されました。検出後ただちに修復しましたが、下記の2つの時刻の間は通信できた可能性があります。",
+	},
+	"drifted.next": {
+		"Find out whether it was a colleague, an automation (Firewall Manager, AWS Config, Terraform) or the intruder, and stop it: Cordon goes on repairing, and each repair comes after the fact.\n" +
+			"An automation of yours: exempt our groups from it, as docs/containment.md says. Nobody you know: take that identity's permissions away now.\n" +
+			"Where CloudTrail names nobody yet, it is asked again for six hours, and a further mail says who it was.",
+		"同僚・自動化(Firewall Manager、AWS Config、Terraformなど)・侵入者のいずれによるものかを確認し、止めてください。修復は続けますが、常に事後になります。\n" +
+			"自動化による場合は、docs/containment.md のとおり、Cordonのグループを対象外にしてください。心当たりがなければ、その主体の権限を今すぐ取り上げてください。\n" +
+			"CloudTrailにまだ記録がない場合は6時間まで再確認し、判明しだい別のメールでお知らせします。",
+	},
+
+	"driftedBy.subject": {"Who undid the isolation: {instance}", "隔離を解除した主体が判明しました: {instance}"},
+	"driftedBy.story": {
+		"CloudTrail now says who undid the isolation of EC2 instance {instance}. It was put right when it was found; you were told then.",
+		"EC2インスタンス {instance} の隔離を解除した主体がCloudTrailで判明しました。検出時に修復し、お知らせ済みのものです。",
+	},
+	"driftedBy.next": {
+		"Nobody you know: take that identity's permissions away now. An automation of yours: exempt our groups from it, as docs/containment.md says.",
+		"心当たりがなければ、その主体の権限を今すぐ取り上げてください。自動化による場合は、docs/containment.md のとおり、Cordonのグループを対象外にしてください。",
+	},
+
+	"head.drifts":       {"Undone by others", "第三者による解除"},
+	"drift":             {"Time {number}: {what}; as it should be at {since}, found undone at {at}, and put right", "{number} 回目: {what} ({since} には正常、{at} に解除を検出し修復)"},
+	"drift.by":          {"{who} did it: {action} at {at}, from {from}", "実行者 {who}: {at} に {from} から {action} を呼び出し"},
+	"drift.unknown":     {"CloudTrail cannot say who did it: {reason}", "CloudTrailでは実行者が分かりません: {reason}"},
 	"head.finding":      {"What was found", "検出内容"},
 	"head.contained":    {"Contained", "隔離済み"},
 	"head.notContained": {"NOT contained", "隔離できていないもの"},
@@ -429,6 +457,63 @@ var catalogue = map[string]text{
 	"open.tracked-flows": {
 		"Connections through a NAT gateway, load balancer, transit gateway or PrivateLink, and ICMP, may outlive the change of security groups.",
 		"NATゲートウェイ、ロードバランサー、Transit Gateway、PrivateLink経由の接続とICMPは、セキュリティグループ変更後も残ることがあります。",
+	},
+	"opening.none":    {"Looked for and not found: {what}.", "確認し、見つかりませんでした: {what}"},
+	"opening.unknown": {"Not known, look yourself: {what}: {reason}", "不明 (要確認): {what}: {reason}"},
+	"opening.nat":     {"NAT gateways", "NATゲートウェイ"},
+	"opening.nat.found": {
+		"NAT gateways in its VPCs: {detail}. Connections through them stay tracked, and those that were established may live on.",
+		"VPCにNATゲートウェイがあります: {detail}。経由する接続は追跡され続け、確立済みのものは残ることがあります。",
+	},
+	"opening.balancer": {"network and gateway load balancers", "NLBとGWLB"},
+	"opening.balancer.found": {
+		"Network or gateway load balancers in its VPCs: {detail}. Connections through them stay tracked, and those that were established may live on.",
+		"VPCにNLBまたはGWLBがあります: {detail}。経由する接続は追跡され続け、確立済みのものは残ることがあります。",
+	},
+	"opening.transit": {"transit gateways", "Transit Gatewayの接続"},
+	"opening.transit.found": {
+		"Transit gateways attached to its VPCs: {detail}. Connections through them stay tracked and may live on; look at the networks behind them too.",
+		"VPCにTransit Gatewayが接続されています: {detail}。経由する接続は残ることがあります。その先のネットワークも確認してください。",
+	},
+	"opening.endpoint": {"VPC endpoints", "VPCエンドポイント"},
+	"opening.endpoint.found": {
+		"Interface endpoints (PrivateLink) in its VPCs: {detail}. Connections to them stay tracked, and those that were established may live on.",
+		"VPCにインターフェイスエンドポイント(PrivateLink)があります: {detail}。確立済みの接続は残ることがあります。",
+	},
+	"opening.connect": {"Instance Connect endpoints", "EC2 Instance Connectエンドポイント"},
+	"opening.connect.found": {
+		"Instance Connect endpoints in its VPCs: {detail}. Nobody new gets in through them; a tunnel that was open may live on.",
+		"VPCにEC2 Instance Connectエンドポイントがあります: {detail}。新規の接続はできませんが、開いていたトンネルは残ることがあります。",
+	},
+	"opening.peering": {"peered VPCs", "VPCピアリング"},
+	"opening.peering.found": {
+		"Peered with other VPCs: {detail}. Machines there could be reached until the isolation: look at them too.",
+		"他のVPCとピアリングされています: {detail}。隔離前は通信できたため、その先のマシンも確認してください。",
+	},
+	"opening.shared": {"shared VPCs", "共有VPC"},
+	"opening.shared.found": {
+		"Its VPC is shared by another account: {detail}. Others there could be reached until the isolation, and gateways of the owner are not all to be seen from here.",
+		"VPCは他のアカウントから共有されています: {detail}。隔離前は他の参加者と通信でき、所有者のゲートウェイはここからすべては見えません。",
+	},
+	"opening.dns": {"the VPC resolver", "VPCリゾルバー"},
+	"opening.dns.found": {
+		"The resolver of its VPCs answers: {detail}. Security groups do not filter it; data can leave by DNS queries.",
+		"VPCリゾルバーが有効です: {detail}。セキュリティグループでは止められず、DNS問い合わせでデータを持ち出せます。",
+	},
+	"opening.metadata": {"the metadata service", "インスタンスメタデータサービス"},
+	"opening.metadata.found": {
+		"The instance metadata service answers ({detail}), role credentials included. Security groups do not filter it.",
+		"インスタンスメタデータサービスが応答します ({detail}、ロールの認証情報を含む)。セキュリティグループでは止められません。",
+	},
+	"opening.cluster": {"EKS or ECS", "EKSまたはECS"},
+	"opening.cluster.found": {
+		"By its tags it is a node of a cluster: {detail}. The cluster takes it for lost: Kubernetes starts its pods elsewhere after five minutes by default, ECS its tasks; an autoscaler or Karpenter may terminate it. Pods and tasks that moved may be compromised too.",
+		"タグによるとクラスターのノードです: {detail}。クラスターからは失われたと見なされ、KubernetesのPodは既定で5分後、ECSのタスクも別ノードで起動されます。オートスケーラーやKarpenterが終了させることもあります。移動したPod・タスクも侵害されている可能性があります。",
+	},
+	"opening.session": {"SSM sessions", "SSMセッション"},
+	"opening.session.found": {
+		"Session Manager sessions were open at the time: {detail}. Each lives on as long as the connection of the agent does; end it there if it is not yours.",
+		"その時点で開いていたSession Managerセッション: {detail}。エージェントの接続が続く間は残ります。心当たりがなければ終了させてください。",
 	},
 	"open.dns":         {"DNS queries to the VPC's resolver are not filtered by security groups; data can leave that way.", "VPCリゾルバーへのDNS問い合わせはセキュリティグループでは止められず、データ持ち出しの経路になり得ます。"},
 	"open.metadata":    {"The instance metadata service still answers, role credentials included.", "インスタンスメタデータサービスは引き続き応答します (ロールの認証情報を含む)。"},

@@ -68,13 +68,15 @@ const (
 	Switched     Kind = "switched"      // the pause switch was written or removed
 	AskedLater   Kind = "askedLater"    // a decision is asked for once more, about an incident that nobody works on
 	Unchanged    Kind = "unchanged"     // it was asked for once more, and nothing came of it
+	Drifted      Kind = "drifted"       // others undid the isolation, and it was put right
+	DriftedBy    Kind = "driftedBy"     // who it was, once that is known
 )
 
 // Kinds are all kinds of mail.
 var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Refused, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
-	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, AskedLater, Unchanged,
+	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -84,6 +86,7 @@ type Letter struct {
 	Finding     incident.Finding
 	Instance    incident.Instance
 	Isolation   incident.Isolation
+	Exposure    incident.Exposure
 	Protection  incident.Protection
 	Credentials incident.Credentials
 	Snapshots   incident.Snapshots
@@ -91,6 +94,7 @@ type Letter struct {
 	Restoration incident.Restoration
 	Problem     incident.Problem // what went wrong, as Step Functions hands it to a Catch
 	Reason      string           // why, in a sentence of ours
+	Drifts      []incident.Drift // what others undid
 	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
@@ -207,6 +211,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.line("\n" + l.Text("seeFinding"))
 		p.line(u)
 	}
+	p.list("head.drifts", l.drifts(m.Drifts))
 	p.list("head.brakes", cutEach(m.Brakes, 600))
 	l.what(p, m)
 	l.decision(p, m)
@@ -219,7 +224,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		}
 		p.list("head.contained", contained)
 		p.list("head.notContained", l.Interfaces(m.Isolation, false))
-		p.list("head.staysOpen", l.StaysOpen(m.Isolation, m.Credentials))
+		p.list("head.staysOpen", l.StaysOpen(m.Isolation, m.Credentials, m.Exposure))
 		p.list("head.repaired", each(m.Isolation.Repaired))
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
@@ -259,6 +264,21 @@ func first(these ...string) string {
 		}
 	}
 	return ""
+}
+
+// drifts says of each what was undone and when, and then who did it.
+func (l Language) drifts(all []incident.Drift) []string {
+	var lines []string
+	for _, d := range all {
+		lines = append(lines, l.Text("drift", "number", strconv.Itoa(d.Number), "what", strings.Join(each(d.Undone), ", "), "since", l.Time(d.Since), "at", l.Time(d.At)))
+		for _, by := range d.By[:min(len(d.By), 10)] {
+			lines = append(lines, l.Text("drift.by", "who", l.Stranger(by.Who), "action", ID(by.Action), "from", Plain(by.From, 100), "at", l.Time(by.At)))
+		}
+		if d.Unknown != "" {
+			lines = append(lines, l.Text("drift.unknown", "reason", Plain(d.Unknown, 300)))
+		}
+	}
+	return lines
 }
 
 // groupTag is on every instance that an Auto Scaling group launched.
@@ -418,14 +438,31 @@ func (l Language) Interfaces(i incident.Isolation, contained bool) []string {
 	return all
 }
 
-// StaysOpen says what isolation does not stop.
-func (l Language) StaysOpen(i incident.Isolation, c incident.Credentials) []string {
+// StaysOpen says what isolation does not stop: what was worked out for this
+// instance, and what holds for every one.
+func (l Language) StaysOpen(i incident.Isolation, c incident.Credentials, e incident.Exposure) []string {
 	var all []string
 	for _, code := range i.StaysOpen {
+		if slices.ContainsFunc(e.Openings, func(o incident.Opening) bool { return o.What == code && o.State != incident.Unknown }) {
+			continue // said below, of this one
+		}
 		if code == "credentials" && (c.State == incident.Narrowed || c.State == incident.Denied) {
 			code = "otherCredentials"
 		}
 		all = append(all, l.coded("open.", code))
+	}
+	for _, o := range e.Openings {
+		key := "opening." + o.What
+		switch {
+		case !l.known(key): // a code of tomorrow
+			all = append(all, Plain(o.What+": "+string(o.State)+" "+o.Detail, 400))
+		case o.State == incident.Found:
+			all = append(all, l.Text(key+".found", "detail", Plain(o.Detail, 400)))
+		case o.State == incident.None:
+			all = append(all, l.Text("opening.none", "what", l.Text(key)))
+		default:
+			all = append(all, l.Text("opening.unknown", "what", l.Text(key), "reason", Plain(o.Detail, 300)))
+		}
 	}
 	return all
 }

@@ -57,6 +57,11 @@ func letter(kind message.Kind) message.Letter {
 	work := func() {
 		m.Credentials = credentials
 		m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection
+		m.Exposure = incident.Exposure{Openings: []incident.Opening{
+			{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-0a"}, {What: "transit", State: incident.None},
+			{What: "session", State: incident.Unknown, Detail: "AccessDeniedException"}, {What: "metadata", State: incident.Found, Detail: "IMDSv1"},
+			{What: "cluster", State: incident.Found, Detail: "kubernetes.io/cluster/prod=owned"},
+		}}
 	}
 	asked := []incident.Choice{incident.Terminate, incident.Keep, incident.Release}
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
@@ -117,6 +122,16 @@ func letter(kind message.Kind) message.Letter {
 		m.Choices, m.Reason = []incident.Choice{incident.Release}, "it was released, and not everything came back"
 	case message.Unchanged:
 		m.Reason, m.Problem = "it was kept isolated", incident.Problem{Error: "States.Timeout"}
+	case message.Drifted, message.DriftedBy:
+		work()
+		m.Drifts = []incident.Drift{
+			{Number: 2, Undone: []string{"eni-0a"}, Since: at, At: at.Add(5 * time.Minute), By: []incident.Doer{{
+				Who: "arn:aws:sts::111122223333:assumed-role/Terraform/drift-job", Action: "ModifyNetworkInterfaceAttribute", From: "198.51.100.7", At: at.Add(time.Minute),
+			}}},
+		}
+		if kind == message.Drifted {
+			m.Drifts = append(m.Drifts, incident.Drift{Number: 3, Undone: []string{"sg-0quarantine"}, Since: at.Add(5 * time.Minute), At: at.Add(10 * time.Minute), Unknown: "it has none yet"})
+		}
 	case message.Switched:
 		m = message.Letter{Kind: kind, Reason: "/cordon/pause: Update"}
 	case message.Released:

@@ -53,6 +53,7 @@ type Input struct {
 	Finding     incident.Finding     `json:"finding"`
 	Instance    incident.Instance    `json:"instance"`
 	Isolation   incident.Isolation   `json:"isolation"`
+	Exposure    incident.Exposure    `json:"exposure"`
 	Protection  incident.Protection  `json:"protection"`
 	Credentials incident.Credentials `json:"credentials"`
 	Snapshots   incident.Snapshots   `json:"snapshots"`
@@ -99,7 +100,7 @@ func compose(in Input) (message.Letter, string) {
 	}
 	letter := message.Letter{
 		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
-		Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
+		Exposure: in.Exposure, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
 	}
 	// Where the first step failed there is only the event.
 	if letter.Finding.ID == "" && len(in.Event) > 0 {

@@ -23,7 +23,8 @@ const turnRaces = 5
 func Turn(ctx context.Context, db interface {
 	Putter
 	Updater
-}, table, queue string, now time.Time, length, burst time.Duration) (time.Time, error) {
+}, table, queue string, now time.Time, length, burst time.Duration,
+) (time.Time, error) {
 	k := key("queue#"+queue, "turn")
 	names := map[string]string{"#until": "until"}
 	millis := func(d int64) types.AttributeValue {

@@ -26,3 +26,16 @@ func Recorded(o Options, note func(step string, in, out []byte)) (Result, []sim.
 	r, err := w.run()
 	return r, w.account.Calls(), err
 }
+
+// Counted runs as Run does, and tells how many events the history has.
+func Counted(o Options) (Result, int, error) {
+	w, err := build(o)
+	if err != nil {
+		return Result{}, 0, err
+	}
+	r, err := w.run()
+	if err != nil {
+		return Result{}, 0, err
+	}
+	return r, w.first.Result().History, nil
+}

@@ -96,7 +96,7 @@ func (w *world) finish() (Result, error) {
 const running = string(asl.Running)
 
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
-	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
+	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
 	if t.Before, err = ReadAccount(w.before); err != nil {
 		return Trace{}, err

@@ -8,7 +8,9 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/drift"
 	"cordon/internal/enrich"
+	"cordon/internal/exposure"
 	"cordon/internal/incident"
 	"cordon/internal/isolate"
 	"cordon/internal/lambdafn"
@@ -35,8 +37,14 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
 	},
+	"drift": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(drift.New(h, a.CloudTrail(), a.SNS(), a.DynamoDB()))
+	},
 	"enrich": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(enrich.New(h, a.EC2(), a.S3(), a.SSM(), a.AutoScaling(), a.SFN(), a.DynamoDB()))
+	},
+	"exposure": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(exposure.New(h, a.EC2(), a.SSM(), a.DynamoDB()))
 	},
 	"isolate": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(isolate.New(h, a.EC2(), a.DynamoDB()))

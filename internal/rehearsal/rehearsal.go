@@ -312,7 +312,7 @@ func (w *world) open(file []byte, account, region string) error {
 	w.account, err = sim.Open(sim.Settings{
 		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Account: account, Region: region,
 		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"),
-		DataKey: ref("DataKey"), MACKey: ref("MacKey"),
+		DataKey: ref("DataKey"), MACKey: ref("MacKey"), Roles: w.roles(),
 	}, file)
 	w.macKey = ref("MacKey")
 	document, _ := w.deployment.Resource("MemoryDocument")
@@ -335,6 +335,15 @@ func (w *world) open(file []byte, account, region string) error {
 		return fmt.Errorf("template: MemoryDocument: %w", err)
 	}
 	return w.account.SSM().AddDocument(name, content)
+}
+
+// roles are the ARNs of the functions' roles, by the function's name.
+func (w *world) roles() map[string]string {
+	all := map[string]string{}
+	for _, r := range w.deployment.Roles() {
+		all[strings.ToLower(strings.TrimSuffix(r.LogicalID, "Role"))] = r.ARN
+	}
+	return all
 }
 
 // stream is a stream of random numbers of this run's own: a later run on the

@@ -22,8 +22,8 @@ var (
 	seen      = []string{"Read the finding", "Choose what to do"}
 	told      = slices.Concat(seen, []string{"Tell why nothing was changed", "Choose the ending"})
 	tried     = slices.Concat(seen, []string{"Protect and snapshot", "Isolate instance"})
-	asked     = slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Was it a dry run?", "Tell people", "Gather evidence and ask"})
-	sealed    = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Carry out the decision"})
+	asked     = slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Look at what stays open", "Was it a dry run?", "Tell people", "Gather evidence and ask"})
+	sealed    = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Was it undone?", "Carry out the decision"})
 	closed    = []string{"Close the incident", "Name the ending"}
 	released  = slices.Concat(asked, []string{"Let running steps end", "Release instance", "Allow its credentials again", "End the capture"}, closed, []string{"Released"})
 	undecided = slices.Concat(sealed, []string{"Tell that nobody decided", "Isolated, undecided"})
@@ -126,7 +126,7 @@ func TestRoutes(t *testing.T) {
 		return run(t, o).Account
 	}
 	leftAlone, notAnswered := before("leave"), before("none")
-	rehearsed := slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Was it a dry run?", "Tell what would have been done", "Rehearsed"})
+	rehearsed := slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Look at what stays open", "Was it a dry run?", "Tell what would have been done", "Rehearsed"})
 
 	for _, c := range []route{
 		{

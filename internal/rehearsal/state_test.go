@@ -13,7 +13,9 @@ import (
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
+	"cordon/internal/drift"
 	"cordon/internal/enrich"
+	"cordon/internal/exposure"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
 	"cordon/internal/notify"
@@ -47,7 +49,9 @@ var shapes = map[string]func() (in, out any){
 	"authorize":   func() (any, any) { return new(authorize.Input), new(authorize.Output) },
 	"close":       func() (any, any) { return new(closing.Input), new(closing.Output) },
 	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
+	"drift":       func() (any, any) { return new(drift.Input), new(drift.Output) },
 	"enrich":      func() (any, any) { return new(enrich.Input), new(enrich.Output) },
+	"exposure":    func() (any, any) { return new(exposure.Input), new(exposure.Output) },
 	"isolate":     func() (any, any) { return new(isolate.Input), new(isolate.Output) },
 	"memory":      func() (any, any) { return new(memory.Input), new(memory.Output) },
 	"notify":      func() (any, any) { return new(letter), new(notify.Output) },
@@ -67,7 +71,9 @@ func state(t *testing.T) map[string]passed {
 	all := map[string]passed{}
 	for _, decision := range []string{"release", "terminate"} {
 		note := func(step string, in, out []byte) { all[step] = passed{bytes.Clone(in), bytes.Clone(out)} }
-		r, _, err := rehearsal.Recorded(decides(options(readFile(t, "plain.json")), decision), note)
+		o := decides(options(readFile(t, "plain.json")), decision)
+		o.Account = undone(t, o.Event, 600) // the decision has fallen; the memory is being captured
+		r, _, err := rehearsal.Recorded(o, note)
 		if err != nil || len(r.Broken) > 0 {
 			t.Fatal(err, r.Broken)
 		}

@@ -32,6 +32,7 @@ type Trace struct {
 	Later   bool // the event is no finding but the wish to decide once more about an incident in the record
 	DryRun  bool // by the template's parameter
 	Calls   []sim.Call
+	Others  []sim.Change // of interfaces, by others than the stack
 	Mails   []sim.Mail
 	Before  Account
 	After   Account
@@ -188,7 +189,7 @@ type swap struct {
 	from, to []string
 }
 
-// swaps are all changes of groups, in order of time.
+// swaps are all changes of groups by the stack, in order of time.
 func (t Trace) swaps() []swap {
 	now := map[string][]string{}
 	for _, i := range t.Before.NetworkInterfaces {
@@ -202,11 +203,14 @@ func (t Trace) swaps() []swap {
 		}
 		all = append(all, swap{at: c.Ended, call: c, eni: aws.ToString(in.NetworkInterfaceId), to: in.Groups})
 	}
+	for _, o := range t.Others {
+		all = append(all, swap{at: o.At, eni: o.NetworkInterface, to: o.Groups})
+	}
 	slices.SortStableFunc(all, func(a, b swap) int { return a.at.Compare(b.at) })
 	for n, s := range all {
 		all[n].from, now[s.eni] = now[s.eni], s.to
 	}
-	return all
+	return slices.DeleteFunc(all, func(s swap) bool { return s.call.Action == "" })
 }
 
 // GroupNames are the names of an interface's groups, sorted.

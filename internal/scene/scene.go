@@ -64,9 +64,10 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := map[string]string{
+	settings := map[string]string{ //nolint:gosec // CREDENTIAL_ROLES holds a pattern, not a credential
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
 		"AUTO_SCALING_ACTION": "standby", "AUTO_SCALING_CAPACITY": "shrink",
+		"ISOLATE_ROLE":     "arn:aws:iam::123456789012:role/isolate",
 		"CREDENTIAL_ROLES": "arn:aws:iam::123456789012:role/*",
 		"RETENTION_DAYS":   "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
 	}

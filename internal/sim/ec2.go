@@ -37,6 +37,7 @@ type world struct {
 	RouteTables        []*types.RouteTable
 	Subnets            []*types.Subnet
 	Vpcs               []*types.Vpc
+	VpcAttributes      map[string]*ec2.DescribeVpcAttributeOutput // what is told of them; the rest is EC2's default
 	PrefixLists        []*types.PrefixList
 	InstanceTypes      []*types.InstanceTypeInfo
 }
@@ -70,6 +71,7 @@ func (c *EC2) sections() []section {
 		kept("RouteTables", &c.RouteTables),
 		kept("Subnets", &c.Subnets),
 		kept("Vpcs", &c.Vpcs),
+		kept("VpcAttributes", &c.VpcAttributes),
 		kept("PrefixLists", &c.PrefixLists),
 		kept("InstanceTypes", &c.InstanceTypes),
 	}
@@ -125,6 +127,7 @@ func (c *EC2) pass() {
 	c.completeSnapshots()
 	c.a.autoscaling.pass()
 	c.endInstances()
+	c.a.cloudtrail.pass()
 }
 
 // find finds a thing in a list by its ID.

@@ -26,6 +26,7 @@ func (c *EC2) describeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) 
 		filters: in.Filters, max: in.MaxResults, least: 5, token: in.NextToken,
 		fields: map[string]func(*eni) []string{
 			"network-interface-id": one(id),
+			"interface-type":       enum(func(i *eni) types.NetworkInterfaceType { return i.InterfaceType }),
 			"vpc-id":               one(func(i *eni) *string { return i.VpcId }),
 			"subnet-id":            one(func(i *eni) *string { return i.SubnetId }),
 			"status":               enum(func(i *eni) types.NetworkInterfaceStatus { return i.Status }),

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -97,6 +98,27 @@ func (c *EC2) describeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnet
 		tags: func(s *types.Subnet) []types.Tag { return s.Tags },
 	}.find(c)
 	return &ec2.DescribeSubnetsOutput{Subnets: dereferenced(found), NextToken: next}, err
+}
+
+// DescribeVpcAttribute tells one attribute a call. A new VPC's resolver answers.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVpcAttribute.html
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyVpcAttribute.html
+func (c *EC2) DescribeVpcAttribute(ctx context.Context, in *ec2.DescribeVpcAttributeInput, _ ...func(*ec2.Options)) (*ec2.DescribeVpcAttributeOutput, error) {
+	return invokeEC2(ctx, c, operation{
+		action: "DescribeVpcAttribute", resources: []string{aws.ToString(in.VpcId)}, needs: []string{"VpcId", "Attribute"},
+	}, in, func(in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
+		if !slices.ContainsFunc(c.NetworkInterfaces, func(i *types.NetworkInterface) bool { return aws.ToString(i.VpcId) == *in.VpcId }) && c.vpc(*in.VpcId) == nil {
+			return nil, ec2Error("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", *in.VpcId)
+		}
+		if in.Attribute != types.VpcAttributeNameEnableDnsSupport {
+			return nil, unknown("ec2", "DescribeVpcAttribute", "attribute "+string(in.Attribute))
+		}
+		on := true
+		if at := c.VpcAttributes[*in.VpcId]; at != nil && at.EnableDnsSupport != nil {
+			on = aws.ToBool(at.EnableDnsSupport.Value)
+		}
+		return &ec2.DescribeVpcAttributeOutput{VpcId: in.VpcId, EnableDnsSupport: &types.AttributeBooleanValue{Value: &on}}, nil
+	})
 }
 
 // DescribePrefixLists tells of the prefix lists of AWS's services.

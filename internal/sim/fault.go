@@ -102,7 +102,7 @@ func (a *Account) Unmet() []Fault {
 // serviceIDs are the SDK's names of the services, by package.
 var serviceIDs = map[string]string{
 	"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM",
-	"iam": "IAM", "autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2",
+	"iam": "IAM", "cloudtrail": "CloudTrail", "autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2",
 }
 
 // wrap is the outermost error of a call, as the SDK has it.

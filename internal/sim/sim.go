@@ -35,14 +35,15 @@ type Clock interface {
 type Settings struct {
 	Clock     Clock
 	Seed      uint64
-	Account   string // 123456789012
-	Region    string // eu-west-1
-	Incidents string // table name; cordon-incidents
-	Decisions string // table name; cordon-decisions
-	Bucket    string // of the evidence; cordon-evidence
-	Topic     string // ARN; topic cordon of the account and Region
-	DataKey   string // ID of the key that encrypts; data
-	MACKey    string // ID of the key that authenticates; mac
+	Account   string            // 123456789012
+	Region    string            // eu-west-1
+	Incidents string            // table name; cordon-incidents
+	Decisions string            // table name; cordon-decisions
+	Bucket    string            // of the evidence; cordon-evidence
+	Topic     string            // ARN; topic cordon of the account and Region
+	DataKey   string            // ID of the key that encrypts; data
+	MACKey    string            // ID of the key that authenticates; mac
+	Roles     map[string]string // ARN of a function's role; of the function's name
 	Faults    []Fault
 }
 
@@ -81,6 +82,7 @@ type Account struct {
 	balancers   *ElasticLoadBalancingV2
 	classics    *ElasticLoadBalancing
 	iam         *IAM
+	cloudtrail  *CloudTrail
 }
 
 func (a *Account) EC2() *EC2           { return a.ec2 }
@@ -91,10 +93,16 @@ func (a *Account) KMS() *KMS           { return a.kms }
 func (a *Account) SFN() *SFN           { return a.sfn }
 func (a *Account) SSM() *SSM           { return a.ssm }
 
+func (a *Account) CloudTrail() *CloudTrail                         { return a.cloudtrail }
 func (a *Account) IAM() *IAM                                       { return a.iam }
 func (a *Account) AutoScaling() *AutoScaling                       { return a.autoscaling }
 func (a *Account) ElasticLoadBalancingV2() *ElasticLoadBalancingV2 { return a.balancers }
 func (a *Account) ElasticLoadBalancing() *ElasticLoadBalancing     { return a.classics }
+
+// role is the ARN of a function's role.
+func (a *Account) role(function string) string {
+	return cmp.Or(a.settings.Roles[function], "arn:aws:iam::"+a.account()+":role/"+function)
+}
 
 func (a *Account) now() time.Time  { return a.settings.Clock.Now() }
 func (a *Account) seed() uint64    { return a.settings.Seed }
@@ -264,7 +272,7 @@ func (a *Account) wait(ctx context.Context) error {
 func (a *Account) latency(op operation, key string, attempt int) time.Duration {
 	between := map[string][2]int{ // milliseconds
 		"ec2": {25, 120}, "ssm": {25, 100}, "s3": {15, 60}, "dynamodb": {5, 15}, "sns": {10, 40}, "kms": {5, 20}, "sfn": {10, 40},
-		"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120},
+		"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120}, "cloudtrail": {100, 500},
 	}[op.service]
 	h := hash(a.seed(), "latency", key, attempt)
 	us := (between[1] - between[0]) * 1000

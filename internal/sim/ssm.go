@@ -27,6 +27,7 @@ type SSM struct {
 	host      hostQuirks
 
 	parameters []*types.Parameter
+	sessions   []*types.Session
 }
 
 // hostQuirks are the keys of the account file's Behaviour about a host that
@@ -77,7 +78,7 @@ func (s *SSM) AddDocument(name string, content []byte) error {
 }
 
 func (s *SSM) sections() []section {
-	return []section{kept("InstanceInformationList", &s.agents), kept("Parameters", &s.parameters)}
+	return []section{kept("InstanceInformationList", &s.agents), kept("Parameters", &s.parameters), kept("Sessions", &s.sessions)}
 }
 
 func (s *SSM) behaviours() []section {
@@ -144,6 +145,33 @@ func ssmPage[T any](all []T, most *int32, limit int, token *string) (page []T, n
 		next = aws.String(strconv.Itoa(to))
 	}
 	return all[from:to], next, nil
+}
+
+// DescribeSessions tells of sessions that are open, or were.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeSessions.html
+func (s *SSM) DescribeSessions(ctx context.Context, in *ssm.DescribeSessionsInput, _ ...func(*ssm.Options)) (*ssm.DescribeSessionsOutput, error) {
+	return invokeSSM(ctx, s, operation{action: "DescribeSessions", needs: []string{"State"}, takes: []string{"Filters", "MaxResults", "NextToken"}}, in,
+		func(in *ssm.DescribeSessionsInput) (*ssm.DescribeSessionsOutput, error) {
+			var all []types.Session
+			for _, x := range s.sessions {
+				ended := x.Status == types.SessionStatusTerminated || x.Status == types.SessionStatusTerminating || x.Status == types.SessionStatusFailed
+				keep := ended == (in.State == types.SessionStateHistory)
+				for _, f := range in.Filters {
+					if f.Key != types.SessionFilterKeyTargetId {
+						return nil, unknown("ssm", "DescribeSessions", "filter "+string(f.Key))
+					}
+					keep = keep && aws.ToString(x.Target) == aws.ToString(f.Value)
+				}
+				if keep {
+					all = append(all, *x)
+				}
+			}
+			page, next, err := ssmPage(all, in.MaxResults, 10, in.NextToken)
+			if err != nil {
+				return nil, err
+			}
+			return &ssm.DescribeSessionsOutput{Sessions: page, NextToken: next}, nil
+		})
 }
 
 // DescribeInstanceInformation tells which agents there are. An instance without
