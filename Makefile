@@ -123,6 +123,52 @@ test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents
 	@go test -tags e2e -c -o bin/e2e.test ./e2e
 	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
 
+# The program that reads a host's memory: built, pinned, from its registry
+# package, or given as a file with its SHA-256. Static, since it meets whatever
+# the host has. AVML_TARGET=aarch64-unknown-linux-gnu wants that target's linker.
+AVML_VERSION := 0.21.0
+AVML_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+
+.PHONY: avml
+avml: bin/avml ## build the memory tool; or AVML=FILE AVML_SHA256=HEX
+	@echo "bin/avml: put it below tools/ in the evidence bucket; MemoryToolSha256 is $$(sha256sum bin/avml | cut -d ' ' -f 1)"
+
+ifdef AVML
+.PHONY: bin/avml
+bin/avml:
+	@mkdir -p bin
+	@echo "$(AVML_SHA256)  $(AVML)" | sha256sum --check --status 2>/dev/null \
+		|| $(call give-up,$(AVML) does not have the SHA-256 that AVML_SHA256 says; nothing was copied)
+	@install -m 755 "$(AVML)" $@
+else
+bin/avml:
+	@command -v cargo >/dev/null || $(call give-up,cargo is missing; install Rust (with a C linker), or give AVML=FILE AVML_SHA256=HEX)
+	@echo "building avml $(AVML_VERSION), which takes minutes"
+	@mkdir -p bin
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo install avml --version $(AVML_VERSION) --locked --no-default-features --features put,convert \
+		--target $(AVML_TARGET) --no-track --root bin/cargo >bin/avml.log 2>&1 || $(call give-up,avml cannot be built; is the crate registry reachable? bin/avml.log says more)
+	@mv bin/cargo/bin/avml $@
+endif
+
+# The document's script on a real kernel. What it needs is fetched where that may
+# be; else a hosted run fails and a person is told why it was skipped.
+.PHONY: test-memory
+test-memory: ## capture the memory of a guest in qemu; needs Debian and minutes
+	@if reason=$$(sh tools/guest.sh bin/guest) && reason=$$($(MAKE) -s bin/avml 2>&1 >&2); then \
+		CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml \
+			go test -tags kernel -count=1 -timeout 30m -v -run 'Kernel|Guest' ./internal/guest ./internal/memory; \
+	elif [ -n "$$CI" ]; then echo "make test-memory: $$reason" >&2; exit 1; \
+	else echo "skipped: $$reason"; fi
+
+# The script as others read it: shellcheck, and a shell that is neither dash nor
+# bash. What it says of commands that are missing is no use there: it has its own.
+.PHONY: check-script
+check-script:
+	@command -v shellcheck >/dev/null || $(call give-up,shellcheck is missing; install it (Debian: shellcheck))
+	@command -v busybox >/dev/null || $(call give-up,busybox is missing; install it (Debian: busybox-static))
+	shellcheck internal/memory/capture.sh internal/guest/agent.sh internal/guest/init.sh tools/guest.sh
+	CORDON_SHELL="busybox sh" go test -count=1 -run '^TestTheScript(SendsEveryByte|GoesOn|SaysWhyNot)$$' ./internal/memory
+
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:
 	@mkdir -p "$(ARTIFACTS_DIR)"

@@ -52,7 +52,7 @@ var scope = regexp.MustCompile(`Credential=[^/]+/[0-9]{8}/[^/]+/([a-z0-9-]+)/aws
 
 // packages are the SDK's packages by the name under which a service signs.
 var packages = map[string]string{
-	"autoscaling": "autoscaling", "dynamodb": "dynamodb", "ec2": "ec2", "elasticloadbalancing": "elasticloadbalancing", "iam": "iam",
+	"autoscaling": "autoscaling", "cloudtrail": "cloudtrail", "dynamodb": "dynamodb", "ec2": "ec2", "elasticloadbalancing": "elasticloadbalancing", "iam": "iam",
 	"kms": "kms", "s3": "s3", "sns": "sns", "ssm": "ssm", "states": "sfn",
 }
 
@@ -82,6 +82,8 @@ var operations = map[string]operation{
 	"autoscaling:EnterStandby":                 changes("AutoScalingGroupName", "InstanceIds.member"),
 	"autoscaling:ExitStandby":                  changes("AutoScalingGroupName", "InstanceIds.member"),
 
+	"cloudtrail:LookupEvents": reads(),
+
 	"dynamodb:GetItem":    reads("TableName", "Key.pk.S", "Key.sk.S"),
 	"dynamodb:PutItem":    changes("TableName", "Item.pk.S", "Item.sk.S"),
 	"dynamodb:Query":      reads("TableName"),
@@ -102,6 +104,7 @@ var operations = map[string]operation{
 	"ec2:DescribeSecurityGroupRules":      reads("SecurityGroupRuleId", "Filter.Value"),
 	"ec2:DescribeSecurityGroups":          reads("GroupId", "Filter.Value"),
 	"ec2:DescribeSnapshots":               reads("SnapshotId", "Filter.Value"),
+	"ec2:DescribeVpcAttribute":            reads("VpcId"),
 	"ec2:DescribeVpcEndpoints":            reads("VpcEndpointId", "Filter.Value"),
 	"ec2:LockSnapshot":                    changes("SnapshotId"),
 	"ec2:ModifyInstanceAttribute":         changes("InstanceId", "GroupId"),
@@ -146,6 +149,7 @@ var operations = map[string]operation{
 
 	"ssm:CancelCommand":               changes("InstanceIds", "CommandId"),
 	"ssm:DescribeInstanceInformation": reads(),
+	"ssm:DescribeSessions":            reads(),
 	"ssm:GetCommandInvocation":        reads("CommandId", "InstanceId"),
 	"ssm:GetParameter":                reads("Name"),
 	"ssm:ListCommands":                reads("CommandId", "InstanceId"),

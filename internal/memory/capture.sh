@@ -41,6 +41,7 @@ parts=0 bytes=0 sha256='' status=-1 footprint=0 sent=no said=''
 kernel='' machine='' lockdown=unknown
 polled=0
 
+# shellcheck disable=SC2317 # trap calls it
 cleanup() {
 	trap '' EXIT
 	exec 3<&- 4>&-
@@ -68,7 +69,7 @@ finish() {
 		try=0
 		while [ $try -lt $tries ] && [ $sent = no ]; do
 			try=$((try + 1))
-			[ "$(request "$(address report)" /dev/null -T "$dir/report")" = 200 ] && sent=yes || sleep "$pause"
+			if [ "$(request "$(address report)" /dev/null -T "$dir/report")" = 200 ]; then sent=yes; else sleep "$pause"; fi
 		done
 	fi
 	printf '%s,"report":"%s"}\n' "$line" "$sent"
@@ -153,7 +154,7 @@ fi
 root=''
 for candidate in $roots; do
 	while read -r _ at type options _; do
-		[ "$at" = "$candidate" ] && [ "$type" = tmpfs ] || continue
+		[ "$at $type" = "$candidate tmpfs" ] || continue
 		case ,$options, in
 		*,noexec,* | *,ro,*) ;;
 		*) root=$candidate ;;
@@ -211,7 +212,7 @@ hasher=$!
 	wait $!
 	echo $? >"$dir/status"
 	: >"$dir/image"
-) &
+) 2>/dev/null & # of a program that was killed the shell says so
 runner=$!
 exec 3<"$dir/image" 4>"$dir/stream"
 
@@ -237,8 +238,10 @@ exec 4>&-
 wait $hasher
 read -r sha256 _ <"$dir/sum"
 
-case $status in
-0) [ "$parts" -gt 0 ] && finish ok '' || finish failed no-bytes ;;
-126 | 127) finish failed tool-does-not-run ;;
-*) [ "$parts" -gt 0 ] && finish partial tool-failed || finish failed tool-failed ;;
+case $status-$parts in
+0-0) finish failed no-bytes ;;
+0-*) finish ok '' ;;
+126-* | 127-*) finish failed tool-does-not-run ;;
+*-0) finish failed tool-failed ;;
+*) finish partial tool-failed ;;
 esac

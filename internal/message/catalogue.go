@@ -546,6 +546,10 @@ var catalogue = map[string]text{
 	"memory":             {"Memory", "メモリ"},
 	"memoryObject":       {"Memory image: {object} in the evidence bucket, {bytes} bytes", "メモリイメージ: 証拠バケットの {object} ({bytes} バイト)"},
 	"memoryHash":         {"SHA-256 as the host claims it: {sha256}", "SHA-256 (ホストの申告値): {sha256}"},
+	"digest":             {"Hash of the image", "イメージのハッシュ"},
+	"digestFound":        {"SHA-256 of the image in the bucket, computed by Cordon: {sha256}", "バケット内のイメージのSHA-256 (Cordonが計算): {sha256}"},
+	"digestAgrees":       {"The host claimed the same SHA-256.", "ホストの申告値と一致しています。"},
+	"digestDiffers":      {"THE HOST CLAIMED ANOTHER: {sha256}. What it sent is not what it says it read; do not take either for the truth without a look.", "ホストの申告値は異なります: {sha256}。ホストが送ったものは、読み取ったと言うものと一致しません。確認するまでどちらも信用しないでください。"},
 	"protected":          {"set: {what}", "設定済み: {what}"},
 	"notProtected":       {"NOT set: {what}", "設定できず: {what}"},
 

@@ -8,6 +8,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
@@ -36,6 +37,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"digest": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(digest.New(h, a.S3(), a.DynamoDB()))
 	},
 	"drift": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(drift.New(h, a.CloudTrail(), a.SNS(), a.DynamoDB()))
