@@ -100,6 +100,33 @@ func TestRulesMatch(t *testing.T) {
 	}
 }
 
+// TestOperatorsRouteAsksIam: without authorization on this route nobody is known,
+// and with it on those of the page nobody could open a link.
+func TestOperatorsRouteAsksIam(t *testing.T) {
+	d := deployment(t)
+	api, _ := d.Resource("DecisionApi")
+	if auth, _ := api.Properties["Auth"].(map[string]any); auth["EnableIamAuthorizer"] != true || len(auth) != 1 {
+		t.Errorf("the API's authorization: %v; want IAM, and none that holds for every route", auth)
+	}
+	f, _ := d.Resource("DecideFunction")
+	routes, _ := f.Properties["Events"].(map[string]any)
+	for name, r := range routes {
+		e, _ := r.(map[string]any)
+		p, _ := e["Properties"].(map[string]any)
+		auth, _ := p["Auth"].(map[string]any)
+		want := any(nil)
+		if strings.HasPrefix(fmt.Sprint(p["Path"]), "/operator/") {
+			want = "AWS_IAM"
+		}
+		if auth["Authorizer"] != want {
+			t.Errorf("route %s, %v: authorizer %v, want %v", name, p["Path"], auth["Authorizer"], want)
+		}
+	}
+	if len(routes) != 4 {
+		t.Errorf("%d routes; want three of the page and one of operators", len(routes))
+	}
+}
+
 // TestWishRuleFilters: nobody is asked about what another stack did, nor by what
 // only looks like a wish.
 func TestWishRuleFilters(t *testing.T) {
