@@ -462,6 +462,9 @@ func requestTable(d *template.Deployment, p policies) []section {
 			request{ask: "invokes `decide` for a " + method + " of the page", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, method, "/d/x/y"), by: "events.amazonaws.com"})
 	}
 	invokes.all = append(invokes.all,
+		request{ask: "invokes `decide` for a POST of an operator", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "POST", "/operator/x"), by: "apigateway.amazonaws.com", may: may("apigateway.amazonaws.com")},
+		request{ask: "invokes `decide` for a POST of an operator", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "POST", "/operator/x"), by: "events.amazonaws.com"},
+		request{ask: "invokes `decide` for a GET of an operator", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "GET", "/operator/x"), by: "apigateway.amazonaws.com"},
 		request{ask: "invokes `decide` for another path", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "GET", "/x"), by: "apigateway.amazonaws.com"},
 		request{ask: "invokes `decide` for another method", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route(api.Name, "DELETE", "/d/x/y"), by: "apigateway.amazonaws.com"},
 		request{ask: "invokes `decide` for another API", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: route("another", "POST", "/d/x/y"), by: "apigateway.amazonaws.com"},

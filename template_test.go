@@ -60,7 +60,7 @@ func rule(t *testing.T, d *template.Deployment, id string) (template.Rule, *even
 // TestRulesMatch says which of the findings to try starts an incident, which is
 // only told, and which is nobody's business.
 func TestRulesMatch(t *testing.T) {
-	const starts, told, nothing = "FindingRule", "OtherFindingRule", ""
+	const starts, told, asks, nothing = "FindingRule", "OtherFindingRule", "WishRule", ""
 	want := map[string]string{
 		"plain": starts, "repeat": starts, "second-finding": starts, "after-release": starts,
 		"dual-stack-interfaces": starts, "command-and-control-dns": starts, "no-ssm": starts, "other-of-group": starts, "critical": starts, "auto-scaling": starts,
@@ -69,13 +69,15 @@ func TestRulesMatch(t *testing.T) {
 		"sample-flag": starts, "sample-value-only": starts, "archived": starts,
 		"access-key-with-instance": told, "attack-sequence": told,
 		"below-threshold": nothing,
+		"decide-later":    asks,
 	}
 	d := deployment(t)
 	_, first := rule(t, d, starts)
 	_, second := rule(t, d, told)
+	_, third := rule(t, d, asks)
 	for name, event := range events(t) {
 		matched := nothing
-		for id, p := range map[string]*eventpattern.Pattern{starts: first, told: second} {
+		for id, p := range map[string]*eventpattern.Pattern{starts: first, told: second, asks: third} {
 			hit, err := p.Match(event)
 			if err != nil {
 				t.Errorf("%s: %s: %v", name, id, err)
@@ -94,6 +96,50 @@ func TestRulesMatch(t *testing.T) {
 	for name := range want {
 		if _, ok := events(t)[name]; !ok {
 			t.Errorf("events/%s.json is not there", name)
+		}
+	}
+}
+
+// TestOperatorsRouteAsksIam: without authorization on this route nobody is known,
+// and with it on those of the page nobody could open a link.
+func TestOperatorsRouteAsksIam(t *testing.T) {
+	d := deployment(t)
+	api, _ := d.Resource("DecisionApi")
+	if auth, _ := api.Properties["Auth"].(map[string]any); auth["EnableIamAuthorizer"] != true || len(auth) != 1 {
+		t.Errorf("the API's authorization: %v; want IAM, and none that holds for every route", auth)
+	}
+	f, _ := d.Resource("DecideFunction")
+	routes, _ := f.Properties["Events"].(map[string]any)
+	for name, r := range routes {
+		e, _ := r.(map[string]any)
+		p, _ := e["Properties"].(map[string]any)
+		auth, _ := p["Auth"].(map[string]any)
+		want := any(nil)
+		if strings.HasPrefix(fmt.Sprint(p["Path"]), "/operator/") {
+			want = "AWS_IAM"
+		}
+		if auth["Authorizer"] != want {
+			t.Errorf("route %s, %v: authorizer %v, want %v", name, p["Path"], auth["Authorizer"], want)
+		}
+	}
+	if len(routes) != 4 {
+		t.Errorf("%d routes; want three of the page and one of operators", len(routes))
+	}
+}
+
+// TestWishRuleFilters: nobody is asked about what another stack did, nor by what
+// only looks like a wish.
+func TestWishRuleFilters(t *testing.T) {
+	_, p := rule(t, deployment(t), "WishRule")
+	for name, edit := range map[string][2]string{
+		"another stack":  {`"stack": "cordon"`, `"stack": "cordon-2"`},
+		"no stack":       {`"stack": "cordon",`, ``},
+		"another source": {`"source": "cordon"`, `"source": "aws.guardduty"`},
+		"another type":   {"Cordon Decision Wanted", "Cordon Decision"},
+	} {
+		event := strings.Replace(string(events(t)["decide-later"]), edit[0], edit[1], 1)
+		if hit, err := p.Match([]byte(event)); err != nil || hit {
+			t.Errorf("%s: matches: %v, %v", name, hit, err)
 		}
 	}
 }

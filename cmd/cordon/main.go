@@ -24,6 +24,9 @@ var errBad = errors.New("the incident ended badly")
 
 type commands struct {
 	Rehearse rehearse `cmd:"" help:"Run an event through what would be deployed, against an account in memory."`
+	List     list     `cmd:"" help:"List the incidents of a stack, the newest first."`
+	Show     show     `cmd:"" help:"Show what the record holds of an incident."`
+	Decide   decide   `cmd:"" help:"Decide about an incident, also months later, as who your AWS credentials say."`
 	Verify   verify   `cmd:"" help:"Check the manifests in a copy of the evidence bucket, offline."`
 	Demo     demo     `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
 }

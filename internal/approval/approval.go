@@ -118,6 +118,8 @@ type Input struct {
 	Round      int                 `json:"round"`   // which request of the incident, from 1
 	Problem    incident.Problem    `json:"problem"` // why the last decision was not carried out; empty where none was made
 	Before     string              `json:"before"`  // why people are asked before anything is isolated; empty where it is
+	Later      string              `json:"later"`   // how it stands, where people are asked once more about what nobody works on; empty otherwise
+	Back       bool                `json:"back"`    // it was released in part, and only another release is asked about
 	Token      string              `json:"token"`   // of the waiting task: a credential
 }
 
@@ -138,9 +140,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("open request %d of incident %s: %w", in.Round, in.Incident.ID, err)
 	}
-	if in.Round > 1 {
+	if in.Round > 1 && in.Later == "" {
 		// What was decided before was not carried out: steps that look for a
-		// standing release must not find it.
+		// standing release must not find it. Asked later, what was decided before
+		// stands until somebody decides again.
 		if err := record.ForgetDecision(ctx, s.incidents, s.incidentsTable, in.Incident.ID); err != nil {
 			return Output{}, fmt.Errorf("take back the note of the last decision: %w", err)
 		}
@@ -193,6 +196,7 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	ours := record.Request{
 		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
 		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
+		Later: in.Later, Back: in.Back,
 	}
 	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
 	if err != nil || request.SecretHash != ours.SecretHash {
@@ -232,11 +236,13 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 	letter := message.Letter{
 		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
 		Link:  s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round) + "/" + secret,
-		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before,
+		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before + in.Later, Choices: request.Choices(),
 	}
 	switch {
 	case in.Before != "":
 		letter.Kind = message.AskedBefore
+	case in.Later != "":
+		letter.Kind = message.AskedLater
 	case in.Problem != (incident.Problem{}):
 		letter.Kind = message.AskedAgain
 	}

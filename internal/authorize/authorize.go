@@ -51,6 +51,9 @@ type Input struct {
 	// Execution is the ARN of the execution that asks. Where people were asked
 	// before anything was isolated, it must still be the one that has the incident.
 	Execution string `json:"execution"`
+	// Later: people were asked once more about what nobody worked on. A newer
+	// incident of the instance then ends it, whatever was decided.
+	Later bool `json:"later"`
 }
 
 // Output is the decision. Where the instance was to be marked and is gone,
@@ -89,6 +92,15 @@ func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions De
 // Run is safe to repeat: the note and the tag come out the same. Its error
 // wraps incident.ErrRefused where the decision does not hold.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if in.Later {
+		followed, err := record.Follows(ctx, s.incidents, s.table, in.Incident.ID)
+		if err != nil {
+			return Output{}, err
+		}
+		if followed {
+			return Output{}, fmt.Errorf("a newer incident than %s is open: %w", in.Incident.ID, incident.ErrSuperseded)
+		}
+	}
 	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
 	if errors.Is(err, incident.ErrUndecided) || errors.Is(err, incident.ErrRefused) {
 		// That another has the incident, or that it is not known, comes first.

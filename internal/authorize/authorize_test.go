@@ -213,3 +213,26 @@ func TestKill(t *testing.T) {
 		return s
 	}, func(ctx context.Context, s *scene.Scene) (authorize.Output, error) { return run(ctx, s, false) })
 }
+
+// TestLater: people were asked once more, and a newer incident of the instance
+// was opened meanwhile. Whatever they decided, the newer one goes on.
+func TestLater(t *testing.T) {
+	for _, decided := range []bool{false, true} {
+		s := scene.Open(t, scene.File)
+		if decided {
+			s.Decide(t, incident.Release, nil, nil)
+		}
+		step, err := authorize.New(s.Host, s.EC2(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := authorize.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution, Later: true}
+		if out, err := step.Run(t.Context(), in); decided && (err != nil || out.Decision != incident.Release) || !decided && !errors.Is(err, incident.ErrUndecided) {
+			t.Errorf("decided %v: %+v, %v", decided, out, err)
+		}
+		s.Next(t, 2, s.Incident.ID)
+		if _, err := step.Run(t.Context(), in); !errors.Is(err, incident.ErrSuperseded) {
+			t.Errorf("decided %v, and a newer incident: %v, want ErrSuperseded", decided, err)
+		}
+	}
+}

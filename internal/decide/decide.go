@@ -2,6 +2,8 @@
 // person's decision is recorded. Mail scanners open every link, and some submit
 // forms: GET and HEAD only ever show, and POST wants the instance ID typed.
 //
+// Operators decide on a route of their own, as who they are in IAM; see operator.go.
+//
 // It may write a decision and not read any, call no EC2, and start nothing.
 package decide
 
@@ -64,7 +66,8 @@ const (
 	validFor  = 7 * 24 * time.Hour // no termination later than this after the decision
 )
 
-// Handler serves /d/REQUEST/SECRET, where REQUEST is INCIDENT.ROUND.
+// Handler serves /d/REQUEST/SECRET, where REQUEST is INCIDENT.ROUND, and
+// /operator/INCIDENT.
 type Handler struct {
 	host      incident.Host
 	kms       KMS
@@ -107,8 +110,11 @@ func New(host incident.Host, kms KMS, sfn SFN, incidents Incidents, decisions De
 // ServeHTTP shows the page, or records one decision. Nothing is logged: the
 // path holds the secret, the form what people typed.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := h.serve(r)
-	h.page.write(w, r.Method, a)
+	if id, ok := strings.CutPrefix(r.URL.Path, operatorPath); ok {
+		writeJSON(w, h.operate(r, id))
+		return
+	}
+	h.page.write(w, r.Method, h.serve(r))
 }
 
 func (h *Handler) serve(r *http.Request) answer {
@@ -151,11 +157,22 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 	if !matches(stored.SecretHash, secret) || !found { // compare in either case
 		return nil, unknown
 	}
-	head, err := record.LoadHead(r.Context(), h.incidents, h.incidentsTable, id)
+	return h.standing(r.Context(), stored)
+}
+
+// standing is a request on which somebody may still decide: not expired, about
+// an incident that is open or that people are asked about once more, and that is
+// the newest of its instance.
+func (h *Handler) standing(ctx context.Context, stored record.Request) (*request, answer) {
+	head, err := record.LoadHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
 	if err != nil {
 		return nil, broken
 	}
-	if head.State != record.Open || !h.host.Now().Before(stored.ExpiresAt) {
+	followed, err := record.Follows(ctx, h.incidents, h.incidentsTable, stored.Incident)
+	if err != nil {
+		return nil, broken
+	}
+	if head.State != record.Open && !head.Again || followed || !h.host.Now().Before(stored.ExpiresAt) {
 		a := answer{status: http.StatusGone, notice: "gone"}
 		if head.Decision != "" { // all that this function may know of it
 			a.decision = &incident.Decision{Choice: head.Decision}
@@ -201,6 +218,7 @@ func matches(stored, secret string) bool {
 type form struct {
 	choice, instance, name, reason string
 	override                       bool
+	force                          bool // of an operator only
 }
 
 // read takes a form of at most 16 KiB; the notice says what is wrong with it.
@@ -256,6 +274,9 @@ func (f form) wrong(q *request) []string {
 	if f.override && f.choice != string(incident.Terminate) {
 		all = append(all, "override")
 	}
+	if f.force && f.choice != string(incident.Release) {
+		all = append(all, "force")
+	}
 	return all
 }
 
@@ -271,8 +292,12 @@ func (h *Handler) post(r *http.Request) answer {
 	if wrong := f.wrong(q); len(wrong) > 0 {
 		return h.form(r.Context(), q, f, wrong)
 	}
-	ctx := r.Context()
-	decision, err := h.seal(ctx, h.decision(r, q, f))
+	return h.record(r.Context(), h.decision(r, q, f, incident.ByLink))
+}
+
+// record seals a decision, stores it unless there is one, and delivers what stands.
+func (h *Handler) record(ctx context.Context, unsealed incident.Decision) answer {
+	decision, err := h.seal(ctx, unsealed)
 	if err != nil {
 		return broken
 	}
@@ -297,7 +322,8 @@ func (h *Handler) post(r *http.Request) answer {
 // whether it has reached the machine. That nobody waits is then no news.
 func taken(standing, ours incident.Decision, delivered error) answer {
 	a := answer{status: http.StatusConflict, notice: "taken", decision: &standing}
-	if standing.Choice == ours.Choice && standing.Person == ours.Person && standing.Reason == ours.Reason && standing.Override == ours.Override {
+	if standing.Choice == ours.Choice && standing.Person == ours.Person && standing.Identity == ours.Identity &&
+		standing.Reason == ours.Reason && standing.Override == ours.Override && standing.Force == ours.Force {
 		a.notice = "own"
 	}
 	if delivered != nil && !nobodyWaits(delivered) {
@@ -306,7 +332,7 @@ func taken(standing, ours incident.Decision, delivered error) answer {
 	return a
 }
 
-func (h *Handler) decision(r *http.Request, q *request, f form) incident.Decision {
+func (h *Handler) decision(r *http.Request, q *request, f form, identity string) incident.Decision {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
@@ -314,7 +340,7 @@ func (h *Handler) decision(r *http.Request, q *request, f form) incident.Decisio
 	now := h.host.Now().UTC()
 	return incident.Decision{
 		Incident: q.Incident, Round: q.Round, InstanceID: q.head.Incident.InstanceID, AttachedAt: q.head.Incident.AttachedAt,
-		Choice: incident.Choice(f.choice), Person: f.name, Reason: f.reason, Override: f.override,
+		Choice: incident.Choice(f.choice), Person: f.name, Identity: identity, Reason: f.reason, Override: f.override, Force: f.force,
 		Address: tidy(address), Agent: message.Plain(r.UserAgent(), agentMax),
 		DecidedAt: now, ExpiresAt: now.Add(validFor),
 	}

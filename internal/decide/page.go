@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"slices"
 
 	"cordon/internal/incident"
 	"cordon/internal/message"
@@ -40,6 +41,7 @@ type answer struct {
 	notice      string             // page.NOTICE and page.NOTICE.title; empty for the form
 	decision    *incident.Decision // the one that stands
 	undelivered bool               // it stands, and the machine has not got it yet
+	wrong       []string           // what an operator must mend
 	form        *view
 }
 
@@ -48,6 +50,8 @@ type answer struct {
 type view struct {
 	Problem   string
 	Before    string // why it is asked before anything is isolated; empty where it is
+	Later     string // how it stands, where people are asked once more; else empty
+	Override  bool   // a termination is among the choices
 	Verified  string // a decision that was verified before
 	Facts     []fact
 	State     string
@@ -135,6 +139,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	l, inc := h.page.l, q.head.Incident
 	v := &view{
 		Instance: inc.InstanceID, Until: l.Time(q.ExpiresAt), Problem: message.Plain(q.Problem, 800), Before: message.Plain(q.Before, 800),
+		Later: message.Plain(q.Later, 800), Override: slices.Contains(q.Choices(), incident.Terminate),
 		Typed: typed{Instance: f.instance, Name: f.name, Reason: f.reason, Override: f.override},
 		Facts: facts(
 			l.Text("instanceID"), message.ID(inc.InstanceID), l.Text("name"), l.Stranger(known.instance.Name),

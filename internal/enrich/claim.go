@@ -38,6 +38,7 @@ type arrival struct {
 	execution  string
 	finding    incident.Finding
 	attached   time.Time
+	root       string // volume ID
 	interfaces []ec2types.InstanceNetworkInterface
 	held       ruling // what keeps it from being acted on anew; without a verdict nothing does
 	group      fleet
@@ -148,7 +149,7 @@ func (s *Step) claim(ctx context.Context, a arrival, last standing) (ruling, err
 	}
 	f := a.finding
 	inc := incident.Incident{
-		Account: f.AccountID, Region: f.Region, InstanceID: f.InstanceID, AttachedAt: a.attached, OpenedAt: s.host.Now().UTC(), Finding: f,
+		Account: f.AccountID, Region: f.Region, InstanceID: f.InstanceID, AttachedAt: a.attached, Root: a.root, OpenedAt: s.host.Now().UTC(), Finding: f,
 	}
 	number := 1
 	if last.found {

@@ -84,6 +84,7 @@ const (
 	Paused     Verdict = "paused"     // somebody switched Cordon off for a while
 	Foreign    Verdict = "foreign"    // another account's or Region's instance
 	Gone       Verdict = "gone"       // terminated, or about to be
+	Later      Verdict = "later"      // no finding: people are to be asked once more about an incident that nobody works on
 	Unreadable Verdict = "unreadable" // not a finding as we know them
 )
 
@@ -154,16 +155,21 @@ type Output struct {
 	Capture  []incident.Capture `json:"capture"`  // one a VPC
 	Evidence string             `json:"evidence"` // key of the event in the evidence bucket; empty if it could not be kept
 	Report   incident.Report    `json:"report"`
+	Standing Standing           `json:"standing"` // how the incident stands, with Later
+	Known    []Known            `json:"known"`    // what steps recorded of it; one with Later, else none
 }
 
 // Run is safe to repeat: an incident that this execution opened before is
 // found, and the verdict is the same. An instance that EC2 does not know is
 // incident.ErrInstanceNotFound, because EC2 may come to know it.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	out := Output{Brakes: []string{}, Capture: []incident.Capture{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}}}
+	out := Output{Brakes: []string{}, Capture: []incident.Capture{}, Known: []Known{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}}}
 	here, err := home(in.Execution)
 	if err != nil {
 		return Output{}, err
+	}
+	if w, wanted := finding.DecodeWish(in.Event); wanted {
+		return s.later(ctx, in, here, w.Incident)
 	}
 	f, flags, unread := finding.Decode(in.Event)
 	if unread == nil {
@@ -224,7 +230,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	s.host.Each(2, func(n int) {
 		if n == 0 {
 			var r ruling
-			r, err = s.open(ctx, arrival{in.Execution, f, attached, described.NetworkInterfaces, s.held(out.Instance, pause), group}, last)
+			r, err = s.open(ctx, arrival{in.Execution, f, attached, rootVolume(described), described.NetworkInterfaces, s.held(out.Instance, pause), group}, last)
 			out.Verdict, out.Reason, out.Incident, out.Round = r.verdict, r.why, r.incident, r.round
 			out.Brakes = append(out.Brakes, r.notes...)
 		} else {
@@ -390,4 +396,14 @@ func attachedAt(i types.Instance) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf("describe %s: its primary interface is not to be seen", aws.ToString(i.InstanceId))
+}
+
+// rootVolume is the ID of the volume an instance starts from, empty if that is none.
+func rootVolume(i types.Instance) string {
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil && aws.ToString(m.DeviceName) == aws.ToString(i.RootDeviceName) {
+			return aws.ToString(m.Ebs.VolumeId)
+		}
+	}
+	return ""
 }

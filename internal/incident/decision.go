@@ -38,8 +38,10 @@ type Decision struct {
 	AttachedAt time.Time `json:"attachedAt"`
 	Choice     Choice    `json:"choice"`
 	Person     string    `json:"person"`   // by link: a claim, not an identity
+	Identity   string    `json:"identity"` // how the person is known: ByLink, or ByIAM and the ARN of the caller
 	Reason     string    `json:"reason"`   // as typed; may be empty
 	Override   bool      `json:"override"` // terminate although evidence is incomplete, chosen by name
+	Force      bool      `json:"force"`    // release although it is not the same machine any more: do what can be done
 	Address    string    `json:"address"`
 	Agent      string    `json:"agent"`
 	DecidedAt  time.Time `json:"decidedAt"`
@@ -47,14 +49,33 @@ type Decision struct {
 	MAC        []byte    `json:"mac"`       // KMS HMAC over Signed
 }
 
+// The event by which an operator asks to decide once more about an incident that
+// nobody works on. Its detail is a Wish.
+const (
+	WishSource = "cordon"
+	WishType   = "Cordon Decision Wanted"
+)
+
+// Wish names the incident, and the stack that has it: several may share a bus.
+type Wish struct {
+	Stack    string `json:"stack"`
+	Incident string `json:"incident"`
+}
+
+// How a person is known.
+const (
+	ByLink = "link" // whoever had the mail; the name is a claim
+	ByIAM  = "iam " // verified by the gateway; the ARN of the caller follows
+)
+
 // Signed is what the MAC covers: every field a forger would want to change.
 // Each is written with its length, so that no two decisions share a text.
 func (d Decision) Signed() []byte {
 	var b strings.Builder
-	b.WriteString("cordon decision 1")
+	b.WriteString("cordon decision 2")
 	for _, f := range []string{
 		d.Incident, fmt.Sprint(d.Round), d.InstanceID, d.AttachedAt.UTC().Format(time.RFC3339),
-		string(d.Choice), fmt.Sprint(d.Override), d.Person,
+		string(d.Choice), fmt.Sprint(d.Override), fmt.Sprint(d.Force), d.Identity, d.Person,
 		d.DecidedAt.UTC().Format(time.RFC3339), d.ExpiresAt.UTC().Format(time.RFC3339),
 	} {
 		fmt.Fprintf(&b, "\n%d:%s", len(f), f)

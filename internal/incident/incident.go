@@ -35,6 +35,7 @@ type Incident struct {
 	Region     string    `json:"region"`
 	InstanceID string    `json:"instanceId"`
 	AttachedAt time.Time `json:"attachedAt"` // of the primary interface: tells a machine from its successor
+	Root       string    `json:"root"`       // ID of the root volume when it was opened; empty where there was none
 	Inherits   string    `json:"inherits"`   // the earlier incident, kept isolated or released in part, whose prior values are still the true ones; or empty
 	OpenedAt   time.Time `json:"openedAt"`
 	Finding    Finding   `json:"finding"` // the one that opened it

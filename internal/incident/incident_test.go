@@ -57,7 +57,7 @@ func TestParseChoice(t *testing.T) {
 
 var decision = incident.Decision{
 	Incident: "123456789012.eu-west-1.i-0a.1", Round: 1, InstanceID: "i-0a", AttachedAt: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC),
-	Choice: incident.Keep, Person: "Sato", Reason: "seen in the logs", Address: "192.0.2.1", Agent: "curl",
+	Choice: incident.Keep, Person: "Sato", Identity: incident.ByLink, Reason: "seen in the logs", Address: "192.0.2.1", Agent: "curl",
 	DecidedAt: time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC), ExpiresAt: time.Date(2026, 3, 8, 3, 0, 0, 0, time.UTC), MAC: []byte("mac"),
 }
 
@@ -96,17 +96,18 @@ func TestSignedIsUnambiguous(t *testing.T) {
 		return d
 	}
 	all := map[string]incident.Decision{
-		"plain":                 decision,
-		"two fields moved":      change(func(d *incident.Decision) { d.Incident, d.InstanceID = d.Incident+"i", "-0a" }),
-		"no person":             change(func(d *incident.Decision) { d.Person = "" }),
-		"a line break":          change(func(d *incident.Decision) { d.Person = "Sato\n" }),
-		"another line":          change(func(d *incident.Decision) { d.Person = "Sato\n20:2026-03-01T03:00:00Z" }),
-		"a whole tail":          change(func(d *incident.Decision) { d.Person = "Sato\n20:2026-03-01T03:00:00Z\n20:2099-03-08T03:00:00Z" }),
-		"a length of its own":   change(func(d *incident.Decision) { d.Person = "4:Sato" }),
-		"choice with a tail":    change(func(d *incident.Decision) { d.Choice = "keep\n4:true\n4:Sato" }),
-		"a letter of two bytes": change(func(d *incident.Decision) { d.Person = "Satō" }),
-		"the same, decomposed":  change(func(d *incident.Decision) { d.Person = "Sato\u0304" }),
-		"round 11":              change(func(d *incident.Decision) { d.Round = 11 }),
+		"plain":                    decision,
+		"two fields moved":         change(func(d *incident.Decision) { d.Incident, d.InstanceID = d.Incident+"i", "-0a" }),
+		"no person":                change(func(d *incident.Decision) { d.Person = "" }),
+		"a line break":             change(func(d *incident.Decision) { d.Person = "Sato\n" }),
+		"another line":             change(func(d *incident.Decision) { d.Person = "Sato\n20:2026-03-01T03:00:00Z" }),
+		"a whole tail":             change(func(d *incident.Decision) { d.Person = "Sato\n20:2026-03-01T03:00:00Z\n20:2099-03-08T03:00:00Z" }),
+		"a length of its own":      change(func(d *incident.Decision) { d.Person = "4:Sato" }),
+		"the identity in the name": change(func(d *incident.Decision) { d.Identity, d.Person = "", d.Identity+d.Person }),
+		"choice with a tail":       change(func(d *incident.Decision) { d.Choice = "keep\n4:true\n4:Sato" }),
+		"a letter of two bytes":    change(func(d *incident.Decision) { d.Person = "Satō" }),
+		"the same, decomposed":     change(func(d *incident.Decision) { d.Person = "Sato\u0304" }),
+		"round 11":                 change(func(d *incident.Decision) { d.Round = 11 }),
 	}
 	seen := map[string]string{}
 	for name, d := range all {
@@ -118,7 +119,7 @@ func TestSignedIsUnambiguous(t *testing.T) {
 		fields, err := read(text)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if want := []string{d.Incident, d.InstanceID, string(d.Choice), d.Person}; !slices.Equal(want, []string{fields[0], fields[2], fields[4], fields[6]}) {
+		} else if want := []string{d.Incident, d.InstanceID, string(d.Choice), d.Person}; !slices.Equal(want, []string{fields[0], fields[2], fields[4], fields[8]}) {
 			t.Errorf("%s: the signed text reads as %q, want %q in it", name, fields, want)
 		}
 	}
@@ -172,7 +173,7 @@ func TestSettings(t *testing.T) {
 
 // read takes a signed text apart by its lengths alone.
 func read(text string) ([]string, error) {
-	rest, ok := strings.CutPrefix(text, "cordon decision 1")
+	rest, ok := strings.CutPrefix(text, "cordon decision 2")
 	if !ok {
 		return nil, fmt.Errorf("%q does not begin with what it is", text)
 	}
@@ -185,8 +186,8 @@ func read(text string) ([]string, error) {
 		}
 		all, rest = append(all, tail[:n]), tail[n:]
 	}
-	if len(all) != 9 {
-		return nil, fmt.Errorf("%d fields in %q, want 9", len(all), text)
+	if len(all) != 11 {
+		return nil, fmt.Errorf("%d fields in %q, want 11", len(all), text)
 	}
 	return all, nil
 }

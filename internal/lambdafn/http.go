@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 
+	"cordon/internal/incident"
+
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -51,6 +53,12 @@ func request(ctx context.Context, e events.APIGatewayV2HTTPRequest) (*http.Reque
 	b, err := io.ReadAll(body)
 	if err != nil {
 		return nil, err
+	}
+	// Who calls, on a route with IAM authorization: the gateway's word, for which a
+	// header is no substitute.
+	// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+	if a := e.RequestContext.Authorizer; a != nil && a.IAM != nil {
+		ctx = incident.WithCaller(ctx, a.IAM.UserARN)
 	}
 	// The gateway decodes rawPath, so that it may hold a ? or a % of its own.
 	u := url.URL{Scheme: "https", Host: e.RequestContext.DomainName, Path: e.RawPath, RawQuery: e.RawQueryString}

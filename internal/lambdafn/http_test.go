@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"cordon/internal/incident"
 	"cordon/internal/lambdafn"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -60,6 +61,28 @@ func TestRequest(t *testing.T) {
 	e.RequestContext.HTTP.SourceIP = "2001:db8::1"
 	if r, _ := ask(t, e, nothing); r.RemoteAddr != "[2001:db8::1]:0" {
 		t.Errorf("RemoteAddr %q: the address of who decides is the gateway's word, in net/http's form", r.RemoteAddr)
+	}
+}
+
+// TestCaller: who calls is what the gateway verified. No header makes anybody
+// somebody.
+func TestCaller(t *testing.T) {
+	const arn = "arn:aws:sts::123456789012:assumed-role/Responder/sato"
+	e := event("POST", "/operator/x", "")
+	for _, name := range []string{"x-amzn-iam-user-arn", "x-caller", "authorization", "requestcontext", "x-amzn-request-context"} {
+		e.Headers[name] = arn
+	}
+	for _, a := range []*events.APIGatewayV2HTTPRequestContextAuthorizerDescription{nil, {}, {Lambda: map[string]any{"iam": arn}}} {
+		e.RequestContext.Authorizer = a
+		if r, _ := ask(t, e, nothing); incident.Caller(r.Context()) != "" {
+			t.Errorf("without IAM authorization the caller is %q", incident.Caller(r.Context()))
+		}
+	}
+	e.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
+		IAM: &events.APIGatewayV2HTTPRequestContextAuthorizerIAMDescription{UserARN: arn},
+	}
+	if r, _ := ask(t, e, nothing); incident.Caller(r.Context()) != arn {
+		t.Errorf("the caller is %q, want %q", incident.Caller(r.Context()), arn)
 	}
 }
 

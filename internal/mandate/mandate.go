@@ -58,8 +58,8 @@ func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Get
 }
 
 // Read returns the decision of a round if it is one: of this incident and
-// round, about this machine, sealed, not expired, and people were not asked anew
-// since. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
+// round, about this machine, sealed, not expired, people were not asked anew
+// since, and the machine has no newer incident. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
 // where there is none, and says why. A failure to find out is neither.
 func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (incident.Decision, error) {
 	d, found, err := record.LoadDecision(ctx, r.decisions, r.decisionsTable, inc.ID, round)
@@ -78,6 +78,13 @@ func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (in
 	}
 	if newer {
 		return incident.Decision{}, Refuse("the decision on request %d of incident %s is superseded: people were asked again since", round, inc.ID)
+	}
+	followed, err := record.Follows(ctx, r.incidents, r.incidentsTable, inc.ID)
+	if err != nil {
+		return incident.Decision{}, err
+	}
+	if followed {
+		return incident.Decision{}, Refuse("incident %s is over: a newer one is open about %s; decide on that one", inc.ID, inc.InstanceID)
 	}
 	return d, nil
 }
@@ -182,6 +189,22 @@ func same(i ec2types.Instance, inc incident.Incident) error {
 		}
 	}
 	return Refuse("%s shows no primary interface, so nobody can tell whether it is the machine of the incident", inc.InstanceID)
+}
+
+// Root refuses a machine whose root volume is not the one that the incident was
+// opened about: EC2 can replace it, and what runs then is another system under
+// the same ID.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/replace-root.html
+func Root(i ec2types.Instance, inc incident.Incident) error {
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs == nil || inc.Root == "" || aws.ToString(m.DeviceName) != aws.ToString(i.RootDeviceName) {
+			continue
+		}
+		if v := aws.ToString(m.Ebs.VolumeId); v != inc.Root {
+			return Refuse("%s is not the machine of the incident any more: its root volume is %s, that one's was %s", inc.InstanceID, v, inc.Root)
+		}
+	}
+	return nil
 }
 
 // Dead tells whether an instance is terminated or about to be.

@@ -49,6 +49,12 @@ func TestRead(t *testing.T) {
 			seal(nil)(t, s)
 			s.Ask(t, 2)
 		}, 0, "superseded"},
+		{"the instance has a newer incident", func(t *testing.T, s *scene.Scene) {
+			seal(nil)(t, s)
+			s.Next(t, 2, s.Incident.ID)
+		}, 0, "a newer one is open"},
+		{"identity added", forge(func(d *incident.Decision) { d.Identity = incident.ByIAM + "arn:aws:iam::123456789012:user/sato" }), 0, "seal"},
+		{"force added", forge(func(d *incident.Decision) { d.Force = true }), 0, "seal"},
 		{"choice changed", forge(func(d *incident.Decision) { d.Choice = incident.Release }), 0, "seal"},
 		{"override added", forge(func(d *incident.Decision) { d.Override = true }), 0, "seal"},
 		{"expiry moved", forge(func(d *incident.Decision) { d.ExpiresAt = d.ExpiresAt.Add(time.Hour) }), 0, "seal"},

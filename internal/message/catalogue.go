@@ -138,9 +138,11 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} は隔離を続けます。期限内に決定がなかったか、決定を実行できませんでした。応答がないことは承認とみなしません。",
 	},
 	"undecided.next": {
-		"The links mailed so far no longer work. Terminate or release it by hand: its own security groups and settings stand in the incidents table, under the incident's ID, as prior#….\n" +
+		"The links mailed so far no longer work. To decide later, also months later: cordon decide INCIDENT terminate|keep|release, with the ID below.\n" +
+			"What it had before stands in the incidents table, under the incident's ID, as prior#….\n" +
 			"The incident stays open; whatever else is found on this instance joins it.",
-		"これまでにお送りしたリンクは無効です。終了または解放は手動で行ってください。元のセキュリティグループと設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
+		"これまでにお送りしたリンクは無効です。後から(数か月後でも)決定するには: cordon decide インシデントID terminate|keep|release (IDは下記)。\n" +
+			"元の設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
 			"インシデントは対応中のままです。このインスタンスの新しい検出結果はこのインシデントに加えられます。",
 	},
 
@@ -202,6 +204,26 @@ var catalogue = map[string]text{
 	},
 	"askedAgain.next": {"", ""},
 
+	"askedLater.subject": {"[DECIDE] You are asked once more: {instance}", "[要決定] もう一度決定をお願いします: {instance}"},
+	"askedLater.story": {
+		"An operator asked for a decision about EC2 instance {instance}, on which nobody works any more. Nothing changes until one of you decides, until {until}.",
+		"運用者が、対応の終わったEC2インスタンス {instance} についての決定を求めています。{until} までにどなたかが決定するまで、何も変わりません。",
+	},
+	"askedLater.next": {
+		"See what the record holds before you decide: cordon show INCIDENT, with the ID below.",
+		"決定の前に記録を確認してください: cordon show インシデントID (IDは下記)。",
+	},
+
+	"unchanged.subject": {"Asked once more, and nothing was decided: {instance}", "再度お願いしましたが、決定はありません: {instance}"},
+	"unchanged.story": {
+		"You were asked once more about EC2 instance {instance}, and no decision was carried out. It stands as before.",
+		"EC2インスタンス {instance} について再度決定をお願いしましたが、実行した決定はありません。状態は以前のままです。",
+	},
+	"unchanged.next": {
+		"The link mailed for it no longer works. To be asked anew, or to decide without a link: cordon decide INCIDENT terminate|keep|release, with the ID below.",
+		"お送りしたリンクは無効です。もう一度依頼する場合、またはリンクなしで決定する場合: cordon decide インシデントID terminate|keep|release (IDは下記)。",
+	},
+
 	"Terminated.subject": {"Closed: EC2 instance terminated: {instance}", "対応完了: EC2インスタンスを終了しました: {instance}"},
 	"Terminated.story": {
 		"EC2 instance {instance} is terminated, as decided by {person}. The evidence is kept.",
@@ -222,10 +244,12 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} は {person} の決定により隔離を継続します。起動したまま、通信は遮断されています。",
 	},
 	"Kept isolated.next": {
-		"It keeps costing money, and its disks may keep changing, until you terminate or release it by hand: its own security groups and settings stand in the incidents table, under the incident's ID, as prior#….\n" +
+		"It keeps costing money, and its disks may keep changing, until you terminate or release it, also months later: cordon decide INCIDENT terminate|release, with the ID below.\n" +
+			"What it had before stands in the incidents table, under the incident's ID, as prior#….\n" +
 			"Its protection against termination and stop stays on.\n" +
 			"Revoke the credentials of the instance's role.",
-		"手動で終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。元のセキュリティグループと設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
+		"終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。後から(数か月後でも)決定するには: cordon decide インシデントID terminate|release (IDは下記)。\n" +
+			"元の設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
 			"終了保護と停止保護は有効なままです。\n" +
 			"インスタンスロールの認証情報を無効化してください。",
 	},
@@ -248,10 +272,10 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} を {person} の決定により誤検知として解放しましたが、一部は元に戻せていません。",
 	},
 	"Released.partly.next": {
-		"Put back by hand what is listed above as not back, or run the release again.\n" +
+		"Mend what keeps it back, as listed above, and release again, as often as you like: cordon decide INCIDENT release, with the ID below. Or put it back by hand.\n" +
 			"Repeats of the findings that were decided on are told and not acted on. A new type, or a more severe one, isolates it again.\n" +
 			"Snapshots stay locked until their retention ends.",
-		"上の「戻せなかったもの」を手動で戻すか、解放を再実行してください。\n" +
+		"上の「戻せなかったもの」の原因を解消して解放を再実行してください(何度でも可): cordon decide インシデントID release (IDは下記)。または手動で戻してください。\n" +
 			"決定済みの検出結果の再通知には対応しません。新しい種類、またはより重大な検出結果があれば再び隔離します。\n" +
 			"スナップショットは保持期間が終わるまでロックされています。",
 	},
@@ -577,6 +601,10 @@ var catalogue = map[string]text{
 		"If nobody decides until {until}, the instance is NOT isolated, and people are told so.",
 		"{until} までに決定がなければ、隔離せず、その旨をお知らせします。",
 	},
+	"ask.later.silence": {
+		"If nobody decides until {until}, everything stays as it is.",
+		"{until} までに決定がなければ、すべて元のままです。",
+	},
 	"ask.secret": {
 		"Whoever has this link can decide. Do not forward it. Opening it changes nothing.",
 		"このリンクを持つ人は誰でも決定できます。転送しないでください。開くだけでは何も変わりません。",
@@ -633,6 +661,9 @@ var catalogue = map[string]text{
 	"page.wrong.instance": {"The typed instance ID is not the one of this instance.", "入力されたインスタンスIDが一致しません。"},
 	"page.wrong.name":     {"Type your name.", "お名前を入力してください。"},
 	"page.wrong.long":     {"A name may have 200 characters, a reason 1,000.", "お名前は200文字、理由は1,000文字までです。"},
+	"page.later.silence":  {"If nobody decides by then, everything stays as it is.", "期限までに決定がなければ、すべて元のままです。"},
+	"page.later":          {"You are asked once more: {reason}", "もう一度お願いします: {reason}"},
+	"page.wrong.force":    {"Only a release can be forced.", "強制できるのは解放だけです。"},
 	"page.wrong.override": {"The consent to lose evidence belongs to a termination only.", "証拠の喪失への同意は、終了を選んだ場合にのみ指定できます。"},
 
 	"page.recorded.title":    {"Your decision is recorded", "決定を記録しました"},

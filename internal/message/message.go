@@ -66,6 +66,8 @@ const (
 	NotIsolated  Kind = "notIsolated"   // it was asked for, and nobody answered
 	Rehearsed    Kind = "Rehearsed"     // a dry run: what would have been done
 	Switched     Kind = "switched"      // the pause switch was written or removed
+	AskedLater   Kind = "askedLater"    // a decision is asked for once more, about an incident that nobody works on
+	Unchanged    Kind = "unchanged"     // it was asked for once more, and nothing came of it
 	Drifted      Kind = "drifted"       // others undid the isolation, and it was put right
 	DriftedBy    Kind = "driftedBy"     // who it was, once that is known
 )
@@ -74,7 +76,7 @@ const (
 var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Refused, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
-	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy,
+	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -97,8 +99,9 @@ type Letter struct {
 	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
-	Link        string    // of the decision page; in the mails that ask only
-	Until       time.Time // when the request ends
+	Link        string            // of the decision page; in the mails that ask only
+	Until       time.Time         // when the request ends
+	Choices     []incident.Choice // what it is about
 }
 
 // Decision is what people are told of one.
@@ -309,11 +312,14 @@ func (l Language) ask(p *paper, m Letter) {
 	p.line("\n" + l.Text("ask.link"))
 	p.line(m.Link)
 	p.head("ask.choices")
-	choices, silence := []incident.Choice{incident.Terminate, incident.Keep, incident.Release}, "ask.silence"
-	if m.Kind == AskedBefore {
-		choices, silence = []incident.Choice{incident.Isolate, incident.Leave}, "ask.before.silence"
+	silence := "ask.silence"
+	switch m.Kind {
+	case AskedBefore:
+		silence = "ask.before.silence"
+	case AskedLater:
+		silence = "ask.later.silence"
 	}
-	for _, c := range choices {
+	for _, c := range m.Choices {
 		p.item(l.Choice(c) + ": " + l.Text("does."+string(c)))
 	}
 	p.line("")

@@ -63,6 +63,7 @@ func letter(kind message.Kind) message.Letter {
 			{What: "cluster", State: incident.Found, Detail: "kubernetes.io/cluster/prod=owned"},
 		}}
 	}
+	asked := []incident.Choice{incident.Terminate, incident.Keep, incident.Release}
 	person := message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics", At: at}
 	switch kind {
 	case message.Contained:
@@ -87,8 +88,10 @@ func letter(kind message.Kind) message.Letter {
 			ARN: "arn:aws:states:ap-northeast-1:111122223333:execution:cordon:4b1d", Name: "4b1d", Status: "TIMED_OUT",
 		}}
 	case message.Asked:
+		m.Choices = asked
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
 	case message.AskedAgain:
+		m.Choices = asked
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.2/c2VjcmV0", at.Add(24*time.Hour)
 		m.Problem = incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snapshot snap-0a of vol-0a is pending","errorType":"Refused"}`}
 	case message.Terminated, message.KeptIsolated:
@@ -100,6 +103,7 @@ func letter(kind message.Kind) message.Letter {
 		m.Incident, m.Instance = incident.Incident{}, incident.Instance{}
 		m.Reason = "Cordon is paused until 2026-11-24T08:00:00Z by /cordon/pause"
 	case message.AskedBefore:
+		m.Choices = []incident.Choice{incident.Isolate, incident.Leave}
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
 		m.Reason = "10 isolations began within an hour, and more are not begun without a person"
 	case message.NotIsolated:
@@ -113,6 +117,11 @@ func letter(kind message.Kind) message.Letter {
 		m.Memory = incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would capture 8 GiB"}, Done: true}
 		m.Protection = incident.Protection{Report: incident.Report{Status: incident.Skipped, Reason: "dry run: it would set disableApiTermination"}}
 		m.Brakes = []string{"a person would have been asked first: 10 isolations began within an hour"}
+	case message.AskedLater:
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.3/c2VjcmV0", at.Add(24*time.Hour)
+		m.Choices, m.Reason = []incident.Choice{incident.Release}, "it was released, and not everything came back"
+	case message.Unchanged:
+		m.Reason, m.Problem = "it was kept isolated", incident.Problem{Error: "States.Timeout"}
 	case message.Drifted, message.DriftedBy:
 		work()
 		m.Drifts = []incident.Drift{

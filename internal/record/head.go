@@ -28,6 +28,7 @@ type Head struct {
 	Execution string          // ARN of the execution that works on it
 	State     State           //
 	Asking    bool            // the execution waits for a person before it isolates
+	Again     bool            // the execution asks people once more about what was closed or left
 	Decision  incident.Choice // verified by authorize; empty until then
 	ClosedAt  time.Time       // zero while open
 }
@@ -47,7 +48,7 @@ func decodeHead(i item) (Head, error) {
 	if err := decode(i, &h.Incident); err != nil {
 		return Head{}, err
 	}
-	h.Asking = text(i, "asking") != ""
+	h.Asking, h.Again = text(i, "asking") != "", text(i, "again") != ""
 	h.Execution, h.State, h.Decision = text(i, "execution"), State(text(i, "state")), incident.Choice(text(i, "decision"))
 	switch h.State {
 	case Open, Terminated, Kept, Released:
@@ -92,7 +93,7 @@ func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
 		return Head{}, err
 	}
 	if i == nil {
-		return Head{}, fmt.Errorf("incident %s is not in the record", id)
+		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
 	}
 	return decodeHead(i)
 }
@@ -152,16 +153,50 @@ func ForgetDecision(ctx context.Context, db Updater, table, id string) error {
 	return update(ctx, db, table, k, "REMOVE #d, #t", "attribute_exists(pk)", map[string]string{"#d": "decision", "#t": "decidedAt"}, nil)
 }
 
-// Close ends an incident. Closing it again the same way changes nothing;
-// ErrTaken if it was closed another way.
+// Close ends an incident. Closing it again the same way changes nothing. What was
+// kept isolated may still be released or terminated, by a decision made later;
+// what is terminated or released stays so. ErrTaken otherwise.
 func Close(ctx context.Context, db Updater, table, id string, s State, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #s = :s, #t = if_not_exists(#t, :t)", "#s = :open OR #s = :s",
-		map[string]string{"#s": "state", "#t": "closedAt"},
-		item{":s": str(string(s)), ":open": str(string(Open)), ":t": stamp(at)})
+	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again"}
+	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at)}
+	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#s <> :s AND (#s = :open OR #s = :kept)", names, values)
+	if !errors.Is(err, ErrTaken) {
+		return err
+	}
+	// The same way again, perhaps because an answer was lost: the first time counts.
+	delete(names, "#t")
+	delete(values, ":t")
+	delete(values, ":open")
+	delete(values, ":kept")
+	return update(ctx, db, table, k, "REMOVE #a", "#s = :s", names, values)
+}
+
+// Reopen gives an incident that nobody works on to an execution that asks people
+// about it once more. Its state stays what it is, so that a new finding is
+// treated as before. ErrTaken if a third was faster.
+func Reopen(ctx context.Context, db Updater, table string, h Head, to string) error {
+	k, err := headKey(h.Incident.ID)
+	if err != nil {
+		return err
+	}
+	return update(ctx, db, table, k, "SET #e = :to, #a = :yes", "#e = :from AND #s = :s",
+		map[string]string{"#a": "again", "#e": "execution", "#s": "state"},
+		item{":to": str(to), ":from": str(h.Execution), ":s": str(string(h.State)), ":yes": str("yes")})
+}
+
+// Follows says whether the instance of an incident has a newer one. The older
+// must not be acted on then: what it would undo is the newer one's doing.
+func Follows(ctx context.Context, db Getter, table, id string) (bool, error) {
+	k, n, err := incident.SplitID(id)
+	if err != nil {
+		return false, err
+	}
+	i, err := get(ctx, db, table, k, headSK(n+1))
+	return i != nil, err
 }
 
 // AddFinding notes that a finding belongs to an incident; an update of the
@@ -186,4 +221,28 @@ func Findings(ctx context.Context, db Querier, table, id string) ([]incident.Fin
 		return nil
 	})
 	return all, err
+}
+
+// Heads are all incidents of the stack, in no order. It reads the whole table,
+// because nothing else knows all instances; no step does that.
+func Heads(ctx context.Context, db dynamodb.ScanAPIClient, table string) ([]Head, error) {
+	var all []Head
+	pages := dynamodb.NewScanPaginator(db, &dynamodb.ScanInput{
+		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("begins_with(sk, :sk)"),
+		ExpressionAttributeValues: item{":sk": str("incident#")},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the table %s: %w", table, err)
+		}
+		for _, i := range page.Items {
+			h, err := decodeHead(i)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, h)
+		}
+	}
+	return all, nil
 }

@@ -50,6 +50,9 @@ type (
 // ErrTaken is returned when another writer was first.
 var ErrTaken = errors.New("another writer was first")
 
+// ErrNone is returned where what is asked for is not there.
+var ErrNone = errors.New("is not in the record")
+
 type item = map[string]types.AttributeValue
 
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }

@@ -212,12 +212,75 @@ func TestClose(t *testing.T) {
 				t.Errorf("closed again the same way: %v", err)
 			}
 			for _, other := range []record.State{record.Terminated, record.Kept, record.Released} {
+				if s == record.Kept {
+					continue // below
+				}
 				if err := closed(other, at.Add(time.Hour)); other != s && !errors.Is(err, record.ErrTaken) {
 					t.Errorf("%s, then closed as %s: %v, want ErrTaken", s, other, err)
 				}
 			}
 			same(t, "after all", head(t, a, 1), want)
 		})
+	}
+}
+
+// TestCloseLater: what was kept isolated may be released or terminated months
+// later, and the record then says that and when.
+func TestCloseLater(t *testing.T) {
+	for _, s := range []record.State{record.Terminated, record.Released} {
+		a := world(t)
+		claim(t, a, 1, "x")
+		id, later := incident.NewID(machine, 1), at.Add(90*24*time.Hour)
+		for _, c := range []struct {
+			state record.State
+			at    time.Time
+		}{{record.Kept, at}, {s, later}, {s, later.Add(time.Hour)}} {
+			if err := record.Close(t.Context(), a.DynamoDB(), table, id, c.state, c.at); err != nil {
+				t.Fatalf("closed as %s: %v", c.state, err)
+			}
+		}
+		if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, later); !errors.Is(err, record.ErrTaken) {
+			t.Errorf("%s, then kept: %v, want ErrTaken", s, err)
+		}
+		same(t, "closed later", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "x", State: s, ClosedAt: later})
+	}
+}
+
+func TestReopen(t *testing.T) {
+	a := world(t)
+	claim(t, a, 1, "first")
+	id := incident.NewID(machine, 1)
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at); err != nil {
+		t.Fatal(err)
+	}
+	was := head(t, a, 1)
+	if err := record.Reopen(t.Context(), a.DynamoDB(), table, was, "second"); err != nil {
+		t.Fatal(err)
+	}
+	if err := record.Reopen(t.Context(), a.DynamoDB(), table, was, "slower"); !errors.Is(err, record.ErrTaken) {
+		t.Errorf("reopened by two at once: %v, want ErrTaken", err)
+	}
+	same(t, "people are asked once more, and it is kept as before", head(t, a, 1),
+		record.Head{Incident: numbered(1), Execution: "second", State: record.Kept, Again: true, ClosedAt: at})
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "decided the same way", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "second", State: record.Kept, ClosedAt: at})
+}
+
+func TestFollows(t *testing.T) {
+	a := world(t)
+	claim(t, a, 1, "x")
+	for n, want := range []bool{false, true} {
+		if n == 1 {
+			claim(t, a, 2, "y")
+		}
+		if got, err := record.Follows(t.Context(), a.DynamoDB(), table, incident.NewID(machine, 1)); err != nil || got != want {
+			t.Errorf("with %d incidents, the first is followed: %v, %v; want %v", n+1, got, err, want)
+		}
+	}
+	if _, err := record.Follows(t.Context(), a.DynamoDB(), table, "x"); err == nil {
+		t.Error("what is no incident: no error")
 	}
 }
 
@@ -243,6 +306,9 @@ func TestNoItemFromAnUpdate(t *testing.T) {
 	id := incident.NewID(machine, 1)
 	for name, update := range map[string]func(context.Context, *sim.DynamoDB) error{
 		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error { return record.TakeOver(ctx, db, table, id, "", "x") },
+		"Reopen": func(ctx context.Context, db *sim.DynamoDB) error {
+			return record.Reopen(ctx, db, table, record.Head{Incident: numbered(1)}, "x")
+		},
 		"NoteDecision": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.NoteDecision(ctx, db, table, id, incident.Keep, at)
 		},

@@ -21,6 +21,8 @@ type Request struct {
 	OpenedAt   time.Time `json:"openedAt"`
 	Problem    string    `json:"problem"`   // why it is asked again; empty the first time
 	Before     string    `json:"before"`    // why it is asked before anything is isolated; empty where the instance is isolated
+	Later      string    `json:"later"`     // how the incident stood when people were asked once more; empty while an execution worked on it
+	Back       bool      `json:"back"`      // it was released and not everything came back: it is about another release alone
 	ExpiresAt  time.Time `json:"expiresAt"` // no decision after it
 	Token      []byte    `json:"-"`         // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`         // zero until the mail was accepted
@@ -28,8 +30,11 @@ type Request struct {
 
 // Choices are those that the request is about.
 func (r Request) Choices() []incident.Choice {
-	if r.Before != "" {
+	switch {
+	case r.Before != "":
 		return []incident.Choice{incident.Isolate, incident.Leave}
+	case r.Back:
+		return []incident.Choice{incident.Release}
 	}
 	return []incident.Choice{incident.Terminate, incident.Keep, incident.Release}
 }
@@ -86,12 +91,11 @@ func LoadRequest(ctx context.Context, db Getter, table, id string, round int) (R
 
 // LastRound is the newest request of an incident; 0 if nobody was asked yet.
 func LastRound(ctx context.Context, db Querier, table, id string) (int, error) {
+	all, err := Requests(ctx, db, table, id)
 	last := 0
-	err := each(ctx, db, table, requestPK(id), "request#", func(i item) error {
-		r, err := decodeRequest(i)
+	for _, r := range all {
 		last = max(last, r.Round)
-		return err
-	})
+	}
 	return last, err
 }
 
@@ -136,4 +140,15 @@ func LoadDecision(ctx context.Context, db Getter, table, id string, round int) (
 	var d incident.Decision
 	err = decode(i, &d)
 	return d, err == nil, err
+}
+
+// Requests are all requests of an incident, the oldest first.
+func Requests(ctx context.Context, db Querier, table, id string) ([]Request, error) {
+	var all []Request
+	err := each(ctx, db, table, requestPK(id), "request#", func(i item) error {
+		r, err := decodeRequest(i)
+		all = append(all, r)
+		return err
+	})
+	return all, err
 }

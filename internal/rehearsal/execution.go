@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -24,8 +25,11 @@ type execution struct {
 
 // begin starts an execution, as a rule does: under a name of its own choosing.
 func (w *world) begin(event []byte) {
-	b := make([]byte, 16)
-	if _, err := w.stream("execution names").Read(b); err != nil {
+	b, stream := make([]byte, 16), "execution names"
+	if n := len(w.executions); n > 0 {
+		stream = fmt.Sprint(stream, n) // of an event that somebody puts on the bus meanwhile
+	}
+	if _, err := w.stream(stream).Read(b); err != nil {
 		panic(err) // a stream of the clock's never ends
 	}
 	name := hex.EncodeToString(b)

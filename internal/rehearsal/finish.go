@@ -104,7 +104,10 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	if t.After, err = ReadAccount(after); err != nil {
 		return Trace{}, err
 	}
-	if w.actionable(t.Before) {
+	if w.wish {
+		_, t.Later = t.Before.Instance(w.finding.InstanceID)
+		t.Ours = t.Later
+	} else if w.actionable(t.Before) {
 		t.Braked = w.braked(t.Before)
 		t.Ours = t.Braked == ""
 	}

@@ -107,11 +107,17 @@ func (t Trace) standing(instance string, c incident.Choice, at time.Time) (incid
 	machine := t.Before.AttachedAt(instance)
 	var newest incident.Decision
 	for _, d := range t.After.Decisions() {
-		if d.InstanceID == instance && !d.DecidedAt.After(at) && d.DecidedAt.After(newest.DecidedAt) && d.AttachedAt.Equal(machine) && t.Sealed(d) {
+		if d.InstanceID == instance && !d.DecidedAt.After(at) && d.DecidedAt.After(newest.DecidedAt) && t.about(d, machine) && t.Sealed(d) {
 			newest = d
 		}
 	}
 	return newest, newest.Choice == c && at.Before(newest.ExpiresAt)
+}
+
+// about says whether a decision is about this machine. A release may be forced
+// although it is another one by now.
+func (t Trace) about(d incident.Decision, machine time.Time) bool {
+	return d.AttachedAt.Equal(machine) || d.Force && d.Choice == incident.Release
 }
 
 // TerminateInstances only after a recorded, verified, unexpired decision for
@@ -265,6 +271,8 @@ func changedUnrecorded(t Trace) string {
 			before = nil
 		}
 		switch after := now[id]; {
+		case k.all(after, "quarantine", "capture", "conversion") && before == nil && t.lastTells(id):
+			// What it had before is gone since, and people know.
 		case k.all(after, "quarantine", "capture", "conversion"):
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
@@ -272,6 +280,11 @@ func changedUnrecorded(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// lastTells says whether the last mail names something.
+func (t Trace) lastTells(what string) bool {
+	return len(t.Mails) > 0 && strings.Contains(t.Mails[len(t.Mails)-1].Body, what)
 }
 
 func sameGroups(a, b []string) bool {
@@ -561,12 +574,21 @@ func reversed(t Trace) string {
 			continue
 		}
 		for _, c := range t.Calls {
-			if c.Effective && c.Mutating && outside(c) {
+			if c.Effective && c.Mutating && outside(c) && !t.decidedSince(c.At) {
 				return fmt.Sprintf("%s:%s after a person's decision on the same finding", c.Service, c.Action)
 			}
 		}
 	}
 	return ""
+}
+
+// decidedSince says whether a person has decided anew, between the event and a
+// moment.
+func (t Trace) decidedSince(at time.Time) bool {
+	return slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
+		return d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
+			!d.DecidedAt.Before(t.Start) && !d.DecidedAt.After(at) && t.Sealed(d)
+	})
 }
 
 // Where people are asked about an instance that is not contained, nothing is
@@ -585,7 +607,7 @@ func isolatedUnasked(t Trace) string {
 			continue
 		}
 		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
-			return d.Choice == incident.Isolate && d.InstanceID == t.Finding.InstanceID && d.AttachedAt.Equal(t.Before.AttachedAt(d.InstanceID)) &&
+			return (d.Choice == incident.Isolate || t.Later) && d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
 				!d.DecidedAt.After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
 		}) {
 			return fmt.Sprintf("%s:%s, and people were asked whether to isolate: no valid decision says so", c.Service, c.Action)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/incident"
 	"cordon/internal/sim"
 )
 
@@ -17,7 +18,32 @@ type Question struct {
 	InstanceID string       // what the page wants typed
 	Page       http.Handler // the decision page; it runs on the virtual clock
 	Sleep      func(time.Duration)
+
+	deliver func(event []byte)
 }
+
+// Operator is who a rehearsed order comes from, as the gateway would say.
+const Operator = "arn:aws:sts::111122223333:assumed-role/Responder/rehearsal"
+
+// Order posts an operator's decision, without a socket, and returns the status.
+func (q Question) Order(incidentID, body string) int {
+	u, err := url.Parse(q.Link)
+	if err != nil {
+		return http.StatusBadRequest
+	}
+	u.Path = "/operator/" + incidentID
+	r := httptest.NewRequest(http.MethodPost, u.String(), strings.NewReader(body))
+	r = r.WithContext(incident.WithCaller(r.Context(), Operator))
+	r.RemoteAddr = address
+	r.Header.Set("User-Agent", "cordon rehearse")
+	r.Header.Set("Content-Type", "application/json")
+	answer := httptest.NewRecorder()
+	q.Page.ServeHTTP(answer, r)
+	return answer.Code
+}
+
+// Deliver puts another event on the bus while the person thinks.
+func (q Question) Deliver(event []byte) { q.deliver(event) }
 
 // Person answers a question, on the virtual clock, which stands still for as
 // long as the person blocks on the real world.
@@ -85,7 +111,7 @@ func (w *world) letters() {
 		}
 		w.asked[link] = true
 		w.clock.Go(func() {
-			w.Person(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep})
+			w.Person(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver})
 		})
 	}
 }
@@ -106,7 +132,7 @@ func (w *world) link(body string) string {
 // visit runs the page as its function would: within its time-out, and with
 // nothing of it left once it was killed.
 func (w *world) visit(to http.ResponseWriter, r *http.Request) {
-	ctx, end := w.clock.Deadline(context.Background(), w.clock.Now().Add(w.pageTimeout))
+	ctx, end := w.clock.Deadline(context.WithoutCancel(r.Context()), w.clock.Now().Add(w.pageTimeout))
 	defer end()
 	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: pageFunction, Kill: end})
 	answer := httptest.NewRecorder()

@@ -87,6 +87,7 @@ type world struct {
 	before     []byte // the account when the event arrived
 	finding    incident.Finding
 	flags      finding.Flags
+	wish       bool                  // no finding: somebody wants to decide once more
 	executions map[string]*execution // by ARN
 	first      *execution            // the one the event started
 	asked      map[string]bool       // links that reached the person
@@ -239,7 +240,17 @@ func build(o Options) (*world, error) {
 	if w.result.Matched, err = w.matches(o.Event); err != nil {
 		return nil, err
 	}
-	if w.result.Matched {
+	if wish, ok := finding.DecodeWish(o.Event); w.result.Matched && ok {
+		key, _, err := incident.SplitID(wish.Incident)
+		if err != nil {
+			return nil, fmt.Errorf("the event asks for a decision, but %w; give the ID of an incident", err)
+		}
+		if o.Account == nil {
+			return nil, errors.New("the event asks for a decision about an incident, which only an account's Incidents can hold; give --account with what a rehearsal printed as account")
+		}
+		owner := strings.Split(key, ".")
+		w.wish, w.finding = true, incident.Finding{AccountID: owner[0], Region: owner[1], InstanceID: owner[2]}
+	} else if w.result.Matched {
 		// The machine keeps and tells what it cannot read; a person who rehearses
 		// is told at once.
 		if w.finding, w.flags, err = finding.Decode(o.Event); err != nil {

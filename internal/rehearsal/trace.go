@@ -29,6 +29,7 @@ type Trace struct {
 	// Braked is what keeps an actionable finding from being acted on: a list, a
 	// tag, a pause. Nothing may be touched then, and people must be told.
 	Braked  string
+	Later   bool // the event is no finding but the wish to decide once more about an incident in the record
 	DryRun  bool // by the template's parameter
 	Calls   []sim.Call
 	Others  []sim.Change // of interfaces, by others than the stack

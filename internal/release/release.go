@@ -116,7 +116,8 @@ func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoad
 const stepName = "release"
 
 // Run is safe to repeat, also after it has said that something is not back. Its
-// error wraps incident.ErrRefused where the decision does not hold. A call that
+// error wraps incident.ErrRefused where the decision does not hold, or where it is
+// not the same machine any more and the decision does not say to do what can be done. A call that
 // EC2 did not carry out is an error, after everything else was tried, so that
 // the machine runs it again; what can never come back is in NotBack.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
@@ -125,19 +126,31 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
+	if err == nil && mandate.Dead(i) {
+		return s.done(ctx, in, d, gone(in, string(i.State.Name)))
+	}
+	if err == nil {
+		err = mandate.Root(i, in.Incident)
+	}
+	other := err
 	switch {
+	case errors.Is(err, incident.ErrRefused) && d.Force:
+	case errors.Is(err, incident.ErrRefused):
+		return Output{}, fmt.Errorf("%w; what can be put back all the same is put back by: cordon decide %s release --force", err, in.Incident.ID)
 	case err != nil:
 		return Output{}, err
-	case mandate.Dead(i):
-		return s.done(ctx, in, d, gone(in, string(i.State.Name)))
 	}
 	was, err := s.recorded(ctx, in.Incident)
 	if err != nil {
 		return Output{}, err
 	}
-	out, err := s.restore(ctx, in, was)
+	out, err := s.restore(ctx, in, was, other != nil)
 	if err != nil {
 		return Output{}, err
+	}
+	if other != nil {
+		out.NotBack = append(out.NotBack, in.Incident.InstanceID+": "+strings.TrimPrefix(other.Error(), incident.ErrRefused.Error()+": "))
+		out.Report = notBack(out.NotBack)
 	}
 	return s.done(ctx, in, d, out)
 }
@@ -156,9 +169,10 @@ func (s *Step) done(ctx context.Context, in Input, d incident.Decision, out Outp
 	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
 }
 
-// restore looks, puts back what is not, and looks again.
-func (s *Step) restore(ctx context.Context, in Input, was prior) (Output, error) {
-	before, err := s.look(ctx, in.Incident, was)
+// restore looks, puts back what is not, and looks again. other: it is known not
+// to be the machine of the incident any more.
+func (s *Step) restore(ctx context.Context, in Input, was prior, other bool) (Output, error) {
+	before, err := s.look(ctx, in.Incident, was, other)
 	if err != nil {
 		return Output{}, err
 	}
@@ -170,7 +184,7 @@ func (s *Step) restore(ctx context.Context, in Input, was prior) (Output, error)
 	for _, things := range before.phases() {
 		failed = append(failed, s.putBack(ctx, things, refused))
 	}
-	after, err := s.look(ctx, in.Incident, was)
+	after, err := s.look(ctx, in.Incident, was, other)
 	if err := errors.Join(errors.Join(failed...), err); err != nil {
 		return Output{}, err
 	}
@@ -228,7 +242,11 @@ func (w world) report(refused map[string]string) (Output, error) {
 		}
 	}
 	if len(out.NotBack) > 0 {
-		out.Report = incident.Report{Status: incident.Partial, Reason: "not back: " + strings.Join(out.NotBack, "; ")}
+		out.Report = notBack(out.NotBack)
 	}
 	return out, nil
+}
+
+func notBack(what []string) incident.Report {
+	return incident.Report{Status: incident.Partial, Reason: "not back: " + strings.Join(what, "; ")}
 }

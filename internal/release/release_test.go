@@ -125,6 +125,58 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestForced: where it is another machine by now, and the decision says so, what
+// was recorded and is still there goes back, and people are told what it is.
+func TestForced(t *testing.T) {
+	force := func(d *incident.Decision) { d.Force = true }
+	attached := func(t *testing.T, faults ...sim.Fault) *scene.Scene {
+		s := isolated(t, faults...)
+		s.Incident.AttachedAt = s.Incident.AttachedAt.Add(time.Hour)
+		s.Decide(t, incident.Release, func(d *incident.Decision) { d.AttachedAt, d.Force = s.Incident.AttachedAt, true }, nil)
+		return s
+	}
+	for name, c := range map[string]struct {
+		open func(*testing.T, ...sim.Fault) *scene.Scene
+		says string
+	}{
+		"attached at another time": {attached, "its primary interface was attached at"},
+		"another root volume": {func(t *testing.T, faults ...sim.Fault) *scene.Scene {
+			s := isolated(t, faults...)
+			s.Incident.Root = "vol-before"
+			s.Decide(t, incident.Release, force, nil)
+			return s
+		}, "its root volume is vol-root, that one's was vol-before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := c.open(t)
+			got, err := run(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Status != incident.Partial || !got.Connected || len(got.NotBack) != 1 || !strings.Contains(got.NotBack[0], c.says) {
+				t.Errorf("%+v: want it told that %s", got, c.says)
+			}
+			if d := cmp.Diff(before, s.Groups(t)) + cmp.Diff(flags, s.Flags(t)); d != "" {
+				t.Errorf("(-before +after):\n%s", d)
+			}
+			scene.Kill(t, c.open, run)
+		})
+	}
+	s := isolated(t)
+	s.Incident.Root = "vol-before"
+	s.Decide(t, incident.Release, nil, nil)
+	from := len(s.Calls())
+	if _, err := run(t.Context(), s); !errors.Is(err, incident.ErrRefused) || !strings.Contains(err.Error(), "--force") || len(s.Changes(from)) > 0 {
+		t.Errorf("not forced: %v, changes %v; want a refusal that says how", err, s.Changes(from))
+	}
+	s = isolated(t)
+	s.Incident.Root = "vol-root"
+	s.Decide(t, incident.Release, nil, nil)
+	if got, err := run(t.Context(), s); err != nil || got.Status != incident.OK {
+		t.Errorf("the same root volume: %+v, %v", got, err)
+	}
+}
+
 // What cannot go back is told; everything else goes back. An interface goes into
 // its own groups, all of them, or stays where it is.
 func TestNotBack(t *testing.T) {

@@ -104,7 +104,7 @@ type world struct {
 }
 
 // look describes everything that was recorded and may have to go back.
-func (s *Step) look(ctx context.Context, inc incident.Incident, was prior) (world, error) {
+func (s *Step) look(ctx context.Context, inc incident.Incident, was prior, other bool) (world, error) {
 	w := world{
 		id: inc.InstanceID, stack: s.stack, was: was, step: s, now: s.host.Now(),
 		groups:   map[string]types.SecurityGroup{},
@@ -122,7 +122,7 @@ func (s *Step) look(ctx context.Context, inc incident.Incident, was prior) (worl
 		case len(attributes):
 			errs[n] = s.lookAtInterfaces(ctx, &w)
 		case len(attributes) + 1:
-			errs[n] = s.lookAtVolumes(ctx, inc, &w)
+			errs[n] = s.lookAtVolumes(ctx, inc, &w, other)
 		case len(attributes) + 2:
 			errs[n] = s.lookAtService(ctx, &w)
 		default:
@@ -189,9 +189,9 @@ func (s *Step) lookAtInterfaces(ctx context.Context, w *world) error {
 	return nil
 }
 
-func (s *Step) lookAtVolumes(ctx context.Context, inc incident.Incident, w *world) error {
+func (s *Step) lookAtVolumes(ctx context.Context, inc incident.Incident, w *world, other bool) error {
 	i, err := mandate.Machine(ctx, s.ec2, inc)
-	if err != nil {
+	if err != nil && !(other && errors.Is(err, incident.ErrRefused)) {
 		return err
 	}
 	for _, m := range i.BlockDeviceMappings {

@@ -1,0 +1,198 @@
+package enrich
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"cordon/internal/incident"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Standing is how an incident that nobody works on stands.
+type Standing string
+
+const (
+	Undecided Standing = "undecided"    // open, and contained as seen now
+	Open      Standing = "notContained" // open, and not contained as seen now
+	Kept      Standing = "kept"         // isolated by a person's decision
+	Released  Standing = "released"     // released, and not everything came back
+)
+
+// Known is what steps recorded of an incident, for the mails of an execution that
+// did none of it.
+type Known struct {
+	Isolation   incident.Isolation   `json:"isolation"`
+	Protection  incident.Protection  `json:"protection"`
+	Credentials incident.Credentials `json:"credentials"`
+	Snapshots   incident.Snapshots   `json:"snapshots"`
+	Memory      incident.Memory      `json:"memory"`
+}
+
+// later looks at the incident about which somebody wants to decide once more, and
+// takes it over if nobody works on it, it is the newest of its instance and there
+// is something to decide. It decides nothing and opens no request: whoever may put
+// an event on the bus gets people asked, and no more.
+func (s *Step) later(ctx context.Context, in Input, here place, id string) (Output, error) {
+	out := Output{
+		Brakes: []string{}, Capture: []incident.Capture{}, Known: []Known{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}},
+		Report: incident.Report{Status: incident.OK},
+	}
+	end := func(v Verdict, why string, with ...any) (Output, error) {
+		out.Verdict, out.Reason = v, "An operator asked to decide about it once more: "+fmt.Sprintf(why, with...)
+		return out, nil
+	}
+	var err error
+	if out.Evidence, err = s.keep(ctx, in.Event, incident.Finding{}); err != nil {
+		return Output{}, err
+	}
+	key, _, err := incident.SplitID(id)
+	if err != nil {
+		return end(Unreadable, "%v", err)
+	}
+	owner := strings.Split(key, ".")
+	out.Finding = incident.Finding{AccountID: owner[0], Region: owner[1], InstanceID: owner[2]}
+	if owner[0] != here.account || owner[1] != here.region {
+		return end(Foreign, "incident %s is of account %s in %s, and this stack is in account %s in %s", id, owner[0], owner[1], here.account, here.region)
+	}
+	last, err := s.latest(ctx, key)
+	if err != nil {
+		return Output{}, err
+	}
+	h := last.head
+	switch {
+	case !last.found || number(h.Incident.ID) < number(id):
+		return end(Unreadable, "incident %s is not in the record; cordon list shows those that are", id)
+	case h.Incident.ID != id && h.State == record.Open:
+		out.Incident, out.Finding = h.Incident, h.Incident.Finding
+		return end(Joined, "incident %s is over, and %s is open; decide on that one", id, h.Incident.ID)
+	case h.Incident.ID != id:
+		out.Incident, out.Finding = h.Incident, h.Incident.Finding
+		return end(Decided, "incident %s is over, and %s came after it; decide on that one", id, h.Incident.ID)
+	}
+	out.Incident, out.Finding = h.Incident, h.Incident.Finding
+	if h.Execution != in.Execution {
+		running, err := s.running(ctx, h.Execution)
+		if err != nil {
+			return Output{}, err
+		}
+		if running {
+			return end(Joined, "incident %s is being worked on; decide on the request that is open", id)
+		}
+	}
+	switch {
+	case s.dry:
+		return end(Decided, "Cordon runs dry here (DryRun is true), and nothing is released or terminated")
+	case h.State == record.Terminated:
+		return end(Gone, "incident %s ended with the termination of the instance", id)
+	case h.State == record.Kept:
+		out.Standing = Kept
+	case h.State == record.Released:
+		var r incident.Restoration
+		found, err := record.LoadStep(ctx, s.db, s.table, id, "release", &r)
+		if err != nil {
+			return Output{}, err
+		}
+		if !found {
+			return end(Decided, "incident %s was left alone, and nothing of the instance had been changed", id)
+		}
+		if r.Status == incident.OK {
+			return end(Decided, "incident %s was released, and all that was recorded is back", id)
+		}
+		out.Standing = Released
+	}
+	described, err := s.describe(ctx, h.Incident.InstanceID)
+	if err != nil {
+		return Output{}, err
+	}
+	out.Instance = instance(described)
+	if state := described.State; state != nil && (state.Name == types.InstanceStateNameTerminated || state.Name == types.InstanceStateNameShuttingDown) {
+		return end(Gone, "%s is %s", out.Instance.ID, state.Name)
+	}
+	v, err := s.look(ctx, id, described.NetworkInterfaces)
+	if err != nil {
+		return Output{}, err
+	}
+	if out.Standing == "" {
+		if out.Standing = Open; v.contained() {
+			out.Standing = Undecided
+		}
+	}
+	if h.Execution != in.Execution {
+		if err := record.Reopen(ctx, s.db, s.table, h, in.Execution); err != nil {
+			return Output{}, fmt.Errorf("ask once more about incident %s: %w", id, err)
+		}
+	}
+	if out.Round, err = s.round(ctx, id); err != nil {
+		return Output{}, err
+	}
+	known, err := s.known(ctx, id)
+	if err != nil {
+		return Output{}, err
+	}
+	known.Isolation.Contained = v.contained()
+	out.Known = append(out.Known, known)
+	out.Capture = s.capture(ctx, here, key, out.Instance, described)
+	out.Verdict, out.Reason = Later, stands(id, out.Standing, v)
+	return out, nil
+}
+
+// stands says how an incident stands, in a sentence.
+func stands(id string, how Standing, v view) string {
+	now := "contained as seen now"
+	if !v.contained() {
+		now = "NOT contained as seen now: " + v.String()
+	}
+	switch how {
+	case Kept:
+		return fmt.Sprintf("incident %s was closed by the decision to keep the instance isolated; %s", id, now)
+	case Released:
+		return fmt.Sprintf("incident %s was closed by a release that did not bring everything back; what is left can be tried again", id)
+	}
+	return fmt.Sprintf("incident %s is open, nobody works on it any more, and no decision of it was carried out; %s", id, now)
+}
+
+func number(id string) int {
+	_, n, err := incident.SplitID(id)
+	if err != nil {
+		return 0 // of no incident: none is before it
+	}
+	return n
+}
+
+// known reads what steps left in the record. What is not there was never done.
+func (s *Step) known(ctx context.Context, id string) (Known, error) {
+	k := Known{
+		Isolation:   incident.Isolation{Report: undone, Interfaces: []incident.Interface{}, Repaired: []string{}, StaysOpen: []string{}},
+		Protection:  incident.Protection{Report: undone, Set: []string{}, Refused: []string{}, Hazards: []string{}},
+		Credentials: incident.Credentials{Report: undone, Shared: []string{}},
+		Snapshots:   incident.Snapshots{Report: undone, Set: []incident.Snapshot{}, Missing: []string{}, NotIn: []string{}},
+		Memory:      incident.Memory{Report: undone},
+	}
+	var memory struct {
+		Outcome *incident.Memory `json:"outcome"`
+		Result  *incident.Memory `json:"result"`
+	}
+	for _, step := range []struct {
+		name string
+		to   any
+	}{
+		{"isolate", &k.Isolation}, {"preserve", &k.Protection}, {"credentials", &k.Credentials}, {"snapshot", &k.Snapshots}, {"memory", &memory},
+	} {
+		if _, err := record.LoadStep(ctx, s.db, s.table, id, step.name, step.to); err != nil {
+			return Known{}, err
+		}
+	}
+	switch {
+	case memory.Result != nil:
+		k.Memory = *memory.Result
+	case memory.Outcome != nil:
+		k.Memory = *memory.Outcome
+	}
+	return k, nil
+}
+
+// undone is the report of a step that left nothing in the record.
+var undone = incident.Report{Status: incident.Skipped, Reason: "nothing of it is in the record"}

@@ -1,0 +1,142 @@
+package enrich_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"cordon/internal/enrich"
+	"cordon/internal/incident"
+	"cordon/internal/record"
+	"cordon/internal/sim"
+
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/go-cmp/cmp"
+)
+
+// wish is an operator's wish to decide about an incident.
+func wish(id string) string {
+	return fmt.Sprintf(`{"version": "0", "id": "e-9", "detail-type": "Cordon Decision Wanted", "source": "cordon", "account": "123456789012",
+		"time": "2026-06-01T11:59:00Z", "region": "eu-west-1", "detail": {"stack": "cordon", "incident": %q}}`, id)
+}
+
+// left is an account with one incident that an execution, now over, has worked on.
+func left(t *testing.T, state record.State, released *incident.Restoration, faults ...sim.Fault) *world {
+	t.Helper()
+	w := open(t, file, faults...)
+	first := w.must(event, another)
+	w.save(first.Incident.ID, "isolate", contained)
+	if released != nil {
+		w.save(first.Incident.ID, "release", *released)
+	}
+	if state != record.Open {
+		w.end(first.Incident.ID, state)
+	}
+	return w
+}
+
+var inPart = &incident.Restoration{Report: incident.Report{Status: incident.Partial, Reason: "not back: groups of eni-1"}, Restored: []string{}, NotBack: []string{"groups of eni-1"}}
+
+func TestLater(t *testing.T) {
+	whole := &incident.Restoration{Report: incident.Report{Status: incident.OK}, Connected: true}
+	for name, c := range map[string]struct {
+		state    record.State
+		released *incident.Restoration
+		verdict  enrich.Verdict
+		standing enrich.Standing
+		says     string
+	}{
+		"nobody decided":   {record.Open, nil, enrich.Later, enrich.Undecided, "nobody works on it any more"},
+		"kept":             {record.Kept, nil, enrich.Later, enrich.Kept, "keep the instance isolated"},
+		"released in part": {record.Released, inPart, enrich.Later, enrich.Released, "did not bring everything back"},
+		"released":         {record.Released, whole, enrich.Decided, "", "all that was recorded is back"},
+		"left alone":       {record.Released, nil, enrich.Decided, "", "was left alone"},
+		"terminated":       {record.Terminated, nil, enrich.Gone, "", "ended with the termination"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := left(t, c.state, c.released)
+			out := w.must(wish(key+".1"), execution)
+			if out.Verdict != c.verdict || out.Standing != c.standing || !strings.Contains(out.Reason, c.says) {
+				t.Fatalf("%q, standing %q, because %q; want %q, %q, saying %q", out.Verdict, out.Standing, out.Reason, c.verdict, c.standing, c.says)
+			}
+			h := w.head(key + ".1")
+			if out.Verdict != enrich.Later {
+				if h.Execution != another || h.Again {
+					t.Errorf("taken over all the same: %+v", h)
+				}
+				return
+			}
+			if h.Execution != execution || !h.Again || h.State != c.state || out.Round != 1 || len(out.Known) != 1 || !out.Known[0].Isolation.Contained {
+				t.Errorf("head %+v, round %d, known %+v", h, out.Round, out.Known)
+			}
+			if again := w.must(wish(key+".1"), execution); cmp.Diff(out, again) != "" {
+				t.Errorf("run again (-once +twice):\n%s", cmp.Diff(out, again))
+			}
+		})
+	}
+}
+
+// TestLaterOnlyOnce: of two wishes one is carried out, and a newer incident ends
+// those about the older.
+func TestLaterOnlyOnce(t *testing.T) {
+	w := left(t, record.Kept, nil)
+	w.aws.SFN().Execution = func(arn string) (sim.Execution, bool) {
+		return sim.Execution{Status: sfntypes.ExecutionStatusRunning}, arn == execution
+	}
+	if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Later {
+		t.Fatalf("verdict %q: %s", out.Verdict, out.Reason)
+	}
+	if out := w.must(wish(key+".1"), execution+"b"); out.Verdict != enrich.Joined || !strings.Contains(out.Reason, "being worked on") {
+		t.Errorf("a second wish: %q, %s", out.Verdict, out.Reason)
+	}
+	newer := left(t, record.Kept, nil)
+	if out := newer.must(change(`"severity": 8`, `"severity": 9`), execution); out.Incident.ID != key+".2" {
+		t.Fatalf("this test wants a second incident, and got %q %s", out.Verdict, out.Incident.ID)
+	}
+	if out := newer.must(wish(key+".1"), execution+"c"); out.Verdict != enrich.Joined || !strings.Contains(out.Reason, key+".2") {
+		t.Errorf("about the older one: %q, %s", out.Verdict, out.Reason)
+	}
+	newer.end(key+".2", record.Kept)
+	if out := newer.must(wish(key+".1"), execution+"d"); out.Verdict != enrich.Decided || !strings.Contains(out.Reason, key+".2") {
+		t.Errorf("about the older one, the newer kept: %q, %s", out.Verdict, out.Reason)
+	}
+}
+
+// TestLaterDry: a dry run releases nothing, so nobody is asked.
+func TestLaterDry(t *testing.T) {
+	w := left(t, record.Kept, nil)
+	w.settings["DRY_RUN"] = "true"
+	w.build()
+	if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Decided || !strings.Contains(out.Reason, "DryRun") {
+		t.Errorf("%q, %s", out.Verdict, out.Reason)
+	}
+}
+
+// TestLaterKilled: killed anywhere and run again, it says the same and has the
+// incident.
+func TestLaterKilled(t *testing.T) {
+	calm := left(t, record.Kept, nil)
+	from := len(calm.aws.Calls())
+	want := calm.must(wish(key+".1"), execution)
+	for _, call := range calm.aws.Calls()[from:] {
+		for _, kind := range []sim.Kind{sim.Denied, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
+			if kind == sim.Lost && !call.Mutating {
+				continue
+			}
+			fault := sim.Fault{Service: call.Service, Action: call.Action, Number: call.Number, Kind: kind}
+			w := left(t, record.Kept, nil, fault)
+			if out, err := w.run(wish(key+".1"), execution); err == nil && out.Capture[0].Complete && len(out.Capture[0].CIDRs) > 0 && cmp.Diff(want, out) != "" {
+				t.Errorf("%v: went unnoticed, and it says something else (-undisturbed +got):\n%s", fault, cmp.Diff(want, out))
+			}
+			if out := w.must(wish(key+".1"), execution); cmp.Diff(want, out) != "" {
+				t.Errorf("%v: run again (-undisturbed +got):\n%s", fault, cmp.Diff(want, out))
+			}
+			if h := w.head(key + ".1"); h.Execution != execution || !h.Again || h.State != record.Kept {
+				t.Errorf("%v: head %+v", fault, h)
+			}
+			if len(w.aws.Unmet()) > 0 {
+				t.Errorf("%v never hit", fault)
+			}
+		}
+	}
+}
