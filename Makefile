@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/….json
@@ -43,6 +43,16 @@ bin/golangci-lint: tools/go.mod tools/go.sum
 	@python3 -m venv --clear .venv >bin/python.log 2>&1 || $(call give-up,python3 cannot make a venv; install its venv module (Debian: python3-venv). bin/python.log says more)
 	@.venv/bin/pip install -r tools/requirements.txt -c tools/constraints.txt >bin/python.log 2>&1 \
 		|| $(call give-up,the Python tools cannot be installed; is the package index reachable? bin/python.log says more)
+	@touch $@
+
+# In a venv of its own: what it needs and what sam needs exclude each other.
+.venv-e2e/installed: e2e/requirements.txt e2e/constraints.txt
+	@command -v python3 >/dev/null || $(call give-up,python3 is missing; install Python 3.10 or newer with its venv module)
+	@echo "installing the stand-ins of AWS into .venv-e2e"
+	@mkdir -p bin
+	@python3 -m venv --clear .venv-e2e >bin/python-e2e.log 2>&1 || $(call give-up,python3 cannot make a venv; install its venv module (Debian: python3-venv). bin/python-e2e.log says more)
+	@.venv-e2e/bin/pip install -r e2e/requirements.txt -c e2e/constraints.txt >bin/python-e2e.log 2>&1 \
+		|| $(call give-up,the stand-ins of AWS cannot be installed; is the package index reachable? bin/python-e2e.log says more)
 	@touch $@
 
 tools/node_modules/installed: tools/package.json tools/package-lock.json
@@ -102,6 +112,62 @@ permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json
 .PHONY: bench-burst
 bench-burst: ## three hundred findings at once against EC2's token buckets, in virtual time
 	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
+
+# The test is make's own child, so that what interrupts make interrupts it, and it
+# ends all that it started; `go test` would not tell it.
+.PHONY: test-e2e
+test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents on stand-ins of AWS
+	@command -v curl >/dev/null || $(call give-up,curl is missing; install it: the capture of memory sends with it)
+	@mkdir -p bin
+	@go mod download >bin/go-e2e.log 2>&1 || $(call give-up,the Go modules cannot be downloaded; is the Go module proxy reachable? bin/go-e2e.log says more)
+	@go test -tags e2e -c -o bin/e2e.test ./e2e
+	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
+
+# The program that reads a host's memory: built, pinned, from its registry
+# package, or given as a file with its SHA-256. Static, since it meets whatever
+# the host has. AVML_TARGET=aarch64-unknown-linux-gnu wants that target's linker.
+AVML_VERSION := 0.21.0
+AVML_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+
+.PHONY: avml
+avml: bin/avml ## build the memory tool; or AVML=FILE AVML_SHA256=HEX
+	@echo "bin/avml: put it below tools/ in the evidence bucket; MemoryToolSha256 is $$(sha256sum bin/avml | cut -d ' ' -f 1)"
+
+ifdef AVML
+.PHONY: bin/avml
+bin/avml:
+	@mkdir -p bin
+	@echo "$(AVML_SHA256)  $(AVML)" | sha256sum --check --status 2>/dev/null \
+		|| $(call give-up,$(AVML) does not have the SHA-256 that AVML_SHA256 says; nothing was copied)
+	@install -m 755 "$(AVML)" $@
+else
+bin/avml:
+	@command -v cargo >/dev/null || $(call give-up,cargo is missing; install Rust (with a C linker), or give AVML=FILE AVML_SHA256=HEX)
+	@echo "building avml $(AVML_VERSION), which takes minutes"
+	@mkdir -p bin
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo install avml --version $(AVML_VERSION) --locked --no-default-features --features put,convert \
+		--target $(AVML_TARGET) --no-track --root bin/cargo >bin/avml.log 2>&1 || $(call give-up,avml cannot be built; is the crate registry reachable? bin/avml.log says more)
+	@mv bin/cargo/bin/avml $@
+endif
+
+# The document's script on a real kernel. What it needs is fetched where that may
+# be; else a hosted run fails and a person is told why it was skipped.
+.PHONY: test-memory
+test-memory: ## capture the memory of a guest in qemu; needs Debian and minutes
+	@if reason=$$(sh tools/guest.sh bin/guest) && reason=$$($(MAKE) -s bin/avml 2>&1 >&2); then \
+		CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml \
+			go test -tags kernel -count=1 -timeout 30m -v -run 'Kernel|Guest' ./internal/guest ./internal/memory; \
+	elif [ -n "$$CI" ]; then echo "make test-memory: $$reason" >&2; exit 1; \
+	else echo "skipped: $$reason"; fi
+
+# The script as others read it: shellcheck, and a shell that is neither dash nor
+# bash. What it says of commands that are missing is no use there: it has its own.
+.PHONY: check-script
+check-script:
+	@command -v shellcheck >/dev/null || $(call give-up,shellcheck is missing; install it (Debian: shellcheck))
+	@command -v busybox >/dev/null || $(call give-up,busybox is missing; install it (Debian: busybox-static))
+	shellcheck internal/memory/capture.sh internal/guest/agent.sh internal/guest/init.sh tools/guest.sh
+	CORDON_SHELL="busybox sh" go test -count=1 -run '^TestTheScript(SendsEveryByte|GoesOn|SaysWhyNot)$$' ./internal/memory
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

@@ -474,15 +474,22 @@ func placesIn(text []byte) (found []string) {
 	return found
 }
 
-// project lists the project's files.
+// project lists the project's files: what is installed or built below the
+// checkout, which Git ignores, is others'.
 func project(t *testing.T) []string {
 	t.Helper()
+	skip := []string{".git"}
+	for _, line := range strings.Split(read(t, ".gitignore"), "\n") {
+		if folder, ok := strings.CutPrefix(line, "/"); ok {
+			skip = append(skip, strings.TrimSuffix(folder, "/"))
+		}
+	}
 	var all []string
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case slices.Contains([]string{".git", ".aws-sam", ".venv", "bin", "tools/node_modules"}, filepath.ToSlash(path)):
+		case slices.Contains(skip, filepath.ToSlash(path)):
 			if d.IsDir() {
 				return filepath.SkipDir
 			}

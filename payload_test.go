@@ -16,7 +16,7 @@ import (
 // holders are the variables that hold what a step answered.
 var holders = map[string]string{
 	"protection": "preserve", "credentials": "credentials", "snapshots": "snapshot", "snapshotsNow": "snapshot", "isolation": "isolate", "isolationNow": "isolate", "isolationSeen": "isolate", "exposure": "exposure",
-	"memory": "memory", "memoryNow": "memory", "restoration": "release",
+	"memory": "memory", "memoryNow": "memory", "digest": "digest", "restoration": "release",
 }
 
 // fields are the JSON names of a struct; those of embedded ones are its own.

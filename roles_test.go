@@ -4,17 +4,20 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"cordon"
+	"cordon/e2e"
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
@@ -32,7 +35,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -124,6 +127,25 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 	}
 }
 
+// TestWireKnowsEveryCall: the proxy of make test-e2e refuses a call that it does
+// not know, and one that no step makes any more would go unnoticed.
+func TestWireKnowsEveryCall(t *testing.T) {
+	all := map[string]bool{}
+	for _, construct := range news {
+		n := reflect.TypeOf(construct)
+		for i := 1; i < n.NumIn(); i++ {
+			p := n.In(i)
+			for j := 0; p.Name() != "Presign" && j < p.NumMethod(); j++ {
+				m := p.Method(j)
+				all[path.Base(m.Type.In(1).Elem().PkgPath())+":"+m.Name] = true
+			}
+		}
+	}
+	if diff := gocmp.Diff(slices.Sorted(maps.Keys(all)), e2e.Actions()); diff != "" {
+		t.Errorf("calls of the steps and those that e2e/wire.go knows (-steps +wire):\n%s", diff)
+	}
+}
+
 // wanted are the rights that a step needs.
 func wanted(t *testing.T, name string) []string {
 	t.Helper()
@@ -132,6 +154,12 @@ func wanted(t *testing.T, name string) []string {
 		// Lambda itself sends what notify failed to tell, with notify's role.
 		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 		all = append(all, "sqs:SendMessage")
+	}
+	if name == "close" {
+		// S3 asks for it where an object is locked as it is written.
+		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
+		all = append(all, "s3:PutObjectRetention")
+		slices.Sort(all)
 	}
 	return all
 }
@@ -351,6 +379,7 @@ var only = map[string]string{
 	"iam:DeleteRolePolicy":               "CredentialsRole",
 	"dynamodb:PutItem DecisionsTable":    "DecideRole",
 	"kms:GenerateMac":                    "DecideRole",
+	"kms:Sign":                           "CloseRole",
 	"dynamodb:UpdateItem DecisionsTable": "", // nobody
 	"dynamodb:DeleteItem DecisionsTable": "",
 	"dynamodb:DeleteItem IncidentsTable": "",

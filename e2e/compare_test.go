@@ -33,7 +33,9 @@ func decides(choice string) rehearsal.Person {
 // moto described it before.
 func (sc *scene) rehearse(account []byte, event, choice string, faults ...string) rehearsal.Result {
 	sc.Helper()
-	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(event), Account: account, Seed: 1}
+	parameters := maps.Clone(sc.d.parameters)
+	maps.DeleteFunc(parameters, func(name, _ string) bool { return strings.HasPrefix(name, "MemoryTool") }) // it has a tool of its own
+	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(event), Account: account, Seed: 1, Parameters: parameters}
 	if choice != "" {
 		o.Person = decides(choice)
 	}
@@ -53,23 +55,39 @@ func (sc *scene) rehearse(account []byte, event, choice string, faults ...string
 // same compares an execution, and all that was changed meanwhile, with its rehearsal.
 func (sc *scene) same(x execution, r rehearsal.Result) {
 	sc.Helper()
+	sc.sameWay(x, r)
+	if diff := cmp.Diff(rehearsed(sc, r), sc.changes()); diff != "" {
+		sc.Errorf("other changes (-rehearsed +run):\n%s", diff)
+	}
+	mails := rehearsedSubjects(r)
+	sc.eventually("as many mails as in the rehearsal", func() bool { return len(sc.mails()) >= len(mails) })
+	if diff := cmp.Diff(mails, subjects(sc.mails())); diff != "" {
+		sc.Errorf("other mails (-rehearsed +run):\n%s", diff)
+	}
+}
+
+// sameWay compares the way through the machine.
+func (sc *scene) sameWay(x execution, r rehearsal.Result) {
+	sc.Helper()
 	if diff := cmp.Diff(r.Ending, x.ending); diff != "" {
 		sc.Errorf("another ending (-rehearsed +run):\n%s", diff)
 	}
 	if diff := cmp.Diff(topLevel(r.States), x.states); diff != "" {
 		sc.Errorf("another way through the machine (-rehearsed +run):\n%s", diff)
 	}
-	if diff := cmp.Diff(rehearsed(sc, r), sc.changes()); diff != "" {
-		sc.Errorf("other changes (-rehearsed +run):\n%s", diff)
-	}
-	var mails []string
+	sc.Cleanup(func() {
+		if sc.Failed() && len(x.failed) > 0 {
+			sc.Logf("attempts that failed on the way; a States.Timeout that is none of the scene's tells that this machine was too busy:\n%s", strings.Join(x.failed, "\n"))
+		}
+	})
+}
+
+func rehearsedSubjects(r rehearsal.Result) []string {
+	var all []string
 	for _, m := range r.Mails {
-		mails = append(mails, m.Subject)
+		all = append(all, m.Subject)
 	}
-	sc.eventually("as many mails as in the rehearsal", func() bool { return len(sc.mails()) >= len(mails) })
-	if diff := cmp.Diff(mails, subjects(sc.mails())); diff != "" {
-		sc.Errorf("other mails (-rehearsed +run):\n%s", diff)
-	}
+	return all
 }
 
 // topLevel is a way through the machine without the states inside branches,
@@ -143,9 +161,10 @@ var (
 
 // add adds a call under what it concerns: an interface, or else all it names.
 // SNS is left out, whose topic is everybody's: mails are compared as such. So is
-// what Step Functions is told, which names nothing.
+// what Step Functions is told, which names nothing, and what all incidents share
+// in the record: the queue of turns and the places of the brakes.
 func (all changes) add(service, action string, resources []string, names map[string]string) {
-	if service == "sns" || service == "sfn" {
+	if service == "sns" || service == "sfn" || slices.ContainsFunc(resources, func(r string) bool { return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") }) {
 		return
 	}
 	var subject string
@@ -196,6 +215,17 @@ func (all changes) settled() changes {
 		all[subject] = calls
 	}
 	return all
+}
+
+// of are the changes that name something.
+func (all changes) of(what string) changes {
+	some := changes{}
+	for subject, calls := range all {
+		if strings.Contains(subject, what) {
+			some[subject] = calls
+		}
+	}
+	return some
 }
 
 func (all changes) String() string {

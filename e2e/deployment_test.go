@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,11 +29,15 @@ import (
 	"cordon/internal/template"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -43,15 +49,22 @@ const (
 
 // deployment is what sam made of the template on the stand-ins.
 type deployment struct {
-	proxy   *e2e.Proxy
-	ours    *e2e.Ours
-	aws     string            // ministack's address
-	outputs map[string]string // of the stack
+	proxy      *e2e.Proxy
+	ours       *e2e.Ours
+	aws        string            // ministack's address
+	build      string            // where the template and the functions were built
+	parameters map[string]string // of the template
+	outputs    map[string]string // of the stack
+	unlocked   bool              // the evidence bucket was made without Object Lock
 
-	ec2      *ec2.Client
-	sfn      *sfn.Client
-	dynamodb *dynamodb.Client
-	s3       *s3.Client
+	ec2         *ec2.Client
+	autoscaling *autoscaling.Client
+	elb         *elb.Client
+	elbv2       *elbv2.Client
+	iam         *iam.Client
+	sfn         *sfn.Client
+	dynamodb    *dynamodb.Client
+	s3          *s3.Client
 
 	mu    sync.Mutex
 	mails []mail
@@ -77,21 +90,35 @@ func stopAll() error {
 	return errors.Join(errs...)
 }
 
+// TestMain ends everything that a run started, when that is over and when it is
+// interrupted: the servers, and what sam, a function or a host may have left.
 func TestMain(m *testing.M) {
-	// Interrupted, a test would leave its servers to the kernel.
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-interrupted
-		_ = stopAll() // the kernel ends what this did not
-		os.Exit(130)
-	}()
-	code := m.Run()
-	if err := stopAll(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	run := fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano())
+	if err := os.Setenv(e2e.Mark, run); err != nil {
+		panic(err) // there is no such name
 	}
-	os.Exit(code)
+	var once sync.Once
+	end := func(code int, interrupted bool) {
+		once.Do(func() {
+			if err := stopAll(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+			if left, err := e2e.EndMarked(run); err != nil || len(left) > 0 && !interrupted {
+				fmt.Fprintf(os.Stderr, "these outlived the run and were ended: %q, %v\n", left, err)
+				code = 1
+			}
+			os.Exit(code)
+		})
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-signals
+		fmt.Fprintf(os.Stderr, "make test-e2e: ended by a signal (%v); so is all that it started\n", s)
+		end(130, true)
+	}()
+	end(m.Run(), false)
 }
 
 func started(t *testing.T, p *e2e.Program, err error) *e2e.Program {
@@ -128,24 +155,94 @@ func environment(changes ...string) []string {
 }
 
 // run runs a command to its end; a failure is told with the end of what it said.
-func run(t *testing.T, dir string, environment []string, command ...string) string {
+func run(t *testing.T, dir string, environment []string, words ...string) {
 	t.Helper()
+	if said, err := command(t, dir, environment, words...); err != nil {
+		t.Fatalf("%s %s does not succeed (%v): %s", filepath.Base(words[0]), words[1], err, e2e.Trouble(said))
+	}
+}
+
+// command runs a command to its end and returns the end of what it said.
+func command(t *testing.T, dir string, environment []string, words ...string) (string, error) {
+	t.Helper()
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return "", errors.New("it is missing; run make test-e2e, which installs it")
+	}
 	began := time.Now()
-	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	c := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	c.Dir, c.Env = dir, environment
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	text, err := c.CombinedOutput()
-	what := strings.Join(command[:min(2, len(command))], " ")
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
-		t.Fatalf("%s is missing; run make test-e2e, which installs it", command[0])
+	tell("%s %s: %.1f s", filepath.Base(words[0]), words[1], time.Since(began).Seconds())
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n"), err
+}
+
+// tell says how far a run is, which takes minutes.
+func tell(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+// whyNotDeployed is the first thing of a stack that could not be made; empty if
+// nothing failed.
+func (d *deployment) whyNotDeployed(t *testing.T, stack string) string {
+	t.Helper()
+	var out struct {
+		Events []struct {
+			ID     string `xml:"LogicalResourceId"`
+			Type   string `xml:"ResourceType"`
+			Status string `xml:"ResourceStatus"`
+			Reason string `xml:"ResourceStatusReason"`
+		} `xml:"DescribeStackEventsResult>StackEvents>member"`
 	}
+	form := url.Values{"Action": {"DescribeStackEvents"}, "Version": {"2010-05-15"}, "StackName": {stack}}
+	text, err := d.post(t.Context(), "cloudformation", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, form.Encode())
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		t.Fatalf("%s: %v\n%s", what, err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+		return "" // there is no such stack: it was refused before it began
 	}
-	t.Logf("%s: %.1f s", filepath.Base(what), time.Since(began).Seconds())
-	return string(text)
+	if err := xml.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	why := ""
+	for _, e := range out.Events { // the newest comes first
+		if strings.HasSuffix(e.Status, "_FAILED") {
+			why = fmt.Sprintf("%s (%s): %s", e.ID, e.Type, e.Reason)
+		}
+	}
+	return why
+}
+
+// deploy deploys a template of the build, as a user would.
+func (d *deployment) deploy(t *testing.T, stack, template string) error {
+	t.Helper()
+	words := []string{
+		root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(d.build, template), "--stack-name", stack, "--resolve-s3",
+		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides",
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.parameters)) {
+		words = append(words, name+"="+d.parameters[name])
+	}
+	said, err := command(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), words...)
+	if err == nil {
+		return nil
+	}
+	if why := d.whyNotDeployed(t, stack); why != "" {
+		said = why
+	}
+	return fmt.Errorf("the template does not deploy: %s", e2e.Trouble(said))
+}
+
+// versions tells what is run against.
+func versions(t *testing.T) {
+	t.Helper()
+	for _, v := range []struct{ python, packages string }{{".venv-e2e", "ministack moto aws-sam-translator"}, {".venv", "aws-sam-cli"}} {
+		script := "import importlib.metadata as m, sys\nprint(', '.join(n + ' ' + m.version(n) for n in sys.argv[1:]))"
+		c := exec.CommandContext(t.Context(), root(t, v.python+"/bin/python"), append([]string{"-c", script}, strings.Fields(v.packages)...)...)
+		text, err := c.Output()
+		if err != nil {
+			t.Fatalf("%s has not what is needed (%v); run make test-e2e, which installs it", v.python, err)
+		}
+		tell("%s", strings.TrimSpace(string(text)))
+	}
 }
 
 // deploy builds and deploys this checkout, as docs/e2e.md says.
@@ -153,7 +250,9 @@ func deploy(t *testing.T) *deployment {
 	t.Helper()
 	dir := t.TempDir()
 	d := &deployment{}
-	d.build(t, dir)
+	versions(t)
+	d.build = filepath.Join(dir, "build")
+	build(t, d.build)
 
 	certificate := filepath.Join(dir, "proxy.pem")
 	ports := make([]int, 2)
@@ -170,13 +269,15 @@ func deploy(t *testing.T) *deployment {
 			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "test"}, nil
 		})}
 	}
-	d.ec2, d.sfn, d.dynamodb = ec2.NewFromConfig(cfg(moto)), sfn.NewFromConfig(cfg(d.aws)), dynamodb.NewFromConfig(cfg(d.aws))
+	d.ec2, d.autoscaling, d.iam = ec2.NewFromConfig(cfg(moto)), autoscaling.NewFromConfig(cfg(moto)), iam.NewFromConfig(cfg(moto))
+	d.elb, d.elbv2 = elb.NewFromConfig(cfg(moto)), elbv2.NewFromConfig(cfg(moto))
+	d.sfn, d.dynamodb = sfn.NewFromConfig(cfg(d.aws)), dynamodb.NewFromConfig(cfg(d.aws))
 	d.s3 = s3.NewFromConfig(cfg(d.aws), func(o *s3.Options) { o.UsePathStyle = true })
 
 	hosts := filepath.Join(dir, "hosts")
 	d.ours = &e2e.Ours{
 		SSM:   &e2e.SSM{Host: &e2e.Shell{EC2: d.ec2, Dir: hosts, Certificate: certificate}},
-		Locks: &e2e.Locks{EC2: d.ec2},
+		Locks: &e2e.Locks{EC2: d.ec2}, Refreshes: &e2e.Refreshes{AutoScaling: d.autoscaling},
 	}
 	t.Cleanup(d.ours.SSM.Close)
 	d.proxy = &e2e.Proxy{AWS: address(t, d.aws), EC2: address(t, moto), Ours: d.ours, Missing: e2e.Missing}
@@ -203,7 +304,7 @@ func deploy(t *testing.T) *deployment {
 	server("moto", moto+"/moto-api/", environment("MOTO_ACCOUNT_ID="+account), root(t, "e2e/servers/ec2.py"), "-H", "127.0.0.1", "-p", fmt.Sprint(ports[1]))
 	server("ministack", d.aws+"/_ministack/ready", environment(
 		"BIND_HOST=127.0.0.1", "IOT_MTLS_ENABLED=0", "MINISTACK_ACCOUNT_ID="+account, "SFN_WAIT_SCALE="+waitScale, fmt.Sprintf("GATEWAY_PORT=%d", ports[0]), "TMPDIR="+dir,
-		"AWS_ENDPOINT_URL="+proxy, "AWS_CA_BUNDLE="+certificate), root(t, "e2e/servers/aws.py"))
+		"AWS_ENDPOINT_URL="+proxy, "SSL_CERT_FILE="+certificate), root(t, "e2e/servers/aws.py"))
 	t.Cleanup(func() {
 		if err := stopAll(); err != nil {
 			t.Error(err)
@@ -214,24 +315,21 @@ func deploy(t *testing.T) *deployment {
 	})
 
 	tool, sum := captureTool()
-	run(t, root(t, ""), environment("AWS_ENDPOINT_URL="+d.aws), root(t, ".venv/bin/sam"), "deploy", "--template-file", filepath.Join(dir, "build/deploy.yaml"),
-		"--stack-name", stack, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar",
-		"--parameter-overrides", "NotificationEmail=oncall@example.com", "MemoryToolKey="+toolKey, "MemoryToolSha256="+sum)
+	d.parameters = map[string]string{
+		"NotificationEmail": "oncall@example.com", "MemoryToolKey": toolKey, "MemoryToolSha256": sum,
+		"CredentialRoles": appRoles, "MaxIsolationsPerHour": "1000", // the scenes are ten and more
+	}
+	if err := d.deploy(t, stack, "deploy.yaml"); err != nil {
+		t.Fatal(err)
+	}
 	d.outputs = d.describeStack(t)
-	// ministack leaves out ObjectLockEnabled of a bucket that a stack makes.
+	d.whole(t)
 	bucket := aws.String(d.outputs["EvidenceBucketName"])
-	if _, err := d.s3.GetObjectLockConfiguration(t.Context(), &s3.GetObjectLockConfigurationInput{Bucket: bucket}); err == nil {
-		t.Error("ministack makes buckets with Object Lock now: take that limit out")
-	}
-	if _, err := d.s3.PutObjectLockConfiguration(t.Context(), &s3.PutObjectLockConfigurationInput{
-		Bucket: bucket, ObjectLockConfiguration: &s3types.ObjectLockConfiguration{ObjectLockEnabled: s3types.ObjectLockEnabledEnabled},
-	}); err != nil {
-		t.Fatalf("switch on Object Lock of the evidence bucket: %v", err)
-	}
+	d.lockBucket(t, bucket)
 	if _, err := d.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String(toolKey), Body: bytes.NewReader(tool)}); err != nil {
 		t.Fatalf("put the memory tool into the evidence bucket: %v", err)
 	}
-	if err := d.ours.SSM.AddDocument(e2e.Lacking["MemoryDocument"].Name, memoryDocument(t)); err != nil {
+	if err := d.ours.SSM.AddDocument(e2e.Lacking["MemoryDocument"].Name, d.memoryDocument(t)); err != nil {
 		t.Fatal(err)
 	}
 	d.subscribe(t)
@@ -242,21 +340,15 @@ func deploy(t *testing.T) *deployment {
 // are 3 s.
 const waitScale = "0.1"
 
-// build builds for this machine. The parts that take the compiler longest are
-// built first, one after the other: sam builds all functions side by side, and
-// each would compile them for itself.
-func (d *deployment) build(t *testing.T, dir string) {
+// build builds for this machine.
+func build(t *testing.T, to string) {
 	t.Helper()
 	goarch := map[string]string{"x86_64": "amd64", "arm64": "arm64"}[e2e.Architecture()]
 	if goarch == "" {
 		t.Fatal("Lambda has no such architecture as this machine's; run it on x86-64 or arm64")
 	}
-	env := environment("GOARCH=" + goarch)
-	for _, function := range []string{"memory", "approval"} {
-		run(t, root(t, ""), append(env, "ARTIFACTS_DIR="+filepath.Join(dir, "warm")), "make", "build-"+strings.ToUpper(function[:1])+function[1:]+"Function")
-	}
-	run(t, root(t, ""), env, root(t, ".venv/bin/sam"), "build", "--build-dir", filepath.Join(dir, "build"))
-	built, err := os.ReadFile(filepath.Join(dir, "build/template.yaml"))
+	run(t, root(t, ""), environment("GOARCH="+goarch), root(t, ".venv/bin/sam"), "build", "--build-dir", to)
+	built, err := os.ReadFile(filepath.Join(to, "template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +356,7 @@ func (d *deployment) build(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "build/deploy.yaml"), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(to, "deploy.yaml"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -298,20 +390,24 @@ func address(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// memoryDocument is the content of the document that the template makes.
-func memoryDocument(t *testing.T) []byte {
+// template is the project's own, as these parameters make it.
+func (d *deployment) template(t *testing.T) *template.Deployment {
 	t.Helper()
 	parsed, err := template.Parse(cordon.Template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deployed, err := parsed.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: map[string]string{
-		"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "",
-	}})
+	deployed, err := parsed.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: d.parameters})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, ok := deployed.Resource("MemoryDocument")
+	return deployed
+}
+
+// memoryDocument is the content of the document that the template makes.
+func (d *deployment) memoryDocument(t *testing.T) []byte {
+	t.Helper()
+	r, ok := d.template(t).Resource("MemoryDocument")
 	if !ok {
 		t.Fatal("the template has no MemoryDocument")
 	}
@@ -320,6 +416,33 @@ func memoryDocument(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return content
+}
+
+// whole holds that the stack has every resource of the template but those that
+// are listed as lacking.
+func (d *deployment) whole(t *testing.T) {
+	t.Helper()
+	var out struct {
+		Resources []struct {
+			ID     string `xml:"LogicalResourceId"`
+			Status string `xml:"ResourceStatus"`
+		} `xml:"DescribeStackResourcesResult>StackResources>member"`
+	}
+	d.query(t, "cloudformation", url.Values{"Action": {"DescribeStackResources"}, "Version": {"2010-05-15"}, "StackName": {stack}}, &out)
+	made := map[string]bool{}
+	for _, r := range out.Resources {
+		made[r.ID] = r.Status == "CREATE_COMPLETE"
+	}
+	lacking := []string{}
+	for _, r := range d.template(t).Resources() {
+		if !made[r.LogicalID] {
+			lacking = append(lacking, r.LogicalID)
+		}
+	}
+	slices.Sort(lacking)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(e2e.Lacking)), lacking); diff != "" {
+		t.Errorf("resources that the stack has not (-listed +lacking):\n%s", diff)
+	}
 }
 
 // post makes a call to ministack for which this module needs no SDK package.
@@ -399,8 +522,10 @@ func (d *deployment) subscribe(t *testing.T) {
 	var subscribed struct {
 		ARN string `xml:"SubscribeResult>SubscriptionArn"`
 	}
-	d.query(t, "sns", url.Values{"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {d.outputs["TopicArn"]}, "Protocol": {"sqs"},
-		"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"}}, &subscribed)
+	d.query(t, "sns", url.Values{
+		"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {d.outputs["TopicArn"]}, "Protocol": {"sqs"},
+		"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"},
+	}, &subscribed)
 	if subscribed.ARN == "" {
 		t.Fatal("SNS did not take the subscription of the queue")
 	}

@@ -33,31 +33,37 @@ type Shell struct {
 	Certificate string // that curl is to trust
 }
 
-// Hears looks at the groups of the instance's interfaces: an agent calls out to
-// TCP 443, so that a group with no way out cuts it off.
-// https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-create-vpc.html
-func (h *Shell) Hears(ctx context.Context, instance string) (hears, ok bool, err error) {
+// Runs asks EC2.
+func (h *Shell) Runs(ctx context.Context, instance string) (bool, error) {
 	out, err := h.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{instance}})
 	var answer smithy.APIError
 	if errors.As(err, &answer) && answer.ErrorCode() == "InvalidInstanceID.NotFound" {
-		return false, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
+	running := false
 	for _, r := range out.Reservations {
 		for _, i := range r.Instances {
-			ok = i.State != nil && i.State.Name == types.InstanceStateNameRunning
+			running = i.State != nil && i.State.Name == types.InstanceStateNameRunning
 		}
 	}
-	if !ok {
-		return false, false, nil
+	return running, nil
+}
+
+// Hears looks at the groups of the instance's interfaces: an agent calls out to
+// TCP 443, so that a group with no way out cuts it off.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-create-vpc.html
+func (h *Shell) Hears(ctx context.Context, instance string) (bool, error) {
+	if running, err := h.Runs(ctx, instance); err != nil || !running {
+		return false, err
 	}
 	interfaces, err := h.EC2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{
 		Filters: []types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{instance}}},
 	})
 	if err != nil {
-		return false, true, err
+		return false, err
 	}
 	var ids []string
 	for _, i := range interfaces.NetworkInterfaces {
@@ -69,15 +75,16 @@ func (h *Shell) Hears(ctx context.Context, instance string) (hears, ok bool, err
 	ids = slices.Compact(ids)
 	groups, err := h.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: ids})
 	if err != nil {
-		return false, true, err
+		return false, err
 	}
+	hears := false
 	for _, g := range groups.SecurityGroups {
 		for _, p := range g.IpPermissionsEgress {
 			all := aws.ToString(p.IpProtocol) == "-1"
 			hears = hears || all || aws.ToInt32(p.FromPort) <= 443 && aws.ToInt32(p.ToPort) >= 443
 		}
 	}
-	return hears, true, nil
+	return hears, nil
 }
 
 // Run runs a script with a small host around it, and everything it started ends
@@ -100,9 +107,9 @@ func (h *Shell) Run(ctx context.Context, instance, script string) (string, int, 
 	c := exec.CommandContext(ctx, "sh", filepath.Join(dir, "memory/script"))
 	c.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "CURL_CA_BUNDLE=" + h.Certificate, "CORDON_PROC=" + dir + "/proc", "CORDON_LOCKDOWN=" + dir + "/lockdown",
-		"CORDON_ROOTS=" + dir + "/memory", "CORDON_LOCKS=" + dir, "CORDON_PAUSE=0.2",
+		"CORDON_ROOTS=" + dir + "/memory", "CORDON_LOCKS=" + dir, "CORDON_PAUSE=0.2", Mark + "=" + os.Getenv(Mark),
 	}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = 5 * time.Second
 	var output, trouble bytes.Buffer

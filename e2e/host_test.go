@@ -46,9 +46,9 @@ func TestHostsHearWhatTheirGroupsLetOut(t *testing.T) {
 		return []types.IpPermission{{IpProtocol: aws.String("tcp"), FromPort: &port, ToPort: &port}}
 	}
 	for name, c := range map[string]struct {
-		instance  string
-		network   network
-		hears, ok bool
+		instance    string
+		network     network
+		hears, runs bool
 	}{
 		"TCP 443":            {"i-1", network{types.InstanceStateNameRunning, tcp(443)}, true, true},
 		"TCP 80":             {"i-1", network{types.InstanceStateNameRunning, tcp(80)}, false, true},
@@ -57,9 +57,13 @@ func TestHostsHearWhatTheirGroupsLetOut(t *testing.T) {
 		"a stopped instance": {"i-1", network{types.InstanceStateNameStopped, tcp(443)}, false, false},
 		"no instance at all": {"i-2", network{}, false, false},
 	} {
-		hears, ok, err := (&e2e.Shell{EC2: c.network}).Hears(t.Context(), c.instance)
-		if err != nil || hears != c.hears || ok != c.ok {
-			t.Errorf("%s: hears %t, is there %t, %v", name, hears, ok, err)
+		h := &e2e.Shell{EC2: c.network}
+		runs, err := h.Runs(t.Context(), c.instance)
+		if err != nil || runs != c.runs {
+			t.Errorf("%s: runs %t, %v", name, runs, err)
+		}
+		if hears, err := h.Hears(t.Context(), c.instance); err != nil || hears != c.hears {
+			t.Errorf("%s: hears %t, %v", name, hears, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,12 +12,17 @@ import (
 
 // Ours serves what neither ministack nor moto has, on the wire protocols of AWS.
 type Ours struct {
-	SSM   *SSM
-	Locks *Locks
+	SSM       *SSM
+	Locks     *Locks
+	Refreshes *Refreshes
 }
 
 // Missing are the calls that Ours serves.
-var Missing = []string{"ssm", "ec2:LockSnapshot", "ec2:DescribeLockedSnapshots"}
+var Missing = []string{
+	"ssm:CancelCommand", "ssm:DescribeInstanceInformation", "ssm:DescribeSessions", "ssm:GetCommandInvocation", "ssm:ListCommands", "ssm:SendCommand",
+	"ec2:LockSnapshot", "ec2:DescribeLockedSnapshots",
+	"autoscaling:DescribeInstanceRefreshes",
+}
 
 // refusal is an error that AWS answers with.
 type refusal struct {
@@ -42,13 +48,38 @@ func (o *Ours) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusForbidden, "application/x-amz-json-1.1", `{"__type":"MissingAuthenticationToken","message":"The request must contain a valid credential."}`)
 		return
 	}
-	if c.Service == "ssm" {
+	switch c.Service {
+	case "ssm":
 		out, err := o.SSM.serve(r.Context(), c.Action, body)
 		writeJSON(w, out, err)
+	case "autoscaling":
+		out, err := o.Refreshes.serve(r.Context(), c.Parameters)
+		writeQuery(w, c.Action, out, err)
+	default:
+		out, err := o.Locks.serve(r.Context(), c.Action, c.Parameters)
+		writeXML(w, c.Action, out, err)
+	}
+}
+
+// writeQuery answers as services of the protocol awsQuery do.
+func writeQuery(w http.ResponseWriter, action string, out any, err error) {
+	status, name := http.StatusOK, action+"Response"
+	if err != nil {
+		known, s := reason(err)
+		status, name = s, "ErrorResponse"
+		out = queryError{Type: "Sender", Code: known.code, Message: known.message}
+	}
+	inner, err := xml.Marshal(out)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	out, err := o.Locks.serve(r.Context(), c.Action, c.Parameters)
-	writeXML(w, c.Action, out, err)
+	write(w, status, "text/xml", fmt.Sprintf(`<%s>%s<RequestId>%s</RequestId></%s>`, name, inner, requestID, name))
+}
+
+type queryError struct {
+	XMLName             xml.Name `xml:"Error"`
+	Type, Code, Message string
 }
 
 // writeJSON answers as services of the protocol awsJson1_1 do.
@@ -102,7 +133,8 @@ func refuseEC2(w http.ResponseWriter, status int, code, message string) {
 
 // reason is what a caller is told. What is no refusal is a failure of ours.
 func reason(err error) (*refusal, int) {
-	if known, ok := err.(*refusal); ok {
+	var known *refusal
+	if errors.As(err, &known) {
 		if known.status == 0 {
 			return known, http.StatusBadRequest
 		}

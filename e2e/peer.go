@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,6 +17,8 @@ type peer struct {
 	process  int
 	function string // as its environment names it
 }
+
+var errGone = errors.New("no process holds it any more")
 
 // peerOf finds the process that holds the other end of a connection between the
 // two addresses, both of this machine: the kernel lists the socket, and exactly
@@ -34,7 +37,7 @@ func peerOf(theirs, ours netip.AddrPort) (peer, error) {
 		}
 	}
 	if inode == "" || inode == "0" {
-		return peer{}, fmt.Errorf("no process holds the connection from %v any more", theirs)
+		return peer{}, fmt.Errorf("%w: the connection from %v", errGone, theirs)
 	}
 	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
@@ -51,7 +54,7 @@ func peerOf(theirs, ours netip.AddrPort) (peer, error) {
 		}
 		return peer{process: id, function: functionOf(id)}, nil
 	}
-	return peer{}, fmt.Errorf("no process holds the connection from %v any more", theirs)
+	return peer{}, fmt.Errorf("%w: the connection from %v", errGone, theirs)
 }
 
 // kernelAddress writes an address as the kernel does: the bytes of the IPv4

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -61,12 +65,13 @@ func Start(name, log string, environment []string, command ...string) (*Program,
 
 // Ready waits until an address answers with 200.
 func (p *Program) Ready(ctx context.Context, address string) error {
+	client := http.Client{Timeout: 2 * time.Second} // who has its port may never answer
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return err
 		}
-		if a, err := http.DefaultClient.Do(r); err == nil {
+		if a, err := client.Do(r); err == nil {
 			_, _ = io.Copy(io.Discard, a.Body) // only whether it answers counts
 			_ = a.Body.Close()
 			if a.StatusCode == http.StatusOK {
@@ -75,6 +80,11 @@ func (p *Program) Ready(ctx context.Context, address string) error {
 		}
 		select {
 		case <-p.over:
+			if l, err := new(net.ListenConfig).Listen(ctx, "tcp4", r.URL.Host); errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("%s cannot listen on %s, which another program took meanwhile; run make test-e2e again, it looks for another port", p.name, r.URL.Host)
+			} else if err == nil {
+				_ = l.Close() // it was there to see whether it can be
+			}
 			return fmt.Errorf("%s ended as it started: %s", p.name, p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not answer at %s: %s", p.name, address, p.tail())
@@ -114,6 +124,58 @@ func (p *Program) Stop() error {
 	return nil
 }
 
+// Mark is the environment variable that every process of a run has, whoever
+// started it: its value is the run's own.
+const Mark = "CORDON_E2E_RUN"
+
+// EndMarked ends the processes of a run that are still there, and tells their
+// names and IDs. This process is none of them: its own environment is that with
+// which it was started.
+func EndMarked(run string) ([]string, error) {
+	var ended []string
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		ids, err := marked(run)
+		if err != nil || len(ids) == 0 {
+			return ended, err
+		}
+		// What one of them starts meanwhile is found the next time.
+		for _, id := range ids {
+			name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", id))
+			if err == nil {
+				err = syscall.Kill(id, syscall.SIGKILL)
+			}
+			if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+				return ended, fmt.Errorf("end process %d: %w", id, err)
+			}
+			if who := fmt.Sprintf("%s %d", bytes.TrimSpace(name), id); err == nil && !slices.Contains(ended, who) {
+				ended = append(ended, who)
+			}
+		}
+	}
+	return ended, fmt.Errorf("%q do not end", ended)
+}
+
+// marked are the processes of a run.
+func marked(run string) ([]int, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return nil, err
+	}
+	var ids []int
+	for _, file := range files {
+		environment, err := os.ReadFile(file)
+		if err != nil || !slices.Contains(strings.Split(string(environment), "\x00"), Mark+"="+run) {
+			continue // it ended, or is another user's, or is not of this run
+		}
+		id, err := strconv.Atoi(strings.Split(file, "/")[2])
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
 // FreePort is a port of loopback that nobody listens on now.
 func FreePort(ctx context.Context) (int, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
@@ -125,4 +187,16 @@ func FreePort(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("look for a free port: %w", err)
 	}
 	return a.Port, nil
+}
+
+// Trouble is the line in which a command says what is wrong: the last one that
+// begins with Error, else the last one.
+func Trouble(said string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, l := range slices.Backward(lines) {
+		if l = strings.TrimSpace(l); strings.HasPrefix(l, "Error") {
+			return l
+		}
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
 }

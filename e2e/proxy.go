@@ -13,12 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -35,11 +37,10 @@ type Fault struct {
 // Proxy stands between the functions and what stands in for AWS. It keeps every
 // call that a function makes, in order of their start.
 type Proxy struct {
-	AWS  *url.URL     // ministack
-	EC2  *url.URL     // moto
-	Ours http.Handler // what neither has
-	// Missing are the actions that are ours; SSM is, all of it.
-	Missing []string
+	AWS     *url.URL     // ministack
+	EC2     *url.URL     // moto: EC2, and what knows its instances
+	Ours    http.Handler // what neither has
+	Missing []string     // the actions that are ours
 
 	server *http.Server
 	client *http.Client
@@ -73,6 +74,7 @@ func (p *Proxy) Listen(ctx context.Context, certificate string) (string, error) 
 		Handler:           p,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
 		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0), // a function that is killed leaves its connections half open
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connection{}, sync.OnceValues(func() (peer, error) {
 				return peerOf(addressOf(c.RemoteAddr()), addressOf(c.LocalAddr()))
@@ -181,7 +183,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who, err := r.Context().Value(connection{}).(func() (peer, error))()
-	if err != nil && r.Context().Err() == nil {
+	if err != nil && !errors.Is(err, errGone) { // else its time was over while it called
 		p.note(fmt.Sprintf("%s:%s: %v", c.Service, c.Action, err))
 	}
 	c.Function, c.Process = who.function, who.process
@@ -194,7 +196,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := p.answer(r, c, body)
 	if fault != nil && fault.Kill {
 		p.end(&c, "")
-		if err := syscall.Kill(c.Process, syscall.SIGKILL); err != nil {
+		err := errGone
+		if c.Process > 0 { // 0 would be this process's own group
+			err = syscall.Kill(c.Process, syscall.SIGKILL)
+		}
+		if err != nil {
 			p.note(fmt.Sprintf("the process of %s could not be ended: %v", c.Function, err))
 		}
 		return
@@ -205,24 +211,25 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer brings a call to whoever stands in for its service.
 func (p *Proxy) answer(r *http.Request, c Call, body []byte) answer {
-	name := c.Service + ":" + c.Action
-	for _, ours := range p.Missing {
-		if name == ours || c.Service == ours {
-			kept := &kept{header: http.Header{}, answer: answer{status: http.StatusOK}}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			p.Ours.ServeHTTP(kept, r)
-			kept.answer.header = kept.header
-			if kept.status >= http.StatusInternalServerError {
-				p.note(fmt.Sprintf("our stand-in failed at %s: %s", name, kept.body))
-			}
-			return kept.answer
+	if name := c.Service + ":" + c.Action; slices.Contains(p.Missing, name) {
+		kept := &kept{header: http.Header{}, answer: answer{status: http.StatusOK}}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		p.Ours.ServeHTTP(kept, r)
+		kept.answer.header = kept.header
+		if kept.status >= http.StatusInternalServerError && r.Context().Err() == nil { // else the function went away
+			p.note(fmt.Sprintf("our stand-in failed at %s: %s", name, kept.body))
 		}
+		return kept.answer
 	}
-	if c.Service == "ec2" {
+	if slices.Contains(AroundInstances, c.Service) {
 		return p.forward(r, p.EC2, body)
 	}
 	return p.forward(r, p.AWS, body)
 }
+
+// AroundInstances are the services that moto stands for: EC2, and those whose
+// calls are about its instances.
+var AroundInstances = []string{"ec2", "autoscaling", "elasticloadbalancing", "elasticloadbalancingv2", "iam"}
 
 type answer struct {
 	status int
@@ -240,11 +247,14 @@ func (k *kept) Header() http.Header         { return k.header }
 func (k *kept) WriteHeader(status int)      { k.status = status }
 func (k *kept) Write(b []byte) (int, error) { k.body = append(k.body, b...); return len(b), nil }
 
-// forward sends a request on as it came.
+// forward sends a request on as it came. A call is done, and kept as it was
+// answered, also where the function that made it is gone before.
 func (p *Proxy) forward(r *http.Request, to *url.URL, body []byte) answer {
+	ctx, end := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
+	defer end()
 	address := *r.URL
 	address.Scheme, address.Host = to.Scheme, to.Host
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, address.String(), bytes.NewReader(body))
+	out, err := http.NewRequestWithContext(ctx, r.Method, address.String(), bytes.NewReader(body))
 	if err != nil {
 		return p.broken(err)
 	}
@@ -264,9 +274,7 @@ func (p *Proxy) forward(r *http.Request, to *url.URL, body []byte) answer {
 
 // broken is noted: a stand-in that does not answer is no fault that was asked for.
 func (p *Proxy) broken(err error) answer {
-	if !errors.Is(err, context.Canceled) { // else the function went away
-		p.note("no answer from a stand-in: " + err.Error())
-	}
+	p.note("no answer from a stand-in: " + err.Error())
 	return answer{status: http.StatusBadGateway, body: []byte(err.Error())}
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"cordon/e2e"
 
@@ -118,55 +117,5 @@ func TestProxyKillsWhoCalled(t *testing.T) {
 	}
 	if calls := w.proxy.Calls(); len(calls) != 1 || w.reached != 1 || calls[0].Function != "terminate" {
 		t.Errorf("the call was to be done before its caller was ended: %+v, %d reached EC2", calls, w.reached)
-	}
-}
-
-func TestProgramsThatDoNotStart(t *testing.T) {
-	dir := t.TempDir()
-	if _, err := e2e.Start("ministack", filepath.Join(dir, "log"), nil, filepath.Join(dir, "python")); err == nil || !strings.Contains(err.Error(), "run make test-e2e, which installs it") {
-		t.Errorf("a program that is missing: %v", err)
-	}
-	p, err := e2e.Start("ministack", filepath.Join(dir, "log"), nil, "sh", "-c", "echo 127.0.0.1:4566 is already in use; exit 1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = p.Ready(t.Context(), "http://127.0.0.1:1/")
-	if err == nil || err.Error() != "ministack ended as it started: 127.0.0.1:4566 is already in use" {
-		t.Errorf("a port that is taken: %v", err)
-	}
-	if err := p.Stop(); err != nil {
-		t.Errorf("to stop what has ended: %v", err)
-	}
-}
-
-func TestProgramsEndWithWhatTheyStarted(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "log")
-	p, err := e2e.Start("moto", log, []string{"PATH=" + os.Getenv("PATH")}, "sh", "-c", "(trap '' TERM; exec sleep 600) & echo $!; wait")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var child []byte
-	for end := time.Now().Add(10 * time.Second); len(child) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if child, err = os.ReadFile(log); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	gone(t, strings.TrimSpace(string(child)))
-}
-
-// gone waits until a process has ended.
-func gone(t *testing.T, id string) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		state, err := os.ReadFile("/proc/" + id + "/stat")
-		if err != nil || strings.Contains(string(state), ") Z ") { // a zombie has ended
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("it still runs: %s", state)
-		}
 	}
 }

@@ -43,13 +43,17 @@ type scene struct {
 	vpc, instance, web string
 	interfaces         []string // by device index
 	volumes            []string
+	served             string // name of what sends work to the instance, and of its role; empty if nothing does
 	before             []byte // the account when the first finding came
 	n                  int    // which scene it is, for addresses
+
+	inputs map[string]string // of all executions, by ARN; they stay as they are
 }
 
 type setting struct {
 	interfaces int
 	agent      bool
+	served     bool // in an Auto Scaling group, behind balancers, with a role
 }
 
 var scenes atomic.Int32
@@ -58,7 +62,7 @@ var scenes atomic.Int32
 // memory needs.
 func newScene(t *testing.T, d *deployment, s setting) *scene {
 	t.Helper()
-	sc := &scene{T: t, d: d, n: int(scenes.Add(1))}
+	sc := &scene{T: t, d: d, n: int(scenes.Add(1)), inputs: map[string]string{}}
 	ctx := t.Context()
 	network := func(rest string) *string { return aws.String(fmt.Sprintf("10.%d.%s", sc.n, rest)) }
 	vpc, err := d.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: network("0.0/16")})
@@ -78,11 +82,17 @@ func newScene(t *testing.T, d *deployment, s setting) *scene {
 	i := slices.IndexFunc(images.Images, func(i types.Image) bool {
 		return i.Platform == "" && i.Architecture == types.ArchitectureValuesX8664 && i.RootDeviceName != nil
 	})
-	made, err := d.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
+	in := &ec2.RunInstancesInput{
 		ImageId: images.Images[i].ImageId, InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		SubnetId: subnet.Subnet.SubnetId, SecurityGroupIds: []string{sc.web},
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("web-17")}}}},
-	})
+	}
+	if s.served {
+		sc.served = fmt.Sprintf("app-%02d", sc.n)
+		sc.role()
+		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: &sc.served}
+	}
+	made, err := d.ec2.RunInstances(ctx, in)
 	sc.must(err)
 	sc.instance = *made.Instances[0].InstanceId
 	for n := 1; n < s.interfaces; n++ {
@@ -105,6 +115,9 @@ func newScene(t *testing.T, d *deployment, s setting) *scene {
 	}
 	if len(sc.interfaces) != s.interfaces || len(sc.volumes) != 2 {
 		t.Fatalf("the instance has interfaces %v and volumes %v", sc.interfaces, sc.volumes)
+	}
+	if s.served {
+		sc.serve(*subnet.Subnet.SubnetId)
 	}
 	if s.agent {
 		d.ours.SSM.AddAgent(sc.instance)
@@ -216,6 +229,9 @@ func (sc *scene) account() []byte {
 		agents = append(agents, map[string]string{"InstanceId": sc.instance, "PingStatus": "Online"})
 	}
 	all["InstanceInformationList"] = agents
+	if sc.served != "" {
+		maps.Copy(all, sc.service())
+	}
 	text, err := json.Marshal(all)
 	sc.must(err)
 	return text
@@ -260,10 +276,11 @@ func (sc *scene) publish(events ...map[string]any) {
 // patience is how long anything in a scene may take.
 const patience = 3 * time.Minute
 
-// eventually waits until something is so.
+// eventually waits until something is so. All scenes ask the same two servers,
+// whose time the functions need.
 func (sc *scene) eventually(what string, so func() bool) {
 	sc.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Second) {
 		if so() {
 			return
 		}
@@ -300,7 +317,16 @@ type execution struct {
 	input  string
 	status sfntypes.ExecutionStatus
 	states []string // at the top level, in order
+	failed []string // attempts of tasks
 	ending string
+}
+
+// event is the ID of the event that it was started by.
+func (e execution) event(sc *scene) string {
+	sc.Helper()
+	var event struct{ ID string }
+	sc.must(json.Unmarshal([]byte(e.input), &event))
+	return event.ID
 }
 
 func (e execution) String() string { return fmt.Sprintf("%s %v", e.status, e.states) }
@@ -315,12 +341,17 @@ func (sc *scene) executions() []execution {
 		page, err := pages.NextPage(ctx)
 		sc.must(err)
 		for _, e := range page.Executions {
-			out, err := sc.d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
-			sc.must(err)
-			if !strings.Contains(aws.ToString(out.Input), sc.instance) {
+			input, ok := sc.inputs[*e.ExecutionArn]
+			if !ok {
+				out, err := sc.d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
+				sc.must(err)
+				input = aws.ToString(out.Input)
+				sc.inputs[*e.ExecutionArn] = input
+			}
+			if !strings.Contains(input, sc.instance) {
 				continue
 			}
-			x := execution{arn: *e.ExecutionArn, input: *out.Input, status: out.Status}
+			x := execution{arn: *e.ExecutionArn, input: input, status: e.Status}
 			history := sfn.NewGetExecutionHistoryPaginator(sc.d.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: e.ExecutionArn})
 			for history.HasMorePages() {
 				page, err := history.NextPage(ctx)
@@ -328,6 +359,9 @@ func (sc *scene) executions() []execution {
 				for _, event := range page.Events {
 					if event.StateEnteredEventDetails != nil {
 						x.states = append(x.states, *event.StateEnteredEventDetails.Name)
+					}
+					if f := event.TaskFailedEventDetails; f != nil {
+						x.failed = append(x.failed, aws.ToString(f.Error)+": "+aws.ToString(f.Cause))
 					}
 				}
 			}
@@ -415,6 +449,9 @@ func (sc *scene) snapshots() []types.Snapshot {
 func (sc *scene) calls() []e2e.Call {
 	sc.Helper()
 	names := append(append([]string{sc.instance, sc.vpc}, sc.interfaces...), sc.volumes...)
+	if sc.served != "" {
+		names = append(names, sc.served)
+	}
 	groups, err := sc.d.ec2.DescribeSecurityGroups(sc.Context(), &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{sc.vpc}}}})
 	sc.must(err)
 	for _, g := range groups.SecurityGroups {
@@ -424,9 +461,7 @@ func (sc *scene) calls() []e2e.Call {
 		names = append(names, *s.SnapshotId)
 	}
 	for _, x := range sc.executions() {
-		var event struct{ ID string }
-		sc.must(json.Unmarshal([]byte(x.input), &event))
-		names = append(names, event.ID)
+		names = append(names, x.event(sc))
 	}
 	var all []e2e.Call
 	for _, c := range sc.d.proxy.Calls() {

@@ -16,9 +16,10 @@ import (
 
 // Host runs what an agent is told to run.
 type Host interface {
-	// Hears says whether the agent of an instance reaches SSM; ok is whether
-	// there is such an instance, running.
-	Hears(ctx context.Context, instance string) (hears, ok bool, err error)
+	// Runs says whether there is such an instance, running.
+	Runs(ctx context.Context, instance string) (bool, error)
+	// Hears says whether the agent of an instance that runs reaches SSM.
+	Hears(ctx context.Context, instance string) (bool, error)
 	// Run runs a script on an instance to its end.
 	Run(ctx context.Context, instance, script string) (output string, exit int, err error)
 }
@@ -107,6 +108,8 @@ func (s *SSM) serve(ctx context.Context, action string, body []byte) (any, error
 	switch action {
 	case "DescribeInstanceInformation":
 		return take(ctx, body, s.describe)
+	case "DescribeSessions":
+		return take(ctx, body, s.sessions)
 	case "SendCommand":
 		return take(ctx, body, s.send)
 	case "GetCommandInvocation":
@@ -146,7 +149,8 @@ func (s *SSM) describe(ctx context.Context, in struct {
 	Filters    []filter
 	MaxResults *int
 	NextToken  string
-}) (any, error) {
+},
+) (any, error) {
 	if n := in.MaxResults; n != nil && (*n < 5 || *n > 50) {
 		return nil, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 5 and 50", *n)
 	}
@@ -174,6 +178,32 @@ func (s *SSM) describe(ctx context.Context, in struct {
 		}
 	}
 	return map[string]any{"InstanceInformationList": out}, nil
+}
+
+// sessions lists the sessions of an instance, of which there are none here.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeSessions.html
+func (s *SSM) sessions(_ context.Context, in struct {
+	State      string
+	Filters    []struct{ Key, Value string } // in lower case on the wire; JSON does not mind
+	MaxResults *int
+	NextToken  string
+},
+) (any, error) {
+	if in.State != "Active" && in.State != "History" {
+		return nil, invalid("Value '%s' at 'state' failed to satisfy constraint: Member must satisfy enum value set: [Active, History]", in.State)
+	}
+	if n := in.MaxResults; n != nil && (*n < 1 || *n > 200) {
+		return nil, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 200", *n)
+	}
+	if in.NextToken != "" {
+		return nil, refused("InvalidNextToken", "The specified token isn't valid.")
+	}
+	for _, f := range in.Filters {
+		if f.Key != "Target" {
+			return nil, refused("InvalidFilterKey", "The specified key isn't valid.")
+		}
+	}
+	return map[string]any{"Sessions": []any{}}, nil
 }
 
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
@@ -211,7 +241,7 @@ func (s *SSM) send(ctx context.Context, in sendInput) (any, error) {
 		}
 	}
 	id := in.InstanceIds[0]
-	_, running, err := s.Host.Hears(ctx, id)
+	running, err := s.Host.Runs(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +314,7 @@ func commandID() string {
 func (s *SSM) run(ctx context.Context, c *command, script string) {
 	defer c.cancel()
 	for {
-		hears, _, err := s.Host.Hears(ctx, c.instance)
+		hears, err := s.Host.Hears(ctx, c.instance)
 		switch {
 		case err != nil || ctx.Err() != nil:
 			s.end(c, ctx, "", -1, err)
@@ -391,7 +421,8 @@ func (s *SSM) list(_ context.Context, in struct {
 	Filters    []struct{ Key, Value string } // in lower case on the wire; JSON does not mind
 	MaxResults *int
 	NextToken  string
-}) (any, error) {
+},
+) (any, error) {
 	if n := in.MaxResults; n != nil && (*n < 1 || *n > 50) {
 		return nil, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 50", *n)
 	}
@@ -429,7 +460,8 @@ func (s *SSM) list(_ context.Context, in struct {
 func (s *SSM) cancel(_ context.Context, in struct {
 	CommandId   string
 	InstanceIds []string
-}) (any, error) {
+},
+) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.find(in.CommandId); c == nil {

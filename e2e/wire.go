@@ -52,8 +52,14 @@ var scope = regexp.MustCompile(`Credential=[^/]+/[0-9]{8}/[^/]+/([a-z0-9-]+)/aws
 
 // packages are the SDK's packages by the name under which a service signs.
 var packages = map[string]string{
-	"dynamodb": "dynamodb", "ec2": "ec2", "kms": "kms", "s3": "s3", "sns": "sns", "ssm": "ssm", "states": "sfn",
+	"autoscaling": "autoscaling", "cloudtrail": "cloudtrail", "dynamodb": "dynamodb", "ec2": "ec2", "elasticloadbalancing": "elasticloadbalancing", "iam": "iam",
+	"kms": "kms", "s3": "s3", "sns": "sns", "ssm": "ssm", "states": "sfn",
 }
+
+// The classic balancers and those of today sign alike; the version of the API
+// tells them apart.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/Welcome.html
+const balancersOfToday = "2015-12-01"
 
 // operation is what is known of an action: whether it changes something, and
 // which parameters name what it concerns.
@@ -68,6 +74,16 @@ func changes(resources ...string) operation { return operation{true, resources} 
 // operations are all that the functions may call. An action that is not here is
 // refused: nothing that a rehearsal knows under another name slips through.
 var operations = map[string]operation{
+	"autoscaling:AttachInstances":              changes("AutoScalingGroupName", "InstanceIds.member"),
+	"autoscaling:DescribeAutoScalingGroups":    reads("AutoScalingGroupNames.member"),
+	"autoscaling:DescribeAutoScalingInstances": reads("InstanceIds.member"),
+	"autoscaling:DescribeInstanceRefreshes":    reads("AutoScalingGroupName"),
+	"autoscaling:DetachInstances":              changes("AutoScalingGroupName", "InstanceIds.member"),
+	"autoscaling:EnterStandby":                 changes("AutoScalingGroupName", "InstanceIds.member"),
+	"autoscaling:ExitStandby":                  changes("AutoScalingGroupName", "InstanceIds.member"),
+
+	"cloudtrail:LookupEvents": reads(),
+
 	"dynamodb:GetItem":    reads("TableName", "Key.pk.S", "Key.sk.S"),
 	"dynamodb:PutItem":    changes("TableName", "Item.pk.S", "Item.sk.S"),
 	"dynamodb:Query":      reads("TableName"),
@@ -88,6 +104,7 @@ var operations = map[string]operation{
 	"ec2:DescribeSecurityGroupRules":      reads("SecurityGroupRuleId", "Filter.Value"),
 	"ec2:DescribeSecurityGroups":          reads("GroupId", "Filter.Value"),
 	"ec2:DescribeSnapshots":               reads("SnapshotId", "Filter.Value"),
+	"ec2:DescribeVpcAttribute":            reads("VpcId"),
 	"ec2:DescribeVpcEndpoints":            reads("VpcEndpointId", "Filter.Value"),
 	"ec2:LockSnapshot":                    changes("SnapshotId"),
 	"ec2:ModifyInstanceAttribute":         changes("InstanceId", "GroupId"),
@@ -95,6 +112,20 @@ var operations = map[string]operation{
 	"ec2:RevokeSecurityGroupEgress":       changes("GroupId", "SecurityGroupRuleId"),
 	"ec2:RevokeSecurityGroupIngress":      changes("GroupId", "SecurityGroupRuleId"),
 	"ec2:TerminateInstances":              changes("InstanceId"),
+
+	"elasticloadbalancing:DeregisterInstancesFromLoadBalancer": changes("LoadBalancerName", "Instances.member.InstanceId"),
+	"elasticloadbalancing:DescribeLoadBalancers":               reads("LoadBalancerNames.member"),
+	"elasticloadbalancing:RegisterInstancesWithLoadBalancer":   changes("LoadBalancerName", "Instances.member.InstanceId"),
+
+	"elasticloadbalancingv2:DeregisterTargets":    changes("TargetGroupArn", "Targets.member.Id"),
+	"elasticloadbalancingv2:DescribeTargetGroups": reads(),
+	"elasticloadbalancingv2:DescribeTargetHealth": reads("TargetGroupArn"),
+	"elasticloadbalancingv2:RegisterTargets":      changes("TargetGroupArn", "Targets.member.Id"),
+
+	"iam:DeleteRolePolicy":   changes("RoleName"),
+	"iam:GetInstanceProfile": reads("InstanceProfileName"),
+	"iam:GetRolePolicy":      reads("RoleName"),
+	"iam:PutRolePolicy":      changes("RoleName"),
 
 	"kms:Decrypt":     reads("KeyId"),
 	"kms:Encrypt":     reads("KeyId"),
@@ -118,7 +149,9 @@ var operations = map[string]operation{
 
 	"ssm:CancelCommand":               changes("InstanceIds", "CommandId"),
 	"ssm:DescribeInstanceInformation": reads(),
+	"ssm:DescribeSessions":            reads(),
 	"ssm:GetCommandInvocation":        reads("CommandId", "InstanceId"),
+	"ssm:GetParameter":                reads("Name"),
 	"ssm:ListCommands":                reads("CommandId", "InstanceId"),
 	"ssm:SendCommand":                 changes("InstanceIds", "DocumentName"),
 }
@@ -150,6 +183,10 @@ func ReadCall(r *http.Request, body []byte) (Call, error) {
 		}
 	default:
 		err = c.readForm(body)
+		if service == "elasticloadbalancing" && c.Parameters.Value("Version") == balancersOfToday {
+			service += "v2"
+			c.Service = service
+		}
 	}
 	if err != nil {
 		return Call{}, fmt.Errorf("%s: the request cannot be read: %w", service, err)
@@ -271,3 +308,6 @@ func errorCode(status int, body []byte) string {
 	}
 	return strconv.Itoa(status)
 }
+
+// Actions are all that the functions may call, service:Action.
+func Actions() []string { return sortedKeys(operations) }

@@ -37,6 +37,10 @@ func TestCallsAreReadOffTheWire(t *testing.T) {
 		"EC2, filters":            {signed("ec2", "POST", "/", ""), "Action=DescribeSnapshots&Filter.1.Name=tag%3Ax&Filter.1.Value.1=b&Filter.1.Value.2=a", e2e.Call{Service: "ec2", Action: "DescribeSnapshots", Resources: []string{"a", "b"}}},
 		"EC2, one thing twice":    {signed("ec2", "POST", "/", ""), "Action=CreateTags&ResourceId.1=i-1&ResourceId.2=i-1", e2e.Call{Service: "ec2", Action: "CreateTags", Mutating: true, Resources: []string{"i-1"}}},
 		"EC2, of a specification": {signed("ec2", "POST", "/", ""), "Action=CreateSnapshots&InstanceSpecification.InstanceId=i-1", e2e.Call{Service: "ec2", Action: "CreateSnapshots", Mutating: true, Resources: []string{"i-1"}}},
+		"Auto Scaling":            {signed("autoscaling", "POST", "/", ""), "Action=EnterStandby&Version=2011-01-01&AutoScalingGroupName=web&InstanceIds.member.1=i-1", e2e.Call{Service: "autoscaling", Action: "EnterStandby", Mutating: true, Resources: []string{"i-1", "web"}}},
+		"a balancer of today":     {signed("elasticloadbalancing", "POST", "/", ""), "Action=DeregisterTargets&Version=2015-12-01&TargetGroupArn=arn&Targets.member.1.Id=i-1", e2e.Call{Service: "elasticloadbalancingv2", Action: "DeregisterTargets", Mutating: true, Resources: []string{"arn", "i-1"}}},
+		"a classic balancer":      {signed("elasticloadbalancing", "POST", "/", ""), "Action=DeregisterInstancesFromLoadBalancer&Version=2012-06-01&LoadBalancerName=web&Instances.member.1.InstanceId=i-1", e2e.Call{Service: "elasticloadbalancing", Action: "DeregisterInstancesFromLoadBalancer", Mutating: true, Resources: []string{"i-1", "web"}}},
+		"IAM":                     {signed("iam", "POST", "/", ""), "Action=PutRolePolicy&RoleName=app&PolicyName=p", e2e.Call{Service: "iam", Action: "PutRolePolicy", Mutating: true, Resources: []string{"app"}}},
 		"DynamoDB":                {withTarget(signed("dynamodb", "POST", "/", ""), "DynamoDB_20120810.PutItem"), item, e2e.Call{Service: "dynamodb", Action: "PutItem", Mutating: true, Resources: []string{"a", "incidents", "step#isolate"}}},
 		"SSM":                     {withTarget(signed("ssm", "POST", "/", ""), "AmazonSSM.SendCommand"), `{"DocumentName":"d","InstanceIds":["i-1"]}`, e2e.Call{Service: "ssm", Action: "SendCommand", Mutating: true, Resources: []string{"d", "i-1"}}},
 		"Step Functions":          {withTarget(signed("states", "POST", "/", ""), "AWSStepFunctions.SendTaskSuccess"), `{"taskToken":"t"}`, e2e.Call{Service: "sfn", Action: "SendTaskSuccess", Mutating: true, Resources: []string{}}},
@@ -65,7 +69,9 @@ func TestWhatNoFunctionCallsIsRefused(t *testing.T) {
 		request *http.Request
 		body    string
 	}{
-		"another service":           {signed("iam", "POST", "/", ""), "Action=CreateUser"},
+		"another service":           {signed("lambda", "POST", "/", ""), "Action=Invoke"},
+		"another action of IAM":     {signed("iam", "POST", "/", ""), "Action=CreateUser"},
+		"of the other balancers":    {signed("elasticloadbalancing", "POST", "/", ""), "Action=DeregisterTargets&Version=2012-06-01"},
 		"another action of EC2":     {signed("ec2", "POST", "/", ""), "Action=StopInstances"},
 		"another action of S3":      {signed("s3", "DELETE", "/bucket/a", ""), ""},
 		"a part, under its own key": {signed("s3", "PUT", "/bucket/a?uploadId=1&partNumber=1", ""), ""},

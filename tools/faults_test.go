@@ -151,7 +151,7 @@ func TestASLValidatorRefuses(t *testing.T) {
 		"a state that is not":    {definitionFile, `"Next": "Isolate instance"`, `"Next": "Isolate instances"`, "Isolate instances"},
 		"an expression's syntax": {definitionFile, `{% $`, `{% ($`, "Read the finding/Arguments/Payload/event is invalid"},
 		// Step Functions has JSONata 2.0.6, which does not know it.
-		"an operator of a newer JSONata": {definitionFile, `"{% ${ApprovalHours} * 3600 %}"`, `"{% (${ApprovalHours} ?? 24) * 3600 %}"`, "Ask for a decision/TimeoutSeconds is invalid"},
+		"an operator of a newer JSONata": {definitionFile, `"{% ${ApprovalHours} * 3600 %}"`, `"{% (${ApprovalHours} ?? 24) * 3600 %}"`, "Ask before isolating/TimeoutSeconds is invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := planted(t, f)
@@ -193,7 +193,7 @@ func TestLintRefuses(t *testing.T) {
 		"internal/notify/notify.go":     "package notify\n",
 		"internal/scene/scene.go":       importing("scene", "cordon/internal/sim"),
 		"internal/sim/sim.go":           importing("sim", aws+"/service/ec2"),
-		"internal/asl/jsonata.go":       importing("asl", gnata),
+		"internal/jsonata/library.go":   importing("jsonata", gnata),
 		"internal/decide/page.go":       importing("decide", "html/template"),
 		"internal/isolate/isolate.go":   importing("isolate", aws+"/service/ec2"),
 		"internal/isolate/fine_test.go": importing("isolate_test", "cordon/internal/scene"),

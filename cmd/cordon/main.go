@@ -1,7 +1,7 @@
 // Command cordon is the operator's tool.
 //
-// Exit status: 0 as the machine means it to be, 1 not contained, failed or an
-// invariant violated, 2 bad input.
+// Exit status: 0 as the machine means it to be, 1 not contained, failed, an
+// invariant violated or evidence that does not hold, 2 bad input.
 package main
 
 import (
@@ -24,6 +24,7 @@ var errBad = errors.New("the incident ended badly")
 
 type commands struct {
 	Rehearse rehearse `cmd:"" help:"Run an event through what would be deployed, against an account in memory."`
+	Verify   verify   `cmd:"" help:"Check the manifests in a copy of the evidence bucket, offline."`
 	Demo     demo     `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
 }
 

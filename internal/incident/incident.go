@@ -235,6 +235,16 @@ type Memory struct {
 	SHA256   string `json:"sha256"` // as the host reported it: a claim
 }
 
+// Digest is what the memory image was found to be, next to what the host said.
+type Digest struct {
+	Report
+	Done    bool   `json:"done"`
+	Bytes   int64  `json:"bytes"`   // hashed so far
+	SHA256  string `json:"sha256"`  // of the object in the bucket; empty until it is done
+	Claimed string `json:"claimed"` // by the host; empty if it said nothing
+	Agrees  bool   `json:"agrees"`
+}
+
 // Protection is what preserve did to keep the instance alive for evidence.
 type Protection struct {
 	Report

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +22,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 type input struct {
@@ -195,6 +198,38 @@ func environment(t *testing.T) {
 		"AWS_RETRY_MODE": "", "AWS_MAX_ATTEMPTS": "", "AWS_PROFILE": "", "AWS_ENDPOINT_URL": "",
 	} {
 		t.Setenv(name, value)
+	}
+}
+
+// TestConfigIsTheLoaders: what a client does with our configuration is what it
+// does with the one that the SDK loads, but for what is ours.
+func TestConfigIsTheLoaders(t *testing.T) {
+	for _, endpoint := range []string{"", "http://127.0.0.1:1"} {
+		environment(t)
+		t.Setenv("AWS_ENDPOINT_URL", endpoint)
+		want, err := config.LoadDefaultConfig(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := lambdafn.Config()
+		key := func(cfg aws.Config) aws.Credentials {
+			c, err := cfg.Credentials.Retrieve(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}
+		}
+		if diff := cmp.Diff(key(want), key(got)); diff != "" {
+			t.Errorf("credentials (-want +got):\n%s", diff)
+		}
+		for _, cfg := range []*aws.Config{&want, &got} {
+			// What is ours, what was compared, and where the loader looked.
+			cfg.Credentials, cfg.HTTPClient, cfg.Retryer, cfg.ConfigSources, cfg.Logger = nil, nil, nil, nil, nil
+			cfg.RestrictFilePermissions = "" // of files, which are not read
+		}
+		if diff := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("endpoint %q (-want +got):\n%s", endpoint, diff)
+		}
 	}
 }
 

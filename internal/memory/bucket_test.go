@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strconv"
@@ -31,16 +32,22 @@ import (
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 type bucket struct {
 	*httptest.Server
-	mu      sync.Mutex
-	objects map[string][]byte
-	locked  map[string]string // key to mode
-	uploads map[string]*upload
-	puts    map[string]int // requests that hold a part or an object, by key and part
+	endpoint string       // of its service, for a client
+	http     *http.Client // that reaches it
+	mu       sync.Mutex
+	objects  map[string][]byte
+	locked   map[string]string // key to mode
+	uploads  map[string]*upload
+	puts     map[string]int // requests that hold a part or an object, by key and part
 	// alter changes the bytes of a request on their way; nil leaves them.
 	alter func(key string, part int, body []byte) []byte
 	// refuse is the status that a request is refused with before it has an
 	// effect; 0 lets it through.
 	refuse func(r *http.Request, key string, part int) int
+	// retention says that new objects are locked by default.
+	retention bool
+	// later is how far this bucket's clock is ahead: signatures end sooner.
+	later time.Duration
 }
 
 type upload struct {
@@ -61,15 +68,24 @@ func openBucket(t *testing.T) *bucket {
 	b := &bucket{objects: map[string][]byte{}, locked: map[string]string{}, uploads: map[string]*upload{}, puts: map[string]int{}}
 	b.Server = httptest.NewServer(b)
 	t.Cleanup(b.Close)
+	b.endpoint, b.http = b.URL, b.Client()
 	return b
 }
 
 // client is the SDK's own, as the function has it but for the address.
 func (b *bucket) client() *s3.Client {
 	return s3.New(s3.Options{
-		Region: region, BaseEndpoint: &b.URL, UsePathStyle: true,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil }),
+		Region: region, BaseEndpoint: &b.endpoint, UsePathStyle: b.Server.TLS == nil, HTTPClient: b.http,
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, // as in a client made from a configuration
+		Credentials:                aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil }),
 	})
+}
+
+// setLater moves this bucket's clock.
+func (b *bucket) setLater(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.later = d
 }
 
 func (b *bucket) object(key string) []byte {
@@ -115,7 +131,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 
 // authentic holds a pre-signed request against its signature; the SDK's own
 // requests only have to be signed at all.
-func authentic(r *http.Request) (status int, code string) {
+func authentic(r *http.Request, now time.Time) (status int, code string) {
 	q := r.URL.Query()
 	given := q.Get("X-Amz-Signature")
 	if given == "" {
@@ -126,7 +142,7 @@ func authentic(r *http.Request) (status int, code string) {
 	}
 	at, err := time.Parse("20060102T150405Z", q.Get("X-Amz-Date"))
 	life, err2 := strconv.Atoi(q.Get("X-Amz-Expires"))
-	if err != nil || err2 != nil || time.Now().After(at.Add(time.Duration(life)*time.Second)) {
+	if err != nil || err2 != nil || now.After(at.Add(time.Duration(life)*time.Second)) {
 		return 403, "AccessDenied"
 	}
 	names := strings.Split(q.Get("X-Amz-SignedHeaders"), ";")
@@ -152,6 +168,17 @@ func authentic(r *http.Request) (status int, code string) {
 	return 0, ""
 }
 
+// checked says whether a request tells what its body must be: without, S3 takes
+// nothing into a bucket that locks by default.
+func checked(r *http.Request) bool {
+	for name := range r.Header {
+		if lower := strings.ToLower(name); lower == "content-md5" || strings.HasPrefix(lower, "x-amz-checksum-") || lower == "x-amz-trailer" {
+			return true
+		}
+	}
+	return false
+}
+
 func etag(u *upload, body []byte) string {
 	sum := md5.Sum(body)
 	if !u.plain {
@@ -166,16 +193,28 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, "IncompleteBody")
 		return
 	}
+	// Over TLS the SDK sends a body in chunks, a checksum after the last.
+	// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+	if r.Header.Get("X-Amz-Content-Sha256") == "STREAMING-UNSIGNED-PAYLOAD-TRAILER" {
+		if body, err = io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(body))); err != nil {
+			refuse(w, 400, "IncompleteBody")
+			return
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q := r.URL.Query()
-	key, ours := strings.CutPrefix(r.URL.Path, "/"+bucketName)
+	path := r.URL.Path
+	if strings.HasPrefix(r.Host, bucketName+".") {
+		path = "/" + bucketName + path
+	}
+	key, ours := strings.CutPrefix(path, "/"+bucketName)
 	key = strings.TrimPrefix(key, "/")
 	if !ours {
 		refuse(w, 404, "NoSuchBucket")
 		return
 	}
-	if status, code := authentic(r); status != 0 {
+	if status, code := authentic(r, time.Now().Add(b.later)); status != 0 {
 		refuse(w, status, code)
 		return
 	}
@@ -188,6 +227,11 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, status, "SlowDown")
 			return
 		}
+	}
+	// https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
+	if b.retention && r.Method == http.MethodPut && !checked(r) {
+		refuse(w, 400, "InvalidRequest")
+		return
 	}
 	if b.alter != nil && r.Method == http.MethodPut {
 		body = b.alter(key, part, body)

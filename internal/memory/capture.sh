@@ -33,7 +33,7 @@ locks=${CORDON_LOCKS:-/run}
 pause=${CORDON_PAUSE:-5}         # seconds between two tries
 patience=${CORDON_PATIENCE:-180} # tries for a batch that is not there yet: a quarter of an hour
 refresh=${CORDON_REFRESH:-600}   # seconds after which newer addresses are looked for
-tries=20                         # for everything else
+tries=${CORDON_TRIES:-20}        # for everything else
 floor=98304                      # KiB that stay free besides one part: 96 MiB
 
 dir='' lock='' runner='' hasher=''
@@ -41,6 +41,7 @@ parts=0 bytes=0 sha256='' status=-1 footprint=0 sent=no said=''
 kernel='' machine='' lockdown=unknown
 polled=0
 
+# shellcheck disable=SC2317 # trap calls it
 cleanup() {
 	trap '' EXIT
 	exec 3<&- 4>&-
@@ -66,9 +67,9 @@ finish() {
 		printf 'end %s}\n' "$line" >>"$dir/report"
 		follow
 		try=0
-		while [ $try -lt $tries ] && [ $sent = no ]; do
+		while [ $try -lt "$tries" ] && [ $sent = no ]; do
 			try=$((try + 1))
-			[ "$(request "$(address report)" /dev/null -T "$dir/report")" = 200 ] && sent=yes || sleep "$pause"
+			if [ "$(request "$(address report)" /dev/null -T "$dir/report")" = 200 ]; then sent=yes; else sleep "$pause"; fi
 		done
 	fi
 	printf '%s,"report":"%s"}\n' "$line" "$sent"
@@ -114,7 +115,7 @@ follow() {
 send() {
 	try=0 waited=0
 	[ $(($(date +%s) - polled)) -lt "$refresh" ] || follow
-	while [ $try -lt $tries ]; do
+	while [ $try -lt "$tries" ]; do
 		to=$(address "put $1")
 		if [ -z "$to" ]; then
 			follow && continue
@@ -153,7 +154,7 @@ fi
 root=''
 for candidate in $roots; do
 	while read -r _ at type options _; do
-		[ "$at" = "$candidate" ] && [ "$type" = tmpfs ] || continue
+		[ "$at $type" = "$candidate tmpfs" ] || continue
 		case ,$options, in
 		*,noexec,* | *,ro,*) ;;
 		*) root=$candidate ;;
@@ -182,7 +183,7 @@ dir=$(mktemp -d "$root/cordon.XXXXXX") || finish failed no-directory
 try=0
 until fetch "$CORDON_BATCH"; do
 	try=$((try + 1))
-	[ $try -lt $tries ] || finish failed no-batch
+	[ $try -lt "$tries" ] || finish failed no-batch
 	sleep "$pause"
 done
 polled=$(date +%s)
@@ -190,7 +191,7 @@ polled=$(date +%s)
 try=0
 until [ "$(request "$(address tool)" "$dir/tool")" = 200 ]; do
 	try=$((try + 1))
-	[ $try -lt $tries ] || finish failed no-tool
+	[ $try -lt "$tries" ] || finish failed no-tool
 	sleep "$pause"
 done
 found=$(sha256sum <"$dir/tool")
@@ -211,7 +212,7 @@ hasher=$!
 	wait $!
 	echo $? >"$dir/status"
 	: >"$dir/image"
-) &
+) 2>/dev/null & # of a program that was killed the shell says so
 runner=$!
 exec 3<"$dir/image" 4>"$dir/stream"
 
@@ -237,8 +238,10 @@ exec 4>&-
 wait $hasher
 read -r sha256 _ <"$dir/sum"
 
-case $status in
-0) [ "$parts" -gt 0 ] && finish ok '' || finish failed no-bytes ;;
-126 | 127) finish failed tool-does-not-run ;;
-*) [ "$parts" -gt 0 ] && finish partial tool-failed || finish failed tool-failed ;;
+case $status-$parts in
+0-0) finish failed no-bytes ;;
+0-*) finish ok '' ;;
+126-* | 127-*) finish failed tool-does-not-run ;;
+*-0) finish failed tool-failed ;;
+*) finish partial tool-failed ;;
 esac

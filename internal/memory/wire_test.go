@@ -31,8 +31,14 @@ import (
 type wire struct {
 	*bucket
 	machine *machine
-	done    chan string // the command's output, once
+	run     func(script string) string // on the host, to its end
+	cancel  func()                     // ends what runs there
+	memory  int64                      // of the instance type, MiB
+	tool    []byte
+	life    time.Duration // how long a capture may take
+	done    chan string   // the command's output, once
 	output  *string
+	ended   ssmtypes.CommandInvocationStatus // by whom it was ended, if not by itself
 	items   map[string]map[string]dynamodbtypes.AttributeValue
 }
 
@@ -43,7 +49,7 @@ func (w *wire) DescribeInstances(context.Context, *ec2.DescribeInstancesInput, .
 }
 
 func (w *wire) DescribeInstanceTypes(context.Context, *ec2.DescribeInstanceTypesInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceTypesOutput, error) {
-	return &ec2.DescribeInstanceTypesOutput{InstanceTypes: []ec2types.InstanceTypeInfo{{InstanceType: "t3.nano", MemoryInfo: &ec2types.MemoryInfo{SizeInMiB: aws.Int64(512)}}}}, nil
+	return &ec2.DescribeInstanceTypesOutput{InstanceTypes: []ec2types.InstanceTypeInfo{{InstanceType: "t3.nano", MemoryInfo: &ec2types.MemoryInfo{SizeInMiB: &w.memory}}}}, nil
 }
 
 func (w *wire) DescribeInstanceInformation(context.Context, *ssm.DescribeInstanceInformationInput, ...func(*ssm.Options)) (*ssm.DescribeInstanceInformationOutput, error) {
@@ -81,7 +87,7 @@ func (w *wire) SendCommand(_ context.Context, in *ssm.SendCommandInput, _ ...fun
 		}
 	}
 	w.done = make(chan string, 1)
-	go func() { w.done <- w.machine.run(script) }()
+	go func() { w.done <- w.run(script) }()
 	return &ssm.SendCommandOutput{Command: &ssmtypes.Command{CommandId: aws.String("c-1")}}, nil
 }
 
@@ -94,6 +100,9 @@ func (w *wire) GetCommandInvocation(context.Context, *ssm.GetCommandInvocationIn
 			return &ssm.GetCommandInvocationOutput{Status: ssmtypes.CommandInvocationStatusInProgress}, nil
 		}
 	}
+	if w.ended != "" {
+		return &ssm.GetCommandInvocationOutput{Status: w.ended, StatusDetails: aws.String(string(w.ended)), StandardOutputContent: w.output}, nil
+	}
 	if strings.Contains(*w.output, `"status":"ok"`) {
 		return &ssm.GetCommandInvocationOutput{Status: ssmtypes.CommandInvocationStatusSuccess, StandardOutputContent: w.output}, nil
 	}
@@ -105,6 +114,10 @@ func (w *wire) ListCommands(context.Context, *ssm.ListCommandsInput, ...func(*ss
 }
 
 func (w *wire) CancelCommand(context.Context, *ssm.CancelCommandInput, ...func(*ssm.Options)) (*ssm.CancelCommandOutput, error) {
+	w.ended = ssmtypes.CommandInvocationStatusCancelled
+	if w.cancel != nil {
+		w.cancel()
+	}
 	return &ssm.CancelCommandOutput{}, nil
 }
 
@@ -139,23 +152,29 @@ func host(env map[string]string, now func() time.Time) incident.Host {
 // newWire is a host with 40 MiB to send: three parts of 16 MiB, the last one short.
 func newWire(t *testing.T) *wire {
 	m := newMachine(t, 40<<20)
-	w := &wire{bucket: openBucket(t), machine: m, items: map[string]map[string]dynamodbtypes.AttributeValue{}}
-	w.put(toolKey, m.tool)
+	w := &wire{bucket: openBucket(t), machine: m, run: m.run, memory: 512, tool: m.tool, life: time.Minute}
+	w.begin()
+	return w
+}
+
+// begin puts the tool and an open incident where the step looks for them.
+func (w *wire) begin() {
+	w.put(toolKey, w.tool)
+	w.items = map[string]map[string]dynamodbtypes.AttributeValue{}
 	str := func(s string) dynamodbtypes.AttributeValue { return &dynamodbtypes.AttributeValueMemberS{Value: s} }
 	head := map[string]dynamodbtypes.AttributeValue{"pk": str("123456789012.ap-northeast-1.i-0abc"), "sk": str("incident#000001"), "state": str("open"), "body": str("{}")}
 	w.items[itemKey(head)] = head
-	return w
 }
 
 // capture runs the step as the machine does, until it is done.
 func (w *wire) capture(t *testing.T) incident.Memory {
 	t.Helper()
 	client := w.client()
-	step, err := memory.New(host(settings(w.machine.tool), time.Now), w, w, client, s3.NewPresignClient(client), w)
+	step, err := memory.New(host(settings(w.tool), time.Now), w, w, client, s3.NewPresignClient(client), w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(w.life); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		out, err := step.Run(t.Context(), memory.Input{Incident: incident.Incident{ID: incidentID, InstanceID: "i-0abc"}})
 		if err != nil {
 			t.Fatal(err)
@@ -164,7 +183,7 @@ func (w *wire) capture(t *testing.T) incident.Memory {
 			return out
 		}
 	}
-	t.Fatal("the capture did not end within a minute")
+	t.Fatalf("the capture did not end within %s", w.life)
 	return incident.Memory{}
 }
 
@@ -244,6 +263,21 @@ func TestACaptureWithoutAReportIsPartial(t *testing.T) {
 	})
 	if got := w.capture(t); got.Status != incident.Partial || !strings.Contains(got.Reason, "without a hash") {
 		t.Errorf("got %+v, want a partial capture", got)
+	}
+}
+
+// A bucket that locks by default takes no part without a checksum, and a part
+// is sent without one. It is said, not taken for a capture.
+func TestABucketThatLocksByDefaultTakesNoPart(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	w.retention = true
+	got := w.capture(t)
+	if got.Status != incident.Failed || !strings.Contains(got.Reason, memory.InWords("part-refused")) || got.Object != "" {
+		t.Errorf("got %+v, want it failed because S3 refused the parts", got)
+	}
+	if len(w.uploads) > 0 || w.object(imageKey) != nil {
+		t.Error("an upload or an object is left of a capture that sent nothing")
 	}
 }
 

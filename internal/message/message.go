@@ -89,6 +89,7 @@ type Letter struct {
 	Credentials incident.Credentials
 	Snapshots   incident.Snapshots
 	Memory      incident.Memory
+	Digest      incident.Digest
 	Restoration incident.Restoration
 	Problem     incident.Problem // what went wrong, as Step Functions hands it to a Catch
 	Reason      string           // why, in a sentence of ours
@@ -226,7 +227,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
 	p.list("head.notBack", each(m.Restoration.NotBack))
-	p.list("head.evidence", l.Evidence(m.Snapshots, m.Memory))
+	p.list("head.evidence", append(l.Evidence(m.Snapshots, m.Memory), l.digest(m.Digest)...))
 	if !over {
 		p.list("head.protection", l.Protection(m.Protection))
 	}
@@ -505,6 +506,25 @@ func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
 	}
 	if m.SHA256 != "" {
 		all = append(all, l.Text("memoryHash", "sha256", ID(m.SHA256)))
+	}
+	return all
+}
+
+// digest says what our side found the image's hash to be. That the host said
+// otherwise is never left out.
+func (l Language) digest(d incident.Digest) []string {
+	if !d.Done {
+		return nil
+	}
+	all := []string{l.Text("digest") + ": " + l.progress(d.Report, true)}
+	if d.SHA256 != "" {
+		all = append(all, l.Text("digestFound", "sha256", ID(d.SHA256)))
+	}
+	switch {
+	case d.Agrees:
+		all = append(all, l.Text("digestAgrees"))
+	case d.SHA256 != "" && d.Claimed != "":
+		all = append(all, l.Text("digestDiffers", "sha256", ID(d.Claimed)))
 	}
 	return all
 }

@@ -89,7 +89,7 @@ func (w *world) finish() (Result, error) {
 	if unmet := w.account.Unmet(); len(unmet) > 0 {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
-	r.Evidence = evidence(t)
+	r.Evidence, r.History = evidence(t), t.History
 	return *r, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
+	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
@@ -32,10 +33,13 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 		return lambdafn.Handle(authorize.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
 	},
 	"close": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
-		return lambdafn.Handle(closing.New(h, a.SNS(), a.DynamoDB()))
+		return lambdafn.Handle(closing.New(h, a.SNS(), a.S3(), a.KMS(), a.DynamoDB()))
 	},
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"digest": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(digest.New(h, a.S3(), a.DynamoDB()))
 	},
 	"drift": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(drift.New(h, a.CloudTrail(), a.SNS(), a.DynamoDB()))

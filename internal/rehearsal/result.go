@@ -25,6 +25,7 @@ type Result struct {
 	Before     json.RawMessage `json:"-"` // the account when the event arrived
 	Broken     []string        `json:"-"` // each violation with how it came about
 	Evidence   []string        `json:"-"`
+	History    int             `json:"-"` // events of the execution, as AWS counts them
 }
 
 // Call is one call to AWS.

@@ -25,7 +25,9 @@ var (
 	asked     = slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Look at what stays open", "Was it a dry run?", "Tell people", "Gather evidence and ask"})
 	sealed    = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Was it undone?", "Carry out the decision"})
 	closed    = []string{"Close the incident", "Name the ending"}
-	released  = slices.Concat(asked, []string{"Let running steps end", "Release instance", "Allow its credentials again", "End the capture"}, closed, []string{"Released"})
+	hashed    = slices.Concat([]string{"Is the image hashed?", "Hash the image", "Is the image hashed?"}, closed)
+	freed     = slices.Concat(asked, []string{"Let running steps end", "Release instance", "Allow its credentials again", "End the capture"})
+	released  = slices.Concat(freed, hashed, []string{"Released"})
 	undecided = slices.Concat(sealed, []string{"Tell that nobody decided", "Isolated, undecided"})
 	// Where a brake asks before isolating, and is told to isolate.
 	askedWay   = slices.Concat(seen, []string{"Ask before isolating", "Verify before isolating"})
@@ -131,13 +133,13 @@ func TestRoutes(t *testing.T) {
 	for _, c := range []route{
 		{
 			"terminate", plain, nil, nil, "terminate", "Terminated", "SUCCEEDED",
-			slices.Concat(sealed, []string{"Authorize the termination", "Terminate instance"}, closed, []string{"Terminated"}),
+			slices.Concat(sealed, []string{"Authorize the termination", "Terminate instance"}, hashed, []string{"Terminated"}),
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance terminated"},
 			&shut,
 		},
 		{
 			"keep", plain, nil, nil, "keep", "Kept isolated", "SUCCEEDED",
-			slices.Concat(sealed, closed, []string{"Kept isolated"}),
+			slices.Concat(sealed, hashed, []string{"Kept isolated"}),
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
 			&kept,
 		},
@@ -200,7 +202,7 @@ func TestRoutes(t *testing.T) {
 		},
 		{
 			"a new type after release", second, afterRelease, nil, "keep", "Kept isolated", "SUCCEEDED",
-			slices.Concat(sealed, closed, []string{"Kept isolated"}),
+			slices.Concat(sealed, hashed, []string{"Kept isolated"}),
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
 			with(kept, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "completed locked", "completed locked", "completed locked"}
@@ -216,7 +218,8 @@ func TestRoutes(t *testing.T) {
 		// The second incident found the instance in our groups: what it had
 		// before is known to the first one only.
 		{
-			"more severe after keep, released", severe, afterKeep, nil, "release", "Released", "SUCCEEDED", released,
+			"more severe after keep, released", severe, afterKeep, nil, "release", "Released", "SUCCEEDED",
+			slices.Concat(freed, []string{"Is the image hashed?"}, closed, []string{"Released"}), // nothing of its memory was to be had
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance released"},
 			with(free, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "completed locked", "pending locked", "pending locked"}

@@ -13,6 +13,7 @@ import (
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
+	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
@@ -49,6 +50,7 @@ var shapes = map[string]func() (in, out any){
 	"authorize":   func() (any, any) { return new(authorize.Input), new(authorize.Output) },
 	"close":       func() (any, any) { return new(closing.Input), new(closing.Output) },
 	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
+	"digest":      func() (any, any) { return new(digest.Input), new(digest.Output) },
 	"drift":       func() (any, any) { return new(drift.Input), new(drift.Output) },
 	"enrich":      func() (any, any) { return new(enrich.Input), new(enrich.Output) },
 	"exposure":    func() (any, any) { return new(exposure.Input), new(exposure.Output) },

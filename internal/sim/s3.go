@@ -408,7 +408,7 @@ func (s *S3) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3
 	return invoke(ctx, s.a, operation{
 		service: "s3", action: "GetObject", resources: objectResources(in.Bucket, in.Key),
 		needs: []string{"Bucket", "Key"},
-		takes: []string{"Range", "VersionId", "ExpectedBucketOwner", "ChecksumMode"},
+		takes: []string{"Range", "IfMatch", "VersionId", "ExpectedBucketOwner", "ChecksumMode"},
 	}, in, s.getObject)
 }
 
@@ -424,13 +424,16 @@ func (s *S3) getObject(in *s3.GetObjectInput, _ bool) (*s3.GetObjectOutput, erro
 		}
 		return nil, &types.NoSuchKey{Message: aws.String("The specified key does not exist.")}
 	}
+	if in.IfMatch != nil && *in.IfMatch != o.etag {
+		return nil, refusal("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+	}
 	length := o.length()
 	offset, n, partial, err := span(in.Range, length)
 	if err != nil {
 		return nil, err
 	}
 	out := &s3.GetObjectOutput{
-		AcceptRanges: aws.String("bytes"), Body: io.NopCloser(o.reader(offset, n)), ContentLength: &n, ContentType: &o.contentType, ETag: &o.etag,
+		AcceptRanges: aws.String("bytes"), Body: o.body(offset, n), ContentLength: &n, ContentType: &o.contentType, ETag: &o.etag,
 		LastModified: &o.modified, Metadata: maps.Clone(o.metadata), VersionId: &o.version, ServerSideEncryption: o.encryption,
 	}
 	if partial {

@@ -47,7 +47,7 @@ type hostRun struct {
 	starve time.Time // since when it has no address for its next part
 	tries  int       // a part was refused so often
 	report strings.Builder
-	sum    []byte
+	sum    []Content // what was sent
 }
 
 // The script's own patience.
@@ -208,7 +208,7 @@ func (h *hostRun) send(url string, n int64, took time.Duration) {
 		h.parts++
 		h.bytes += n
 		hash := sha256.Sum256([]byte(c.Hash))
-		h.sum = append(h.sum, hash[:]...)
+		h.sum = append(h.sum, c)
 		fmt.Fprintf(&h.report, "part %d %d %x %x\n", h.parts, n, c.digest(), hash)
 	case 404:
 		h.finish("partial", "upload-gone")
@@ -226,8 +226,13 @@ func (h *hostRun) send(url string, n int64, took time.Duration) {
 func (h *hostRun) finish(status, reason string) {
 	sum := ""
 	if status == "ok" {
-		s := sha256.Sum256(h.sum)
-		sum = hex.EncodeToString(s[:])
+		all := sha256.New()
+		for _, c := range h.sum {
+			if err := c.thin(all, 0, c.Length); err != nil {
+				panic(fmt.Sprintf("sim: a hash refuses bytes: %v", err))
+			}
+		}
+		sum = hex.EncodeToString(all.Sum(nil))
 	}
 	footprint := 0
 	if h.began {
