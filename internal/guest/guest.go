@@ -85,7 +85,7 @@ func Boot(ctx context.Context, o Options) (*Guest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the guest's sockets: %w", err)
 	}
-	defer os.RemoveAll(sockets) // what is connected needs no name any more
+	defer os.RemoveAll(sockets) //nolint:errcheck // what is connected needs no name any more
 	serial, err := net.Listen("unix", filepath.Join(sockets, "serial"))
 	if err != nil {
 		return nil, fmt.Errorf("listen for the guest: %w", err)
@@ -135,10 +135,10 @@ func (g *Guest) connect(ctx context.Context, serial, control net.Listener) error
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		serial.Close()  //nolint:errcheck,gosec // it ends the wait
-		control.Close() //nolint:errcheck,gosec // it ends the wait
+		serial.Close()  //nolint:errcheck // it ends the wait
+		control.Close() //nolint:errcheck // it ends the wait
 		if g.serial != nil {
-			g.serial.Close() //nolint:errcheck,gosec // it ends the wait
+			g.serial.Close() //nolint:errcheck // it ends the wait
 		}
 	})
 	defer stop()
@@ -196,7 +196,7 @@ func (g *Guest) beat() {
 func (g *Guest) lastWords() string {
 	var all []byte
 	for _, name := range []string{"console", "qemu.log"} {
-		text, err := os.ReadFile(filepath.Join(g.dir, name))
+		text, err := os.ReadFile(filepath.Join(g.dir, name)) //nolint:gosec // a path of the test's own
 		if err == nil {
 			all = append(all, text[max(0, len(text)-2000):]...)
 		}
@@ -339,8 +339,8 @@ func (g *Guest) Physical(bytes int64) ([]byte, error) {
 	if err := g.ask("pmemsave", map[string]any{"val": 0, "size": bytes, "filename": path}); err != nil {
 		return nil, err
 	}
-	defer os.Remove(path)
-	return os.ReadFile(path)
+	memory, err := os.ReadFile(path) //nolint:gosec // a path of the test's own
+	return memory, errors.Join(err, os.Remove(path))
 }
 
 // Off powers the guest off and waits until it is: its disk is at rest then.
@@ -368,7 +368,7 @@ func (g *Guest) Close() error {
 	}
 	for _, c := range []net.Conn{g.serial, g.control} {
 		if c != nil {
-			c.Close() //nolint:errcheck,gosec // its other end is gone
+			c.Close() //nolint:errcheck // its other end is gone
 		}
 	}
 	return nil
