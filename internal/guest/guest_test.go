@@ -47,8 +47,8 @@ func TestAGuestRunsWhatItIsTold(t *testing.T) {
 	}
 
 	// What is compared with must see a file that was written and deleted again.
-	if _, err := g.Run(t.Context(), "echo a trace on the disk >/trace; sync; rm /trace"); err != nil {
-		t.Fatal(err)
+	if r, err := g.Run(t.Context(), "echo a trace on the disk >/trace && sync && rm /trace"); err != nil || r.Status != 0 {
+		t.Fatalf("%+v %v", r, err)
 	}
 	if err := g.Off(); err != nil {
 		t.Fatal(err)

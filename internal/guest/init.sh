@@ -27,4 +27,5 @@ $busybox mount -t tmpfs -o rw,nosuid,nodev,noexec,mode=755 tmpfs /disk/run
 $busybox cp /agent /hosts /ca.pem /disk/run/
 $busybox mount --bind /disk/run/hosts /disk/etc/hosts
 $busybox mount --bind /disk/run/ca.pem /disk/etc/ssl/certs/ca-certificates.crt
-exec $busybox switch_root /disk /bin/busybox sh /run/agent
+# The first process stays as it is: it takes in what the agent left running.
+exec $busybox switch_root /disk /bin/busybox sh -c '/bin/busybox sh /run/agent; /bin/busybox poweroff -f'

@@ -81,13 +81,6 @@ func (b *bucket) client() *s3.Client {
 	})
 }
 
-// setLater moves this bucket's clock.
-func (b *bucket) setLater(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.later = d
-}
-
 func (b *bucket) object(key string) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()

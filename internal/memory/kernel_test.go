@@ -339,13 +339,20 @@ func TestOnARealKernel(t *testing.T) {
 	})
 	timed("AVML killed half-way", func(t *testing.T) {
 		w := k.wire("")
+		killed := make(chan error, 10)
 		w.refusing(func(_ *http.Request, _ string, part int) int {
 			if part == 3 {
-				go k.guest.Run(t.Context(), `for p in /proc/[0-9]*; do case $(readlink "$p/exe") in */tool) kill -9 "${p#/proc/}" ;; esac; done`)
+				go func() {
+					_, err := k.guest.Run(t.Context(), `for p in /proc/[0-9]*; do case $(readlink "$p/exe") in */tool) kill -9 "${p#/proc/}" ;; esac; done`)
+					killed <- err
+				}()
 			}
 			return 0
 		})
 		half(t, w, w.capture(t), memory.InWords("tool-failed"))
+		if err := <-killed; err != nil {
+			t.Error(err)
+		}
 		k.clean(t)
 	})
 	timed("addresses that have expired", func(t *testing.T) {
