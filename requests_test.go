@@ -313,13 +313,17 @@ func requestTable(d *template.Deployment, p policies) []section {
 	image, event, tool := at(bucket+"/incidents/x/memory/image.lime"), at(bucket+"/events/2026/x.json"), at(bucket+"/tools/avml")
 	s3s := section{"The evidence bucket", []request{
 		{ask: "keeps a raw event", action: "s3:PutObject", on: event, may: may("enrich")},
-		{ask: "writes below `incidents/`", action: "s3:PutObject", on: image, may: may("memory")},
+		{ask: "writes below an incident's `memory/`", action: "s3:PutObject", on: image, may: may("memory")},
 		{ask: "replaces the memory tool", action: "s3:PutObject", on: tool},
 		{ask: "writes elsewhere in the bucket", action: "s3:PutObject", on: at(bucket + "/x")},
 		{ask: "reads an image", action: "s3:GetObject", on: image, may: may("digest", "memory")},
 		{ask: "reads what is beside an image", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/batch-000001"), may: may("memory")},
 		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
-		{ask: "reads a raw event", action: "s3:GetObject", on: event},
+		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
+		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
+		{ask: "writes a manifest", action: "s3:PutObject", on: at(bucket + "/incidents/x/manifest.json"), may: may("close")},
+		{ask: "locks a manifest in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifest.json"), with: lock("GOVERNANCE"), may: may("close")},
+		{ask: "locks a manifest so that nobody can undo it", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifest.json"), with: lock("COMPLIANCE")},
 		{ask: "lists the bucket", action: "s3:ListBucket", on: at(bucket), may: may("memory")},
 		{ask: "lists uploads", action: "s3:ListBucketMultipartUploads", on: at(bucket), may: may("memory")},
 		{ask: "lists the parts of an upload", action: "s3:ListMultipartUploadParts", on: image, may: may("memory")},
@@ -353,7 +357,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	wrote := everyone(p, "approval", "notify", "decide", "machine", "rule")
 	record := section{"The record", []request{
 		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
-		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("credentials", "enrich", "isolate", "preserve", "release")},
+		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("close", "credentials", "enrich", "isolate", "preserve", "release")},
 		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "notify", "machine", "rule")},
 		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
 		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
@@ -391,11 +395,15 @@ func requestTable(d *template.Deployment, p policies) []section {
 	sections = append(sections, record)
 
 	purpose := func(p string) keys { return keys{"kms:EncryptionContext:purpose": p} }
-	dataKey, macKey := the("DataKey"), the("MacKey")
+	dataKey, macKey, signingKey := the("DataKey"), the("MacKey"), the("SigningKey")
 	seals := section{"Keys, links and seals", []request{
 		{ask: "seals a decision", action: "kms:GenerateMac", on: macKey, may: may("decide"), never: everyone(p, "decide")},
 		{ask: "seals a decision", action: "kms:GenerateMac", on: macKey, by: administrator, never: may(administrator)},
 		{ask: "verifies a seal", action: "kms:VerifyMac", on: macKey, may: may("authorize", "credentials", "release", "terminate")},
+		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, may: may("close"), never: everyone(p, "close")},
+		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, by: administrator, never: may(administrator)},
+		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, by: stranger, never: may(stranger)},
+		{ask: "administers the key of the manifests", action: "kms:GetPublicKey", on: signingKey, by: administrator, may: may(administrator)},
 		{ask: "encrypts a link", action: "kms:Encrypt", on: dataKey, with: purpose("link"), may: may("approval")},
 		{ask: "encrypts a task token", action: "kms:Encrypt", on: dataKey, with: purpose("token"), may: may("approval")},
 		{ask: "encrypts anything else", action: "kms:Encrypt", on: dataKey, with: purpose("another")},
@@ -414,7 +422,8 @@ func requestTable(d *template.Deployment, p policies) []section {
 	} {
 		seals.all = append(seals.all,
 			request{ask: a[0] + " the key of the seals", action: "kms:" + a[1], on: macKey},
-			request{ask: a[0] + " the key of the links", action: "kms:" + a[1], on: dataKey})
+			request{ask: a[0] + " the key of the links", action: "kms:" + a[1], on: dataKey},
+			request{ask: a[0] + " the key of the manifests", action: "kms:" + a[1], on: signingKey})
 	}
 	seals.all = append(seals.all, request{ask: "makes a data key", action: "kms:GenerateDataKey", on: dataKey}, request{ask: "encrypts anew what was encrypted", action: "kms:ReEncryptFrom", on: dataKey})
 	sections = append(sections, seals)

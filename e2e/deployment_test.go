@@ -37,6 +37,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -303,7 +304,7 @@ func deploy(t *testing.T) *deployment {
 	server("moto", moto+"/moto-api/", environment("MOTO_ACCOUNT_ID="+account), root(t, "e2e/servers/ec2.py"), "-H", "127.0.0.1", "-p", fmt.Sprint(ports[1]))
 	server("ministack", d.aws+"/_ministack/ready", environment(
 		"BIND_HOST=127.0.0.1", "IOT_MTLS_ENABLED=0", "MINISTACK_ACCOUNT_ID="+account, "SFN_WAIT_SCALE="+waitScale, fmt.Sprintf("GATEWAY_PORT=%d", ports[0]), "TMPDIR="+dir,
-		"AWS_ENDPOINT_URL="+proxy, "AWS_CA_BUNDLE="+certificate), root(t, "e2e/servers/aws.py"))
+		"AWS_ENDPOINT_URL="+proxy, "SSL_CERT_FILE="+certificate), root(t, "e2e/servers/aws.py"))
 	t.Cleanup(func() {
 		if err := stopAll(); err != nil {
 			t.Error(err)
@@ -322,12 +323,13 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	d.outputs = d.describeStack(t)
+	d.whole(t)
 	bucket := aws.String(d.outputs["EvidenceBucketName"])
 	d.lockBucket(t, bucket)
 	if _, err := d.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String(toolKey), Body: bytes.NewReader(tool)}); err != nil {
 		t.Fatalf("put the memory tool into the evidence bucket: %v", err)
 	}
-	if err := d.ours.SSM.AddDocument(e2e.Lacking["MemoryDocument"].Name, memoryDocument(t)); err != nil {
+	if err := d.ours.SSM.AddDocument(e2e.Lacking["MemoryDocument"].Name, d.memoryDocument(t)); err != nil {
 		t.Fatal(err)
 	}
 	d.subscribe(t)
@@ -388,20 +390,24 @@ func address(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// memoryDocument is the content of the document that the template makes.
-func memoryDocument(t *testing.T) []byte {
+// template is the project's own, as these parameters make it.
+func (d *deployment) template(t *testing.T) *template.Deployment {
 	t.Helper()
 	parsed, err := template.Parse(cordon.Template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deployed, err := parsed.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: map[string]string{
-		"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "",
-	}})
+	deployed, err := parsed.Deploy(template.Settings{Account: account, Region: region, Stack: stack, Parameters: d.parameters})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, ok := deployed.Resource("MemoryDocument")
+	return deployed
+}
+
+// memoryDocument is the content of the document that the template makes.
+func (d *deployment) memoryDocument(t *testing.T) []byte {
+	t.Helper()
+	r, ok := d.template(t).Resource("MemoryDocument")
 	if !ok {
 		t.Fatal("the template has no MemoryDocument")
 	}
@@ -410,6 +416,33 @@ func memoryDocument(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return content
+}
+
+// whole holds that the stack has every resource of the template but those that
+// are listed as lacking.
+func (d *deployment) whole(t *testing.T) {
+	t.Helper()
+	var out struct {
+		Resources []struct {
+			ID     string `xml:"LogicalResourceId"`
+			Status string `xml:"ResourceStatus"`
+		} `xml:"DescribeStackResourcesResult>StackResources>member"`
+	}
+	d.query(t, "cloudformation", url.Values{"Action": {"DescribeStackResources"}, "Version": {"2010-05-15"}, "StackName": {stack}}, &out)
+	made := map[string]bool{}
+	for _, r := range out.Resources {
+		made[r.ID] = r.Status == "CREATE_COMPLETE"
+	}
+	lacking := []string{}
+	for _, r := range d.template(t).Resources() {
+		if !made[r.LogicalID] {
+			lacking = append(lacking, r.LogicalID)
+		}
+	}
+	slices.Sort(lacking)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(e2e.Lacking)), lacking); diff != "" {
+		t.Errorf("resources that the stack has not (-listed +lacking):\n%s", diff)
+	}
 }
 
 // post makes a call to ministack for which this module needs no SDK package.

@@ -109,7 +109,7 @@ func (h *Shell) Run(ctx context.Context, instance, script string) (string, int, 
 		"PATH=" + os.Getenv("PATH"), "CURL_CA_BUNDLE=" + h.Certificate, "CORDON_PROC=" + dir + "/proc", "CORDON_LOCKDOWN=" + dir + "/lockdown",
 		"CORDON_ROOTS=" + dir + "/memory", "CORDON_LOCKS=" + dir, "CORDON_PAUSE=0.2", Mark + "=" + os.Getenv(Mark),
 	}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = 5 * time.Second
 	var output, trouble bytes.Buffer

@@ -6,7 +6,6 @@ package e2e
 var Limits = []string{
 	"SSM documents",
 	"Object Lock",
-	"A branch that fails",
 	"A callback whose function fails",
 	"States inside branches",
 }

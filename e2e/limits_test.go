@@ -36,13 +36,6 @@ var probes = map[string]func(*testing.T, *deployment) bool{
 	},
 	// What is looked for was looked for before it was switched on.
 	"Object Lock": func(_ *testing.T, d *deployment) bool { return d.unlocked },
-	// On AWS the other branch, and with it the execution, ends at once.
-	// https://docs.aws.amazon.com/step-functions/latest/dg/state-parallel.html
-	"A branch that fails": func(t *testing.T, d *deployment) bool {
-		began := time.Now()
-		out, _ := d.execute(t, "branches", branches)
-		return out.Status == sfntypes.ExecutionStatusFailed && time.Since(began) > 2*time.Second
-	},
 	// On AWS the task fails with the function's error, at once.
 	// https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html
 	"A callback whose function fails": func(t *testing.T, d *deployment) bool {

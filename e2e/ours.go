@@ -19,7 +19,7 @@ type Ours struct {
 
 // Missing are the calls that Ours serves.
 var Missing = []string{
-	"ssm:CancelCommand", "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation", "ssm:ListCommands", "ssm:SendCommand",
+	"ssm:CancelCommand", "ssm:DescribeInstanceInformation", "ssm:DescribeSessions", "ssm:GetCommandInvocation", "ssm:ListCommands", "ssm:SendCommand",
 	"ec2:LockSnapshot", "ec2:DescribeLockedSnapshots",
 	"autoscaling:DescribeInstanceRefreshes",
 }

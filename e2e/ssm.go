@@ -108,6 +108,8 @@ func (s *SSM) serve(ctx context.Context, action string, body []byte) (any, error
 	switch action {
 	case "DescribeInstanceInformation":
 		return take(ctx, body, s.describe)
+	case "DescribeSessions":
+		return take(ctx, body, s.sessions)
 	case "SendCommand":
 		return take(ctx, body, s.send)
 	case "GetCommandInvocation":
@@ -176,6 +178,32 @@ func (s *SSM) describe(ctx context.Context, in struct {
 		}
 	}
 	return map[string]any{"InstanceInformationList": out}, nil
+}
+
+// sessions lists the sessions of an instance, of which there are none here.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeSessions.html
+func (s *SSM) sessions(_ context.Context, in struct {
+	State      string
+	Filters    []struct{ Key, Value string } // in lower case on the wire; JSON does not mind
+	MaxResults *int
+	NextToken  string
+},
+) (any, error) {
+	if in.State != "Active" && in.State != "History" {
+		return nil, invalid("Value '%s' at 'state' failed to satisfy constraint: Member must satisfy enum value set: [Active, History]", in.State)
+	}
+	if n := in.MaxResults; n != nil && (*n < 1 || *n > 200) {
+		return nil, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 200", *n)
+	}
+	if in.NextToken != "" {
+		return nil, refused("InvalidNextToken", "The specified token isn't valid.")
+	}
+	for _, f := range in.Filters {
+		if f.Key != "Target" {
+			return nil, refused("InvalidFilterKey", "The specified key isn't valid.")
+		}
+	}
+	return map[string]any{"Sessions": []any{}}, nil
 }
 
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -135,6 +135,13 @@ func TestCommandsAreCancelled(t *testing.T) {
 	c.becomes(id, "Cancelled")
 }
 
+func TestNobodyHasASession(t *testing.T) {
+	out, code := newRunCommand(t, &host{there: true}).call("DescribeSessions", `{"State": "Active", "Filters": [{"key": "Target", "value": "i-1"}]}`)
+	if sessions, ok := out["Sessions"].([]any); code != "" || !ok || len(sessions) > 0 {
+		t.Errorf("sessions of an instance: %v %q; want none", out, code)
+	}
+}
+
 func TestRunCommandRefuses(t *testing.T) {
 	c := newRunCommand(t, &host{there: true})
 	gone := newRunCommand(t, &host{})
@@ -159,6 +166,9 @@ func TestRunCommandRefuses(t *testing.T) {
 		"a page too large":             {c, "DescribeInstanceInformation", `{"MaxResults": 51}`, "ValidationException"},
 		"another filter of commands":   {c, "ListCommands", `{"Filters": [{"key": "Colour", "value": "a"}]}`, "InvalidFilterKey"},
 		"a time that is none":          {c, "ListCommands", `{"Filters": [{"key": "InvokedAfter", "value": "now"}]}`, "ValidationException"},
+		"sessions in no state":         {c, "DescribeSessions", `{}`, "ValidationException"},
+		"another filter of sessions":   {c, "DescribeSessions", `{"State": "Active", "Filters": [{"key": "Colour", "value": "a"}]}`, "InvalidFilterKey"},
+		"too many sessions":            {c, "DescribeSessions", `{"State": "Active", "MaxResults": 201}`, "ValidationException"},
 		"no such invocation":           {c, "GetCommandInvocation", `{"CommandId": "a", "InstanceId": "i-1"}`, "InvocationDoesNotExist"},
 		"no such command":              {c, "CancelCommand", `{"CommandId": "a"}`, "InvalidCommandId"},
 	} {

@@ -130,6 +130,7 @@ var operations = map[string]operation{
 	"kms:Decrypt":     reads("KeyId"),
 	"kms:Encrypt":     reads("KeyId"),
 	"kms:GenerateMac": reads("KeyId"),
+	"kms:Sign":        reads("KeyId"),
 	"kms:VerifyMac":   reads("KeyId"),
 
 	"s3:AbortMultipartUpload":    changes("Bucket", "Key"),

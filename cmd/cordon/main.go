@@ -1,7 +1,7 @@
 // Command cordon is the operator's tool.
 //
-// Exit status: 0 as the machine means it to be, 1 not contained, failed or an
-// invariant violated, 2 bad input.
+// Exit status: 0 as the machine means it to be, 1 not contained, failed, an
+// invariant violated or evidence that does not hold, 2 bad input.
 package main
 
 import (
@@ -27,6 +27,7 @@ type commands struct {
 	List     list     `cmd:"" help:"List the incidents of a stack, the newest first."`
 	Show     show     `cmd:"" help:"Show what the record holds of an incident."`
 	Decide   decide   `cmd:"" help:"Decide about an incident, also months later, as who your AWS credentials say."`
+	Verify   verify   `cmd:"" help:"Check the manifests in a copy of the evidence bucket, offline."`
 	Demo     demo     `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
 }
 

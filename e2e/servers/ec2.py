@@ -2,7 +2,8 @@
 
 It adds an instance's groups to those of its interfaces, so that nothing is ever
 isolated, and it takes groups that do not exist. EC2 does neither. The interfaces
-of an endpoint are in the VPC's default group, and not in the endpoint's groups.
+of an endpoint are in the VPC's default group, and not in the endpoint's groups,
+and their type is that of others; by type it finds none.
 Snapshots are complete the moment they are asked for; EC2's take a while. An
 instance in standby stays behind its group's balancers; Auto Scaling takes it out.
 And it does not find instances by the ARN of their profile.
@@ -26,6 +27,7 @@ from moto.server import main
 create_endpoint = VPCBackend.create_vpc_endpoint
 modify = NetworkInterfaceBackend.modify_network_interface_attribute
 make = Snapshot.__init__
+value = NetworkInterface.get_filter_value
 enter, leave = AutoScalingBackend.enter_standby_instances, AutoScalingBackend.exit_standby_instances
 
 # What it has learned must not be done twice.
@@ -39,6 +41,8 @@ for function, wrong in (
 ):
     if wrong not in inspect.getsource(function):
         raise SystemExit(f"moto is not wrong in {function.__name__} as {__file__} takes it to be: see what it does now")
+if "interface-type" in inspect.getsource(value):
+    raise SystemExit(f"moto finds interfaces by their type: take that out of {__file__}")
 if "iam-instance-profile.arn" in filter_dict_attribute_mapping:
     raise SystemExit(f"moto finds instances by their profile: take that out of {__file__}")
 if hasattr(AutoScalingBackend, "describe_instance_refreshes"):
@@ -57,10 +61,15 @@ def modify_network_interface_attribute(self, eni_id, group_ids, *rest):
 
 def create_vpc_endpoint(self, *arguments, **named):
     endpoint = create_endpoint(self, *arguments, **named)
-    for interface in endpoint.network_interface_ids:
-        self.get_network_interface(interface)._group_set = [
-            self.get_security_group_from_id(group) for group in endpoint.security_group_ids]
+    for id in endpoint.network_interface_ids:
+        interface = self.get_network_interface(id)
+        interface.interface_type = "vpc_endpoint"
+        interface._group_set = [self.get_security_group_from_id(group) for group in endpoint.security_group_ids]
     return endpoint
+
+
+def get_filter_value(self, name, *rest):
+    return self.interface_type if name == "interface-type" else value(self, name, *rest)
 
 
 def snapshot(self, *arguments, **named):
@@ -87,6 +96,7 @@ def exit_standby(self, group_name, instance_ids):
 
 filter_dict_attribute_mapping["iam-instance-profile.arn"] = "iam_instance_profile.Arn"
 NetworkInterface.group_set = property(lambda self: self._group_set)
+NetworkInterface.get_filter_value = get_filter_value
 NetworkInterfaceBackend.modify_network_interface_attribute = modify_network_interface_attribute
 VPCBackend.create_vpc_endpoint = create_vpc_endpoint
 Snapshot.__init__ = snapshot

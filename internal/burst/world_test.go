@@ -22,6 +22,7 @@ import (
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/credentials"
+	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
@@ -65,11 +66,14 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 		return lambdafn.Handle(authorize.New(h, ec2.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
 	},
 	"close": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
-		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"credentials": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		db := dynamodb.NewFromConfig(cfg)
 		return lambdafn.Handle(credentials.New(h, ec2.NewFromConfig(cfg), iam.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
+	},
+	"digest": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
+		return lambdafn.Handle(digest.New(h, s3.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"drift": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(drift.New(h, cloudtrail.NewFromConfig(cfg), sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))

@@ -1,15 +1,19 @@
-// Package close ends an incident: in the record, which lets the next finding
-// about the instance open a new one, and in a last mail that says what there is.
+// Package close ends an incident: in a signed manifest of what was seen, decided
+// and kept, in the record, which lets the next finding about the instance open a
+// new one, and in a last mail that says what there is.
 package close
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/message"
 	"cordon/internal/record"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
@@ -18,8 +22,20 @@ type SNS interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
+// S3 is the part of the S3 API this step calls, on the evidence bucket.
+type S3 interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+}
+
+// KMS is the part of the KMS API this step calls.
+type KMS interface {
+	Sign(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
+}
+
 // Incidents is the incidents table.
 type Incidents interface {
+	record.Querier
 	record.Updater
 }
 
@@ -27,6 +43,7 @@ type Incidents interface {
 type Input struct {
 	Incident    incident.Incident    `json:"incident"`
 	Instance    incident.Instance    `json:"instance"`
+	Event       string               `json:"event"`  // key of the event that opened it, in the evidence bucket; empty if it could not be kept
 	Ending      string               `json:"ending"` // name of the last state: "Terminated", "Kept isolated" or "Released"
 	Decision    Decision             `json:"decision"`
 	Isolation   incident.Isolation   `json:"isolation"`
@@ -52,22 +69,40 @@ type Output = incident.Report
 type Step struct {
 	host      incident.Host
 	sns       SNS
+	s3        S3
+	kms       KMS
 	incidents Incidents
 
-	table, topic string
-	language     message.Language
+	table, topic, bucket, key string
+	retention                 time.Duration
+	language                  message.Language
 }
 
-// New reads INCIDENTS_TABLE, TOPIC_ARN and LANGUAGE.
-func New(host incident.Host, sns SNS, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, sns: sns, incidents: incidents}
+// New reads INCIDENTS_TABLE, TOPIC_ARN, LANGUAGE, EVIDENCE_BUCKET, SIGNING_KEY_ID
+// and RETENTION_DAYS.
+func New(host incident.Host, sns SNS, s3 S3, kms KMS, incidents Incidents) (*Step, error) {
+	s := &Step{host: host, sns: sns, s3: s3, kms: kms, incidents: incidents}
 	var language string
 	var err error
-	for name, to := range map[string]*string{"INCIDENTS_TABLE": &s.table, "TOPIC_ARN": &s.topic, "LANGUAGE": &language} {
-		if *to, err = host.Setting(name); err != nil {
+	for _, setting := range []struct {
+		name string
+		to   *string
+	}{
+		{"INCIDENTS_TABLE", &s.table},
+		{"TOPIC_ARN", &s.topic},
+		{"LANGUAGE", &language},
+		{"EVIDENCE_BUCKET", &s.bucket},
+		{"SIGNING_KEY_ID", &s.key},
+	} {
+		if *setting.to, err = host.Setting(setting.name); err != nil {
 			return nil, err
 		}
 	}
+	days, err := host.Number("RETENTION_DAYS")
+	if err != nil {
+		return nil, err
+	}
+	s.retention = time.Duration(days * float64(24*time.Hour))
 	s.language, err = message.In(language)
 	return s, err
 }
@@ -90,6 +125,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	ending, known := endings[in.Ending]
 	if !known {
 		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
+	}
+	if err := s.sign(ctx, in); err != nil {
+		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
 		return Output{}, fmt.Errorf("close incident %s as %s: %w", in.Incident.ID, ending.state, err)

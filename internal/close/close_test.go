@@ -1,19 +1,30 @@
 package close_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	closing "cordon/internal/close"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
 	"cordon/internal/record"
 	"cordon/internal/scene"
 	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, error) {
-	step, err := closing.New(s.Host, s.SNS(), s.DynamoDB())
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
 	if err != nil {
 		return closing.Output{}, err
 	}
@@ -53,7 +64,7 @@ func TestCloses(t *testing.T) {
 // was decided on.
 func TestLeftAlone(t *testing.T) {
 	s := scene.Open(t, scene.File)
-	step, err := closing.New(s.Host, s.SNS(), s.DynamoDB())
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,4 +100,83 @@ func TestDoesNotClose(t *testing.T) {
 func TestKill(t *testing.T) {
 	scene.Kill(t, func(t *testing.T, faults ...sim.Fault) *scene.Scene { return scene.Open(t, scene.File, faults...) },
 		func(ctx context.Context, s *scene.Scene) (closing.Output, error) { return run(ctx, s, "Terminated") })
+}
+
+// What close writes is what verify takes: with the public key alone.
+func TestTheManifestHolds(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	bucket, image := aws.String("cordon-evidence"), []byte("EMiL")
+	sum := sha256.Sum256(image)
+	in := closing.Input{
+		Incident: s.Incident, Ending: "Kept isolated", Event: "events/2026/03/01/e-1.json",
+		Memory: incident.Memory{Object: "incidents/" + s.Incident.ID + "/memory/image.lime"},
+		Digest: incident.Digest{Done: true, Bytes: 4, SHA256: hex.EncodeToString(sum[:])},
+	}
+	for key, body := range map[string]string{in.Event: `{"id":"e-1"}`, in.Memory.Object: string(image), "incidents/" + s.Incident.ID + "/memory/parts.json": "{}"} {
+		if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: strings.NewReader(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finding := incident.Finding{ID: "f-1", Title: "<script>\u2028"}
+	if err := record.AddFinding(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, finding); err != nil {
+		t.Fatal(err)
+	}
+	s.Remember(t, "eni-1", "groups", `["sg-1"]`)
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := step.Run(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+
+	out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: aws.String("incidents/" + s.Incident.ID + "/manifest.json")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.ObjectLockMode != types.ObjectLockModeGovernance || !aws.ToTime(out.ObjectLockRetainUntilDate).After(s.Host.Now().Add(29*24*time.Hour)) {
+		t.Errorf("the manifest is locked %q until %v, want governance for 30 days", out.ObjectLockMode, out.ObjectLockRetainUntilDate)
+	}
+	public, err := s.KMS().GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: aws.String("signing")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := manifest.PublicKey(public.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := manifest.Check(file, key, func(k string) (io.ReadCloser, error) {
+		o, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: &k})
+		if err != nil {
+			return nil, err
+		}
+		return o.Body, nil
+	})
+	if len(found.Broken) > 0 || found.Objects != 3 || found.Incident != s.Incident.ID {
+		t.Errorf("%+v, want three objects that hold", found)
+	}
+	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"closedAt":`} {
+		if !bytes.Contains(file, []byte(want)) {
+			t.Errorf("the manifest does not say %s:\n%s", want, file)
+		}
+	}
+}
+
+// An object that cannot be read is no reason to close without it.
+func TestNothingClosesWithoutAManifest(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Ending: "Kept isolated", Event: "events/gone.json"}); err == nil {
+		t.Errorf("%+v without an error", out)
+	}
+	if s.Head(t).State != record.Open || len(s.Mails()) > 0 {
+		t.Errorf("state is %s, %d mails; want it open", s.Head(t).State, len(s.Mails()))
+	}
 }

@@ -33,7 +33,7 @@ locks=${CORDON_LOCKS:-/run}
 pause=${CORDON_PAUSE:-5}         # seconds between two tries
 patience=${CORDON_PATIENCE:-180} # tries for a batch that is not there yet: a quarter of an hour
 refresh=${CORDON_REFRESH:-600}   # seconds after which newer addresses are looked for
-tries=20                         # for everything else
+tries=${CORDON_TRIES:-20}        # for everything else
 floor=98304                      # KiB that stay free besides one part: 96 MiB
 
 dir='' lock='' runner='' hasher=''
@@ -67,7 +67,7 @@ finish() {
 		printf 'end %s}\n' "$line" >>"$dir/report"
 		follow
 		try=0
-		while [ $try -lt $tries ] && [ $sent = no ]; do
+		while [ $try -lt "$tries" ] && [ $sent = no ]; do
 			try=$((try + 1))
 			if [ "$(request "$(address report)" /dev/null -T "$dir/report")" = 200 ]; then sent=yes; else sleep "$pause"; fi
 		done
@@ -115,7 +115,7 @@ follow() {
 send() {
 	try=0 waited=0
 	[ $(($(date +%s) - polled)) -lt "$refresh" ] || follow
-	while [ $try -lt $tries ]; do
+	while [ $try -lt "$tries" ]; do
 		to=$(address "put $1")
 		if [ -z "$to" ]; then
 			follow && continue
@@ -183,7 +183,7 @@ dir=$(mktemp -d "$root/cordon.XXXXXX") || finish failed no-directory
 try=0
 until fetch "$CORDON_BATCH"; do
 	try=$((try + 1))
-	[ $try -lt $tries ] || finish failed no-batch
+	[ $try -lt "$tries" ] || finish failed no-batch
 	sleep "$pause"
 done
 polled=$(date +%s)
@@ -191,7 +191,7 @@ polled=$(date +%s)
 try=0
 until [ "$(request "$(address tool)" "$dir/tool")" = 200 ]; do
 	try=$((try + 1))
-	[ $try -lt $tries ] || finish failed no-tool
+	[ $try -lt "$tries" ] || finish failed no-tool
 	sleep "$pause"
 done
 found=$(sha256sum <"$dir/tool")

@@ -312,7 +312,7 @@ func (w *world) open(file []byte, account, region string) error {
 	w.account, err = sim.Open(sim.Settings{
 		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Account: account, Region: region,
 		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"),
-		DataKey: ref("DataKey"), MACKey: ref("MacKey"), Roles: w.roles(),
+		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(),
 	}, file)
 	w.macKey = ref("MacKey")
 	document, _ := w.deployment.Resource("MemoryDocument")

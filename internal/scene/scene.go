@@ -65,7 +65,7 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 		t.Fatal(err)
 	}
 	settings := map[string]string{ //nolint:gosec // CREDENTIAL_ROLES holds a pattern, not a credential
-		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
+		"EVIDENCE_BUCKET": "cordon-evidence", "SIGNING_KEY_ID": "signing", "INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
 		"AUTO_SCALING_ACTION": "standby", "AUTO_SCALING_CAPACITY": "shrink",
 		"ISOLATE_ROLE":     "arn:aws:iam::123456789012:role/isolate",
 		"CREDENTIAL_ROLES": "arn:aws:iam::123456789012:role/*",

@@ -3,10 +3,14 @@ package sim
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -19,8 +23,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// KMS holds the stack's keys: one that encrypts and one that authenticates.
-// It really does both.
+// KMS holds the stack's keys: one that encrypts, one that authenticates and one
+// that signs. It really does all three.
 type KMS struct {
 	a    *Account
 	keys map[string]kmsKey // by ID and by ARN
@@ -30,7 +34,9 @@ type KMS struct {
 // newKMS makes the keys under their IDs and ARNs; an ID may itself be an ARN.
 func newKMS(a *Account) *KMS {
 	k := &KMS{a: a, keys: map[string]kmsKey{}}
-	for id, usage := range map[string]types.KeyUsageType{a.settings.DataKey: types.KeyUsageTypeEncryptDecrypt, a.settings.MACKey: types.KeyUsageTypeGenerateVerifyMac} {
+	for id, usage := range map[string]types.KeyUsageType{
+		a.settings.DataKey: types.KeyUsageTypeEncryptDecrypt, a.settings.MACKey: types.KeyUsageTypeGenerateVerifyMac, a.settings.SigningKey: types.KeyUsageTypeSignVerify,
+	} {
 		arn := id
 		if !strings.HasPrefix(id, "arn:") {
 			arn = "arn:aws:kms:" + a.region() + ":" + a.account() + ":key/" + id
@@ -247,4 +253,69 @@ func (k *KMS) verifyMac(in *kms.VerifyMacInput, _ bool) (*kms.VerifyMacOutput, e
 func (k *KMS) Verifies(id string, message, mac []byte) bool {
 	_, made, err := k.mac(&id, types.MacAlgorithmSpecHmacSha256, message)
 	return err == nil && hmac.Equal(made, mac)
+}
+
+// privateKey is the private key of an asymmetric key: P-256.
+func privateKey(arn string) (*ecdsa.PrivateKey, error) {
+	return ecdsa.ParseRawPrivateKey(elliptic.P256(), material(arn))
+}
+
+// Sign signs a digest; a message as a whole may have 4,096 bytes at most and is
+// not asked for here. The signature of ECDSA is ASN.1 in DER.
+// https://docs.aws.amazon.com/cli/latest/reference/kms/sign.html
+func (k *KMS) Sign(ctx context.Context, in *kms.SignInput, _ ...func(*kms.Options)) (*kms.SignOutput, error) {
+	return invoke(ctx, k.a, operation{
+		service: "kms", action: "Sign", resources: []string{aws.ToString(in.KeyId)},
+		needs: []string{"KeyId", "Message", "SigningAlgorithm", "MessageType"},
+	}, in, k.sign)
+}
+
+func (k *KMS) sign(in *kms.SignInput, _ bool) (*kms.SignOutput, error) {
+	found, err := k.find(in.KeyId, types.KeyUsageTypeSignVerify)
+	if err != nil {
+		return nil, err
+	}
+	if in.SigningAlgorithm != types.SigningAlgorithmSpecEcdsaSha256 {
+		return nil, &types.InvalidKeyUsageException{Message: aws.String("Algorithm " + string(in.SigningAlgorithm) + " is incompatible with key spec ECC_NIST_P256.")}
+	}
+	if in.MessageType != types.MessageTypeDigest || len(in.Message) != sha256.Size {
+		return nil, &smithy.GenericAPIError{Code: "ValidationException", Fault: smithy.FaultClient, Message: "Digest is invalid length for algorithm ECDSA_SHA_256."}
+	}
+	key, err := privateKey(found.arn)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := key.Sign(nil, in.Message, crypto.SHA256) // without randomness: the same run, the same signature
+	if err != nil {
+		return nil, err
+	}
+	return &kms.SignOutput{KeyId: &found.arn, Signature: signature, SigningAlgorithm: in.SigningAlgorithm}, nil
+}
+
+// GetPublicKey answers the public key in DER.
+// https://docs.aws.amazon.com/kms/latest/APIReference/API_GetPublicKey.html
+func (k *KMS) GetPublicKey(ctx context.Context, in *kms.GetPublicKeyInput, _ ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error) {
+	return invoke(ctx, k.a, operation{
+		service: "kms", action: "GetPublicKey", resources: []string{aws.ToString(in.KeyId)},
+		needs: []string{"KeyId"},
+	}, in, k.publicKey)
+}
+
+func (k *KMS) publicKey(in *kms.GetPublicKeyInput, _ bool) (*kms.GetPublicKeyOutput, error) {
+	found, err := k.find(in.KeyId, types.KeyUsageTypeSignVerify)
+	if err != nil {
+		return nil, err
+	}
+	key, err := privateKey(found.arn)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	return &kms.GetPublicKeyOutput{
+		KeyId: &found.arn, PublicKey: der, KeySpec: types.KeySpecEccNistP256, KeyUsage: found.usage,
+		SigningAlgorithms: []types.SigningAlgorithmSpec{types.SigningAlgorithmSpecEcdsaSha256},
+	}, nil
 }

@@ -33,18 +33,19 @@ type Clock interface {
 // Settings are what is fixed before a run. Every zero value but Clock has a
 // default, given with the field.
 type Settings struct {
-	Clock     Clock
-	Seed      uint64
-	Account   string            // 123456789012
-	Region    string            // eu-west-1
-	Incidents string            // table name; cordon-incidents
-	Decisions string            // table name; cordon-decisions
-	Bucket    string            // of the evidence; cordon-evidence
-	Topic     string            // ARN; topic cordon of the account and Region
-	DataKey   string            // ID of the key that encrypts; data
-	MACKey    string            // ID of the key that authenticates; mac
-	Roles     map[string]string // ARN of a function's role; of the function's name
-	Faults    []Fault
+	Clock      Clock
+	Seed       uint64
+	Account    string            // 123456789012
+	Region     string            // eu-west-1
+	Incidents  string            // table name; cordon-incidents
+	Decisions  string            // table name; cordon-decisions
+	Bucket     string            // of the evidence; cordon-evidence
+	Topic      string            // ARN; topic cordon of the account and Region
+	DataKey    string            // ID of the key that encrypts; data
+	MACKey     string            // ID of the key that authenticates; mac
+	SigningKey string            // ID of the key that signs; signing
+	Roles      map[string]string // ARN of a function's role; of the function's name
+	Faults     []Fault
 }
 
 func (s Settings) withDefaults() Settings {
@@ -56,6 +57,7 @@ func (s Settings) withDefaults() Settings {
 	s.Topic = cmp.Or(s.Topic, "arn:aws:sns:"+s.Region+":"+s.Account+":cordon")
 	s.DataKey = cmp.Or(s.DataKey, "data")
 	s.MACKey = cmp.Or(s.MACKey, "mac")
+	s.SigningKey = cmp.Or(s.SigningKey, "signing")
 	return s
 }
 

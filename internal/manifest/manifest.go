@@ -1,0 +1,152 @@
+// Package manifest is the form of an incident's manifest: what was seen, decided
+// and kept, in canonical JSON, signed. Who has the public key and a copy of the
+// objects can check it without AWS.
+//
+//	{"manifest":{…,"objects":[{"bytes":17,"key":"…","sha256":"…"}]},"signature":"…"}
+//
+// Canonical is: UTF-8, no white space, members sorted by the bytes of their
+// names, numbers as they were written, nothing escaped that JSON lets stand but
+// U+2028 and U+2029. The signature is of the SHA-256 of the canonical manifest.
+package manifest
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Format is what a manifest says it is.
+const Format = "cordon manifest 1"
+
+// Object is an object of the evidence bucket as it was when the incident closed.
+type Object struct {
+	Key    string `json:"key"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"` // lower-case hex
+}
+
+// Signed is a manifest with its signature, as it is stored.
+type Signed struct {
+	Manifest  json.RawMessage `json:"manifest"`
+	Signature []byte          `json:"signature"` // ECDSA over P-256, ASN.1 DER
+}
+
+// Canonical is v in the one form that is signed.
+func Canonical(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	values := json.NewDecoder(bytes.NewReader(text))
+	values.UseNumber()
+	var value any
+	if err := values.Decode(&value); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Digest is what is signed of a canonical manifest.
+func Digest(manifest []byte) []byte {
+	sum := sha256.Sum256(manifest)
+	return sum[:]
+}
+
+// PublicKey reads a public key of ECDSA over P-256: DER, as KMS answers it, or PEM.
+// https://docs.aws.amazon.com/kms/latest/APIReference/API_GetPublicKey.html
+func PublicKey(file []byte) (*ecdsa.PublicKey, error) {
+	if block, _ := pem.Decode(file); block != nil {
+		file = block.Bytes
+	}
+	key, err := x509.ParsePKIXPublicKey(file)
+	if err != nil {
+		return nil, fmt.Errorf("it is no public key in DER or PEM: %w", err)
+	}
+	ec, ok := key.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("it is a %T, and manifests are signed with ECDSA", key)
+	}
+	return ec, nil
+}
+
+// Checked is what Check found.
+type Checked struct {
+	Incident string
+	Objects  int
+	Broken   []string // what does not hold, a line each; none: all of it holds
+}
+
+// Check holds a stored manifest against a key, and every object that it names
+// against what open gives for its key. Objects are looked at only where the
+// manifest itself holds: what a forged one names proves nothing.
+func Check(file []byte, key *ecdsa.PublicKey, open func(key string) (io.ReadCloser, error)) Checked {
+	var c Checked
+	broken := func(format string, args ...any) Checked {
+		c.Broken = append(c.Broken, fmt.Sprintf(format, args...))
+		return c
+	}
+	var s Signed
+	if err := json.Unmarshal(file, &s); err != nil {
+		return broken("the manifest is not JSON: %v", err)
+	}
+	again, err := Canonical(s)
+	if err != nil || !bytes.Equal(again, file) {
+		return broken("the manifest is not in its canonical form: somebody wrote it anew")
+	}
+	if !ecdsa.VerifyASN1(key, Digest(s.Manifest), s.Signature) {
+		return broken("the signature is not that of this key over this manifest")
+	}
+	var m struct {
+		Format   string
+		Incident struct{ ID string }
+		Objects  []Object
+	}
+	if err := json.Unmarshal(s.Manifest, &m); err != nil || m.Format != Format {
+		return broken("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
+	}
+	c.Incident, c.Objects = m.Incident.ID, len(m.Objects)
+	for _, o := range m.Objects {
+		if err := o.check(open); err != nil {
+			c.Broken = append(c.Broken, o.Key+": "+err.Error())
+		}
+	}
+	return c
+}
+
+func (o Object) check(open func(key string) (io.ReadCloser, error)) error {
+	r, err := open(o.Key)
+	if err != nil {
+		return fmt.Errorf("it cannot be read: %w", err)
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it cannot be read: %w", err)
+	case n != o.Bytes:
+		return fmt.Errorf("it has %d bytes, the manifest says %d", n, o.Bytes)
+	case hex.EncodeToString(h.Sum(nil)) != o.SHA256:
+		return errors.New("its SHA-256 is not the one in the manifest")
+	}
+	return nil
+}
+
+// Sort puts objects in the order of their keys.
+func Sort(all []Object) {
+	slices.SortFunc(all, func(a, b Object) int { return bytes.Compare([]byte(a.Key), []byte(b.Key)) })
+}
