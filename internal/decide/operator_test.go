@@ -148,8 +148,9 @@ func TestOrderLater(t *testing.T) {
 		return record.Close(ctx, w.aws.DynamoDB(), incidents, inc.ID, record.Kept, begun)
 	})
 	gone("kept isolated")
+	kept := head()
 	change(func(ctx context.Context) error {
-		return record.Reopen(ctx, w.aws.DynamoDB(), incidents, head(), "later")
+		return record.Reopen(ctx, w.aws.DynamoDB(), incidents, kept, "later")
 	})
 	if got := w.get(w.link); got.status != http.StatusOK {
 		t.Errorf("asked once more: the page answers %d", got.status)
