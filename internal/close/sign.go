@@ -31,6 +31,7 @@ type body struct {
 	Findings []incident.Finding `json:"findings"` // all that came
 	Before   []record.Prior     `json:"before"`   // each value as it was before it was changed
 	Objects  []manifest.Object  `json:"objects"`
+	Missing  []string           `json:"missing"` // keys that the record names and the bucket does not have any more
 }
 
 // sign writes the incident's manifest, signed and locked. One that is there
@@ -44,7 +45,7 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 	if b.Before, err = record.Priors(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	if b.Objects, err = s.objects(ctx, in); err != nil {
+	if b.Objects, b.Missing, err = s.objects(ctx, in); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	text, err := manifest.Canonical(b)
@@ -78,8 +79,10 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 
 // objects are those of the incident, with their hashes. That of the image was
 // computed before, as it takes longer than this step may.
-func (s *Step) objects(ctx context.Context, in Input) ([]manifest.Object, error) {
-	all := []manifest.Object{}
+// What is gone is named: an incident that is closed months later may have outlived
+// its evidence.
+func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, missing []string, err error) {
+	all, missing = []manifest.Object{}, []string{}
 	small := []string{}
 	if in.Event != "" {
 		small = append(small, in.Event)
@@ -89,16 +92,21 @@ func (s *Step) objects(ctx context.Context, in Input) ([]manifest.Object, error)
 	}
 	for _, key := range small {
 		o, err := s.hash(ctx, key)
-		if err != nil {
-			return nil, err
+		var gone *types.NoSuchKey
+		switch {
+		case errors.As(err, &gone):
+			missing = append(missing, key)
+		case err != nil:
+			return nil, nil, err
+		default:
+			all = append(all, o)
 		}
-		all = append(all, o)
 	}
 	if in.Digest.SHA256 != "" {
 		all = append(all, manifest.Object{Key: in.Memory.Object, Bytes: in.Digest.Bytes, SHA256: in.Digest.SHA256})
 	}
 	manifest.Sort(all)
-	return all, nil
+	return all, missing, nil
 }
 
 func (s *Step) hash(ctx context.Context, key string) (manifest.Object, error) {

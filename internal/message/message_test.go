@@ -58,8 +58,10 @@ func letter(kind message.Kind) message.Letter {
 		m.Credentials = credentials
 		m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection
 		m.Exposure = incident.Exposure{Openings: []incident.Opening{
-			{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-0a"}, {What: "transit", State: incident.None},
-			{What: "session", State: incident.Unknown, Detail: "AccessDeniedException"}, {What: "metadata", State: incident.Found, Detail: "IMDSv1"},
+			{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-0a"},
+			{What: "transit", State: incident.None},
+			{What: "session", State: incident.Unknown, Detail: "AccessDeniedException"},
+			{What: "metadata", State: incident.Found, Detail: "IMDSv1"},
 			{What: "cluster", State: incident.Found, Detail: "kubernetes.io/cluster/prod=owned"},
 		}}
 	}
