@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"cordon/internal/manifest"
 )
@@ -15,7 +16,7 @@ type verify struct {
 	Dir string `arg:"" help:"Copy of the evidence bucket, as aws s3 sync makes it." type:"existingdir"`
 }
 
-// Run prints a line for each incident, or one for each thing that does not hold.
+// Run prints a line for each closing of an incident, or one for each thing that does not hold.
 func (c verify) Run(s streams) error {
 	file, err := os.ReadFile(c.Key)
 	if err != nil {
@@ -25,12 +26,12 @@ func (c verify) Run(s streams) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w; give the public key of the stack's SigningKey", c.Key, err)
 	}
-	paths, err := filepath.Glob(filepath.Join(c.Dir, "incidents", "*", "manifest.json"))
+	paths, err := filepath.Glob(filepath.Join(c.Dir, "incidents", "*", "manifests", "*.json"))
 	if err != nil {
 		return err
 	}
 	if len(paths) == 0 {
-		return fmt.Errorf("%s has no incidents/ID/manifest.json; give a copy of the evidence bucket", c.Dir)
+		return fmt.Errorf("%s has no incidents/ID/manifests/RUN.json; give a copy of the evidence bucket", c.Dir)
 	}
 	// A key in a manifest is only opened below the copy.
 	root, err := os.OpenRoot(c.Dir)
@@ -44,17 +45,18 @@ func (c verify) Run(s streams) error {
 		if err != nil {
 			return err
 		}
-		id := filepath.Base(filepath.Dir(path))
+		id := filepath.Base(filepath.Dir(filepath.Dir(path)))
+		run := strings.TrimSuffix(filepath.Base(path), ".json")
 		found := manifest.Check(text, key, func(k string) (io.ReadCloser, error) { return root.Open(filepath.FromSlash(k)) })
 		if len(found.Broken) == 0 && found.Incident != id {
 			found.Broken = []string{"the manifest is that of incident " + fmt.Sprintf("%q", found.Incident)}
 		}
 		for _, line := range found.Broken {
 			holds = false
-			fmt.Fprintf(s.out, "%s: DOES NOT HOLD: %s\n", id, line)
+			fmt.Fprintf(s.out, "%s/%s: DOES NOT HOLD: %s\n", id, run, line)
 		}
 		if len(found.Broken) == 0 {
-			fmt.Fprintf(s.out, "%s: holds: signature and %d objects\n", id, found.Objects)
+			fmt.Fprintf(s.out, "%s/%s: holds: signature and %d objects\n", id, run, found.Objects)
 		}
 	}
 	if !holds {

@@ -54,7 +54,7 @@ func evidence(t *testing.T, objects map[string]string) (dir, public string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write("incidents/1.r.i-1.1/manifest.json", file)
+	write("incidents/1.r.i-1.1/manifests/run-1.json", file)
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func evidence(t *testing.T, objects map[string]string) (dir, public string) {
 func TestVerify(t *testing.T) {
 	image := "incidents/1.r.i-1.1/memory/image.lime"
 	dir, key := evidence(t, map[string]string{image: "EMiL", "events/1.json": "{}"})
-	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1: holds: signature and 2 objects\n" {
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1/run-1: holds: signature and 2 objects\n" {
 		t.Errorf("%+v, want it to hold", p)
 	}
 
@@ -111,8 +111,8 @@ func TestVerifyRefusesBadInput(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no manifest":        {[]string{"--key", key, t.TempDir()}, "no incidents/ID/manifest.json"},
-		"a key that is none": {[]string{"--key", filepath.Join(dir, "incidents/1.r.i-1.1/manifest.json"), dir}, "no public key"},
+		"no manifest":        {[]string{"--key", key, t.TempDir()}, "no incidents/ID/manifests/RUN.json"},
+		"a key that is none": {[]string{"--key", filepath.Join(dir, "incidents/1.r.i-1.1/manifests/run-1.json"), dir}, "no public key"},
 		"no key":             {[]string{dir}, "--key"},
 		"no such directory":  {[]string{"--key", key, filepath.Join(dir, "elsewhere")}, "elsewhere"},
 	} {

@@ -43,8 +43,9 @@ type Incidents interface {
 type Input struct {
 	Incident    incident.Incident    `json:"incident"`
 	Instance    incident.Instance    `json:"instance"`
-	Event       string               `json:"event"`  // key of the event that opened it, in the evidence bucket; empty if it could not be kept
-	Ending      string               `json:"ending"` // name of the last state: "Terminated", "Kept isolated" or "Released"
+	Execution   string               `json:"execution"` // ARN of the execution that closes it
+	Event       string               `json:"event"`     // key of the event that opened it, in the evidence bucket; empty if it could not be kept
+	Ending      string               `json:"ending"`    // name of the last state: "Terminated", "Kept isolated" or "Released"
 	Decision    Decision             `json:"decision"`
 	Isolation   incident.Isolation   `json:"isolation"`
 	Protection  incident.Protection  `json:"protection"`

@@ -23,13 +23,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
+// execution closes the incidents here.
+const execution = "arn:aws:states:eu-west-1:123456789012:execution:cordon:run-1"
+
 func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, error) {
 	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
 	if err != nil {
 		return closing.Output{}, err
 	}
 	return step.Run(ctx, closing.Input{
-		Incident: s.Incident, Ending: ending, Instance: incident.Instance{ID: s.Incident.InstanceID},
+		Incident: s.Incident, Execution: execution, Ending: ending, Instance: incident.Instance{ID: s.Incident.InstanceID},
 		Decision: closing.Decision{Choice: incident.Keep, Person: "Sato"},
 		Snapshots: incident.Snapshots{
 			Report: incident.Report{Status: incident.OK},
@@ -68,7 +71,7 @@ func TestLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Ending: "Released", Decision: closing.Decision{Choice: incident.Leave, Person: "Sato"}}); err != nil {
+	if _, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Execution: execution, Ending: "Released", Decision: closing.Decision{Choice: incident.Leave, Person: "Sato"}}); err != nil {
 		t.Fatal(err)
 	}
 	if mail := s.Mails()[0]; s.Head(t).State != record.Released || !strings.Contains(mail.Subject, "left alone") || strings.Contains(mail.Body, "was released") {
@@ -108,7 +111,7 @@ func TestTheManifestHolds(t *testing.T) {
 	bucket, image := aws.String("cordon-evidence"), []byte("EMiL")
 	sum := sha256.Sum256(image)
 	in := closing.Input{
-		Incident: s.Incident, Ending: "Kept isolated", Event: "events/2026/03/01/e-1.json",
+		Incident: s.Incident, Execution: execution, Ending: "Kept isolated", Event: "events/2026/03/01/e-1.json",
 		Memory: incident.Memory{Object: "incidents/" + s.Incident.ID + "/memory/image.lime"},
 		Digest: incident.Digest{Done: true, Bytes: 4, SHA256: hex.EncodeToString(sum[:])},
 	}
@@ -130,7 +133,7 @@ func TestTheManifestHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: aws.String("incidents/" + s.Incident.ID + "/manifest.json")})
+	out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: aws.String("incidents/" + s.Incident.ID + "/manifests/run-1.json")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,17 +169,62 @@ func TestTheManifestHolds(t *testing.T) {
 	}
 }
 
-// An object that cannot be read is no reason to close without it.
+// TestNothingClosesWithoutAManifest: where it cannot be signed, written or named
+// the incident stays open and nobody is told that it closed.
 func TestNothingClosesWithoutAManifest(t *testing.T) {
+	for _, c := range []struct{ fault, execution string }{
+		{"kms:Sign#1=denied", execution},
+		{"s3:PutObject#1=denied", execution},
+		{"", "run-1"},
+	} {
+		var faults []sim.Fault
+		if c.fault != "" {
+			f, err := sim.ParseFault(c.fault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			faults = append(faults, f)
+		}
+		s := scene.Open(t, scene.File, faults...)
+		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Execution: c.execution, Ending: "Kept isolated"}); err == nil {
+			t.Errorf("%+v: %+v without an error", c, out)
+		}
+		if s.Head(t).State != record.Open || len(s.Mails()) > 0 {
+			t.Errorf("%+v: state is %s, %d mails; want it open", c, s.Head(t).State, len(s.Mails()))
+		}
+	}
+}
+
+// TestEachClosingHasItsManifest: an incident that was kept and is released later
+// has both, and what outlived its evidence says so.
+func TestEachClosingHasItsManifest(t *testing.T) {
 	s := scene.Open(t, scene.File)
 	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Ending: "Kept isolated", Event: "events/gone.json"}); err == nil {
-		t.Errorf("%+v without an error", out)
-	}
-	if s.Head(t).State != record.Open || len(s.Mails()) > 0 {
-		t.Errorf("state is %s, %d mails; want it open", s.Head(t).State, len(s.Mails()))
+	for _, c := range [][2]string{{"Kept isolated", "run-1"}, {"Released", "run-2"}} {
+		ending, run := c[0], c[1]
+		in := closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + run, Ending: ending, Event: "events/gone.json"}
+		if _, err := step.Run(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("incidents/" + s.Incident.ID + "/manifests/" + run + ".json")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`"ending":"` + ending + `"`, `"missing":["events/gone.json"]`} {
+			if !bytes.Contains(file, []byte(want)) {
+				t.Errorf("the manifest of %s does not say %s:\n%s", run, want, file)
+			}
+		}
 	}
 }

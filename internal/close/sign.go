@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"cordon/internal/incident"
@@ -34,8 +35,9 @@ type body struct {
 	Missing  []string           `json:"missing"` // keys that the record names and the bucket does not have any more
 }
 
-// sign writes the incident's manifest, signed and locked. One that is there
-// stays: a run whose answer was lost wrote it.
+// sign writes this closing's manifest, signed and locked. One that is there
+// stays: a run whose answer was lost wrote it. An incident that was kept may be
+// released months later, by another execution: each has a manifest of its own.
 func (s *Step) sign(ctx context.Context, in Input) error {
 	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), Input: in}
 	var err error
@@ -62,7 +64,12 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 	if err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	key := "incidents/" + in.Incident.ID + "/manifest.json"
+	_, run, ok := strings.Cut(in.Execution, ":execution:")
+	if !ok {
+		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
+	}
+	_, run, _ = strings.Cut(run, ":") // the machine's name
+	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
 	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(file), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
 		ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),
