@@ -631,7 +631,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "drift", "exposure", "isolate", "notify", "machine", "rule")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "digest", "drift", "exposure", "isolate", "notify", "machine", "rule")},
 		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "exposure", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},
