@@ -140,7 +140,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("open request %d of incident %s: %w", in.Round, in.Incident.ID, err)
 	}
-	if in.Round > 1 && in.Later == "" {
+	if in.Round > 1 && (in.Later == "" || in.Problem != (incident.Problem{})) {
 		// What was decided before was not carried out: steps that look for a
 		// standing release must not find it. Asked later, what was decided before
 		// stands until somebody decides again.

@@ -100,6 +100,13 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		if followed {
 			return Output{}, fmt.Errorf("a newer incident than %s is open: %w", in.Incident.ID, incident.ErrSuperseded)
 		}
+		h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
+		if err != nil {
+			return Output{}, err
+		}
+		if h.Execution != in.Execution {
+			return Output{}, s.superseded(in, record.ErrTaken)
+		}
 	}
 	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
 	if errors.Is(err, incident.ErrUndecided) || errors.Is(err, incident.ErrRefused) {

@@ -116,7 +116,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	now := s.host.Now()
 	fresh := in.Isolation.Drifts > known.Drifts
 	if fresh {
-		known.Open = append(known.Open, newest(in.Isolation, known))
+		known.Open = append(known.Open, newest(in.Isolation, known, in.Incident.OpenedAt))
 		known.Drifts, known.At = in.Isolation.Drifts, now
 	}
 	var tell, open []incident.Drift
@@ -157,12 +157,12 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 
 // newest is what isolate found since people were told last. Where that is more
 // than one drift, all that was ever undone may be concerned.
-func newest(i incident.Isolation, known told) incident.Drift {
+func newest(i incident.Isolation, known told, opened time.Time) incident.Drift {
 	d := incident.Drift{Number: i.Drifts, Undone: i.Undone, Since: i.UndoneSince, At: i.UndoneAt}
 	if i.Drifts > known.Drifts+1 {
 		d.Undone = i.Repaired
-		if known.Drifts > 0 {
-			d.Since = known.At
+		if d.Since = known.At; known.Drifts == 0 {
+			d.Since = opened
 		}
 	}
 	return d
@@ -266,6 +266,12 @@ func (s *Step) judge(e types.Event, about []string) (incident.Doer, bool, error)
 		return incident.Doer{}, false, fmt.Errorf("read event %s of CloudTrail: %w", aws.ToString(e.EventId), err)
 	}
 	if r.ErrorCode != "" || r.UserIdentity.SessionContext.SessionIssuer.ARN == s.ours || !mentions(r.RequestParameters, about) {
+		return incident.Doer{}, false, nil
+	}
+	// The calls on interfaces and instances change many attributes; only groups
+	// undo an isolation.
+	parameters, _ := r.RequestParameters.(map[string]any)
+	if _, groups := parameters["groupSet"]; slices.Contains(ofInterfaces, aws.ToString(e.EventName)) && !groups {
 		return incident.Doer{}, false, nil
 	}
 	who := r.UserIdentity.ARN

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
 const eni, other, web = "eni-1", "eni-2", "sg-web"
@@ -126,8 +127,13 @@ func TestNotTheirs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Wait(10 * time.Second)
+	theirs := sim.WithInvocation(t.Context(), &sim.Invocation{Function: "preserve"})
+	if _, err := s.EC2().ModifyInstanceAttribute(theirs, &ec2.ModifyInstanceAttributeInput{InstanceId: &s.Incident.InstanceID, DisableApiTermination: &ec2types.AttributeBooleanValue{Value: aws.Bool(true)}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Wait(10 * time.Second)
 	out := must(t, s, found(s, 1, eni))
-	for _, wrong := range []string{"arn:early", "arn:refused", "arn:other", "role/isolate"} {
+	for _, wrong := range []string{"arn:early", "arn:refused", "arn:other", "role/isolate", "role/preserve"} {
 		if strings.Contains(newest(s).Body, wrong) {
 			t.Errorf("%s is said to have done it:\n%s", wrong, newest(s).Body)
 		}

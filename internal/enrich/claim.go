@@ -209,6 +209,8 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	if err != nil {
 		return ruling{}, err
 	}
+	// Where people are only asked once more, nobody isolates what is open.
+	running = running && (!h.Again || v.contained())
 	joined := func(format string, with ...any) (ruling, error) {
 		return ruling{verdict: Joined, why: "incident " + inc.ID + " is open " + fmt.Sprintf(format, with...), incident: inc}, nil
 	}

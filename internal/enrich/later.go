@@ -34,7 +34,8 @@ type Known struct {
 // later looks at the incident about which somebody wants to decide once more, and
 // takes it over if nobody works on it, it is the newest of its instance and there
 // is something to decide. It decides nothing and opens no request: whoever may put
-// an event on the bus gets people asked, and no more.
+// an event on the bus gets people asked, and no more: a wish that leads nowhere
+// ends without an alarm, and keeps no finding from being acted on (join).
 func (s *Step) later(ctx context.Context, in Input, here place, id string) (Output, error) {
 	out := Output{
 		Brakes: []string{}, Capture: []incident.Capture{}, Known: []Known{}, Instance: incident.Instance{Tags: map[string]string{}, VPCs: []string{}},
@@ -50,12 +51,12 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	}
 	key, _, err := incident.SplitID(id)
 	if err != nil {
-		return end(Unreadable, "%v", err)
+		return end(Decided, "%v", err)
 	}
 	owner := strings.Split(key, ".")
 	out.Finding = incident.Finding{AccountID: owner[0], Region: owner[1], InstanceID: owner[2]}
 	if owner[0] != here.account || owner[1] != here.region {
-		return end(Foreign, "incident %s is of account %s in %s, and this stack is in account %s in %s", id, owner[0], owner[1], here.account, here.region)
+		return end(Decided, "incident %s is of account %s in %s, and this stack is in account %s in %s", id, owner[0], owner[1], here.account, here.region)
 	}
 	last, err := s.latest(ctx, key)
 	if err != nil {
@@ -64,7 +65,7 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	h := last.head
 	switch {
 	case !last.found || number(h.Incident.ID) < number(id):
-		return end(Unreadable, "incident %s is not in the record; cordon list shows those that are", id)
+		return end(Decided, "incident %s is not in the record; cordon list shows those that are", id)
 	case h.Incident.ID != id && h.State == record.Open:
 		out.Incident, out.Finding = h.Incident, h.Incident.Finding
 		return end(Joined, "incident %s is over, and %s is open; decide on that one", id, h.Incident.ID)

@@ -102,6 +102,32 @@ func TestLaterOnlyOnce(t *testing.T) {
 	}
 }
 
+// TestWishHoldsNothingBack: whoever may put an event on the bus gets an execution
+// that only asks. What is open meanwhile is isolated by a finding all the same.
+func TestWishHoldsNothingBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		isolation incident.Isolation
+		verdict   enrich.Verdict
+		owner     string
+	}{
+		"open":      {moved, enrich.Act, execution + "b"},
+		"contained": {contained, enrich.Joined, execution},
+	} {
+		w := open(t, file)
+		w.save(w.must(event, another).Incident.ID, "isolate", c.isolation)
+		w.aws.SFN().Execution = func(arn string) (sim.Execution, bool) {
+			return sim.Execution{Status: sfntypes.ExecutionStatusRunning}, arn == execution
+		}
+		if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Later {
+			t.Fatalf("%s: verdict %q: %s", name, out.Verdict, out.Reason)
+		}
+		out := w.must(event, execution+"b")
+		if h := w.head(key + ".1"); out.Verdict != c.verdict || h.Execution != c.owner || h.Again != (c.owner == execution) {
+			t.Errorf("%s: %q, %s; head %+v", name, out.Verdict, out.Reason, h)
+		}
+	}
+}
+
 // TestLaterDry: a dry run releases nothing, so nobody is asked.
 func TestLaterDry(t *testing.T) {
 	w := left(t, record.Kept, nil)

@@ -121,15 +121,16 @@ func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
 	return h, ErrTaken
 }
 
-// TakeOver moves an open incident from an execution that is over to another.
+// TakeOver moves an open incident to another execution from one that is over, or
+// that only asks people once more.
 // ErrTaken if a third was faster or the incident is closed.
 func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to REMOVE #a", "#e = :from AND #s = :open",
-		map[string]string{"#a": "asking", "#e": "execution", "#s": "state"},
+	return update(ctx, db, table, k, "SET #e = :to REMOVE #a, #g", "#e = :from AND #s = :open",
+		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state"},
 		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
 }
 

@@ -301,13 +301,13 @@ func TestWishesThatLeadNowhere(t *testing.T) {
 	for name, c := range map[string]struct {
 		id, account, ending, told string
 	}{
-		"no such incident":   {strings.TrimSuffix(plainIncident, "1") + "7", "", "Not contained", "is not in the record"},
-		"no such instance":   {"111122223333.us-east-1.i-0none.1", "", "Not contained", "is not in the record"},
-		"another account":    {"999988887777.us-east-1." + plainInstance + ".1", "", "Not contained", "of account 999988887777"},
-		"another Region":     {"111122223333.eu-west-1." + plainInstance + ".1", "", "Not contained", "in eu-west-1"},
+		"no such incident":   {strings.TrimSuffix(plainIncident, "1") + "7", "", "Already decided", "is not in the record"},
+		"no such instance":   {"111122223333.us-east-1.i-0none.1", "", "Already decided", "is not in the record"},
+		"another account":    {"999988887777.us-east-1." + plainInstance + ".1", "", "Already decided", "of account 999988887777"},
+		"another Region":     {"111122223333.eu-west-1." + plainInstance + ".1", "", "Already decided", "in eu-west-1"},
 		"it is gone":         {plainIncident, "gone", "Already gone", ""},
 		"it was terminated":  {plainIncident, "terminated", "Already gone", "is terminated"},
-		"a seal that is not": {plainIncident, "forged", "Isolated, undecided", "seal"},
+		"a seal that is not": {plainIncident, "forged", "Kept isolated", "seal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := later(kept, "none")
@@ -369,6 +369,46 @@ func TestLateNotContained(t *testing.T) {
 	if r := run(t, later(open, "none")); r.Ending != "Not contained" || r.Status != "FAILED" {
 		t.Errorf("nobody answered, and it is open: ended as %q, %s", r.Ending, r.Status)
 	}
+}
+
+// TestSilenceIsolatesNothing: a colleague put the kept instance back by hand, and
+// somebody wishes to decide. A decision that is refused, and then nobody: it stays
+// as it was when people were asked, and the ending says so.
+func TestSilenceIsolatesNothing(t *testing.T) {
+	open := changed(t, first(t, "keep").Account, func(a object) {
+		for _, i := range a["NetworkInterfaces"].([]any) {
+			i.(object)["Groups"] = []any{object{"GroupId": foreign(t, a), "GroupName": "web"}}
+		}
+		body := fmt.Sprintf(`{"incident": %q, "round": 2, "instanceId": %q, "choice": "release", "person": "mallory", "mac": "%s", "expiresAt": "2030-01-01T00:00:00Z"}`,
+			plainIncident, plainInstance, strings.Repeat("A", 43)+"=")
+		a["Incidents"] = append(a["Incidents"].([]any), object{"Table": "decisions", "Item": object{
+			"pk": object{"S": plainIncident}, "sk": object{"S": "request#002"}, "body": object{"S": body},
+		}})
+	})
+	r := run(t, later(open, "none"))
+	if groups := afterwards(t, r.Account, plainInstance).groupsOf(); r.Ending != "Not contained" || slices.Contains(groups, "quarantine-sg") {
+		t.Errorf("ended as %q in %v by way of %v", r.Ending, groups, path(t, r))
+	}
+}
+
+// TestUndoneWhileAskedOnceMore: nobody looks while people are asked once more, so
+// what was contained then is looked at before it ends.
+func TestUndoneWhileAskedOnceMore(t *testing.T) {
+	for choice, ending := range map[string]string{"keep": "Kept isolated", "none": "Isolated, undecided"} {
+		o := later(first(t, choice).Account, "none")
+		o.Account = changed(t, o.Account, func(a object) {
+			a["Behaviour"] = object{"Undone": []any{object{"Seconds": 3600, "NetworkInterfaceId": firstInterface(a), "Groups": []any{foreign(t, a)}, "Arn": "arn:aws:iam::111122223333:user/mallory"}}}
+		})
+		r := run(t, o)
+		told := slices.ContainsFunc(r.Mails, func(m rehearsal.Mail) bool { return strings.Contains(m.Subject, "undid") })
+		if groups := afterwards(t, r.Account, plainInstance).groupsOf(); r.Ending != ending || !told || !slices.Equal(groups, []string{"quarantine-sg"}) {
+			t.Errorf("%s: ended as %q in %v, told %v by way of %v", choice, r.Ending, groups, subjects(r), path(t, r))
+		}
+	}
+}
+
+func firstInterface(a object) string {
+	return a["NetworkInterfaces"].([]any)[0].(object)["NetworkInterfaceId"].(string)
 }
 
 func TestWishNeedsAnAccount(t *testing.T) {
