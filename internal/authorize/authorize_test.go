@@ -230,6 +230,11 @@ func TestLater(t *testing.T) {
 		if out, err := step.Run(t.Context(), in); decided && (err != nil || out.Decision != incident.Release) || !decided && !errors.Is(err, incident.ErrUndecided) {
 			t.Errorf("decided %v: %+v, %v", decided, out, err)
 		}
+		taken := in
+		taken.Execution = "another"
+		if _, err := step.Run(t.Context(), taken); !errors.Is(err, incident.ErrSuperseded) {
+			t.Errorf("decided %v, and taken over: %v, want ErrSuperseded", decided, err)
+		}
 		s.Next(t, 2, s.Incident.ID)
 		if _, err := step.Run(t.Context(), in); !errors.Is(err, incident.ErrSuperseded) {
 			t.Errorf("decided %v, and a newer incident: %v, want ErrSuperseded", decided, err)
