@@ -267,6 +267,12 @@ func TestAnotherMachine(t *testing.T) {
 		t.Errorf("told why: %v; it is in %v\n%q", told, now, subjects(r))
 	}
 	o := later(account, "none")
+	o.Person = order(2, incident.Release, false)
+	// A release that was refused is no decision any more: a repeat of the finding
+	// on an instance that is open again must not end "Already decided".
+	if d := noted(t, run(t, o).Account); d != "" {
+		t.Errorf("the record still says that it was decided: %s", d)
+	}
 	o.Person = order(2, incident.Release, true)
 	r = run(t, o)
 	last := r.Mails[len(r.Mails)-1]
@@ -292,6 +298,21 @@ func root(t *testing.T, a object) string {
 		}
 	}
 	t.Fatal("the account has no root volume")
+	return ""
+}
+
+// noted is the decision that the plain incident's head notes.
+func noted(t *testing.T, account []byte) string {
+	t.Helper()
+	a, err := rehearsal.ReadAccount(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range a.Incidents {
+		if d, ok := i.Item["decision"]["S"].(string); ok && i.Table == "incidents" {
+			return d
+		}
+	}
 	return ""
 }
 
