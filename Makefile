@@ -133,15 +133,22 @@ AVML_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 avml: bin/avml ## build the memory tool; or AVML=FILE AVML_SHA256=HEX
 	@echo "bin/avml: put it below tools/ in the evidence bucket; MemoryToolSha256 is $$(sha256sum bin/avml | cut -d ' ' -f 1)"
 
-ifdef AVML
+# Copied each time: bin/avml is what was asked for last. What was built stays
+# beside it, by version and target.
+AVML_BUILT := bin/avml-$(AVML_VERSION)-$(AVML_TARGET)
+
 .PHONY: bin/avml
+ifdef AVML
 bin/avml:
 	@mkdir -p bin
 	@echo "$(AVML_SHA256)  $(AVML)" | sha256sum --check --status 2>/dev/null \
 		|| $(call give-up,$(AVML) does not have the SHA-256 that AVML_SHA256 says; nothing was copied)
 	@install -m 755 "$(AVML)" $@
 else
-bin/avml:
+bin/avml: $(AVML_BUILT)
+	@install -m 755 $< $@
+
+$(AVML_BUILT):
 	@command -v cargo >/dev/null || $(call give-up,cargo is missing; install Rust (with a C linker), or give AVML=FILE AVML_SHA256=HEX)
 	@echo "building avml $(AVML_VERSION), which takes minutes"
 	@mkdir -p bin
@@ -151,9 +158,10 @@ bin/avml:
 endif
 
 # The document's script on a real kernel. What it needs is fetched where that may
-# be; else a hosted run fails and a person is told why it was skipped.
+# be; else a hosted run fails and a person is told why it was skipped. A tool that
+# was given and is another than said is a fault everywhere.
 .PHONY: test-memory
-test-memory: ## capture the memory of a guest in qemu; needs Debian and minutes
+test-memory: $(if $(AVML),bin/avml) ## capture the memory of a guest in qemu; needs Debian and minutes
 	@if reason=$$(sh tools/guest.sh bin/guest) && reason=$$($(MAKE) -s bin/avml 2>&1 >&2); then \
 		CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml \
 			go test -tags kernel -count=1 -timeout 30m -v -run 'Kernel|Guest' ./internal/guest ./internal/memory; \

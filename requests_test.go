@@ -324,7 +324,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "writes a manifest", action: "s3:PutObject", on: at(bucket + "/incidents/x/manifests/y.json"), may: may("close")},
 		{ask: "locks a manifest in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifests/y.json"), with: lock("GOVERNANCE"), may: may("close")},
 		{ask: "locks a manifest so that nobody can undo it", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifests/y.json"), with: lock("COMPLIANCE")},
-		{ask: "lists the bucket", action: "s3:ListBucket", on: at(bucket), may: may("memory")},
+		{ask: "lists the bucket", action: "s3:ListBucket", on: at(bucket), may: may("close", "memory")},
 		{ask: "lists uploads", action: "s3:ListBucketMultipartUploads", on: at(bucket), may: may("memory")},
 		{ask: "lists the parts of an upload", action: "s3:ListMultipartUploadParts", on: image, may: may("memory")},
 		{ask: "gives an upload up", action: "s3:AbortMultipartUpload", on: image, may: may("memory")},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,9 @@ import (
 // listen starts a proxy and makes a client that trusts its certificate.
 func listen(t *testing.T, p *e2e.Proxy) (*http.Client, string) {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("the proxy reads in /proc who calls it, which Linux has")
+	}
 	file := filepath.Join(t.TempDir(), "proxy.pem")
 	address, err := p.Listen(t.Context(), file)
 	if err != nil {
@@ -100,7 +104,10 @@ func TestProxyRefusesWhatIsNoCall(t *testing.T) {
 func TestProxyKillsWhoCalled(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		t.Fatal("no curl on this machine; install curl")
+		if os.Getenv("CI") != "" {
+			t.Fatal("no curl on this machine; install curl")
+		}
+		t.Skip("no curl on this machine: that a caller is ended cannot be proved; install curl")
 	}
 	w := newWorld(t)
 	w.proxy.Spoil(e2e.Fault{Hits: func(e2e.Call) bool { return true }, Times: 1, Kill: true})

@@ -15,8 +15,7 @@ give_up() {
 }
 
 mkdir -p "$dir" || give_up "$dir cannot be made"
-dir=$(cd "$dir" && pwd) && log=$dir/log
-: >"$log"
+{ dir=$(cd "$dir" && pwd) && log=$dir/log && true >"$log"; } || give_up "$dir cannot be written to"
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || give_up "the guest's packages are those of Debian for x86-64, and this is $(uname -sm)"
 

@@ -18,9 +18,9 @@ import (
 )
 
 // evidence is a copy of a bucket with one incident, and its public key beside it.
-func evidence(t *testing.T, objects map[string]string) (dir, public string) {
+func evidence(t *testing.T, objects map[string]string, missing ...string) (dir, public string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = filepath.Join(t.TempDir(), "copy[1]")
 	write := func(name string, b []byte) {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -42,7 +42,10 @@ func evidence(t *testing.T, objects map[string]string) (dir, public string) {
 			write(k, []byte(v))
 		}
 	}
-	body, err := manifest.Canonical(map[string]any{"format": manifest.Format, "incident": map[string]string{"id": "1.r.i-1.1"}, "objects": all})
+	body, err := manifest.Canonical(map[string]any{
+		"format": manifest.Format, "incident": map[string]string{"id": "1.r.i-1.1"},
+		"execution": "arn:aws:states:r:1:execution:cordon:run-1", "objects": all, "missing": missing,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +85,10 @@ func TestVerify(t *testing.T) {
 		"filed under another": {func(dir string) error {
 			return os.Rename(filepath.Join(dir, "incidents/1.r.i-1.1"), filepath.Join(dir, "incidents/2"))
 		}, `the manifest is that of incident "1.r.i-1.1"`},
+		"filed under another run": {func(dir string) error {
+			manifests := filepath.Join(dir, "incidents/1.r.i-1.1/manifests")
+			return os.Rename(filepath.Join(manifests, "run-1.json"), filepath.Join(manifests, "run-2.json"))
+		}, `the manifest is that of execution "run-1"`},
 	} {
 		dir, key := evidence(t, map[string]string{image: "EMiL"})
 		if name == "filed under another" {
@@ -93,6 +100,45 @@ func TestVerify(t *testing.T) {
 		if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 1 || !strings.Contains(p.out, "DOES NOT HOLD: "+c.want) || strings.Count(p.out, "\n") != 1 {
 			t.Errorf("%s: %+v, want one line: %s", name, p, c.want)
 		}
+	}
+
+	dir, key = evidence(t, map[string]string{"events/1.json": "{}"}, image)
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 1 || p.out != "1.r.i-1.1/run-1: INCOMPLETE: "+image+" was not there, or not hashed, when it closed\n" {
+		t.Errorf("%+v, want the image named that was not hashed", p)
+	}
+
+	// That an incident has no manifest is told beside those that have one.
+	dir, key = evidence(t, map[string]string{"events/1.json": "{}"})
+	if err := os.MkdirAll(filepath.Join(dir, "incidents/2.r.i-2.1/memory"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	want := "1.r.i-1.1/run-1: holds: signature and 1 objects\n2.r.i-2.1: no manifest: it is open, or its manifest is gone\n"
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 1 || p.out != want {
+		t.Errorf("%+v, want status 1 and\n%s", p, want)
+	}
+
+	// The copy lies where its name would be a pattern, beside another copy that
+	// the pattern means.
+	dir, key = evidence(t, map[string]string{"events/1.json": "{}"})
+	other, _ := evidence(t, nil)
+	if err := os.Rename(other, strings.Replace(dir, "copy[1]", "copy1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1/run-1: holds: signature and 1 objects\n" {
+		t.Errorf("%+v, want the copy that was named", p)
+	}
+
+	// What cannot be looked into is no empty copy.
+	dir, key = evidence(t, nil)
+	manifests := filepath.Join(dir, "incidents/1.r.i-1.1/manifests")
+	if err := os.RemoveAll(manifests); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(manifests, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 2 || !strings.Contains(p.err, "manifests") {
+		t.Errorf("%+v, want status 2 and what could not be read", p)
 	}
 
 	// What a manifest names outside the copy is not opened.

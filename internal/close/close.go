@@ -24,6 +24,7 @@ type SNS interface {
 
 // S3 is the part of the S3 API this step calls, on the evidence bucket.
 type S3 interface {
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
@@ -44,7 +45,7 @@ type Input struct {
 	Incident    incident.Incident    `json:"incident"`
 	Instance    incident.Instance    `json:"instance"`
 	Execution   string               `json:"execution"` // ARN of the execution that closes it
-	Event       string               `json:"event"`     // key of the event that opened it, in the evidence bucket; empty if it could not be kept
+	Event       string               `json:"event"`     // key, in the evidence bucket, of the event that started this execution: after a late decision not the one that opened the incident; empty if it could not be kept
 	Ending      string               `json:"ending"`    // name of the last state: "Terminated", "Kept isolated" or "Released"
 	Decision    Decision             `json:"decision"`
 	Isolation   incident.Isolation   `json:"isolation"`

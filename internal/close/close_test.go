@@ -125,6 +125,11 @@ func TestTheManifestHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Remember(t, "eni-1", "groups", `["sg-1"]`)
+	in.Incident.Inherits = "the one before"
+	before := []record.Prior{{Resource: "eni-2", Attribute: "groups", Value: []byte(`["sg-2"]`)}}
+	if _, err := record.Remember(t.Context(), s.DynamoDB(), "cordon-incidents", s.Host, incident.Incident{ID: in.Incident.Inherits}, before); err != nil {
+		t.Fatal(err)
+	}
 	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +167,7 @@ func TestTheManifestHolds(t *testing.T) {
 	if len(found.Broken) > 0 || found.Objects != 3 || found.Incident != s.Incident.ID {
 		t.Errorf("%+v, want three objects that hold", found)
 	}
-	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"closedAt":`} {
+	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"eni-2"`, `sg-2`, `"closedAt":`} {
 		if !bytes.Contains(file, []byte(want)) {
 			t.Errorf("the manifest does not say %s:\n%s", want, file)
 		}
@@ -200,16 +205,21 @@ func TestNothingClosesWithoutAManifest(t *testing.T) {
 }
 
 // TestEachClosingHasItsManifest: an incident that was kept and is released later
-// has both, and what outlived its evidence says so.
+// has both, and what outlived its evidence, or has an image without a hash, says so.
 func TestEachClosingHasItsManifest(t *testing.T) {
 	s := scene.Open(t, scene.File)
 	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}
+	image, parts := "incidents/"+s.Incident.ID+"/memory/image.lime", "incidents/"+s.Incident.ID+"/memory/parts.json"
+	// What only begins as a key does is not there under it.
+	if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("events/gone.json.bak"), Body: strings.NewReader("{}")}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range [][2]string{{"Kept isolated", "run-1"}, {"Released", "run-2"}} {
 		ending, run := c[0], c[1]
-		in := closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + run, Ending: ending, Event: "events/gone.json"}
+		in := closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + run, Ending: ending, Event: "events/gone.json", Memory: incident.Memory{Object: image}}
 		if _, err := step.Run(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +231,7 @@ func TestEachClosingHasItsManifest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{`"ending":"` + ending + `"`, `"missing":["events/gone.json"]`} {
+		for _, want := range []string{`"ending":"` + ending + `"`, `"missing":["events/gone.json","` + parts + `","` + image + `"]`} {
 			if !bytes.Contains(file, []byte(want)) {
 				t.Errorf("the manifest of %s does not say %s:\n%s", run, want, file)
 			}

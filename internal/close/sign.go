@@ -30,21 +30,24 @@ type body struct {
 	ClosedAt time.Time          `json:"closedAt"`
 	Input                       // as the machine hands it over
 	Findings []incident.Finding `json:"findings"` // all that came
-	Before   []record.Prior     `json:"before"`   // each value as it was before it was changed
+	Before   []record.Prior     `json:"before"`   // each value as it was before it was changed, also by an incident that this one inherits from
 	Objects  []manifest.Object  `json:"objects"`
-	Missing  []string           `json:"missing"` // keys that the record names and the bucket does not have any more
+	Missing  []string           `json:"missing"` // keys that the record names and the bucket does not have any more, or that have no hash
 }
 
 // sign writes this closing's manifest, signed and locked. One that is there
 // stays: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
 func (s *Step) sign(ctx context.Context, in Input) error {
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), Input: in}
+	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), Input: in, Before: []record.Prior{}}
 	var err error
 	if b.Findings, err = record.Findings(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	if b.Before, err = record.Priors(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
+	if err = record.EachPrior(ctx, s.incidents, s.table, in.Incident, func(p record.Prior) error {
+		b.Before = append(b.Before, p)
+		return nil
+	}); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	if b.Objects, b.Missing, err = s.objects(ctx, in); err != nil {
@@ -87,7 +90,7 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 // objects are those of the incident, with their hashes. That of the image was
 // computed before, as it takes longer than this step may.
 // What is gone is named: an incident that is closed months later may have outlived
-// its evidence.
+// its evidence. So is an image that could not be hashed.
 func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, missing []string, err error) {
 	all, missing = []manifest.Object{}, []string{}
 	small := []string{}
@@ -98,22 +101,39 @@ func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, mi
 		small = append(small, "incidents/"+in.Incident.ID+"/memory/parts.json")
 	}
 	for _, key := range small {
-		o, err := s.hash(ctx, key)
-		var gone *types.NoSuchKey
-		switch {
-		case errors.As(err, &gone):
-			missing = append(missing, key)
-		case err != nil:
+		there, err := s.exists(ctx, key)
+		if err != nil {
 			return nil, nil, err
-		default:
-			all = append(all, o)
 		}
+		if !there {
+			missing = append(missing, key)
+			continue
+		}
+		o, err := s.hash(ctx, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, o)
 	}
-	if in.Digest.SHA256 != "" {
+	switch {
+	case in.Digest.SHA256 != "":
 		all = append(all, manifest.Object{Key: in.Memory.Object, Bytes: in.Digest.Bytes, SHA256: in.Digest.SHA256})
+	case in.Memory.Object != "":
+		missing = append(missing, in.Memory.Object)
 	}
 	manifest.Sort(all)
 	return all, missing, nil
+}
+
+// exists lists: a read says "access denied" of what is not there to whom may not
+// list, and a listing says plainly that there is nothing.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func (s *Step) exists(ctx context.Context, key string) (bool, error) {
+	out, err := s.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", key, err)
+	}
+	return len(out.Contents) > 0 && aws.ToString(out.Contents[0].Key) == key, nil
 }
 
 func (s *Step) hash(ctx context.Context, key string) (manifest.Object, error) {

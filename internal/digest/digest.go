@@ -101,10 +101,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return *st.Result, nil
 	}
 	h := sha256.New()
-	if begun {
-		if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(st.Hash); err != nil {
-			return Output{}, fmt.Errorf("go on with the hash of %s after %d bytes: %w", in.Memory.Object, st.Bytes, err)
-		}
+	// A state that another Go saved may not be readable. Then all is read anew, of
+	// the object that was begun.
+	if begun && h.(encoding.BinaryUnmarshaler).UnmarshalBinary(st.Hash) != nil {
+		h, st.Bytes = sha256.New(), 0
 	}
 	for began := s.host.Now(); st.Length == 0 || st.Bytes < st.Length; {
 		if s.host.Now().Sub(began) > span {

@@ -308,7 +308,8 @@ func (s *Step) guard(f incident.Finding, flags finding.Flags, here place) (Verdi
 // eventID is what may stand in a key; EventBridge's own are UUIDs.
 var eventID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
-// keep stores the event as it came. The same event has the same key.
+// keep stores the event as it came. The same event has the same key, and what
+// is there stays: whoever sends another event with its ID replaces nothing.
 func (s *Step) keep(ctx context.Context, event []byte, f incident.Finding) (string, error) {
 	sum := sha256.Sum256(event)
 	name, day := f.EventID, "undated"
@@ -320,9 +321,13 @@ func (s *Step) keep(ctx context.Context, event []byte, f incident.Finding) (stri
 	}
 	key := "events/" + day + "/" + name + ".json"
 	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &s.bucket, Key: &key, Body: strings.NewReader(string(event)), ContentType: aws.String("application/json"),
+		Bucket: &s.bucket, Key: &key, Body: strings.NewReader(string(event)), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
 	})
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "PreconditionFailed" {
+		return key, nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("keep the event as %s: %w", key, err)
 	}

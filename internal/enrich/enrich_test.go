@@ -260,6 +260,25 @@ func TestInstanceIsNotKnown(t *testing.T) {
 	}
 }
 
+// Another event with the ID of one that came must not take its place.
+func TestAnEventThatIsKeptStays(t *testing.T) {
+	w := open(t, file)
+	first := w.must(event, execution)
+	again := w.must(change(`"severity": 8`, `"severity": 9.5`), execution)
+	if again.Evidence != first.Evidence || again.Report.Status != incident.OK {
+		t.Errorf("evidence %q, %+v; want %q", again.Evidence, again.Report, first.Evidence)
+	}
+	w.do(func(ctx context.Context) {
+		got, err := w.aws.S3().GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String("cordon-evidence"), Key: &first.Evidence})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(got.Body); err != nil || string(b) != event {
+			t.Errorf("kept %q, %v: want the event that came first", b, err)
+		}
+	})
+}
+
 func TestUnreadableMustBeKept(t *testing.T) {
 	fault := sim.Fault{Service: "s3", Action: "PutObject", Number: 1, Kind: sim.Unavailable}
 	if out, err := open(t, file, fault).run(`{}`, execution); err == nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package guest boots Debian's kernel in qemu, with an agent that runs scripts:
 // a host whose kernel, memory and disk are real. tools/guest.sh fetches what it
 // is made of.
@@ -15,9 +17,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -117,13 +121,23 @@ func Boot(ctx context.Context, o Options) (*Guest, error) {
 		"-chardev", "socket,id=control,path="+filepath.Join(sockets, "control"), "-mon", "chardev=control,mode=control",
 	)
 	g.qemu.Stdout, g.qemu.Stderr = log, log
-	if err := g.qemu.Start(); err != nil {
+	// A guest holds its memory for as long as it runs: it ends with this process,
+	// however that ends.
+	g.qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// The signal is sent when the thread that started qemu ends.
+		runtime.LockOSThread()
+		err := g.qemu.Start()
+		started <- err
+		if err == nil {
+			g.err = g.qemu.Wait()
+			close(g.exited)
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start qemu: %w", err)
 	}
-	go func() {
-		g.err = g.qemu.Wait()
-		close(g.exited)
-	}()
 	if err := g.connect(ctx, serial, control); err != nil {
 		return nil, errors.Join(fmt.Errorf("boot a guest: %w: %s", err, g.lastWords()), g.Close())
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // Format is what a manifest says it is.
@@ -86,7 +87,9 @@ func PublicKey(file []byte) (*ecdsa.PublicKey, error) {
 // Checked is what Check found.
 type Checked struct {
 	Incident string
+	Run      string // name of the execution that closed it
 	Objects  int
+	Missing  []string // keys of what was not there, or not hashed, when it closed
 	Broken   []string // what does not hold, a line each; none: all of it holds
 }
 
@@ -111,14 +114,17 @@ func Check(file []byte, key *ecdsa.PublicKey, open func(key string) (io.ReadClos
 		return broken("the signature is not that of this key over this manifest")
 	}
 	var m struct {
-		Format   string
-		Incident struct{ ID string }
-		Objects  []Object
+		Format    string
+		Incident  struct{ ID string }
+		Execution string
+		Objects   []Object
+		Missing   []string
 	}
 	if err := json.Unmarshal(s.Manifest, &m); err != nil || m.Format != Format {
 		return broken("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
 	}
-	c.Incident, c.Objects = m.Incident.ID, len(m.Objects)
+	c.Incident, c.Objects, c.Missing = m.Incident.ID, len(m.Objects), m.Missing
+	c.Run = m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
 	for _, o := range m.Objects {
 		if err := o.check(open); err != nil {
 			c.Broken = append(c.Broken, o.Key+": "+err.Error())

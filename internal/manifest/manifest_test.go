@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func signed(t *testing.T, e evidence, more map[string]any) ([]byte, *ecdsa.Priva
 		objects = append(objects, manifest.Object{Key: k, Bytes: int64(len(b)), SHA256: hex.EncodeToString(s[:])})
 	}
 	manifest.Sort(objects)
-	m := map[string]any{"format": manifest.Format, "objects": objects, "incident": map[string]any{"id": "1.r.i-1.1"}}
+	m := map[string]any{"format": manifest.Format, "objects": objects, "incident": map[string]any{"id": "1.r.i-1.1"}, "execution": "arn:aws:states:r:1:execution:cordon:run-1", "missing": []string{"gone"}}
 	for k, v := range more {
 		m[k] = v
 	}
@@ -70,8 +71,8 @@ var hostile = map[string]any{"title": "<b>\"\\\u2028\u00e9\U0001F600\x07&", "sev
 
 func TestWhatWasSignedHolds(t *testing.T) {
 	file, key := signed(t, some, hostile)
-	if c := manifest.Check(file, &key.PublicKey, some.open); len(c.Broken) > 0 || c.Objects != 2 || c.Incident != "1.r.i-1.1" {
-		t.Errorf("%+v, want two objects that hold", c)
+	if c := manifest.Check(file, &key.PublicKey, some.open); len(c.Broken) > 0 || c.Objects != 2 || c.Incident != "1.r.i-1.1" || c.Run != "run-1" || !slices.Equal(c.Missing, []string{"gone"}) {
+		t.Errorf("%+v, want two objects that hold, and one missing", c)
 	}
 	if !bytes.Contains(file, []byte("9007199254740993")) {
 		t.Error("a number was changed on its way")

@@ -34,7 +34,7 @@ type machine struct {
 }
 
 // shell is the sh that runs the script, CORDON_SHELL if that names another; that
-// it and curl are there is part of what is tested, as on a host.
+// it and curl are there is part of what a hosted run tests, as on a host.
 func shell(t *testing.T) []string {
 	t.Helper()
 	sh := strings.Fields(os.Getenv("CORDON_SHELL"))
@@ -42,12 +42,22 @@ func shell(t *testing.T) []string {
 		sh = []string{"sh"}
 	}
 	if _, err := exec.LookPath(sh[0]); err != nil {
-		t.Fatal("no sh on this machine: the script that captures memory cannot be proved; install a POSIX shell")
+		lacks(t, "no sh on this machine: the script that captures memory cannot be proved; install a POSIX shell")
 	}
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Fatal("no curl on this machine: the script that captures memory cannot be proved; install curl")
+		lacks(t, "no curl on this machine: the script that captures memory cannot be proved; install curl")
 	}
 	return sh
+}
+
+// lacks skips a test, as Go and make are all that the tests need; a hosted run
+// has what they can use.
+func lacks(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
 
 func newMachine(t *testing.T, size int) *machine {
@@ -483,7 +493,7 @@ func TestTheScriptNamesWhatIsMissing(t *testing.T) {
 				}
 				path, err := exec.LookPath(name)
 				if err != nil {
-					t.Fatal(err)
+					lacks(t, err.Error()+": what the host lacks cannot be proved; install it")
 				}
 				if err := os.Symlink(path, m.path("bin/"+name)); err != nil {
 					t.Fatal(err)
