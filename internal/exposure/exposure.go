@@ -91,6 +91,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		}
 	})
 	out := Output{Report: incident.Report{Status: incident.OK}, Openings: slices.Concat(parts...)}
+	unseen(out.Openings)
 	var unknown []string
 	for _, o := range out.Openings {
 		if o.State == incident.Unknown {
@@ -120,6 +121,21 @@ func found(what string, all []string) incident.Opening {
 		detail += fmt.Sprintf(" (+%d)", n)
 	}
 	return incident.Opening{What: what, State: incident.Found, Detail: detail}
+}
+
+// unseen makes unknown what was not found in a VPC that another account shares:
+// whoever takes part in it sees none of its owner's resources.
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
+func unseen(all []incident.Opening) {
+	n := slices.IndexFunc(all, func(o incident.Opening) bool { return o.What == "shared" && o.State == incident.Found })
+	if n < 0 {
+		return
+	}
+	for i, o := range all {
+		if slices.Contains([]string{"nat", "balancer", "transit", "endpoint", "connect"}, o.What) && o.State == incident.None {
+			all[i] = unknown(o.What, fmt.Errorf("not seen from this account in %s", all[n].Detail))
+		}
+	}
 }
 
 func unknown(what string, err error) incident.Opening {

@@ -92,6 +92,24 @@ func TestNothingThere(t *testing.T) {
 	}
 }
 
+// In a VPC of another account what is not seen may be there all the same.
+func TestSharedVPC(t *testing.T) {
+	s := scene.Open(t, strings.Replace(scene.File, "{", `{"RouteTables": [{"RouteTableId": "rtb-2", "VpcId": "vpc-2", "OwnerId": "444455556666"}],`, 1))
+	out, err := run(t.Context(), s, incident.Instance{ID: scene.Instance, VPCs: []string{"vpc-2"}, Metadata: incident.MetadataOff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := said(out)
+	for _, what := range []string{"nat", "balancer", "transit", "endpoint", "connect"} {
+		if got[what] != "unknown not seen from this account in vpc-2 of 444455556666" {
+			t.Errorf("%s: %s", what, got[what])
+		}
+	}
+	if out.Status != incident.Partial {
+		t.Errorf("%+v, want partial", out.Report)
+	}
+}
+
 // What cannot be looked up is unknown, with the reason, and the rest is told.
 func TestUnknown(t *testing.T) {
 	for call, kinds := range map[string][]string{

@@ -386,10 +386,10 @@ var catalogue = map[string]text{
 	"drifted.next": {
 		"Find out whether it was a colleague, an automation (Firewall Manager, AWS Config, Terraform) or the intruder, and stop it: Cordon goes on repairing, and each repair comes after the fact.\n" +
 			"An automation of yours: exempt our groups from it, as docs/containment.md says. Nobody you know: take that identity's permissions away now.\n" +
-			"Where CloudTrail names nobody yet, it is asked again for six hours, and a further mail says who it was.",
+			"Where CloudTrail names nobody yet, it is asked again while a decision is awaited, for six hours at most, and a further mail says who it was.",
 		"同僚・自動化(Firewall Manager、AWS Config、Terraformなど)・侵入者のいずれによるものかを確認し、止めてください。修復は続けますが、常に事後になります。\n" +
 			"自動化による場合は、docs/containment.md のとおり、Cordonのグループを対象外にしてください。心当たりがなければ、その主体の権限を今すぐ取り上げてください。\n" +
-			"CloudTrailにまだ記録がない場合は6時間まで再確認し、判明しだい別のメールでお知らせします。",
+			"CloudTrailにまだ記録がない場合は、判断を待つ間に限り最長6時間まで再確認し、判明しだい別のメールでお知らせします。",
 	},
 
 	"driftedBy.subject": {"Who undid the isolation: {instance}", "隔離を解除した主体が判明しました: {instance}"},
