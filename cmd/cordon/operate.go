@@ -40,6 +40,7 @@ type decide struct {
 	Reason   string `help:"Why; it stands in the record and in the last mail." required:"" placeholder:"TEXT"`
 	Override bool   `help:"Terminate although evidence is incomplete."`
 	Force    bool   `help:"Release although it is not the same machine any more: put back what can be put back."`
+	Again    bool   `help:"Have a new request opened although a decision stands that nothing came of. Refused, by mail, while an execution works on the incident."`
 	JSON     bool   `name:"json" help:"Print the receipt as one JSON object."`
 }
 
@@ -305,13 +306,16 @@ func (c *decide) run(ctx context.Context, s streams, d *deployed) error {
 	}
 	order := api.Order{Round: last.Round, Decision: choice, Reason: c.Reason, Override: c.Override, Force: c.Force}
 	receipt := api.Receipt{Notice: api.NoticeGone}
-	if last.Round > 0 && d.now().Before(last.ExpiresAt) {
+	if last.Round > 0 && d.now().Before(last.ExpiresAt) && !c.Again {
 		if receipt, err = d.order(ctx, c.Incident, order); err != nil {
 			return err
 		}
 	}
 	if receipt.Notice == api.NoticeGone || receipt.Notice == api.NoticeNobody {
-		fmt.Fprintf(s.err, "Nobody works on incident %s any more. Asking for a new request, which takes up to a minute …\n", c.Incident)
+		if !c.Again {
+			fmt.Fprintf(s.err, "Nobody works on incident %s any more. ", c.Incident)
+		}
+		fmt.Fprintln(s.err, "Asking for a new request, which takes up to a minute …")
 		if order.Round, err = d.reopen(ctx, c.Incident, last.Round); err != nil {
 			return err
 		}
@@ -410,8 +414,8 @@ func (d *deployed) order(ctx context.Context, id string, o api.Order) (api.Recei
 var sentences = map[string]string{
 	api.NoticeRecorded:    "The decision is recorded and delivered. It is verified once more before anything is done, and a mail tells how it ended.",
 	api.NoticeUndelivered: "The decision is recorded and stands. It could not be delivered yet; run the same command again to deliver it.",
-	api.NoticeOwn:         "This decision stood already.",
-	api.NoticeTaken:       "Somebody else has decided already; theirs stands.",
+	api.NoticeOwn:         "This decision stood already. If nothing came of it, and no execution works on the incident any more, decide with --again.",
+	api.NoticeTaken:       "Somebody else has decided already; theirs stands. If nothing came of it, and no execution works on the incident any more, decide with --again.",
 	api.NoticeNobody:      "The decision is recorded, and nothing waits for it any more. Run the same command again.",
 	api.NoticeGone:        "The request is over, or the instance has a newer incident: cordon list shows it.",
 	api.NoticeUnknown:     "There is no such request any more. Run the same command again.",

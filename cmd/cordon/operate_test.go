@@ -248,6 +248,24 @@ func TestDecideLater(t *testing.T) {
 	}
 }
 
+// TestDecideAgain: a decision stands on a request that has not expired, and nothing
+// came of it. Only who says so gets a new request.
+func TestDecideAgain(t *testing.T) {
+	s := newSite(t)
+	if got := s.decides("keep"); got.bad != nil {
+		t.Fatalf("%+v", got)
+	}
+	if got := s.decides("release"); !errors.Is(got.bad, errBad) || !strings.Contains(got.out, "--again") || len(s.wishes) > 0 {
+		t.Errorf("without --again: %+v, asked for %+v", got, s.wishes)
+	}
+	if got := s.decides("release", func(c *decide) { c.Again = true }); got.bad != nil || !strings.Contains(got.out, "recorded and delivered") || len(s.wishes) != 1 {
+		t.Errorf("with --again: %+v, asked for %+v", got, s.wishes)
+	}
+	if d, found := s.standing(2); !found || d.Choice != incident.Release {
+		t.Errorf("on the new request: %v, %+v", found, d)
+	}
+}
+
 func TestDecideRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(*site)
