@@ -16,12 +16,12 @@ demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/…
 .PHONY: test
 test: ## prove the project; Go alone
 	go vet ./...
-	go test ./...
+	go test -timeout 30m ./...
 
 .PHONY: race
 race: ## a seed a route under the race detector; needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "make race: the race detector needs a C compiler; install one (gcc or clang) or set CC" >&2; exit 1; }
-	CGO_ENABLED=1 go test -race -short ./internal/vtime ./internal/asl ./internal/rehearsal
+	CGO_ENABLED=1 go test -timeout 30m -race -short ./internal/vtime ./internal/asl ./internal/rehearsal
 
 # What the checks need besides Go, pinned, below this folder. What is installed
 # is newer than the pins it came from, or it is installed again.
