@@ -100,12 +100,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		if followed {
 			return Output{}, fmt.Errorf("a newer incident than %s is open: %w", in.Incident.ID, incident.ErrSuperseded)
 		}
-		h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
-		if err != nil {
+		if err := s.owns(ctx, in); err != nil {
 			return Output{}, err
-		}
-		if h.Execution != in.Execution {
-			return Output{}, s.superseded(in, record.ErrTaken)
 		}
 	}
 	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
@@ -168,6 +164,11 @@ func (s *Step) unanswered(ctx context.Context, in Input, why error) error {
 	if errors.Is(why, incident.ErrUndecided) {
 		return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, "", s.host.Now()))
 	}
+	return s.owns(ctx, in)
+}
+
+// owns fails unless the incident is still this execution's.
+func (s *Step) owns(ctx context.Context, in Input) error {
 	h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
 	if err == nil && h.Execution != in.Execution {
 		err = s.superseded(in, record.ErrTaken)
