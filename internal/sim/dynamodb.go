@@ -350,27 +350,31 @@ func (d *DynamoDB) query(in *dynamodb.QueryInput, stale bool) (*dynamodb.QueryOu
 	if !forward {
 		slices.Reverse(keys)
 	}
-	out := &dynamodb.QueryOutput{Items: []item{}}
-	size := 0
-	for _, k := range keys {
-		if start != nil && (forward && k.sk <= start.sk || !forward && k.sk >= start.sk) {
-			continue
-		}
-		i := t.get(k, stale)
-		if !rows(i) {
-			continue
-		}
-		if out.ScannedCount++; passes(i) {
-			out.Items = append(out.Items, copyItem(i))
-		}
-		size += itemSize(i)
-		if in.Limit != nil && out.ScannedCount == *in.Limit || size >= maxPage {
-			out.LastEvaluatedKey = t.keyItem(k)
-			break
-		}
-	}
+	keys = slices.DeleteFunc(keys, func(k rowKey) bool {
+		return start != nil && (forward && k.sk <= start.sk || !forward && k.sk >= start.sk) || !rows(t.get(k, stale))
+	})
+	out := &dynamodb.QueryOutput{}
+	out.Items, out.ScannedCount, out.LastEvaluatedKey = t.page(keys, stale, in.Limit, passes)
 	out.Count = int32(len(out.Items))
 	return out, nil
+}
+
+// page reads rows until a limit of them or a page's size is reached; last is the
+// key to go on after, nil where all was read.
+func (t *table) page(keys []rowKey, stale bool, limit *int32, passes func(item) bool) (items []item, scanned int32, last item) {
+	items = []item{}
+	size := 0
+	for _, k := range keys {
+		i := t.get(k, stale)
+		if scanned++; passes(i) {
+			items = append(items, copyItem(i))
+		}
+		size += itemSize(i)
+		if limit != nil && scanned == *limit || size >= maxPage {
+			return items, scanned, t.keyItem(k)
+		}
+	}
+	return items, scanned, nil
 }
 
 // keyCondition is the partition that a key condition names and what it asks of the sort key.

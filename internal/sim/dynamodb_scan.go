@@ -69,19 +69,8 @@ func (d *DynamoDB) scan(in *dynamodb.ScanInput, stale bool) (*dynamodb.ScanOutpu
 			from++
 		}
 	}
-	out := &dynamodb.ScanOutput{Items: []item{}}
-	size := 0
-	for _, k := range keys[from:] {
-		i := t.get(k, stale)
-		if out.ScannedCount++; passes(i) {
-			out.Items = append(out.Items, copyItem(i))
-		}
-		size += itemSize(i)
-		if in.Limit != nil && out.ScannedCount == *in.Limit || size >= maxPage {
-			out.LastEvaluatedKey = t.keyItem(k)
-			break
-		}
-	}
+	out := &dynamodb.ScanOutput{}
+	out.Items, out.ScannedCount, out.LastEvaluatedKey = t.page(keys[from:], stale, in.Limit, passes)
 	out.Count = int32(len(out.Items))
 	return out, nil
 }
