@@ -343,6 +343,7 @@ func (h *Handler) decision(r *http.Request, q *request, f form, identity string)
 		choice, override = incident.Terminate, true
 	}
 	return incident.Decision{
+		Version:  incident.DecisionVersion,
 		Incident: q.Incident, Round: q.Round, InstanceID: q.head.Incident.InstanceID, AttachedAt: q.head.Incident.AttachedAt,
 		Choice: choice, Person: f.name, Identity: identity, Reason: f.reason, Override: override, Force: f.force,
 		Address: tidy(address), Agent: message.Plain(r.UserAgent(), agentMax),
