@@ -200,11 +200,7 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	ours := record.Request{
 		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
 		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
-<<<<<<< HEAD
-		Later: in.Later, Back: in.Back, Earlier: earlier,
-=======
-		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence),
->>>>>>> 75f82ac
+		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence), Earlier: earlier,
 	}
 	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
 	if err != nil || request.SecretHash != ours.SecretHash {
