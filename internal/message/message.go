@@ -230,7 +230,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
 	p.list("head.notBack", each(m.Restoration.NotBack))
-	p.list("head.evidence", append(l.Evidence(m.Snapshots, m.Memory), l.digest(m.Digest)...))
+	p.list("head.evidence", append(l.Evidence(m.Snapshots, m.Memory), l.Digest(m.Digest)...))
 	if !over {
 		p.list("head.protection", l.Protection(m.Protection))
 	}
@@ -516,9 +516,9 @@ func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
 	return all
 }
 
-// digest says what our side found the image's hash to be. That the host said
+// Digest says what our side found the image's hash to be. That the host said
 // otherwise is never left out.
-func (l Language) digest(d incident.Digest) []string {
+func (l Language) Digest(d incident.Digest) []string {
 	if !d.Done {
 		return nil
 	}
