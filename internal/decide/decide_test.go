@@ -64,6 +64,7 @@ type world struct {
 	clock   *vtime.Clock
 	aws     *sim.Account
 	handler http.Handler
+	asking  *approval.Step
 	link    string // path of the mailed link
 	token   string // of the task that waits; empty when none does
 	got     []string
@@ -116,6 +117,7 @@ func openWith(t *testing.T, o options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.asking = asking
 	w.do(func(ctx context.Context) {
 		if _, err := record.Claim(ctx, account.DynamoDB(), incidents, record.Head{Incident: o.incident, Execution: "e"}); err != nil {
 			t.Fatal(err)
