@@ -83,9 +83,9 @@ type Step struct {
 	incidents Incidents
 	decisions Decisions
 
-	table, decided, topic, bucket, key string
-	retention                          time.Duration
-	language                           message.Language
+	table, decisionsTable, topic, bucket, key string
+	retention                                 time.Duration
+	language                                  message.Language
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, LANGUAGE,
@@ -99,7 +99,7 @@ func New(host incident.Host, sns SNS, s3 S3, kms KMS, incidents Incidents, decis
 		to   *string
 	}{
 		{"INCIDENTS_TABLE", &s.table},
-		{"DECISIONS_TABLE", &s.decided},
+		{"DECISIONS_TABLE", &s.decisionsTable},
 		{"TOPIC_ARN", &s.topic},
 		{"LANGUAGE", &language},
 		{"EVIDENCE_BUCKET", &s.bucket},

@@ -136,7 +136,7 @@ func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
 	if b.Findings, err = record.Findings(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
 		return err
 	}
-	if b.Decisions, err = record.Decisions(ctx, s.decisions, s.decided, in.Incident.ID); err != nil {
+	if b.Decisions, err = record.Decisions(ctx, s.decisions, s.decisionsTable, in.Incident.ID); err != nil {
 		return err
 	}
 	asked, err := record.Requests(ctx, s.incidents, s.table, in.Incident.ID)
