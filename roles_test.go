@@ -156,7 +156,7 @@ func wanted(t *testing.T, name string) []string {
 		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 		all = append(all, "sqs:SendMessage")
 	}
-	if name == "close" {
+	if name == "close" || name == "console" {
 		// S3 asks for it where an object is locked as it is written.
 		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
 		all = append(all, "s3:PutObjectRetention")

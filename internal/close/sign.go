@@ -29,6 +29,7 @@ type body struct {
 	Format   string             `json:"format"`
 	ClosedAt time.Time          `json:"closedAt"`
 	Input                       // as the machine hands it over
+	Console  incident.Console   `json:"console"`
 	Findings []incident.Finding `json:"findings"` // all that came
 	Before   []record.Prior     `json:"before"`   // each value as it was before it was changed, also by an incident that this one inherits from
 	Objects  []manifest.Object  `json:"objects"`
@@ -38,8 +39,8 @@ type body struct {
 // sign writes this closing's manifest, signed and locked. One that is there
 // stays: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input) error {
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), Input: in, Before: []record.Prior{}}
+func (s *Step) sign(ctx context.Context, in Input, console incident.Console) error {
+	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), Input: in, Console: console, Before: []record.Prior{}}
 	var err error
 	if b.Findings, err = record.Findings(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
@@ -50,7 +51,7 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 	}); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	if b.Objects, b.Missing, err = s.objects(ctx, in); err != nil {
+	if b.Objects, b.Missing, err = s.objects(ctx, in, console); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	text, err := manifest.Canonical(b)
@@ -91,7 +92,7 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 // computed before, as it takes longer than this step may.
 // What is gone is named: an incident that is closed months later may have outlived
 // its evidence. So is an image that could not be hashed.
-func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, missing []string, err error) {
+func (s *Step) objects(ctx context.Context, in Input, console incident.Console) (all []manifest.Object, missing []string, err error) {
 	all, missing = []manifest.Object{}, []string{}
 	small := []string{}
 	if in.Event != "" {
@@ -99,6 +100,11 @@ func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, mi
 	}
 	if in.Memory.Object != "" {
 		small = append(small, "incidents/"+in.Incident.ID+"/memory/parts.json")
+	}
+	for _, k := range []incident.Kept{console.Output, console.Screenshot} {
+		if k.Object != "" {
+			small = append(small, k.Object)
+		}
 	}
 	for _, key := range small {
 		there, err := s.exists(ctx, key)
