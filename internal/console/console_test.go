@@ -99,27 +99,39 @@ func TestWhatCannotBeHad(t *testing.T) {
 	}{
 		{
 			"before Nitro", with("m5d.large", "m4.large"), "",
-			incident.Report{Status: incident.OK, Reason: "as EC2 posted it at 2026-02-28T01:02:03Z; there is no later one"}, incident.Report{Status: incident.OK}, incident.OK, false, true,
+			incident.Report{Status: incident.OK, Reason: "as EC2 posted it at 2026-02-28T01:02:03Z; there is no later one"},
+			incident.Report{Status: incident.OK},
+			incident.OK, false, true,
 		},
 		{
 			"metal", with("m5d.large", "m5d.metal"), "",
-			incident.Report{Status: incident.OK}, incident.Report{Status: incident.Skipped, Reason: "EC2 has none of this instance: The instance type does not support console screenshots"}, incident.Partial, false, true,
+			incident.Report{Status: incident.OK},
+			incident.Report{Status: incident.Skipped, Reason: "EC2 has none of this instance: The instance type does not support console screenshots"},
+			incident.Partial, false, true,
 		},
 		{
 			"silent, on Graviton", strings.ReplaceAll(scene.File, "m5d.large", "m6gd.large"), "",
-			incident.Report{Status: incident.Skipped, Reason: "EC2 has no output of this instance"}, incident.Report{Status: incident.Skipped, Reason: "EC2 has none of this instance: The instance type does not support console screenshots"}, incident.Skipped, false, false,
+			incident.Report{Status: incident.Skipped, Reason: "EC2 has no output of this instance"},
+			incident.Report{Status: incident.Skipped, Reason: "EC2 has none of this instance: The instance type does not support console screenshots"},
+			incident.Skipped, false, false,
 		},
 		{
 			"stopped", with(`{"Code": 16, "Name": "running"}`, `{"Code": 80, "Name": "stopped"}`), "",
-			incident.Report{Status: incident.OK}, incident.Report{Status: incident.Failed, Reason: "api error IncorrectInstanceState: The instance '" + scene.Instance + "' is not in the running state"}, incident.Partial, true, true,
+			incident.Report{Status: incident.OK},
+			incident.Report{Status: incident.Failed, Reason: "api error IncorrectInstanceState: The instance '" + scene.Instance + "' is not in the running state"},
+			incident.Partial, true, true,
 		},
 		{
 			"denied", with(), "ec2:GetConsoleOutput#1=denied",
-			incident.Report{Status: incident.Failed, Reason: "api error UnauthorizedOperation"}, incident.Report{Status: incident.OK}, incident.Partial, true, false,
+			incident.Report{Status: incident.Failed, Reason: "api error UnauthorizedOperation"},
+			incident.Report{Status: incident.OK},
+			incident.Partial, true, false,
 		},
 		{
 			"not written", with(), "s3:PutObject#1=denied",
-			incident.Report{Status: incident.Failed, Reason: "write: "}, incident.Report{Status: incident.OK}, incident.Partial, true, false,
+			incident.Report{Status: incident.Failed, Reason: "write: "},
+			incident.Report{Status: incident.OK},
+			incident.Partial, true, false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
