@@ -14,9 +14,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
+	"cordon/internal/evidence"
 	"cordon/internal/incident"
 	"cordon/internal/record"
 
@@ -35,8 +35,8 @@ type EC2 interface {
 
 // S3 is the part of the S3 API this step calls, on the evidence bucket.
 type S3 interface {
-	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	evidence.Lister
+	evidence.Getter
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
@@ -161,7 +161,7 @@ func (s *Step) keep(ctx context.Context, there map[string]time.Time, key, kind s
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(data), ContentType: &kind, IfNoneMatch: aws.String("*"),
 		ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(now.Add(s.retention)),
 	})
-	if code(err) == "PreconditionFailed" { // another run was faster
+	if evidence.Taken(err) { // another run was faster
 		return s.kept(ctx, key, now)
 	}
 	if err != nil {
@@ -173,17 +173,11 @@ func (s *Step) keep(ctx context.Context, there map[string]time.Time, key, kind s
 
 // kept is an object that is there.
 func (s *Step) kept(ctx context.Context, key string, at time.Time) (incident.Kept, error) {
-	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
+	o, err := evidence.Hash(ctx, s.s3, s.bucket, key)
 	if err != nil {
-		return incident.Kept{}, fmt.Errorf("read: %w", err)
+		return incident.Kept{}, err
 	}
-	defer out.Body.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, out.Body)
-	if err != nil {
-		return incident.Kept{}, fmt.Errorf("read: %w", err)
-	}
-	return incident.Kept{Report: incident.Report{Status: incident.OK}, Object: key, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil)), At: at}, nil
+	return incident.Kept{Report: incident.Report{Status: incident.OK}, Object: key, Bytes: o.Bytes, SHA256: o.SHA256, At: at}, nil
 }
 
 // objects are those below a prefix, two at most, with the time they were stored.
@@ -246,12 +240,7 @@ func none(err error) error {
 	return err
 }
 
-func unsupported(err error) bool { return code(err) == "UnsupportedOperation" }
-
-func code(err error) string {
+func unsupported(err error) bool {
 	var answer smithy.APIError
-	if errors.As(err, &answer) {
-		return answer.ErrorCode()
-	}
-	return ""
+	return errors.As(err, &answer) && answer.ErrorCode() == "UnsupportedOperation"
 }
