@@ -860,7 +860,7 @@ func TestAccessible(t *testing.T) {
 
 // A record that cannot be read is no reason to show half of it.
 func TestUnreadableRecord(t *testing.T) {
-	const asking, reads = 2, 14 // what approval has read by then; request, head, the next of either and ten steps
+	const asking, reads = 2, 15 // what approval has read by then; request, head, the next of either and eleven steps
 	for n := asking + 1; n <= asking+reads; n++ {
 		w := open(t, sim.Fault{Service: "dynamodb", Action: "GetItem", Number: n, Kind: sim.Unavailable})
 		got := w.get(w.link)

@@ -63,9 +63,7 @@ type known struct {
 	exposure    incident.Exposure
 	protection  incident.Protection
 	credentials incident.Credentials
-	snapshots   incident.Snapshots
-	memory      incident.Memory
-	digest      incident.Digest
+	evidence    incident.Evidence
 	termination struct {
 		CalledAt time.Time `json:"calledAt"`
 	}
@@ -92,7 +90,8 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 		{"exposure", &k.exposure},
 		{"preserve", &k.protection},
 		{"credentials", &k.credentials},
-		{"snapshot", &k.snapshots},
+		{"snapshot", &k.evidence.Snapshots},
+		{"console", &k.evidence.Console},
 		{"digest", &hash},
 		{"terminate", &k.termination},
 		{"release", &k.restoration},
@@ -109,15 +108,15 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 	}
 	switch {
 	case capture.Result != nil:
-		k.memory = *capture.Result
+		k.evidence.Memory = *capture.Result
 	case capture.Outcome != nil:
-		k.memory = *capture.Outcome
-		k.memory.Done = false // it will have been so once the upload is ended
+		k.evidence.Memory = *capture.Outcome
+		k.evidence.Memory.Done = false // it will have been so once the upload is ended
 	case found[len(steps)-1]:
-		k.memory.Status = incident.OK // begun, and no end is known
+		k.evidence.Memory.Status = incident.OK // begun, and no end is known
 	}
 	if hash.Result != nil {
-		k.digest = *hash.Result
+		k.evidence.Digest = *hash.Result
 	}
 	return k, nil
 }
@@ -143,11 +142,11 @@ func (h *Handler) facts(q *request, k known) facts {
 		State: l.Text(stateOf(k.isolation)), Contained: k.isolation.Contained,
 		LookedAt: l.Time(k.isolation.At), Drifted: l.Drifted(k.isolation),
 		Done: []list{},
-		Gaps: []string{}, Evidence: append(l.Evidence(k.snapshots, k.memory), l.Digest(k.digest)...),
+		Gaps: []string{}, Evidence: append([]string{}, l.Taken(k.evidence)...),
 		Until: l.Time(q.ExpiresAt), Left: l.Left(q.ExpiresAt.Sub(h.host.Now())),
 	}
 	if q.Before == "" { // before anything is isolated there is no evidence that could have gaps
-		f.Gaps = l.Gaps(k.snapshots, k.memory, k.digest)
+		f.Gaps = append(f.Gaps, l.Gaps(k.evidence)...)
 	}
 	for _, s := range []list{
 		{"head.notContained", l.Interfaces(k.isolation, false)},
@@ -173,12 +172,12 @@ func (h *Handler) choice(c incident.Choice, k known) choice {
 	out := choice{Value: string(c), Label: l.Choice(c), Does: l.Text("does." + string(c)), Items: []string{}}
 	switch c {
 	case incident.Terminate:
-		out.Now, out.Items = l.Text("page.waits"), l.Waits(k.snapshots, k.memory, k.isolation)
+		out.Now, out.Items = l.Text("page.waits"), l.Waits(k.evidence, k.isolation)
 		if len(out.Items) == 0 {
 			out.Now = l.Text("page.waits.none")
 		}
 	case incident.Release:
-		if out.Items = l.Cuts(k.snapshots, k.memory); len(out.Items) > 0 {
+		if out.Items = l.Cuts(k.evidence); len(out.Items) > 0 {
 			out.Now = l.Text("page.cuts")
 		}
 	}

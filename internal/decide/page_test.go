@@ -337,7 +337,7 @@ func TestWhatIsAtStake(t *testing.T) {
 		return html.UnescapeString(inside)
 	}
 	for where, want := range map[string][]string{
-		part("Gaps in the evidence", "</div>"): {"NO snapshot of volume vol-3", "snap-2 of volume vol-2 failed", "ephemeral0"},
+		part("Gaps in the evidence", "</div>"): {"NO snapshot of volume vol-3", "snap-2 (vol-2): failed", "ephemeral0"},
 		part(`id="does-terminate"`, "</div>"):  {"snapshot snap-1 of volume vol-1, 40%", "a snapshot of volume vol-3", "the memory capture", "the seal", "cannot be undone"},
 		part(`id="does-release"`, "</div>"):    {"cut short", "the memory capture", "vol-3", "EBS completes them"},
 		part(`id="instance-is"`, "</section>"): {`Owner: "payments"`},

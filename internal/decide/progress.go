@@ -40,7 +40,7 @@ func (h *Handler) stages(q *request, k known) []stage {
 		{l.Text("step.recorded", "choice", l.Choice(head.Decision), "person", l.Stranger(head.Decided.Person), "at", l.Time(head.Decided.At)), "done"},
 		{l.Text("step.verified"), "done"},
 	}
-	evidence := step(len(l.Waits(k.snapshots, k.memory, k.isolation)) == 0, "evidence.done", "evidence")
+	evidence := step(len(l.Waits(k.evidence, k.isolation)) == 0, "evidence.done", "evidence")
 	closed := head.State != record.Open && !head.Again
 	switch head.Decision {
 	case incident.Terminate:

@@ -59,46 +59,34 @@ func (l Language) Left(d time.Duration) string {
 	return l.Text("left.days", "days", strconv.Itoa(days), "hours", strconv.Itoa(hours%24))
 }
 
-// Gaps are what the evidence lacks, or may come to lack: what a reader of the
-// whole list must not miss.
-func (l Language) Gaps(s incident.Snapshots, m incident.Memory, d incident.Digest) []string {
-	var all []string
-	for _, v := range s.Missing {
-		all = append(all, l.Text("missing", "volume", Plain(v, 200)))
+// Gaps are what was not taken, and what of the rest is in doubt: what a reader of
+// the whole list must not miss.
+func (l Language) Gaps(e incident.Evidence) []string {
+	all := l.NotTaken(e)
+	if e.Snapshots.Status == "" {
+		all = append(all, l.Text("gap.noSnapshots"))
 	}
-	for _, n := range s.Set {
-		switch {
-		case n.State == "error":
-			all = append(all, l.Text("gap.failed", "snapshot", ID(n.ID), "volume", ID(n.VolumeID)))
-		case !n.Locked && !n.Duplicate:
+	for _, n := range e.Snapshots.Set {
+		if n.State != snapshotFailed && !n.Locked && !n.Duplicate {
 			all = append(all, l.Text("gap.unlocked", "snapshot", ID(n.ID), "volume", ID(n.VolumeID)))
 		}
 	}
-	for _, v := range s.NotIn {
-		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
-	}
-	if s.Status == "" {
-		all = append(all, l.Text("gap.noSnapshots"))
-	}
-	switch m.Status {
-	case "":
+	if e.Memory.Status == "" {
 		all = append(all, l.Text("gap.noMemory"))
-	case incident.Skipped, incident.Partial, incident.Failed:
-		all = append(all, l.Text("memory")+": "+l.report(m.Report))
 	}
-	if d.Done && !d.Agrees && d.SHA256 != "" && d.Claimed != "" {
+	if d := e.Digest; d.Done && !d.Agrees && d.SHA256 != "" && d.Claimed != "" {
 		all = append(all, l.Text("digestDiffers", "sha256", ID(d.Claimed)))
 	}
 	return all
 }
 
 // Waits are what a termination would still wait for.
-func (l Language) Waits(s incident.Snapshots, m incident.Memory, i incident.Isolation) []string {
-	all := l.pending(s)
-	for _, v := range s.Missing {
+func (l Language) Waits(e incident.Evidence, i incident.Isolation) []string {
+	all := l.pending(e.Snapshots)
+	for _, v := range e.Snapshots.Missing {
 		all = append(all, l.Text("waits.missing", "volume", Plain(v, 200)))
 	}
-	if underWay(m) {
+	if underWay(e.Memory) {
 		all = append(all, l.Text("waits.memory"))
 	}
 	if !i.Sealed {
@@ -108,15 +96,15 @@ func (l Language) Waits(s incident.Snapshots, m incident.Memory, i incident.Isol
 }
 
 // Cuts are what an early release would cut short.
-func (l Language) Cuts(s incident.Snapshots, m incident.Memory) []string {
+func (l Language) Cuts(e incident.Evidence) []string {
 	var all []string
-	if underWay(m) {
+	if underWay(e.Memory) {
 		all = append(all, l.Text("cuts.memory"))
 	}
-	for _, v := range s.Missing {
+	for _, v := range e.Snapshots.Missing {
 		all = append(all, l.Text("cuts.missing", "volume", Plain(v, 200)))
 	}
-	if len(l.pending(s)) > 0 {
+	if len(l.pending(e.Snapshots)) > 0 {
 		all = append(all, l.Text("cuts.snapshots"))
 	}
 	return all
