@@ -48,6 +48,10 @@ type quirks struct {
 	groupLimit       int      // security groups in the Region at most; 0 is 2500
 	failingSnapshots []string // volumes whose snapshots end in error
 	snapshotSeconds  int      // how long a snapshot is pending; 0 grows with the volume
+
+	snapshotFailures map[string]int      // how many snapshots of a volume end in error, the first ones
+	volumesMoved     []*volumeMoving     // others attach a volume, or take it off
+	snapshotsDeleted []*snapshotDeletion // others delete what snapshots of a volume there are
 }
 
 func newEC2(a *Account) *EC2 {
@@ -83,6 +87,9 @@ func (c *EC2) behaviours() []section {
 		optional("SecurityGroupLimit", &c.quirks.groupLimit),
 		optional("FailingSnapshots", &c.quirks.failingSnapshots),
 		optional("SnapshotSeconds", &c.quirks.snapshotSeconds),
+		optional("SnapshotFailures", &c.quirks.snapshotFailures),
+		optional("VolumesMoved", &c.quirks.volumesMoved),
+		optional("SnapshotsDeleted", &c.quirks.snapshotsDeleted),
 	}
 }
 
@@ -125,6 +132,7 @@ func (c *EC2) second() *time.Time { return new(c.a.now().UTC().Truncate(time.Sec
 // pass lets time do what it does: snapshots complete, instances end.
 func (c *EC2) pass() {
 	c.completeSnapshots()
+	c.changeVolumes()
 	c.a.autoscaling.pass()
 	c.endInstances()
 	c.a.cloudtrail.pass()
