@@ -504,6 +504,13 @@ func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
 	for _, v := range s.NotIn {
 		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
 	}
+	for _, n := range s.Notes {
+		if key := "note." + n.What; l.known(key) {
+			all = append(all, l.Text(key, "detail", Plain(n.Detail, 400)))
+		} else { // a code of tomorrow
+			all = append(all, Plain(n.What+": "+n.Detail, 400))
+		}
+	}
 	if m.Status != "" {
 		all = append(all, l.Text("memory")+": "+l.progress(m.Report, m.Done))
 	}
@@ -543,6 +550,12 @@ func (l Language) snapshot(n incident.Snapshot) string {
 	s += "): " + l.coded("snapshot.", n.State)
 	if n.State == "pending" && n.Progress != "" {
 		s += " " + Plain(n.Progress, 10)
+	}
+	if n.Reason != "" {
+		s += " (" + Plain(n.Reason, 300) + ")"
+	}
+	if n.Superseded {
+		return s + l.Text("snapshot.again")
 	}
 	if n.Locked {
 		s += l.Text("snapshot.locked")
