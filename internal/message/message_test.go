@@ -46,8 +46,10 @@ func letter(kind message.Kind) message.Letter {
 		},
 		Missing: []string{"vol-0c"}, NotIn: []string{"ephemeral0"},
 		Notes: []incident.Note{
-			{What: "hibernation"}, {What: "shared", Detail: "vol-0a: i-0ffff"},
-			{What: "later", Detail: "snap-0a: 2026-03-01T03:30:01Z of vol-0a, the first of 2026-03-01T03:00:00Z"}, {What: "a-note-of-tomorrow", Detail: "x"},
+			{What: "hibernation"},
+			{What: "shared", Detail: "vol-0a: i-0ffff"},
+			{What: "later", Detail: "snap-0a: 2026-03-01T03:30:01Z of vol-0a, the first of 2026-03-01T03:00:00Z"},
+			{What: "a-note-of-tomorrow", Detail: "x"},
 		},
 	}
 	memory := incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "memory is off"}}
