@@ -38,6 +38,7 @@ type world struct {
 	Subnets            []*types.Subnet
 	Vpcs               []*types.Vpc
 	VpcAttributes      map[string]*ec2.DescribeVpcAttributeOutput // what is told of them; the rest is EC2's default
+	ConsoleOutputs     map[string]*ec2.GetConsoleOutputOutput     // by instance, as the CLI prints them: in plain text
 	PrefixLists        []*types.PrefixList
 	InstanceTypes      []*types.InstanceTypeInfo
 }
@@ -52,6 +53,9 @@ type quirks struct {
 	snapshotFailures map[string]int      // how many snapshots of a volume end in error, the first ones
 	volumesMoved     []*volumeMoving     // others attach a volume, or take it off
 	snapshotsDeleted []*snapshotDeletion // others delete what snapshots of a volume there are
+	// resolves are the names of services that private hosted zones lead to
+	// addresses elsewhere, in every VPC: "ssm" to "10.9.0.10".
+	resolves map[string]string
 }
 
 func newEC2(a *Account) *EC2 {
@@ -76,6 +80,7 @@ func (c *EC2) sections() []section {
 		kept("Subnets", &c.Subnets),
 		kept("Vpcs", &c.Vpcs),
 		kept("VpcAttributes", &c.VpcAttributes),
+		kept("ConsoleOutputs", &c.ConsoleOutputs),
 		kept("PrefixLists", &c.PrefixLists),
 		kept("InstanceTypes", &c.InstanceTypes),
 	}
@@ -90,6 +95,7 @@ func (c *EC2) behaviours() []section {
 		optional("SnapshotFailures", &c.quirks.snapshotFailures),
 		optional("VolumesMoved", &c.quirks.volumesMoved),
 		optional("SnapshotsDeleted", &c.quirks.snapshotsDeleted),
+		optional("Resolves", &c.quirks.resolves),
 	}
 }
 
