@@ -98,12 +98,15 @@ const running = string(asl.Running)
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
-	if t.Before, err = ReadAccount(w.before); err != nil {
+	if w.Undisturbed != nil {
+		t.Before = w.Undisturbed.before
+	} else if t.Before, err = ReadAccount(w.before); err != nil {
 		return Trace{}, err
 	}
 	if t.After, err = ReadAccount(after); err != nil {
 		return Trace{}, err
 	}
+	w.result.before, w.result.after = t.Before, t.After
 	if w.wish {
 		_, t.Later = t.Before.Instance(w.finding.InstanceID)
 		t.Ours = t.Later
@@ -131,8 +134,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 				}
 				r = &made
 			}
-			a, err := ReadAccount(r.Account)
-			return r.Ending, a, err
+			return r.Ending, r.after, nil
 		}
 	}
 	return t, nil

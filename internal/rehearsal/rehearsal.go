@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/eventpattern"
 	"cordon/internal/finding"
 	"cordon/internal/incident"
 	"cordon/internal/sim"
@@ -40,7 +41,8 @@ type Options struct {
 	Watch      func(Moment) // told of everything as it happens; may be nil
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
-	// run with faults is held against. Nil: it is made when it is wanted.
+	// run with faults is held against, and the account that it begins with. Nil: it
+	// is made when it is wanted.
 	Undisturbed *Result
 }
 
@@ -281,7 +283,9 @@ func build(o Options) (*world, error) {
 	if err := w.open(file, account, region); err != nil {
 		return nil, err
 	}
-	if w.before, err = w.account.JSON(); err != nil {
+	if o.Undisturbed != nil {
+		w.before = o.Undisturbed.Before
+	} else if w.before, err = w.account.JSON(); err != nil {
 		return nil, err
 	}
 	return w, w.wire()
@@ -396,10 +400,13 @@ func (w *world) wire() error {
 
 // deliver gives an event to every rule, as EventBridge does.
 func (w *world) deliver(event []byte) {
+	e, err := eventpattern.Read(event)
+	if err != nil {
+		return // read as JSON before; what patterns cannot judge they do not match
+	}
 	for _, r := range w.rules {
-		hit, err := r.pattern.Match(event)
-		if err != nil || !hit {
-			continue // read as JSON before; a pattern that cannot judge it does not match
+		if !r.pattern.Matches(e) {
+			continue
 		}
 		for _, t := range r.targets {
 			payload, err := t.Payload(event)

@@ -26,6 +26,8 @@ type Result struct {
 	Broken     []string        `json:"-"` // each violation with how it came about
 	Evidence   []string        `json:"-"`
 	History    int             `json:"-"` // events of the execution, as AWS counts them
+
+	before, after Account // what Before and Account say
 }
 
 // Call is one call to AWS.
