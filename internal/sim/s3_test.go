@@ -612,7 +612,9 @@ func TestPresignedPartsAreTheSDKs(t *testing.T) {
 		"no part":        part(func(in *s3.UploadPartInput) { in.PartNumber = nil }),
 		"a bucket's dot": part(func(in *s3.UploadPartInput) { in.Bucket = aws.String("a.b") }),
 		"an owner":       part(func(in *s3.UploadPartInput) { in.ExpectedBucketOwner = aws.String("111122223333") }),
-		"a checksum":     part(func(in *s3.UploadPartInput) { in.ChecksumSHA256 = aws.String("n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=") }),
+		"a checksum": part(func(in *s3.UploadPartInput) {
+			in.ChecksumSHA256 = aws.String("n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=")
+		}),
 	} {
 		for _, life := range []time.Duration{0, time.Second, time.Hour} {
 			clock.Sleep(7 * time.Hour) // another day, another session
