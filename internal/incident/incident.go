@@ -246,6 +246,30 @@ type Digest struct {
 	Agrees  bool   `json:"agrees"`
 }
 
+// Console is what could be had of an instance's console.
+type Console struct {
+	Report
+	Output     Kept `json:"output"`     // text, as the serial console or the system log had it
+	Screenshot Kept `json:"screenshot"` // JPEG
+}
+
+// Kept is one object of the evidence bucket, or why there is none.
+type Kept struct {
+	Report
+	Object string    `json:"object"` // key in the evidence bucket; empty where nothing was kept
+	Bytes  int64     `json:"bytes"`
+	SHA256 string    `json:"sha256"` // lower-case hex, of the object
+	At     time.Time `json:"at"`     // when it was kept
+}
+
+// Evidence is what was taken of an instance, and what was not.
+type Evidence struct {
+	Snapshots Snapshots
+	Memory    Memory
+	Digest    Digest
+	Console   Console
+}
+
 // Protection is what preserve did to keep the instance alive for evidence.
 type Protection struct {
 	Report

@@ -427,7 +427,7 @@ func TestEvidenceUnderWay(t *testing.T) {
 		{false, []string{"Snapshots of the volumes: under way", "Memory: under way"}},
 		{true, []string{"Snapshots of the volumes: ok", "Memory: ok"}},
 	} {
-		got := l.Evidence(incident.Snapshots{Report: ok, Done: true, Complete: c.done}, incident.Memory{Report: ok, Done: c.done})
+		got := l.Taken(incident.Evidence{Snapshots: incident.Snapshots{Report: ok, Done: true, Complete: c.done}, Memory: incident.Memory{Report: ok, Done: c.done}})
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("done %v (-want +got):\n%s", c.done, diff)
 		}

@@ -38,6 +38,7 @@ type world struct {
 	Subnets            []*types.Subnet
 	Vpcs               []*types.Vpc
 	VpcAttributes      map[string]*ec2.DescribeVpcAttributeOutput // what is told of them; the rest is EC2's default
+	ConsoleOutputs     map[string]*ec2.GetConsoleOutputOutput     // by instance, as the CLI prints them: in plain text
 	PrefixLists        []*types.PrefixList
 	InstanceTypes      []*types.InstanceTypeInfo
 }
@@ -72,6 +73,7 @@ func (c *EC2) sections() []section {
 		kept("Subnets", &c.Subnets),
 		kept("Vpcs", &c.Vpcs),
 		kept("VpcAttributes", &c.VpcAttributes),
+		kept("ConsoleOutputs", &c.ConsoleOutputs),
 		kept("PrefixLists", &c.PrefixLists),
 		kept("InstanceTypes", &c.InstanceTypes),
 	}
