@@ -13,9 +13,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"cordon/internal/asl"
 	"cordon/internal/eventpattern"
 	"cordon/internal/finding"
 	"cordon/internal/incident"
@@ -37,8 +39,10 @@ type Options struct {
 	Parameters map[string]string
 	Faults     []sim.Fault
 	Seed       uint64
-	Person     Person       // who decides; nil: nobody does
-	Watch      func(Moment) // told of everything as it happens; may be nil
+	Script     *Script        // what else happens; may be nil
+	Person     Person         // who decides; nil: nobody does
+	Watch      func(Moment)   // told of everything as it happens; may be nil
+	Way        func(asl.Move) // told of each state entered, left, retried; may be nil
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
 	// run with faults is held against, and the account that it begins with. Nil: it
@@ -121,7 +125,7 @@ func Run(o Options) (Result, error) {
 }
 
 func (w *world) run() (Result, error) {
-	w.clock.Run(func() { w.deliver(w.Event) })
+	w.clock.Run(func() { w.play(); w.deliver(w.Event) })
 	if w.problem != nil {
 		return Result{}, w.problem
 	}
@@ -280,6 +284,11 @@ func build(o Options) (*world, error) {
 		w.start = newest
 	}
 	w.clock = vtime.New(o.Seed, w.start)
+	scripted, err := o.Script.faults()
+	if err != nil {
+		return nil, err
+	}
+	w.Faults = append(slices.Clone(o.Faults), scripted...)
 	if err := w.open(file, account, region); err != nil {
 		return nil, err
 	}
@@ -314,7 +323,7 @@ func (w *world) open(file []byte, account, region string) error {
 	}
 	var err error
 	w.account, err = sim.Open(sim.Settings{
-		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Account: account, Region: region,
+		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Storms: w.storms(), Account: account, Region: region,
 		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"),
 		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(),
 	}, file)
@@ -368,7 +377,7 @@ func (w *world) wire() error {
 	}
 	for _, f := range w.deployment.Functions() {
 		name := strings.ToLower(strings.TrimSuffix(f.LogicalID, "Function"))
-		host := incident.Host{Now: w.clock.Now, Rand: w.stream("function " + name), Each: w.clock.Each, Getenv: env(f)}
+		host := incident.Host{Now: w.now(name), Rand: w.stream("function " + name), Each: w.clock.Each, Getenv: env(f)}
 		if url := f.Environment["API_URL"]; url != "" {
 			w.apiURL = url
 		}
