@@ -55,7 +55,11 @@ func (w *world) finish() (Result, error) {
 	r.Account = after
 	calls := w.account.Calls()
 	for _, c := range calls {
-		r.Calls = append(r.Calls, Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...)})
+		call := Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...), Number: c.Number}
+		if c.By != nil {
+			call.By = c.By.Function
+		}
+		r.Calls = append(r.Calls, call)
 	}
 	if u := w.account.Unknown(); u != nil {
 		return Result{}, fmt.Errorf("the rehearsal ends here: %w", u)
