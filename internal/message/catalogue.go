@@ -668,6 +668,7 @@ var catalogue = map[string]text{
 	"page.waits.none":     {"The evidence is at its end: it would wait for nothing more.", "証拠の保全は終わっています。待つものはありません。"},
 	"page.cuts":           {"It would cut short:", "次のものは打ち切られます:"},
 	"page.owners":         {"Tags that say whose it is", "所有者を示すタグ"},
+	"page.skip":           {"Go to the decision", "決定へ進む"},
 	"page.means":          {"What it means", "意味"},
 	"page.what":           {"What each decision does, and what it cannot undo", "それぞれの決定の内容と、元に戻せないこと"},
 	"page.stale":          {"This form was opened more than 30 minutes ago. Below is what is known now: read it, and send the form again.", "このフォームを開いてから30分以上経過しています。以下は現時点の情報です。確認の上、もう一度送信してください。"},
