@@ -69,6 +69,7 @@ check: lint check-template check-faults check-build permissions ## lint, validat
 lint: bin/golangci-lint ## read the Go code for faults, forbidden imports and layout
 	bin/golangci-lint run
 	cd tools && ../bin/golangci-lint run --config ../.golangci.yml
+	cd browser && ../bin/golangci-lint run --config ../.golangci.yml
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## lay out the Go code
@@ -123,6 +124,16 @@ test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents
 	@go test -tags e2e -c -o bin/e2e.test ./e2e
 	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
 
+# The decision page in a real browser. Where there is none and none may be
+# installed, a hosted run fails and a person is told why it was skipped.
+.PHONY: test-page
+test-page: tools/node_modules/installed ## the decision page in Chromium: keyboard, phone, dark, axe-core
+	@mkdir -p bin
+	@if found=$$(sh tools/browser.sh bin/browser.log); then \
+		CORDON_BROWSER="$$found" go -C browser test -count=1 -timeout 20m .; \
+	elif [ -n "$$CI" ]; then echo "make test-page: $$found" >&2; exit 1; \
+	else echo "skipped: $$found"; fi
+
 # The program that reads a host's memory: built, pinned, from its registry
 # package, or given as a file with its SHA-256. Static, since it meets whatever
 # the host has. AVML_TARGET=aarch64-unknown-linux-gnu wants that target's linker.
@@ -174,7 +185,7 @@ test-memory: $(if $(AVML),bin/avml) ## capture the memory of a guest in qemu; ne
 check-script:
 	@command -v shellcheck >/dev/null || $(call give-up,shellcheck is missing; install it (Debian: shellcheck))
 	@command -v busybox >/dev/null || $(call give-up,busybox is missing; install it (Debian: busybox-static))
-	shellcheck internal/memory/capture.sh internal/guest/agent.sh internal/guest/init.sh tools/guest.sh
+	shellcheck internal/memory/capture.sh internal/guest/agent.sh internal/guest/init.sh tools/guest.sh tools/browser.sh
 	CORDON_SHELL="busybox sh" go test -count=1 -run '^TestTheScript(SendsEveryByte|GoesOn|SaysWhyNot)$$' ./internal/memory
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.

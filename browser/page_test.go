@@ -175,15 +175,15 @@ func (b *tab) says(status int64, want ...string) {
 // fill types what a person would.
 func (b *tab) fill(choice, instance, name string) {
 	b.Helper()
-	b.act(chromedp.Click("#decision-"+choice))
-	b.act(chromedp.SendKeys("#instance", instance), chromedp.SendKeys("#name", name), chromedp.SendKeys("#reason", "seen in the logs"))
+	b.act(chromedp.Click(chromedp.CSS("#decision-" + choice)))
+	b.act(chromedp.SendKeys(chromedp.CSS("#instance"), instance), chromedp.SendKeys(chromedp.CSS("#name"), name), chromedp.SendKeys(chromedp.CSS("#reason"), "seen in the logs"))
 }
 
 // submit presses the button and waits for the answer.
 func (b *tab) submit() {
 	b.Helper()
 	evaluate[bool](b, "window.old = true")
-	b.act(chromedp.Click("button[type=submit]"))
+	b.act(chromedp.Click(chromedp.CSS("button[type=submit]")))
 	b.arrived()
 }
 
@@ -299,14 +299,16 @@ func TestOutcomes(t *testing.T) {
 		status int64
 		says   []string
 	}{
-		{"recorded", desk, func(b *tab) { b.fill("terminate", b.instance, "Aiko Tanaka"); b.submit() }, 200,
-			[]string{"Your decision is recorded", "Aiko Tanaka", "Terminate", "the name is a claim", "SHA-256"}},
+		{
+			"recorded", desk, func(b *tab) { b.fill("terminate", b.instance, "Aiko Tanaka"); b.submit() }, 200,
+			[]string{"Your decision is recorded", "Aiko Tanaka", "Terminate", "the name is a claim", "SHA-256"},
+		},
 		{"progress", phone, func(b *tab) {
 			b.fill("terminate", b.instance, "Aiko Tanaka")
 			b.submit()
 			b.sleep(10 * time.Second)
 			evaluate[bool](b, "window.old = true")
-			b.act(chromedp.Click("a.button"))
+			b.act(chromedp.Click(chromedp.CSS("a.button")))
 			b.arrived()
 		}, 200, []string{"It is decided", "Done: It is verified", "Not yet: The instance is terminated"}},
 		{"kept", desk, func(b *tab) {
@@ -328,8 +330,10 @@ func TestOutcomes(t *testing.T) {
 			other.submit()
 			b.submit()
 		}, 409, []string{"It is already decided", "Aiko Tanaka", "Keep isolated", "Yours was not recorded"}},
-		{"wrong instance", phone, func(b *tab) { b.fill("keep", "i-0123", "Aiko Tanaka"); b.submit() }, 422,
-			[]string{"Nothing was recorded", "The typed instance ID is not the one"}},
+		{
+			"wrong instance", phone, func(b *tab) { b.fill("keep", "i-0123", "Aiko Tanaka"); b.submit() }, 422,
+			[]string{"Nothing was recorded", "The typed instance ID is not the one"},
+		},
 		{"an old tab", desk, func(b *tab) {
 			b.fill("keep", b.instance, "Aiko Tanaka")
 			b.sleep(31 * time.Minute)
@@ -343,7 +347,7 @@ func TestOutcomes(t *testing.T) {
 		}, 410, []string{"This request has expired", "cordon decide"}},
 		{"tampered", desk, func(b *tab) {
 			b.fill("keep", b.instance, "Aiko Tanaka")
-			b.act(chromedp.SetAttributeValue("input[name=proof]", "value", "1.AAAA"))
+			b.act(chromedp.SetAttributeValue(chromedp.CSS("input[name=proof]"), "value", "1.AAAA"))
 			b.submit()
 		}, 403, []string{"not one that this page made"}},
 		{"unknown", phone, func(b *tab) { b.visit(b.page + "x") }, 404, []string{"There is no such request"}},
@@ -363,7 +367,9 @@ func TestOutcomes(t *testing.T) {
 func TestKeyboardOnly(t *testing.T) {
 	i := open(t, "en")
 	b := i.browse(desk)
-	focus := func() string { return evaluate[string](b, "document.activeElement.id || document.activeElement.tagName") }
+	focus := func() string {
+		return evaluate[string](b, "document.activeElement.id || document.activeElement.tagName")
+	}
 	press := func(keys string) { b.act(chromedp.KeyEvent(keys)) }
 	press(kb.Tab)
 	if got := focus(); got != "A" {
@@ -411,13 +417,13 @@ func TestScanners(t *testing.T) {
 		}
 		b.visit(i.page)
 		evaluate[bool](b, "window.old = true")
-		b.act(chromedp.Click("button[type=submit]"))
+		b.act(chromedp.Click(chromedp.CSS("button[type=submit]")))
 		time.Sleep(200 * time.Millisecond)
 		if !evaluate[bool](b, "window.old === true") {
 			t.Error("the browser sent an empty form")
 		}
 		if choice != "" {
-			b.act(chromedp.Click("#decision-"+choice))
+			b.act(chromedp.Click(chromedp.CSS("#decision-" + choice)))
 		}
 		evaluate[bool](b, `document.forms[0].noValidate = true, document.forms[0].submit(), true`)
 		b.arrived()
@@ -452,7 +458,7 @@ func TestPressedAgain(t *testing.T) {
 	}{
 		{"double click", func(i *incident, b *tab) {
 			evaluate[bool](b, "window.old = true")
-			b.act(chromedp.DoubleClick("button[type=submit]"))
+			b.act(chromedp.DoubleClick(chromedp.CSS("button[type=submit]")))
 			b.arrived()
 		}},
 		{"reload of the answer", func(i *incident, b *tab) {

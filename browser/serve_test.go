@@ -126,8 +126,10 @@ func account(t *testing.T, event []byte) []byte {
 	}
 	instance := a["Reservations"].([]any)[0].(map[string]any)["Instances"].([]any)[0].(map[string]any)
 	instance["Tags"] = []any{
-		map[string]any{"Key": "Name", "Value": "checkout-web-3"}, map[string]any{"Key": "Owner", "Value": "payments@example.com"},
-		map[string]any{"Key": "Environment", "Value": "production"}, map[string]any{"Key": "Note", "Value": `<b>"urgent"</b>`},
+		map[string]any{"Key": "Name", "Value": "checkout-web-3"},
+		map[string]any{"Key": "Owner", "Value": "payments@example.com"},
+		map[string]any{"Key": "Environment", "Value": "production"},
+		map[string]any{"Key": "Note", "Value": `<b>"urgent"</b>`},
 	}
 	a["InstanceInformationList"] = []any{} // no agent: the memory is not captured, which is a gap
 	if b, err = json.Marshal(a); err != nil {
