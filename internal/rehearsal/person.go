@@ -80,6 +80,9 @@ func Form(choice, instanceID string) url.Values {
 	return url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
 }
 
+// Post answers the question with a form, once, and returns the page's status.
+func (q Question) Post(form url.Values) int { return q.visit(http.MethodPost, form).Code }
+
 // visit calls the page without a socket, as the gateway would.
 func (q Question) visit(method string, form url.Values) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, q.Link, strings.NewReader(form.Encode()))
