@@ -321,10 +321,15 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
 		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
 		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
+		{ask: "keeps the console of an instance", action: "s3:PutObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("console")},
+		{ask: "reads the console that was kept", action: "s3:GetObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("close", "console")},
+		{ask: "locks the console in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("GOVERNANCE"), may: may("console")},
+		{ask: "locks the console so that nobody can undo it", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("COMPLIANCE")},
+		{ask: "reads a manifest", action: "s3:GetObject", on: at(bucket + "/incidents/x/manifests/y.json"), may: may("close")},
 		{ask: "writes a manifest", action: "s3:PutObject", on: at(bucket + "/incidents/x/manifests/y.json"), may: may("close")},
 		{ask: "locks a manifest in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifests/y.json"), with: lock("GOVERNANCE"), may: may("close")},
 		{ask: "locks a manifest so that nobody can undo it", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifests/y.json"), with: lock("COMPLIANCE")},
-		{ask: "lists the bucket", action: "s3:ListBucket", on: at(bucket), may: may("close", "memory")},
+		{ask: "lists the bucket", action: "s3:ListBucket", on: at(bucket), may: may("close", "console", "memory")},
 		{ask: "lists uploads", action: "s3:ListBucketMultipartUploads", on: at(bucket), may: may("memory")},
 		{ask: "lists the parts of an upload", action: "s3:ListMultipartUploadParts", on: image, may: may("memory")},
 		{ask: "gives an upload up", action: "s3:AbortMultipartUpload", on: image, may: may("memory")},
@@ -363,10 +368,10 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
 		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
 		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},
-		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("credentials", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
+		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("console", "credentials", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
 		{ask: "records a decision", action: "dynamodb:PutItem", on: decisions, with: head, may: may("decide")},
 		{ask: "reads a decision", action: "dynamodb:GetItem", on: decisions, with: head, may: may("approval", "authorize", "credentials", "release", "terminate")},
-		{ask: "lists decisions", action: "dynamodb:Query", on: decisions, with: head},
+		{ask: "lists decisions", action: "dynamodb:Query", on: decisions, with: head, may: may("close")},
 		{ask: "changes a decision", action: "dynamodb:UpdateItem", on: decisions, with: head},
 	}}
 	for _, t := range []struct {
@@ -403,6 +408,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, may: may("close"), never: everyone(p, "close")},
 		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, by: administrator, never: may(administrator)},
 		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, by: stranger, never: may(stranger)},
+		{ask: "reads the public key of the manifests", action: "kms:GetPublicKey", on: signingKey, may: may("close")},
 		{ask: "administers the key of the manifests", action: "kms:GetPublicKey", on: signingKey, by: administrator, may: may(administrator)},
 		{ask: "encrypts a link", action: "kms:Encrypt", on: dataKey, with: purpose("link"), may: may("approval")},
 		{ask: "encrypts a task token", action: "kms:Encrypt", on: dataKey, with: purpose("token"), may: may("approval")},
@@ -635,7 +641,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "decide", "digest", "drift", "exposure", "isolate", "notify", "machine", "rule")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "console", "decide", "digest", "drift", "exposure", "isolate", "notify", "machine", "rule")},
 		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "exposure", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},
@@ -664,7 +670,8 @@ func requestTable(d *template.Deployment, p policies) []section {
 	reads.all = append(reads.all,
 		request{ask: "reads an attribute of a VPC", action: "ec2:DescribeVpcAttribute", on: on(vpc), may: may("exposure")},
 		request{ask: "reads an attribute of an instance", action: "ec2:DescribeInstanceAttribute", on: on(instance), may: attributes},
-		request{ask: "reads the console of an instance", action: "ec2:GetConsoleOutput", on: on(instance)},
+		request{ask: "reads the console of an instance", action: "ec2:GetConsoleOutput", on: on(instance), may: may("console")},
+		request{ask: "pictures the screen of an instance", action: "ec2:GetConsoleScreenshot", on: on(instance), may: may("console")},
 		request{ask: "reads the password of an instance", action: "ec2:GetPasswordData", on: on(instance)},
 		request{ask: "reads a secret", action: "secretsmanager:GetSecretValue", on: at(fmt.Sprintf(another, "secretsmanager", "secret:x"))},
 	)

@@ -171,6 +171,21 @@ func LoadDecision(ctx context.Context, db Getter, table, id string, round int) (
 	return d, err == nil, err
 }
 
+// Decisions are all decisions about an incident, the oldest request first. What
+// it returns is as good as the table, too.
+func Decisions(ctx context.Context, db Querier, table, id string) ([]incident.Decision, error) {
+	all := []incident.Decision{}
+	err := each(ctx, db, table, id, "request#", func(i item) error {
+		var d incident.Decision
+		if err := decode(i, &d); err != nil {
+			return err
+		}
+		all = append(all, d)
+		return nil
+	})
+	return all, err
+}
+
 // Requests are all requests of an incident, the oldest first.
 func Requests(ctx context.Context, db Querier, table, id string) ([]Request, error) {
 	var all []Request
