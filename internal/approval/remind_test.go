@@ -2,6 +2,7 @@ package approval_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -142,11 +143,14 @@ func hours(all ...float64) (out []time.Duration) {
 
 // message is a time left as a mail says it.
 func message(d time.Duration) string {
-	d = d.Round(time.Minute)
-	if d < time.Hour {
-		return strings.TrimSuffix(d.String(), "m0s") + " min"
+	minutes := int(d / time.Minute)
+	switch {
+	case minutes < 60:
+		return fmt.Sprintf("%d min", minutes)
+	case minutes < 48*60:
+		return fmt.Sprintf("%d h %d min", minutes/60, minutes%60)
 	}
-	return strings.NewReplacer("h", " h ", "m0s", " min").Replace(d.String())
+	return fmt.Sprintf("%d days %d h", minutes/60/24, minutes/60%24)
 }
 
 // Nobody is told who was not to be, and nobody is reminded of what was decided,

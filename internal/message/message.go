@@ -565,16 +565,6 @@ func (l Language) Time(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05") + " UTC"
 }
 
-// Left is a time that is left, in hours and minutes; less than a minute counts as
-// one, because it is not over.
-func (l Language) Left(d time.Duration) string {
-	minutes := max(1, int(d.Round(time.Minute)/time.Minute))
-	if minutes < 60 {
-		return l.Text("left.minutes", "minutes", strconv.Itoa(minutes))
-	}
-	return l.Text("left.hours", "hours", strconv.Itoa(minutes/60), "minutes", strconv.Itoa(minutes%60))
-}
-
 // FindingURL opens the finding in the GuardDuty console of its Region; "" where
 // either is not known. The form is that of AWS's own tutorial:
 // https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html

@@ -16,7 +16,7 @@ import (
 func once(after time.Duration, choice string) rehearsal.Person {
 	return func(q rehearsal.Question) {
 		q.Sleep(after)
-		q.Post(rehearsal.Form(choice, q.InstanceID))
+		q.Post(choice)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestDeliveryIsNotOvertaken(t *testing.T) {
 		var status int
 		o.Person = func(q rehearsal.Question) {
 			q.Sleep(after)
-			status = q.Post(rehearsal.Form("keep", q.InstanceID))
+			status = q.Post("keep")
 		}
 		if r := run(t, o); r.Ending != "Kept isolated" || status != http.StatusOK {
 			t.Errorf("after %s: ended as %q, the page answered %d", after, r.Ending, status)
