@@ -2,9 +2,11 @@ package rehearsal
 
 import (
 	"context"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -61,23 +63,44 @@ const patience = 5
 // recorded or delivered, they try again.
 func Decides(choice string) Person {
 	return func(q Question) {
-		for range patience {
+		q.Sleep(Delay)
+		decides(q, choice)
+	}
+}
+
+func decides(q Question, choice string) {
+	for n := range patience {
+		if n > 0 {
 			q.Sleep(Delay)
-			if shown := q.visit(http.MethodGet, nil); shown.Code >= http.StatusInternalServerError {
-				continue
-			}
-			switch posted := q.visit(http.MethodPost, Form(choice, q.InstanceID)); {
-			case posted.Code == http.StatusAccepted: // recorded, not yet delivered
-			case posted.Code < http.StatusInternalServerError:
-				return
-			}
+		}
+		shown := q.visit(http.MethodGet, nil)
+		if shown.Code >= http.StatusInternalServerError {
+			continue
+		}
+		switch posted := q.visit(http.MethodPost, Form(shown.Body.String(), choice, q.InstanceID)); {
+		case posted.Code == http.StatusAccepted: // recorded, not yet delivered
+		case posted.Code < http.StatusInternalServerError:
+			return
 		}
 	}
 }
 
-// Form is what a person posts who decided.
-func Form(choice, instanceID string) url.Values {
-	return url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
+// Form is what a person posts who decided: what they type, and what their browser
+// adds from the hidden fields of the page.
+func Form(page, choice, instanceID string) url.Values {
+	form := url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		form.Set(m[1], html.UnescapeString(m[2]))
+	}
+	return form
+}
+
+var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+
+// Post reads the page and answers the question, once, and returns the page's status.
+func (q Question) Post(choice string) int {
+	page := q.visit(http.MethodGet, nil).Body.String()
+	return q.visit(http.MethodPost, Form(page, choice, q.InstanceID)).Code
 }
 
 // visit calls the page without a socket, as the gateway would.
@@ -106,13 +129,19 @@ func (w *world) letters() {
 		w.result.Mails = append(w.result.Mails, mail)
 		w.watch(Moment{Kind: Mailed, Name: m.Subject, Mail: &mail})
 		link := w.link(m.Body)
-		if link == "" || w.asked[link] || w.Person == nil {
+		if link == "" || w.asked[link] {
 			continue
 		}
 		w.asked[link] = true
-		w.clock.Go(func() {
-			w.Person(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver})
-		})
+		ask := func(p Person) {
+			w.clock.Go(func() {
+				p(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver})
+			})
+		}
+		if w.Person != nil {
+			ask(w.Person)
+		}
+		w.people(ask)
 	}
 }
 
