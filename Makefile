@@ -126,13 +126,15 @@ test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents
 
 # The decision page in a real browser. Where there is none and none may be
 # installed, a hosted run fails and a person is told why it was skipped.
+CORDON_BROWSER ?= chromium
+
 .PHONY: test-page
 test-page: tools/node_modules/installed ## the decision page in Chromium: keyboard, phone, dark, axe-core
 	@mkdir -p bin
-	@if found=$$(sh tools/browser.sh bin/browser.log); then \
-		CORDON_BROWSER="$$found" go -C browser test -count=1 -timeout 20m .; \
-	elif [ -n "$$CI" ]; then echo "make test-page: $$found" >&2; exit 1; \
-	else echo "skipped: $$found"; fi
+	@if reason=$$(sh tools/have.sh bin/browser.log "$(CORDON_BROWSER)=chromium fonts-dejavu-core fonts-ipafont-gothic"); then \
+		CORDON_BROWSER="$(CORDON_BROWSER)" go -C browser test -count=1 -timeout 20m .; \
+	elif [ -n "$$CI" ]; then echo "make test-page: $$reason" >&2; exit 1; \
+	else echo "skipped: $$reason"; fi
 
 # The program that reads a host's memory: built, pinned, from its registry
 # package, or given as a file with its SHA-256. Static, since it meets whatever
@@ -182,11 +184,14 @@ test-memory: $(if $(AVML),bin/avml) ## capture the memory of a guest in qemu; ne
 # The script as others read it: shellcheck, and a shell that is neither dash nor
 # bash. What it says of commands that are missing is no use there: it has its own.
 .PHONY: check-script
-check-script:
-	@command -v shellcheck >/dev/null || $(call give-up,shellcheck is missing; install it (Debian: shellcheck))
-	@command -v busybox >/dev/null || $(call give-up,busybox is missing; install it (Debian: busybox-static))
-	shellcheck internal/memory/capture.sh internal/guest/agent.sh internal/guest/init.sh tools/guest.sh tools/browser.sh
-	CORDON_SHELL="busybox sh" go test -count=1 -run '^TestTheScript(SendsEveryByte|GoesOn|SaysWhyNot)$$' ./internal/memory
+check-script: ## read the host's script with shellcheck, run it under busybox
+	@mkdir -p bin
+	@if reason=$$(sh tools/have.sh bin/script.log shellcheck=shellcheck busybox=busybox-static); then \
+		echo "shellcheck, busybox" && \
+		shellcheck internal/memory/*.sh internal/guest/*.sh tools/*.sh && \
+		CORDON_SHELL="busybox sh" go test -count=1 -run '^TestTheScript(SendsEveryByte|GoesOn|SaysWhyNot)$$|^TestTheTextOfAHost$$|^TestAKilledCapture' ./internal/memory; \
+	elif [ -n "$$CI" ]; then echo "make check-script: $$reason" >&2; exit 1; \
+	else echo "skipped: $$reason"; fi
 
 # sam build calls this once a function: BuildMethod makefile, CodeUri the root.
 build-%Function:

@@ -22,7 +22,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// chromium is the browser that `make test-page` found.
+// chromium is the browser that `make test-page` names.
 var chromium = os.Getenv("CORDON_BROWSER")
 
 // A test is only run by make, which finds the browser or says why not.
