@@ -278,6 +278,7 @@ func TestLooks(t *testing.T) {
 			b.says(http.StatusOK, want...)
 			b.accessible()
 			b.picture(language + "-" + name)
+			evaluate[bool](b, `document.getElementById("evidence").scrollIntoView(), true`)
 			b.glance("glance-" + language + "-" + name)
 			if got := evaluate[string](b, "document.documentElement.lang"); got != language {
 				t.Errorf("a screen reader would read %q as %q", language, got)
