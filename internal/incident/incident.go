@@ -99,9 +99,11 @@ type Capture struct {
 	Complete bool     `json:"complete"`
 	Reason   string   `json:"reason"`   // why not, when not complete
 	Prefixes []string `json:"prefixes"` // prefix-list IDs (gateway endpoints)
-	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128
+	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128, and Central
 	Groups   []string `json:"groups"`   // groups of endpoints whose addresses could not be described
 	Notes    []string `json:"notes"`    // what stays open through these endpoints
+	Central  []string `json:"central"`  // those of CIDRs that are networks of a central VPC, not addresses
+	Assumed  []string `json:"assumed"`  // what was taken for granted of central endpoints; empty where all was seen
 }
 
 // Status is how far a step came.

@@ -538,6 +538,8 @@ var catalogue = map[string]text{
 
 	"open.endpoints": {"During the memory capture TCP 443 to the listed SSM and S3 endpoints is open; where the endpoint policy allows other buckets, data can leave to them.", "メモリ取得中は、指定のSSM・S3エンドポイントへのTCP 443が開いています。エンドポイントポリシーがほかのバケットを許可している場合、そこへ持ち出される可能性があります。"},
 
+	"open.central": {"Its SSM and S3 endpoints are in a central VPC: during the memory capture TCP 443 is open to everything in the networks that CentralEndpointCidrs names.", "SSM・S3エンドポイントは共有VPCにあります。メモリ取得中は、CentralEndpointCidrsで指定したネットワーク全体へのTCP 443が開いています。"},
+
 	"snapshots":          {"Snapshots of the volumes", "ボリュームのスナップショット"},
 	"snapshot.completed": {"completed", "完了"},
 	"snapshot.pending":   {"pending", "作成中"},

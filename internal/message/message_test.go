@@ -35,7 +35,7 @@ func letter(kind message.Kind) message.Letter {
 	isolation := incident.Isolation{
 		Report: incident.Report{Status: incident.OK}, Contained: true, At: at,
 		Interfaces: []incident.Interface{{ID: "eni-0a", VPC: "vpc-0a", Where: incident.Capturing}, {ID: "eni-0b", VPC: "vpc-0b", Where: incident.Quarantined}},
-		StaysOpen:  []string{"tracked-flows", "dns", "metadata", "time", "credentials", "endpoints", "a-code-of-tomorrow"},
+		StaysOpen:  []string{"tracked-flows", "dns", "metadata", "time", "credentials", "endpoints", "central", "a-code-of-tomorrow"},
 	}
 	snapshots := incident.Snapshots{
 		Report: incident.Report{Status: incident.Partial, Reason: "one volume has no snapshot"},

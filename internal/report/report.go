@@ -46,7 +46,10 @@ type Facts struct {
 // Begun are times at which something was about to be done, as the record has
 // them; zero where it was not.
 type Begun struct {
-	Protecting, Isolating, Capturing, Terminating time.Time
+	Protecting  time.Time `json:"protecting"`
+	Isolating   time.Time `json:"isolating"`
+	Capturing   time.Time `json:"capturing"`
+	Terminating time.Time `json:"terminating"`
 }
 
 // Request is when people were asked.
