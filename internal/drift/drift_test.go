@@ -9,6 +9,7 @@ import (
 
 	"cordon/internal/drift"
 	"cordon/internal/incident"
+	"cordon/internal/record"
 	"cordon/internal/scene"
 	"cordon/internal/sim"
 
