@@ -324,23 +324,12 @@ func (p *page) decisions(f Facts) {
 				consent = p.t("report.force")
 			}
 			p.facts(
-				"choice", p.l.Choice(d.Choice), "report.consent", consent, "person", p.l.Stranger(d.Person), "report.known", p.known(d.Identity), "reason", p.l.Stranger(d.Reason),
+				"choice", p.l.Choice(d.Choice), "report.consent", consent, "person", p.l.Stranger(d.Person), "report.known", p.l.Known(d.Identity), "reason", p.l.Stranger(d.Reason),
 				"decidedAt", p.l.Time(d.DecidedAt), "report.request", strconv.Itoa(d.Round), "report.from", message.ID(d.Address), "report.agent", p.l.Stranger(d.Agent),
 				"report.shown", message.ID(d.Facts),
 			)
 		}
 	})
-}
-
-// known says how a person is known: what a name is worth.
-func (p *page) known(identity string) string {
-	if arn, ok := strings.CutPrefix(identity, incident.ByIAM); ok {
-		return p.t("known.iam", "arn", message.Plain(arn, 300))
-	}
-	if identity == incident.ByLink {
-		return p.t("known.link")
-	}
-	return message.Plain(identity, 300)
 }
 
 func (p *page) objects(f Facts) {
