@@ -324,6 +324,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
 		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
 		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
+		{ask: "reads the text of a host without an image", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/triage.txt"), may: may("close", "memory")},
 		{ask: "keeps the console of an instance", action: "s3:PutObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("console")},
 		{ask: "reads the console that was kept", action: "s3:GetObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("close", "console")},
 		{ask: "locks the console in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("GOVERNANCE"), may: may("console")},
