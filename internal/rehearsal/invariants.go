@@ -1,13 +1,18 @@
 package rehearsal
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"cordon/internal/chain"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
+	"cordon/internal/record"
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,6 +49,7 @@ var Invariants = []Invariant{
 	{"A decision is not reversed by a repeat", reversed},
 	{"Asked first, isolated after", isolatedUnasked},
 	{"A dry run changes nothing", dryRunChanged},
+	{"The journal is the record", unjournaled},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -460,6 +466,18 @@ func secretLeft(t Trace) string {
 			return "a mail holds a pre-signed URL"
 		}
 	}
+	for _, key := range sortedKeys(t.Journal) {
+		text := string(t.Journal[key])
+		for _, s := range secrets {
+			hash := sha256.Sum256([]byte(s))
+			if s != "" && (strings.Contains(text, s) || strings.Contains(text, hex.EncodeToString(hash[:]))) {
+				return key + " holds a secret, or the hash of one"
+			}
+		}
+		if strings.Contains(text, "X-Amz-Signature") {
+			return key + " holds a pre-signed URL"
+		}
+	}
 	for _, c := range t.Calls {
 		if c.Service != "dynamodb" && c.Service != "ssm" && c.Service != "ec2" {
 			continue // KMS encrypts them, SNS mails the link, Step Functions takes the token, S3 holds the batches
@@ -475,6 +493,78 @@ func secretLeft(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// Every journal holds, and what its newest entry says of an item is the item as
+// the table has it.
+func unjournaled(t Trace) string {
+	numbers := map[string][]int{} // of an incident's entries
+	newest := map[string]map[string]any{}
+	for _, key := range sortedKeys(t.Journal) {
+		id, object, _ := strings.Cut(strings.TrimPrefix(key, "incidents/"), "/journal/")
+		n, ok := chain.NumberOf(object)
+		if !ok {
+			return key + " is no entry of a journal"
+		}
+		numbers[id] = append(numbers[id], n)
+	}
+	for _, id := range sortedKeys(numbers) {
+		c := chain.Check(id, numbers[id], func(n int) ([]byte, error) {
+			key, err := chain.Key(id, n)
+			return t.Journal[key], err
+		})
+		if len(c.Broken) > 0 {
+			return fmt.Sprintf("the journal of %s: %s", id, c.Broken[0])
+		}
+		for _, n := range numbers[id] {
+			key, err := chain.Key(id, n)
+			if err != nil {
+				return err.Error()
+			}
+			e, err := chain.Read(t.Journal[key])
+			if err != nil {
+				return fmt.Sprintf("%s: %v", key, err)
+			}
+			newest[e.Partition()+" "+e.SK] = e.New
+		}
+	}
+	stood := map[string]string{}
+	for _, i := range t.Before.Incidents {
+		stood[i.Table+" "+attribute(i.Item, "pk")+" "+attribute(i.Item, "sk")] = plain(i.Item)
+	}
+	for _, i := range t.After.Incidents {
+		pk, sk := attribute(i.Item, "pk"), attribute(i.Item, "sk")
+		at := i.Table + " " + pk + " " + sk
+		if _, ok := record.Whose(pk, sk); !ok || stood[at] == plain(i.Item) {
+			continue
+		}
+		is, err := told(i.Item)
+		if err != nil {
+			return fmt.Sprintf("%s: %v", at, err)
+		}
+		said, err := manifest.Canonical(newest[at])
+		if err != nil {
+			return fmt.Sprintf("%s: %v", at, err)
+		}
+		if string(said) != string(is) {
+			return fmt.Sprintf("the record has %s as %s, and the journal as %s", at, is, said)
+		}
+	}
+	return ""
+}
+
+// told is an item of the account file as a journal tells it.
+func told(item map[string]map[string]any) ([]byte, error) {
+	text, err := json.Marshal(item)
+	if err != nil {
+		return nil, err
+	}
+	var image record.Image
+	if err := json.Unmarshal(text, &image); err != nil {
+		return nil, err
+	}
+	all, _ := image.Told()
+	return manifest.Canonical(all)
 }
 
 // plain is everything a call's input says, as text.
