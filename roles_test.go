@@ -15,6 +15,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/console"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
 	"cordon/internal/digest"
@@ -36,7 +37,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New, "journal": journal.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New, "journal": journal.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -68,7 +69,7 @@ func called(t *testing.T, construct any) []string {
 				all["ec2:"+m] = true
 				// Tags given in the call need a right of their own.
 				// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
-				if m == "CreateSnapshots" || m == "CreateSecurityGroup" {
+				if m == "CreateSnapshot" || m == "CreateSnapshots" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
 			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
@@ -164,7 +165,7 @@ func wanted(t *testing.T, name string) []string {
 		}
 		all = append(all, "dynamodb:ListStreams *", "sqs:SendMessage")
 	}
-	if name == "close" || name == "journal" {
+	if name == "close" || name == "console" || name == "journal" {
 		// S3 asks for it where an object is locked as it is written.
 		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
 		all = append(all, "s3:PutObjectRetention")
@@ -180,7 +181,7 @@ func TestRightsTakenOrGivenAreSeen(t *testing.T) {
 	d := deployment(t)
 	twice := map[string][]string{
 		"memory": {"s3:GetObject"}, "isolate": {"ec2:CreateSecurityGroup", "ec2:ModifyNetworkInterfaceAttribute"},
-		"snapshot": {"ec2:CreateSnapshots", "ec2:CreateTags"},
+		"snapshot": {"ec2:CreateSnapshot", "ec2:CreateSnapshots", "ec2:CreateTags"},
 	}
 	taken := 0
 	for name := range news {

@@ -166,7 +166,9 @@ var (
 // in the record: the queue of turns and the places of the brakes. The journal
 // has an entry for each change of the record, so also for each look.
 func (all changes) add(service, action string, resources []string, names map[string]string) {
-	if service == "sns" || service == "sfn" || slices.ContainsFunc(resources, func(r string) bool { return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") || strings.Contains(r, "/journal/") }) {
+	if service == "sns" || service == "sfn" || slices.ContainsFunc(resources, func(r string) bool {
+		return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") || strings.Contains(r, "/journal/")
+	}) {
 		return
 	}
 	var subject string

@@ -17,8 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"cordon/internal/manifest"
 )
 
 // Format is what an entry says it is.
@@ -32,27 +30,28 @@ const MaxEntry = 8 << 20
 // last is the highest number that keys of six digits hold in their order.
 const last = 999_999
 
-// Entry is one change of the record.
+// Entry is one change of the record. Its members stand in the order of their
+// names, so that it is canonical as it is encoded.
 type Entry struct {
+	At       time.Time `json:"at"`     // when the table was changed, to the second
+	Change   string    `json:"change"` // INSERT, MODIFY or REMOVE
+	Event    string    `json:"event"`  // ID of the stream's record
 	Format   string    `json:"format"`
-	Sequence int       `json:"sequence"` // from 1
 	Incident string    `json:"incident"`
-	Previous string    `json:"previous"` // SHA-256 of the entry before, lower-case hex; empty in the first
-	At       time.Time `json:"at"`       // when the table was changed, to the second
-	Event    string    `json:"event"`    // ID of the stream's record
-	Stream   string    `json:"stream"`   // number of the record in its shard
-	Table    string    `json:"table"`    // incidents or decisions
-	Change   string    `json:"change"`   // INSERT, MODIFY or REMOVE
-	PK       string    `json:"pk"`
-	SK       string    `json:"sk"`
-	// New is the item as it was then; null where it was removed. Old holds what an
-	// attribute was before, of those that changed.
-	New     map[string]any `json:"new"`
-	Old     map[string]any `json:"old"`
-	Without []string       `json:"without"` // what is left out of New and Old, by name
 	// Marks are the highest Stream of each partition up to this entry, by table
 	// and pk: what a record that comes again is known by.
 	Marks map[string]string `json:"marks"`
+	// New is the item as it was then; null where it was removed. Old holds what an
+	// attribute was before, of those that changed.
+	New      map[string]any `json:"new"`
+	Old      map[string]any `json:"old"`
+	PK       string         `json:"pk"`
+	Previous string         `json:"previous"` // SHA-256 of the entry before, lower-case hex; empty in the first
+	Sequence int            `json:"sequence"` // from 1
+	SK       string         `json:"sk"`
+	Stream   string         `json:"stream"`  // number of the record in its shard
+	Table    string         `json:"table"`   // incidents or decisions
+	Without  []string       `json:"without"` // what is left out of New and Old, by name
 }
 
 // Partition is where an entry's item stands.
@@ -89,7 +88,15 @@ func Sum(stored []byte) string {
 }
 
 // Bytes is an entry as it is stored.
-func (e Entry) Bytes() ([]byte, error) { return manifest.Canonical(e) }
+func (e Entry) Bytes() ([]byte, error) {
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	if err := to.Encode(e); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
 
 // Read takes a stored entry apart. Its error says in one line why it is none.
 func Read(stored []byte) (Entry, error) {

@@ -13,6 +13,9 @@ type Checked struct {
 	Entries int      // that are there, without a gap from the first on
 	Sums    []string // of each of them
 	Broken  []string // what does not hold, a line each; none: all of it holds
+	// Newest is what the journal last said of each item, by partition and sk with
+	// a space between; nil of one that was removed.
+	Newest map[string]map[string]any
 }
 
 // maxLines bounds what is told of one journal: what follows a gap is often
@@ -33,7 +36,7 @@ func (c *Checked) tell(format string, args ...any) {
 // read. It holds every entry against the one before, and every change of an item
 // against what the journal last said of that item.
 func Check(incident string, numbers []int, read func(number int) ([]byte, error)) Checked {
-	var c Checked
+	c := Checked{Newest: map[string]map[string]any{}}
 	numbers = slices.Clone(numbers)
 	slices.Sort(numbers)
 	sum, next := "", 1
@@ -72,6 +75,9 @@ func Check(incident string, numbers []int, read func(number int) ([]byte, error)
 			if err := e.continues(items); err != nil {
 				c.tell("entry %d: %v", n, err)
 			}
+		}
+		if err == nil {
+			c.Newest[e.Partition()+" "+e.SK] = e.New
 		}
 		if n == next && c.Entries == n-1 {
 			c.Entries, c.Sums = n, append(c.Sums, Sum(text))

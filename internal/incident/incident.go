@@ -99,9 +99,11 @@ type Capture struct {
 	Complete bool     `json:"complete"`
 	Reason   string   `json:"reason"`   // why not, when not complete
 	Prefixes []string `json:"prefixes"` // prefix-list IDs (gateway endpoints)
-	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128
+	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128, and Central
 	Groups   []string `json:"groups"`   // groups of endpoints whose addresses could not be described
 	Notes    []string `json:"notes"`    // what stays open through these endpoints
+	Central  []string `json:"central"`  // those of CIDRs that are networks of a central VPC, not addresses
+	Assumed  []string `json:"assumed"`  // what was taken for granted of central endpoints; empty where all was seen
 }
 
 // Status is how far a step came.
@@ -210,17 +212,40 @@ type Snapshot struct {
 	KMSKey    string `json:"kmsKey"` // whoever may disable it destroys the evidence
 	Locked    bool   `json:"locked"`
 	Duplicate bool   `json:"duplicate"` // of a set made twice because an answer was lost
+
+	StartedAt  time.Time `json:"startedAt"`  // the moment that it shows of the volume
+	Reason     string    `json:"reason"`     // why it failed; empty if it did not
+	Superseded bool      `json:"superseded"` // it failed, and was made again
 }
 
-// Snapshots is how far the incident's snapshot set is.
+// Volume is an EBS volume that a look saw attached to the instance.
+type Volume struct {
+	ID       string   `json:"id"`
+	Device   string   `json:"device"`   // where it was seen last
+	Attached bool     `json:"attached"` // as last seen
+	Gone     bool     `json:"gone"`     // it does not exist any more
+	Deleted  bool     `json:"deleted"`  // it would be deleted with the instance, as last seen
+	Shared   []string `json:"shared"`   // other instances that it is attached to
+}
+
+// Note is what a reader of the evidence must know of it.
+type Note struct {
+	What   string `json:"what"`   // code of message
+	Detail string `json:"detail"` // what was found, or why it is not known
+}
+
+// Snapshots is how far the incident's snapshots are.
 type Snapshots struct {
 	Report
 	Done     bool       `json:"done"`     // nothing is left to wait for
 	Complete bool       `json:"complete"` // every volume has a completed snapshot
 	Released bool       `json:"released"` // ended early by a standing release
 	Set      []Snapshot `json:"set"`
-	Missing  []string   `json:"missing"` // volumes without a snapshot
+	Missing  []string   `json:"missing"` // volumes without a snapshot that is completed or under way
 	NotIn    []string   `json:"notIn"`   // instance-store devices: never in a snapshot
+	Volumes  []Volume   `json:"volumes"` // all that were ever seen attached
+	Notes    []Note     `json:"notes"`
+	Refusals int        `json:"refusals"` // looks in a row at which a snapshot could not be made again
 }
 
 // Memory is how far the memory capture is. Status is Skipped, Partial or Failed
@@ -244,6 +269,30 @@ type Digest struct {
 	SHA256  string `json:"sha256"`  // of the object in the bucket; empty until it is done
 	Claimed string `json:"claimed"` // by the host; empty if it said nothing
 	Agrees  bool   `json:"agrees"`
+}
+
+// Console is what could be had of an instance's console.
+type Console struct {
+	Report
+	Output     Kept `json:"output"`     // text, as the serial console or the system log had it
+	Screenshot Kept `json:"screenshot"` // JPEG
+}
+
+// Kept is one object of the evidence bucket, or why there is none.
+type Kept struct {
+	Report
+	Object string    `json:"object"` // key in the evidence bucket; empty where nothing was kept
+	Bytes  int64     `json:"bytes"`
+	SHA256 string    `json:"sha256"` // lower-case hex, of the object
+	At     time.Time `json:"at"`     // when it was kept
+}
+
+// Evidence is what was taken of an instance, and what was not.
+type Evidence struct {
+	Snapshots Snapshots
+	Memory    Memory
+	Digest    Digest
+	Console   Console
 }
 
 // Protection is what preserve did to keep the instance alive for evidence.

@@ -5,13 +5,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"cordon/internal/chain"
 	"cordon/internal/incident"
-	"cordon/internal/manifest"
 	"cordon/internal/record"
 	"cordon/internal/sim"
 
@@ -55,6 +56,9 @@ var Invariants = []Invariant{
 // An actionable finding ends contained, or people were told that it is not; an
 // ending that says isolated is one.
 func silentFailure(t Trace) string {
+	if wide := t.widened(); wide != "" {
+		return wide
+	}
 	if t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided" {
 		k := t.kinds()
 		for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
@@ -93,8 +97,8 @@ func (t Trace) closed() string {
 				return id + " lets something in"
 			}
 			for _, p := range g.IpPermissionsEgress {
-				if aws.ToString(p.IpProtocol) != "tcp" || aws.ToInt32(p.FromPort) != 443 || aws.ToInt32(p.ToPort) != 443 || anywhere(p) {
-					return id + " lets more out than TCP 443 to endpoints"
+				if !t.listed(p) {
+					return id + " lets more out than TCP 443 to the listed endpoints"
 				}
 			}
 		}
@@ -102,9 +106,55 @@ func (t Trace) closed() string {
 	return ""
 }
 
-func anywhere(p types.IpPermission) bool {
-	return slices.ContainsFunc(p.IpRanges, func(r types.IpRange) bool { return strings.HasSuffix(aws.ToString(r.CidrIp), "/0") }) ||
-		slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return strings.HasSuffix(aws.ToString(r.CidrIpv6), "/0") })
+// widened says which of our calls let a capture group out to more than that,
+// though it may have been put right since.
+func (t Trace) widened() string {
+	for _, c := range t.effective("ec2", "AuthorizeSecurityGroupEgress") {
+		in, ok := c.Input.(*ec2.AuthorizeSecurityGroupEgressInput)
+		if !ok || t.kinds()[aws.ToString(in.GroupId)] != "capture" {
+			continue
+		}
+		for _, p := range in.IpPermissions {
+			if !t.listed(p) {
+				return aws.ToString(in.GroupId) + " was let out to more than TCP 443 of the listed endpoints"
+			}
+		}
+	}
+	return ""
+}
+
+// listed tells whether a rule lets out TCP 443 to endpoints and to nothing else:
+// to addresses and groups of the account's endpoints, to S3's prefix list, or to
+// the networks of central endpoints that the stack's parameter names.
+func (t Trace) listed(p types.IpPermission) bool {
+	if aws.ToString(p.IpProtocol) != "tcp" || aws.ToInt32(p.FromPort) != 443 || aws.ToInt32(p.ToPort) != 443 {
+		return false
+	}
+	networks, groups := slices.Clone(t.Central), []string(nil)
+	for _, e := range t.Before.VpcEndpoints {
+		for _, g := range e.Groups {
+			groups = append(groups, aws.ToString(g.GroupId))
+		}
+		for _, i := range t.Before.NetworkInterfaces {
+			if !slices.Contains(e.NetworkInterfaceIds, aws.ToString(i.NetworkInterfaceId)) {
+				continue
+			}
+			networks = append(networks, aws.ToString(i.PrivateIpAddress)+"/32")
+			for _, a := range i.Ipv6Addresses {
+				networks = append(networks, aws.ToString(a.Ipv6Address)+"/128")
+			}
+		}
+	}
+	return !slices.ContainsFunc(p.IpRanges, func(r types.IpRange) bool { return !slices.Contains(networks, aws.ToString(r.CidrIp)) }) &&
+		!slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return !slices.Contains(networks, aws.ToString(r.CidrIpv6)) }) &&
+		!slices.ContainsFunc(p.UserIdGroupPairs, func(g types.UserIdGroupPair) bool { return !slices.Contains(groups, aws.ToString(g.GroupId)) }) &&
+		!slices.ContainsFunc(p.PrefixListIds, func(l types.PrefixListId) bool { return !t.ofS3(aws.ToString(l.PrefixListId)) })
+}
+
+func (t Trace) ofS3(list string) bool {
+	return slices.ContainsFunc(t.Before.PrefixLists, func(l types.PrefixList) bool {
+		return aws.ToString(l.PrefixListId) == list && strings.HasSuffix(aws.ToString(l.PrefixListName), ".s3")
+	})
 }
 
 // standing is the newest decision on the instance, if it is this choice: for
@@ -154,15 +204,39 @@ func killWithoutEvidence(t Trace) string {
 			if d, ok := t.standing(id, incident.Terminate, c.At); ok && d.Override {
 				continue
 			}
-			i, _ := t.Before.Instance(id)
-			for _, m := range i.BlockDeviceMappings {
-				if m.Ebs != nil && !t.imaged(aws.ToString(m.Ebs.VolumeId), c.At) {
-					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, aws.ToString(m.Ebs.VolumeId))
+			for _, volume := range t.attached(id, c.At) {
+				if !t.imaged(volume, c.At) {
+					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, volume)
 				}
 			}
 		}
 	}
 	return ""
+}
+
+// attached are the volumes of an instance as EC2 last described it by then.
+func (t Trace) attached(instance string, at time.Time) []string {
+	i, _ := t.Before.Instance(instance)
+	for _, c := range t.effective("ec2", "DescribeInstances") {
+		out, ok := c.Output.(*ec2.DescribeInstancesOutput)
+		if !ok || c.At.After(at) {
+			continue
+		}
+		for _, r := range out.Reservations {
+			for _, now := range r.Instances {
+				if aws.ToString(now.InstanceId) == instance {
+					i = now
+				}
+			}
+		}
+	}
+	var all []string
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil {
+			all = append(all, aws.ToString(m.Ebs.VolumeId))
+		}
+	}
+	return all
 }
 
 // imaged says whether a snapshot of a volume was completed by then. What the
@@ -320,7 +394,7 @@ func touchedNotOurs(t Trace) string {
 			if moves && slices.Contains(in.Groups, r) {
 				continue // the interface changes, not the group it is put into
 			}
-			if !t.belongs(r) {
+			if !t.belongs(r) && !slices.Contains(t.attached(t.Finding.InstanceID, c.At), r) {
 				return fmt.Sprintf("%s:%s changed %s, which has nothing to do with %s", c.Service, c.Action, r, t.Finding.InstanceID)
 			}
 		}
@@ -516,64 +590,83 @@ func unjournaled(t Trace) string {
 		if len(c.Broken) > 0 {
 			return fmt.Sprintf("the journal of %s: %s", id, c.Broken[0])
 		}
-		for _, n := range numbers[id] {
-			key, err := chain.Key(id, n)
-			if err != nil {
-				return err.Error()
-			}
-			e, err := chain.Read(t.Journal[key])
-			if err != nil {
-				return fmt.Sprintf("%s: %v", key, err)
-			}
-			newest[e.Partition()+" "+e.SK] = e.New
-		}
+		maps.Copy(newest, c.Newest)
 	}
-	stood := map[string]string{}
+	stood := map[string]map[string]map[string]any{}
 	for _, i := range t.Before.Incidents {
-		stood[i.Table+" "+attribute(i.Item, "pk")+" "+attribute(i.Item, "sk")] = plain(i.Item)
+		stood[i.Table+" "+attribute(i.Item, "pk")+" "+attribute(i.Item, "sk")] = i.Item
 	}
 	for _, i := range t.After.Incidents {
 		pk, sk := attribute(i.Item, "pk"), attribute(i.Item, "sk")
 		at := i.Table + " " + pk + " " + sk
-		if _, ok := record.Whose(pk, sk); !ok || stood[at] == plain(i.Item) {
+		if _, ok := record.Whose(pk, sk); !ok || reflect.DeepEqual(stood[at], i.Item) {
 			continue
 		}
 		is, err := told(i.Item)
 		if err != nil {
 			return fmt.Sprintf("%s: %v", at, err)
 		}
-		said, err := manifest.Canonical(newest[at])
-		if err != nil {
-			return fmt.Sprintf("%s: %v", at, err)
-		}
-		if string(said) != string(is) {
-			return fmt.Sprintf("the record has %s as %s, and the journal as %s", at, is, said)
+		if !reflect.DeepEqual(newest[at], is) {
+			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
 		}
 	}
 	return ""
 }
 
 // told is an item of the account file as a journal tells it.
-func told(item map[string]map[string]any) ([]byte, error) {
-	text, err := json.Marshal(item)
-	if err != nil {
-		return nil, err
-	}
-	var image record.Image
-	if err := json.Unmarshal(text, &image); err != nil {
-		return nil, err
+func told(item map[string]map[string]any) (map[string]any, error) {
+	image := record.Image{}
+	for name, v := range item {
+		image[name] = map[string]json.RawMessage{}
+		for kind, value := range v {
+			text, err := json.Marshal(value)
+			if err != nil {
+				return nil, err
+			}
+			image[name][kind] = text
+		}
 	}
 	all, _ := image.Told()
-	return manifest.Canonical(all)
+	return all, nil
 }
 
-// plain is everything a call's input says, as text.
+// plain is every text in a call's input, one a line.
 func plain(in any) string {
-	b, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Sprintf("%+v", in)
+	var b strings.Builder
+	texts(&b, reflect.ValueOf(in))
+	return b.String()
+}
+
+func texts(b *strings.Builder, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			texts(b, v.Elem())
+		}
+	case reflect.Struct:
+		for n := range v.NumField() {
+			if v.Type() != reflect.TypeFor[time.Time]() {
+				texts(b, v.Field(n))
+			}
+		}
+	case reflect.Map:
+		for all := v.MapRange(); all.Next(); {
+			texts(b, all.Key())
+			texts(b, all.Value())
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			b.Write(v.Bytes())
+			b.WriteByte('\n')
+			return
+		}
+		for n := range v.Len() {
+			texts(b, v.Index(n))
+		}
+	case reflect.String:
+		b.WriteString(v.String())
+		b.WriteByte('\n')
 	}
-	return strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(string(b))
 }
 
 const (

@@ -437,6 +437,84 @@ func TestSnapshotsRefusedAndFailed(t *testing.T) {
 	wantCode(t, err, "InvalidParameterValue", "no volumes")
 }
 
+// One volume alone is snapshotted whether it is attached or not. A number of
+// them may fail, and others may move volumes and delete snapshots meanwhile.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshot.html
+func TestCreateSnapshotOfOneVolume(t *testing.T) {
+	var volume, instance string
+	a, clock := world(t, changed(t, func(f map[string]any) {
+		volume, instance = entry(f, "Volumes", 0)["VolumeId"].(string), theInstance(f)["InstanceId"].(string)
+		f["Volumes"] = append(f["Volumes"].([]any), map[string]any{"VolumeId": "vol-loose"})
+		f["Behaviour"] = map[string]any{
+			"SnapshotFailures": map[string]any{volume: 1}, "SnapshotSeconds": 60,
+			"VolumesMoved": []any{
+				map[string]any{"Seconds": 600, "VolumeId": "vol-loose", "InstanceId": instance, "Device": "/dev/sdz"},
+				map[string]any{"Seconds": 900, "VolumeId": volume, "Deleted": true},
+			},
+			"SnapshotsDeleted": []any{map[string]any{"Seconds": 1200, "VolumeId": "vol-loose"}},
+		}
+	}))
+	c := a.EC2()
+	one := func(id string) (*ec2.CreateSnapshotOutput, error) {
+		return c.CreateSnapshot(t.Context(), &ec2.CreateSnapshotInput{VolumeId: &id, TagSpecifications: []types.TagSpecification{{
+			ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("of"), Value: &id}},
+		}}})
+	}
+	states := func() (all []string) {
+		for _, s := range must[*ec2.DescribeSnapshotsOutput](t)(c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})).Snapshots {
+			all = append(all, *s.VolumeId+" "+string(s.State))
+		}
+		return all
+	}
+	for range 2 {
+		made := must[*ec2.CreateSnapshotOutput](t)(one(volume))
+		if made.State != "pending" || made.StartTime == nil || len(made.Tags) != 1 {
+			t.Errorf("made is %+v", made)
+		}
+		clock.Sleep(2 * time.Minute)
+	}
+	locked := must[*ec2.CreateSnapshotOutput](t)(one("vol-loose")).SnapshotId
+	must[*ec2.LockSnapshotOutput](t)(c.LockSnapshot(t.Context(), &ec2.LockSnapshotInput{SnapshotId: locked, LockMode: types.LockModeGovernance, LockDuration: aws.Int32(30)}))
+	clock.Sleep(2 * time.Minute)
+	if got, want := states(), []string{volume + " error", volume + " completed", "vol-loose completed"}; !slices.Equal(got, want) {
+		t.Errorf("snapshots are %v, want %v", got, want)
+	}
+	_, err := one("vol-gone")
+	wantCode(t, err, "InvalidVolume.NotFound", "")
+
+	attached := func() (all []string) {
+		out := must[*ec2.DescribeInstancesOutput](t)(c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{instance}}))
+		for _, m := range out.Reservations[0].Instances[0].BlockDeviceMappings {
+			all = append(all, *m.Ebs.VolumeId)
+		}
+		return all
+	}
+	before := attached()
+	clock.Sleep(5 * time.Minute)
+	if got := attached(); len(got) != len(before)+1 || got[len(got)-1] != "vol-loose" {
+		t.Errorf("attached are %v", got)
+	}
+	clock.Sleep(5 * time.Minute)
+	if got := attached(); slices.Contains(got, volume) {
+		t.Errorf("attached are %v", got)
+	}
+	_, err = one(volume)
+	wantCode(t, err, "InvalidVolume.NotFound", "")
+	clock.Sleep(5 * time.Minute)
+	if got := states(); slices.Contains(got, "vol-loose completed") {
+		t.Errorf("snapshots are %v", got)
+	}
+	for _, wrong := range []string{`{"VolumesMoved": [{"Seconds": 1, "VolumeId": "vol-0"}]}`, `{"SnapshotsDeleted": [{"VolumeId": "vol-loose"}]}`} {
+		file := changed(t, func(f map[string]any) {
+			f["Volumes"] = append(f["Volumes"].([]any), map[string]any{"VolumeId": "vol-loose"})
+			f["Behaviour"] = json.RawMessage(wrong)
+		})
+		if _, err := sim.Open(sim.Settings{Clock: &wall{begun}}, file); err == nil {
+			t.Errorf("%s is accepted", wrong)
+		}
+	}
+}
+
 // The duration of a lock starts when the snapshot is complete.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
 func TestLockSnapshot(t *testing.T) {
@@ -619,6 +697,19 @@ func TestReach(t *testing.T) {
 			}
 		}
 	}
+	route := func(to, over string) map[string]any {
+		return map[string]any{"DestinationCidrBlock": to, over: "x-1", "State": "active"}
+	}
+	// central: no endpoint in the VPC, private hosted zones that lead to 10.9.0.10,
+	// and no other routes.
+	// https://docs.aws.amazon.com/whitepapers/latest/building-scalable-secure-multi-vpc-network-infrastructure/centralized-access-to-vpc-private-endpoints.html
+	central := func(routes ...any) func(map[string]any) {
+		return func(f map[string]any) {
+			delete(f, "VpcEndpoints")
+			f["Behaviour"] = map[string]any{"Resolves": map[string]any{"ssm": "10.9.0.10", "s3": "10.9.0.10"}}
+			entry(f, "RouteTables", 0)["Routes"] = routes
+		}
+	}
 	for _, tt := range []struct {
 		name    string
 		change  func(map[string]any)
@@ -650,6 +741,29 @@ func TestReach(t *testing.T) {
 		{"endpoints pending", endpoints(func(e map[string]any) { e["State"] = "pending" }), true, true},
 		{"endpoints gone, no route", func(f map[string]any) { delete(f, "VpcEndpoints"); entry(f, "RouteTables", 0)["Routes"] = []any{} }, false, false},
 		{"no route table", func(f map[string]any) { delete(f, "RouteTables") }, true, false},
+		{"names lead to a central endpoint", central(route("10.9.0.0/16", "TransitGatewayId")), true, true},
+		{"over a peering", central(route("10.9.0.10/32", "VpcPeeringConnectionId")), true, true},
+		{"no route there", central(route("10.8.0.0/16", "TransitGatewayId")), false, false},
+		{"a more specific route elsewhere", central(route("10.9.0.0/16", "TransitGatewayId"), route("10.9.0.0/24", "NatGatewayId")), false, false},
+		{"the transit gateway is gone", central(func() map[string]any {
+			r := route("10.9.0.0/16", "TransitGatewayId")
+			r["State"] = "blackhole"
+			return r
+		}()), false, false},
+		{"not let out to it", func(f map[string]any) {
+			central(route("10.9.0.0/16", "TransitGatewayId"))(f)
+			only(map[string]any{"IpRanges": []any{map[string]any{"CidrIp": "10.9.1.0/24"}}})(f)
+		}, false, false},
+		{"let out to its network", func(f map[string]any) {
+			central(route("10.9.0.0/16", "TransitGatewayId"))(f)
+			only(map[string]any{"IpRanges": []any{map[string]any{"CidrIp": "10.9.0.0/28"}}})(f)
+		}, true, true},
+		{"an endpoint of the VPC's own comes first", func(f map[string]any) {
+			doors := f["VpcEndpoints"]
+			central(route("10.9.0.0/16", "TransitGatewayId"))(f)
+			f["VpcEndpoints"] = doors
+			entry(f, "SecurityGroups", 1)["IpPermissions"] = []any{}
+		}, false, true},
 		{"the main route table", func(f map[string]any) {
 			entry(entry(f, "RouteTables", 0), "Associations", 0)["Main"] = true
 			delete(entry(entry(f, "RouteTables", 0), "Associations", 0), "SubnetId")
