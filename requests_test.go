@@ -586,10 +586,14 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "writes a policy of a service's role", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-service-role/ec2.amazonaws.com/x"), never: may("credentials")},
 	}})
 
-	topic, queue := the("Topic"), the("DeadLetters")
+	topic, others, queue := the("Topic"), the("EscalationTopic"), the("DeadLetters")
 	alarm := arn("DeadLettersAlarm")
 	people := section{"People and letters that were not delivered", []request{
 		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "drift", "notify")},
+		{ask: "tells others that nobody decides", action: "sns:Publish", on: others, may: may("approval")},
+		{ask: "tells others without TLS", action: "sns:Publish", on: others, with: plain, never: everyone(p)},
+		{ask: "tells others for an alarm of this account", action: "sns:Publish", on: others, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
+		{ask: "subscribes somebody to what others are told", action: "sns:Subscribe", on: others},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
 		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},
