@@ -331,6 +331,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "locks an entry so that nobody can undo it", action: "s3:PutObjectRetention", on: entry, with: lock("COMPLIANCE")},
 		{ask: "deletes an entry of a journal", action: "s3:DeleteObject", on: entry, never: everyone(p)},
 		{ask: "lists a journal", action: "s3:ListBucket", on: at(bucket), with: keys{"s3:prefix": "incidents/x/journal/"}, may: may("close", "console", "journal", "memory")},
+		{ask: "reads the text of a host without an image", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/triage.txt"), may: may("close", "memory")},
 		{ask: "keeps the console of an instance", action: "s3:PutObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("console")},
 		{ask: "reads the console that was kept", action: "s3:GetObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("close", "console")},
 		{ask: "locks the console in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("GOVERNANCE"), may: may("console")},
