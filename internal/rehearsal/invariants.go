@@ -77,10 +77,20 @@ func silentFailure(t Trace) string {
 	return "the finding was actionable, the instance is not contained, and nobody was told"
 }
 
-// closed says which of our closed groups is not closed at the end.
+// closed says which of our closed groups, with an interface of the instance in it,
+// is not closed at the end. One that stands empty is mended before it is used.
 func (t Trace) closed() string {
+	used := map[string]bool{}
+	for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
+		for _, g := range groupIDs(i) {
+			used[g] = true
+		}
+	}
 	for _, g := range t.After.SecurityGroups {
 		id := aws.ToString(g.GroupId)
+		if !used[id] {
+			continue
+		}
 		switch t.kinds()[id] {
 		case "quarantine":
 			if len(g.IpPermissions)+len(g.IpPermissionsEgress) > 0 {
@@ -156,12 +166,28 @@ func (t Trace) ofS3(list string) bool {
 func (t Trace) standing(instance string, c incident.Choice, at time.Time) (incident.Decision, bool) {
 	machine := t.Before.AttachedAt(instance)
 	var newest incident.Decision
+	var when time.Time
 	for _, d := range t.After.Decisions() {
-		if d.InstanceID == instance && !d.DecidedAt.After(at) && d.DecidedAt.After(newest.DecidedAt) && t.about(d, machine) && t.Sealed(d) {
-			newest = d
+		if made := t.made(d); d.InstanceID == instance && !made.After(at) && made.After(when) && t.about(d, machine) && t.Sealed(d) {
+			newest, when = d, made
 		}
 	}
 	return newest, newest.Choice == c && at.Before(newest.ExpiresAt)
+}
+
+// made is when a decision was recorded: as the trace has it, since the clock of who
+// records it may be wrong, or by an earlier run as it says.
+func (t Trace) made(d incident.Decision) time.Time {
+	seal, err := json.Marshal(d.MAC)
+	if err != nil {
+		return d.DecidedAt
+	}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		if in, ok := c.Input.(*dynamodb.PutItemInput); ok && strings.Contains(stringOf(in.Item["body"]), string(seal)) {
+			return c.Ended
+		}
+	}
+	return d.DecidedAt
 }
 
 // about says whether a decision is about this machine. A release may be forced
@@ -323,6 +349,8 @@ func changedUnrecorded(t Trace) string {
 		switch after := now[id]; {
 		case k.all(after, "quarantine", "capture", "conversion") && before == nil && t.lastTells(id):
 			// What it had before is gone since, and people know.
+		case t.diedBefore() && t.lastTells(t.Finding.InstanceID):
+			// Somebody ended it meanwhile, and people know.
 		case k.all(after, "quarantine", "capture", "conversion"):
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
@@ -330,6 +358,12 @@ func changedUnrecorded(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// diedBefore says whether the instance ended and nobody here terminated it.
+func (t Trace) diedBefore() bool {
+	i, exists := t.After.Instance(t.Finding.InstanceID)
+	return (!exists || dead(State(i))) && len(t.effective("ec2", "TerminateInstances")) == 0
 }
 
 // lastTells says whether the last mail names something.
@@ -667,7 +701,7 @@ func reversed(t Trace) string {
 func (t Trace) decidedSince(at time.Time) bool {
 	return slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
 		return d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
-			!d.DecidedAt.Before(t.Start) && !d.DecidedAt.After(at) && t.Sealed(d)
+			!t.made(d).Before(t.Start) && !t.made(d).After(at) && t.Sealed(d)
 	})
 }
 
@@ -688,7 +722,7 @@ func isolatedUnasked(t Trace) string {
 		}
 		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
 			return (d.Choice == incident.Isolate || t.Later) && d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
-				!d.DecidedAt.After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
+				!t.made(d).After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
 		}) {
 			return fmt.Sprintf("%s:%s, and people were asked whether to isolate: no valid decision says so", c.Service, c.Action)
 		}

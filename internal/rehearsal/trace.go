@@ -162,6 +162,19 @@ func (t Trace) kinds() kinds {
 			}
 		}
 	}
+	// One that somebody deleted since.
+	for _, c := range t.effective("ec2", "CreateSecurityGroup") {
+		in, made := c.Input.(*ec2.CreateSecurityGroupInput)
+		out, answered := c.Output.(*ec2.CreateSecurityGroupOutput)
+		if !made || !answered {
+			continue
+		}
+		for _, s := range in.TagSpecifications {
+			if v := tag(s.Tags, "cordon:group"); v != "" {
+				k[aws.ToString(out.GroupId)] = v
+			}
+		}
+	}
 	return k
 }
 
