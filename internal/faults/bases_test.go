@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -34,22 +35,29 @@ func (b *base) options() rehearsal.Options {
 }
 
 // bases are the incidents, each with its undisturbed run.
-func bases(t testing.TB, change func(*rehearsal.Options)) []*base {
+func bases(t testing.TB) []*base {
 	t.Helper()
+	all, err := load(unchanged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// load makes the incidents of a mutant, or of what is not changed.
+func load(change func(*rehearsal.Options)) (all []*base, err error) {
 	read := func(name string) []byte {
-		b, err := os.ReadFile("../../events/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b, failed := os.ReadFile("../../events/" + name)
+		err = errors.Join(err, failed)
+		return b
+	}
+	must := func(b []byte, failed error) []byte {
+		err = errors.Join(err, failed)
 		return b
 	}
 	plain := read("plain.json")
 	around := func(event []byte, behaviour object) []byte {
-		account, err := sim.Around(event)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return small(t, account, behaviour)
+		return must(small(must(sim.Around(event)), behaviour))
 	}
 	hour := map[string]string{"ApprovalHours": "1"}
 	with := func(m map[string]string, name, value string) map[string]string {
@@ -59,40 +67,50 @@ func bases(t testing.TB, change func(*rehearsal.Options)) []*base {
 		}
 		return all
 	}
-	all := []*base{
+	everyVolume, failed := volumes(around(plain, nil))
+	if err = errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	all = []*base{
 		{name: "plain, terminated", event: plain, account: around(plain, nil), decision: "terminate"},
 		{name: "plain, released", event: plain, account: around(plain, nil), decision: "release"},
 		{name: "plain, kept", event: plain, account: around(plain, nil), decision: "keep"},
 		{name: "nobody answers", event: plain, account: around(plain, nil), decision: "none", parameters: hour},
 		{
 			name: "several VPCs, dual stack", event: read("dual-stack-interfaces.json"),
-			account: small(t, read("accounts/dual-stack-interfaces.json"), nil), decision: "terminate",
+			account: must(small(read("accounts/dual-stack-interfaces.json"), nil)), decision: "terminate",
 		},
 		{
 			name: "Auto Scaling and balancers", event: read("auto-scaling.json"),
-			account: small(t, read("accounts/auto-scaling.json"), nil), decision: "release",
+			account: must(small(read("accounts/auto-scaling.json"), nil)), decision: "release",
 		},
-		{name: "no SSM", event: read("no-ssm.json"), account: small(t, read("accounts/no-ssm.json"), nil), decision: "keep"},
+		{name: "no SSM", event: read("no-ssm.json"), account: must(small(read("accounts/no-ssm.json"), nil)), decision: "keep"},
 		{name: "memory fails", event: plain, account: around(plain, object{"AgentLostAfterSeconds": 1}), decision: "terminate"},
-		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": volumes(t, around(plain, nil))}), decision: "terminate", parameters: hour},
+		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": everyVolume}), decision: "terminate", parameters: hour},
 		{name: "dry run", event: plain, account: around(plain, nil), decision: "none", parameters: map[string]string{"DryRun": "true"}},
 		{name: "asked before isolating", event: plain, account: around(plain, nil), decision: "isolate", parameters: with(hour, "MaxIsolationsPerHour", "0")},
+		{name: "asked first, nobody answers", event: plain, account: around(plain, nil), decision: "none", parameters: with(hour, "MaxIsolationsPerHour", "0")},
 		{name: "credentials denied", event: read("command-and-control-dns.json"), account: around(read("command-and-control-dns.json"), nil), decision: "terminate", parameters: map[string]string{"CredentialRoles": "arn:aws:iam::111122223333:role/*"}},
-		{name: "paused", event: plain, account: small(t, read("accounts/paused.json"), nil), decision: "none"},
+		{name: "paused", event: plain, account: must(small(read("accounts/paused.json"), nil)), decision: "none"},
 		{name: "a sample", event: read("sample-flag.json"), account: around(read("sample-flag.json"), nil), decision: "none"},
 	}
 	byName := map[string]*base{}
 	undisturbed := func(b *base) {
 		o := b.options()
 		change(&o)
-		r, err := rehearsal.Run(o)
-		if err != nil {
-			t.Fatalf("%s: %v", b.name, err)
+		r, failed := rehearsal.Run(o)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", b.name, failed))
 		}
-		b.undisturbed, b.racing, byName[b.name] = r, racing(t, b.event), b
+		b.undisturbed, byName[b.name] = r, b
+		b.racing, failed = racing(b.event)
+		err = errors.Join(err, failed)
 	}
 	for _, b := range all {
 		undisturbed(b)
+	}
+	if err != nil {
+		return nil, err
 	}
 	for _, after := range []struct{ name, before, event, decision string }{
 		{"joined by a second finding", "nobody answers", "second-finding.json", "none"},
@@ -106,13 +124,12 @@ func bases(t testing.TB, change func(*rehearsal.Options)) []*base {
 		undisturbed(b)
 		all = append(all, b)
 	}
-	return all
+	return all, err
 }
 
 // racing are other findings about the instance of an event: another type, more
 // severe, and an older state of the same that arrives late.
-func racing(t testing.TB, event []byte) (all []json.RawMessage) {
-	t.Helper()
+func racing(event []byte) (all []json.RawMessage, err error) {
 	for _, change := range []func(detail, service object){
 		func(d, _ object) {
 			d["id"], d["type"] = "f0000000000000000000000000000001", "CryptoCurrency:EC2/BitcoinTool.B"
@@ -122,30 +139,29 @@ func racing(t testing.TB, event []byte) (all []json.RawMessage) {
 	} {
 		var e object
 		if err := json.Unmarshal(event, &e); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		detail := e["detail"].(object)
 		service, ok := detail["service"].(object)
 		if !ok {
-			return nil // a wish, no finding
+			return nil, nil // a wish, no finding
 		}
 		change(detail, service)
 		b, err := json.Marshal(e)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		all = append(all, b)
 	}
-	return all
+	return all, nil
 }
 
 // small is an account whose instances have little memory and whose snapshots
 // complete soon: the same calls, only fewer of each.
-func small(t testing.TB, account []byte, behaviour object) []byte {
-	t.Helper()
+func small(account []byte, behaviour object) ([]byte, error) {
 	var a object
 	if err := json.Unmarshal(account, &a); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for _, r := range a["Reservations"].([]any) {
 		for _, i := range r.(object)["Instances"].([]any) {
@@ -162,25 +178,16 @@ func small(t testing.TB, account []byte, behaviour object) []byte {
 		all[k] = v
 	}
 	a["Behaviour"] = all
-	b, err := json.MarshalIndent(a, "", " ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return json.MarshalIndent(a, "", " ")
 }
 
 // volumes are the IDs of an account's volumes.
-func volumes(t testing.TB, account []byte) []string {
-	t.Helper()
+func volumes(account []byte) (ids []string, err error) {
 	a, err := rehearsal.ReadAccount(account)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ids []string
 	for _, v := range a.Volumes {
 		ids = append(ids, *v.VolumeId)
 	}
-	return ids
+	return ids, err
 }
 
 // kinds are the faults that make sense at a call. What changes nothing has no

@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"cordon"
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
 )
@@ -102,7 +101,7 @@ func thin(trials []trial, n int) []trial {
 // TestFaults is the campaign: whole with -full, else a sample that takes seconds.
 func TestFaults(t *testing.T) {
 	began := time.Now()
-	all := bases(t, unchanged)
+	all := bases(t)
 	e := newEngine(unchanged)
 	for _, b := range all {
 		e.run(trial{base: b, seed: 1}, e.seen)
@@ -120,6 +119,9 @@ func TestFaults(t *testing.T) {
 		name   string
 		trials []trial
 	}{{"one fault", singles}, {"two faults", both}, {"random", drawn}} {
+		if *only != "" && part.name != *only {
+			continue
+		}
 		r.part(t, e, part.name, part.trials)
 	}
 	r.coverage(t, e.seen)
@@ -131,7 +133,7 @@ func TestFaults(t *testing.T) {
 
 // A run is the same whatever else runs beside it, on any number of workers.
 func TestDigestIsTheSameAgain(t *testing.T) {
-	all := bases(t, unchanged)
+	all := bases(t)
 	trials := append(thin(single(all), 6), random(all, 500, 6)...)
 	e := newEngine(unchanged)
 	together := e.all(trials)
@@ -204,7 +206,7 @@ func (t trial) line() string {
 
 // BenchmarkFaults says how many runs a second there are.
 func BenchmarkFaults(b *testing.B) {
-	all := bases(b, unchanged)
+	all := bases(b)
 	e := newEngine(unchanged)
 	trials := append(thin(single(all), 400), random(all, 1, 400)...)
 	n := 0
@@ -214,5 +216,3 @@ func BenchmarkFaults(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
 }
-
-var _ = cordon.Definition

@@ -33,7 +33,8 @@ type Trace struct {
 	DryRun  bool     // by the template's parameter
 	Central []string // networks of central endpoints, by the template's parameter
 	Calls   []sim.Call
-	Others  []sim.Change // of interfaces, by others than the stack
+	Others  []sim.Change // of interfaces and of our groups, by others than the stack
+	Also    []Arrival    // further findings, while it lasted
 	Mails   []sim.Mail
 	Before  Account
 	After   Account
@@ -45,6 +46,12 @@ type Trace struct {
 	API     string                          // address of the decision page
 	Sealed  func(d incident.Decision) bool  // recomputes the MAC
 	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
+}
+
+// Arrival is a further finding that came.
+type Arrival struct {
+	At      time.Time
+	Finding incident.Finding
 }
 
 // Account is the part of an account that invariants look at.
@@ -199,7 +206,7 @@ func (k kinds) all(groups []string, want ...string) bool {
 
 // swap is one change of an interface's groups.
 type swap struct {
-	at       time.Time // when it was effective at the latest
+	at       time.Time // when it was effective
 	call     sim.Call
 	eni      string
 	from, to []string
@@ -217,9 +224,12 @@ func (t Trace) swaps() []swap {
 		if !ok || in.Groups == nil {
 			continue
 		}
-		all = append(all, swap{at: c.Ended, call: c, eni: aws.ToString(in.NetworkInterfaceId), to: in.Groups})
+		all = append(all, swap{at: c.Made, call: c, eni: aws.ToString(in.NetworkInterfaceId), to: in.Groups})
 	}
 	for _, o := range t.Others {
+		if o.NetworkInterface == "" {
+			continue
+		}
 		all = append(all, swap{at: o.At, eni: o.NetworkInterface, to: o.Groups})
 	}
 	slices.SortStableFunc(all, func(a, b swap) int { return a.at.Compare(b.at) })
@@ -309,7 +319,7 @@ func (t Trace) written(prefix string, c sim.Call) bool {
 	}
 	for _, p := range t.effective("dynamodb", "PutItem") {
 		in, ok := p.Input.(*dynamodb.PutItemInput)
-		if ok && !p.Ended.After(c.At) && strings.HasPrefix(stringOf(in.Item["sk"]), prefix) {
+		if ok && !p.Made.After(c.At) && strings.HasPrefix(stringOf(in.Item["sk"]), prefix) {
 			return true
 		}
 	}
