@@ -31,6 +31,9 @@ func (l Language) Taken(e incident.Evidence) []string {
 		}
 		all = append(all, l.Text(key, "object", Plain(m.Object, 400), "bytes", strconv.FormatInt(m.Bytes, 10)))
 	}
+	if t := m.Triage; t.Object != "" {
+		all = append(all, l.Text("triage", "object", Plain(t.Object, 400), "bytes", strconv.FormatInt(t.Bytes, 10), "sha256", ID(t.SHA256)))
+	}
 	if m.SHA256 != "" {
 		all = append(all, l.Text("memoryHash", "sha256", ID(m.SHA256)))
 	}
@@ -63,6 +66,13 @@ func (l Language) NotTaken(e incident.Evidence) []string {
 	}
 	for _, v := range s.NotIn {
 		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
+	}
+	for _, n := range s.Notes {
+		if key := "note." + n.What; l.known(key) {
+			all = append(all, l.Text(key, "detail", Plain(n.Detail, 400)))
+		} else { // a code of tomorrow
+			all = append(all, Plain(n.What+": "+n.Detail, 400))
+		}
 	}
 	not(l.Text("memory"), e.Memory.Report)
 	if e.Digest.Done {
@@ -123,6 +133,12 @@ func (l Language) snapshot(n incident.Snapshot) string {
 	s += "): " + l.coded("snapshot.", n.State)
 	if n.State == "pending" && n.Progress != "" {
 		s += " " + Plain(n.Progress, 10)
+	}
+	if n.Reason != "" {
+		s += " (" + Plain(n.Reason, 300) + ")"
+	}
+	if n.Superseded {
+		return s + l.Text("snapshot.again")
 	}
 	if n.Locked {
 		s += l.Text("snapshot.locked")

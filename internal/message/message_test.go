@@ -41,9 +41,16 @@ func letter(kind message.Kind) message.Letter {
 		Report: incident.Report{Status: incident.Partial, Reason: "one volume has no snapshot"},
 		Set: []incident.Snapshot{
 			{ID: "snap-0a", VolumeID: "vol-0a", Device: "/dev/xvda", State: "pending", Progress: "42%", Locked: true, KMSKey: "arn:aws:kms:ap-northeast-1:111122223333:key/k"},
+			{ID: "snap-0c", VolumeID: "vol-0a", Device: "/dev/xvda", State: "error", Reason: "Client error", Superseded: true},
 			{ID: "snap-0b", VolumeID: "vol-0a", Device: "/dev/xvda", State: "completed", Duplicate: true},
 		},
 		Missing: []string{"vol-0c"}, NotIn: []string{"ephemeral0"},
+		Notes: []incident.Note{
+			{What: "hibernation"},
+			{What: "shared", Detail: "vol-0a: i-0ffff"},
+			{What: "later", Detail: "snap-0a: 2026-03-01T03:30:01Z of vol-0a, the first of 2026-03-01T03:00:00Z"},
+			{What: "a-note-of-tomorrow", Detail: "x"},
+		},
 	}
 	memory := incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "memory is off"}}
 	protection := incident.Protection{
@@ -92,10 +99,23 @@ func letter(kind message.Kind) message.Letter {
 	case message.Asked:
 		m.Choices = asked
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
+	case message.Reminded, message.RemindedLater:
+		m.Choices, m.Left = asked, 20*time.Hour+59*time.Minute+40*time.Second
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
+	case message.RemindedBefore:
+		m.Choices, m.Left = []incident.Choice{incident.Isolate, incident.Leave}, 45*time.Minute
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(time.Hour)
+		m.Reason = "10 isolations began within an hour, and more are not begun without a person"
+	case message.Escalated:
+		work()
+		m.Choices, m.Left, m.Until, m.Asked = asked, 12*time.Hour, at.Add(24*time.Hour), "security@example.com"
+	case message.EscalatedBefore:
+		m.Choices, m.Left, m.Until, m.Asked = []incident.Choice{incident.Isolate, incident.Leave}, 21*time.Hour, at.Add(24*time.Hour), "security@example.com"
+		m.Reason = "10 isolations began within an hour, and more are not begun without a person"
 	case message.AskedAgain:
-		m.Choices = asked
+		m.Choices = append([]incident.Choice{incident.Terminate, incident.TerminateAnyway}, asked[1:]...)
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.2/c2VjcmV0", at.Add(24*time.Hour)
-		m.Problem = incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snapshot snap-0a of vol-0a is pending","errorType":"Refused"}`}
+		m.Problem = incident.Problem{Error: "EvidenceIncomplete", Cause: `{"errorMessage":"evidence is not complete: volume vol-0a (/dev/xvda) has snapshot snap-0a, which is error (42%)","errorType":"EvidenceIncomplete"}`}
 	case message.Terminated, message.KeptIsolated:
 		work()
 		if m.Decision = person; kind == message.KeptIsolated {
@@ -255,7 +275,8 @@ func TestHostileText(t *testing.T) {
 				m.Isolation.Repaired, m.Restoration.NotBack, m.Restoration.Restored = []string{h}, []string{h}, []string{h}
 				m.Credentials.Role, m.Credentials.Policy, m.Credentials.Shared, m.Credentials.Reason = h, h, []string{h}, h
 				m.Protection.Refused, m.Protection.Hazards, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}, []string{h}
-				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h})
+				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h, Reason: h})
+				m.Snapshots.Notes = append(m.Snapshots.Notes, incident.Note{What: h, Detail: h}, incident.Note{What: "shared", Detail: h})
 				m.Memory.Object, m.Memory.SHA256, m.Memory.Reason = h, h, h
 				subject, body := in(t, code).Mail(m)
 

@@ -236,15 +236,39 @@ func killWithoutEvidence(t Trace) string {
 			if d, ok := t.standing(id, incident.Terminate, c.At); ok && d.Override {
 				continue
 			}
-			i, _ := t.Before.Instance(id)
-			for _, m := range i.BlockDeviceMappings {
-				if m.Ebs != nil && !t.imaged(aws.ToString(m.Ebs.VolumeId), c.At) {
-					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, aws.ToString(m.Ebs.VolumeId))
+			for _, volume := range t.attached(id, c.At) {
+				if !t.imaged(volume, c.At) {
+					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, volume)
 				}
 			}
 		}
 	}
 	return ""
+}
+
+// attached are the volumes of an instance as EC2 last described it by then.
+func (t Trace) attached(instance string, at time.Time) []string {
+	i, _ := t.Before.Instance(instance)
+	for _, c := range t.effective("ec2", "DescribeInstances") {
+		out, ok := c.Output.(*ec2.DescribeInstancesOutput)
+		if !ok || c.At.After(at) {
+			continue
+		}
+		for _, r := range out.Reservations {
+			for _, now := range r.Instances {
+				if aws.ToString(now.InstanceId) == instance {
+					i = now
+				}
+			}
+		}
+	}
+	var all []string
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil {
+			all = append(all, aws.ToString(m.Ebs.VolumeId))
+		}
+	}
+	return all
 }
 
 // imaged says whether a snapshot of a volume was completed by then. What the
@@ -410,7 +434,7 @@ func touchedNotOurs(t Trace) string {
 			if moves && slices.Contains(in.Groups, r) {
 				continue // the interface changes, not the group it is put into
 			}
-			if !t.belongs(r) {
+			if !t.belongs(r) && !slices.Contains(t.attached(t.Finding.InstanceID, c.At), r) {
 				return fmt.Sprintf("%s:%s changed %s, which has nothing to do with %s", c.Service, c.Action, r, t.Finding.InstanceID)
 			}
 		}
