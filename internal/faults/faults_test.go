@@ -108,7 +108,7 @@ func TestFaults(t *testing.T) {
 	}
 	singles, both, drawn := single(all), pairs(all), random(all, 1, *seeds)
 	if !*full {
-		singles, both, drawn = thin(singles, 150), thin(both, 30), thin(drawn, 60)
+		singles, both, drawn = thin(singles, 100), thin(both, 20), thin(drawn, 40)
 	}
 	if testing.Short() {
 		singles, both, drawn = thin(singles, 1), thin(both, 1), random(all, 1, 200)

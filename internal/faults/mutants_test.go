@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
 )
 
 var (
@@ -85,7 +86,7 @@ var mutants = []mutant{
 	{"snapshots taken again blindly", []edit{{file: "internal/snapshot/set.go", old: "\tshown := l.tagged\n", new: "\tshown := l.tagged[:0]\n"}}, []string{"One incident an instance"}},
 	{"capture sent again blindly", []edit{{file: "internal/memory/advance.go", old: `if c.state.Command == "" && !c.state.SentAt.IsZero() {`, new: `if c.state.Command != "" && c.state.SentAt.IsZero() {`}}, []string{"One incident an instance"}},
 	{"release forgets the second interface", []edit{{file: "internal/release/world.go", old: "\tfor _, i := range w.attached {\n\t\tid := aws.ToString(i.NetworkInterfaceId)\n\t\town, recorded", new: "\tfor _, i := range w.attached[:min(1, len(w.attached))] {\n\t\tid := aws.ToString(i.NetworkInterfaceId)\n\t\town, recorded"}}, []string{"Recorded before changed"}},
-	{"a secret in a subject", []edit{{file: "internal/approval/approval.go", old: "Subject: &subject, Message: &body}", new: "Subject: aws.String(subject[:20] + secret), Message: &body}"}}, []string{"No secret leaves"}},
+	{"a secret in a subject", []edit{{file: "internal/approval/remind.go", old: "subject, body := s.language.Mail(letter)\n", new: "subject, body := s.language.Mail(letter)\n\tsubject = subject[:9] + letter.Link[max(0, len(letter.Link)-80):]\n"}}, []string{"No secret leaves"}},
 	{"the token kept in clear", []edit{{file: "internal/approval/approval.go", old: "return out.CiphertextBlob, nil", new: "return append(out.CiphertextBlob, plain...), nil"}}, []string{"No secret leaves"}},
 	{"an error that nobody is told of", []edit{
 		{file: "internal/isolate/isolate.go", old: "return Output{}, errors.Join(fmt.Errorf(\"isolate %s: %s%s: %w\"", new: "return out, errors.Join(nil, fmt.Errorf(\"isolate %s: %s%s: %w\""},
@@ -306,6 +307,24 @@ func TestHunt(t *testing.T) {
 	fmt.Printf("hunted: %s\n", said)
 }
 
+// deaths are the trials in which a function dies beside a change, in three bases.
+func deaths(all []*base) []trial {
+	var trials []trial
+	for _, b := range all {
+		if !slices.Contains([]string{"plain, terminated", "plain, released", "Auto Scaling and balancers"}, b.name) {
+			continue
+		}
+		for _, c := range b.undisturbed.Calls {
+			for _, k := range []sim.Kind{sim.KilledBefore, sim.KilledAfter} {
+				if c.Mutating {
+					trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(c, k)}}})
+				}
+			}
+		}
+	}
+	return trials
+}
+
 // first is the first violation of a short campaign; empty if there is none.
 func first(change func(*rehearsal.Options)) (string, error) {
 	all, err := load(change)
@@ -318,7 +337,7 @@ func first(change func(*rehearsal.Options)) (string, error) {
 		}
 	}
 	e := newEngine(change)
-	trials := slices.Concat(thin(single(all), 600), thin(pairs(all), 200), random(all, 1, 600))
+	trials := slices.Concat(thin(single(all), 200), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
 	for chunk := range slices.Chunk(trials, 32) {
 		for _, o := range e.all(chunk) {
 			if len(o.broken) > 0 {
