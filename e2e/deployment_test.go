@@ -282,7 +282,7 @@ func deploy(t *testing.T) *deployment {
 	d.hosts = &hosts{Shell: &e2e.Shell{EC2: d.ec2, Dir: filepath.Join(dir, "hosts"), Certificate: certificate}}
 	d.ours = &e2e.Ours{
 		SSM:   &e2e.SSM{Host: d.hosts},
-		Locks: &e2e.Locks{EC2: d.ec2}, Refreshes: &e2e.Refreshes{AutoScaling: d.autoscaling},
+		Locks: &e2e.Locks{EC2: d.ec2}, Refreshes: &e2e.Refreshes{AutoScaling: d.autoscaling}, Screens: &e2e.Screens{EC2: d.ec2},
 	}
 	t.Cleanup(d.ours.SSM.Close)
 	d.proxy = &e2e.Proxy{AWS: address(t, d.aws), EC2: address(t, moto), Ours: d.ours, Missing: e2e.Missing}

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -215,6 +216,11 @@ func (sc *scene) account() []byte {
 	kinds, err := sc.d.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceTypeT3Nano}})
 	sc.must(err)
 	all["InstanceTypes"] = kinds.InstanceTypes
+	console, err := sc.d.ec2.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: &sc.instance})
+	sc.must(err)
+	text, err := base64.StdEncoding.DecodeString(aws.ToString(console.Output))
+	sc.must(err)
+	all["ConsoleOutputs"] = map[string]ec2.GetConsoleOutputOutput{sc.instance: {Output: aws.String(string(text)), Timestamp: console.Timestamp}} // as the CLI prints them
 	agents := []map[string]string{}
 	if sc.d.ours.SSM.HasAgent(sc.instance) {
 		agents = append(agents, map[string]string{"InstanceId": sc.instance, "PingStatus": "Online"})
@@ -223,9 +229,9 @@ func (sc *scene) account() []byte {
 	if sc.served != "" {
 		maps.Copy(all, sc.service())
 	}
-	text, err := json.Marshal(all)
+	made, err := json.Marshal(all)
 	sc.must(err)
-	return text
+	return made
 }
 
 // finding is events/plain.json about this scene's instance, with changes.
