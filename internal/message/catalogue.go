@@ -660,6 +660,7 @@ var catalogue = map[string]text{
 	"consoleOutput":      {"Console output", "コンソール出力"},
 	"consoleScreenshot":  {"Console screenshot", "コンソールのスクリーンショット"},
 	"consoleObject":      {"{what}: {object} in the evidence bucket, {bytes} bytes, SHA-256 {sha256}", "{what}: 証拠バケットの {object} ({bytes} バイト、SHA-256 {sha256})"},
+	"triage":             {"No memory image. In its place, text from the host about processes, sockets, modules, mounts and sessions, which is a claim: {object} in the evidence bucket, {bytes} bytes, SHA-256 computed by Cordon: {sha256}", "メモリイメージはありません。代わりに、プロセス・ソケット・モジュール・マウント・セッションについてホストが申告したテキスト: 証拠バケットの {object} ({bytes} バイト)、SHA-256 (Cordonが計算): {sha256}"},
 	"digest":             {"Hash of the image", "イメージのハッシュ"},
 	"digestFound":        {"SHA-256 of the image in the bucket, computed by Cordon: {sha256}", "バケット内のイメージのSHA-256 (Cordonが計算): {sha256}"},
 	"digestAgrees":       {"The host claimed the same SHA-256.", "ホストの申告値と一致しています。"},
