@@ -129,7 +129,13 @@ test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents
 	@mkdir -p bin
 	@go mod download >bin/go-e2e.log 2>&1 || $(call give-up,the Go modules cannot be downloaded; is the Go module proxy reachable? bin/go-e2e.log says more)
 	@go test -tags e2e -c -o bin/e2e.test ./e2e
-	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
+	@if reason=$$($(guest)); then export CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml; \
+	elif [ -n "$$CI" ]; then echo "make test-e2e: $$reason" >&2; exit 1; \
+	else echo "the guest is left out: $$reason"; fi; \
+	cd e2e && exec ../bin/e2e.test -test.timeout 25m -test.parallel 5 -test.run '^TestIncidents$$'
+
+# What a guest is made of, and the real AVML; else it prints why not, and fails.
+guest = sh tools/guest.sh bin/guest && $(MAKE) -s bin/avml 2>&1 >&2
 
 # The program that reads a host's memory: built, pinned, from its registry
 # package, or given as a file with its SHA-256. Static, since it meets whatever
@@ -170,7 +176,7 @@ endif
 # was given and is another than said is a fault everywhere.
 .PHONY: test-memory
 test-memory: $(if $(AVML),bin/avml) ## capture the memory of a guest in qemu; needs Debian and minutes
-	@if reason=$$(sh tools/guest.sh bin/guest) && reason=$$($(MAKE) -s bin/avml 2>&1 >&2); then \
+	@if reason=$$($(guest)); then \
 		CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml \
 			go test -tags kernel -count=1 -timeout 30m -v -run 'Kernel|Guest' ./internal/guest ./internal/memory; \
 	elif [ -n "$$CI" ]; then echo "make test-memory: $$reason" >&2; exit 1; \
