@@ -508,7 +508,7 @@ func f(h Host, name string) { h.Setting(name) }`)); len(wrong) != 1 {
 
 // steps are the packages that run in a function, with what they share.
 func steps(t *testing.T) []string {
-	return append(functionNames(t), "finding", "incident", "mandate", "message", "record")
+	return append(functionNames(t), "access", "finding", "incident", "mandate", "message", "record")
 }
 
 // code are the directories that hold Go code other than tests.
@@ -618,7 +618,7 @@ func TestWhatIsUndeterminedIsFound(t *testing.T) {
 // TestImports: a step knows its nouns, the record and the SDK; no other step,
 // not Lambda, not the simulation.
 func TestImports(t *testing.T) {
-	shared := []string{"cordon/internal/finding", "cordon/internal/incident", "cordon/internal/mandate", "cordon/internal/manifest", "cordon/internal/message", "cordon/internal/record"}
+	shared := []string{"cordon/internal/access", "cordon/internal/finding", "cordon/internal/incident", "cordon/internal/mandate", "cordon/internal/manifest", "cordon/internal/message", "cordon/internal/record"}
 	for _, name := range steps(t) {
 		for _, path := range foreign(sourceOf(t, "internal/"+name), shared, true) {
 			t.Errorf("internal/%s imports %s", name, path)
