@@ -339,6 +339,7 @@ func (h *Handler) decision(r *http.Request, q *request, f form, identity string)
 	}
 	now := h.host.Now().UTC()
 	return incident.Decision{
+		Version:  incident.DecisionVersion,
 		Incident: q.Incident, Round: q.Round, InstanceID: q.head.Incident.InstanceID, AttachedAt: q.head.Incident.AttachedAt,
 		Choice: incident.Choice(f.choice), Person: f.name, Identity: identity, Reason: f.reason, Override: f.override, Force: f.force,
 		Address: tidy(address), Agent: message.Plain(r.UserAgent(), agentMax),

@@ -375,6 +375,7 @@ func TestPostDecides(t *testing.T) {
 	}
 	w.sealed(d)
 	want := incident.Decision{
+		Version:  incident.DecisionVersion,
 		Incident: inc.ID, Round: 1, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt, Choice: incident.Terminate, Person: "Aiko Tanaka", Identity: incident.ByLink,
 		Reason: "confirmed", Address: "192.0.2.7", Agent: "Mozilla/5.0", DecidedAt: d.DecidedAt, ExpiresAt: d.DecidedAt.Add(7 * 24 * time.Hour), MAC: d.MAC,
 	}

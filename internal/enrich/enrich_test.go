@@ -636,6 +636,7 @@ func (w *world) release(out enrich.Output) (r incident.Restoration) {
 	inc := out.Incident
 	w.do(func(ctx context.Context) {
 		d := incident.Decision{
+			Version:  incident.DecisionVersion,
 			Incident: inc.ID, Round: out.Round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt,
 			Choice: incident.Release, Person: "Sato", DecidedAt: begun, ExpiresAt: begun.Add(7 * 24 * time.Hour),
 		}

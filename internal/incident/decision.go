@@ -1,6 +1,8 @@
 package incident
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,8 +32,13 @@ func ParseChoice(s string) (Choice, error) {
 	return "", fmt.Errorf("decision %q: want terminate, keep or release, or isolate or leave where it was asked before isolating", s)
 }
 
+// DecisionVersion is the form of Decision and of its seal. One of another version
+// is refused, by name: people decide again.
+const DecisionVersion = 3
+
 // Decision is what a person decided, once, for one request about one machine.
 type Decision struct {
+	Version    int       `json:"version"` // DecisionVersion
 	Incident   string    `json:"incident"`
 	Round      int       `json:"round"` // which request of the incident, from 1
 	InstanceID string    `json:"instanceId"`
@@ -42,8 +49,10 @@ type Decision struct {
 	Reason     string    `json:"reason"`   // as typed; may be empty
 	Override   bool      `json:"override"` // terminate although evidence is incomplete, chosen by name
 	Force      bool      `json:"force"`    // release although it is not the same machine any more: do what can be done
-	Address    string    `json:"address"`
-	Agent      string    `json:"agent"`
+	Address    string    `json:"address"`  // where the request came from, as the gateway says
+	Agent      string    `json:"agent"`    // what the browser calls itself: a claim
+	Facts      string    `json:"facts"`    // SHA-256 of Shown, hex; empty where it was not decided on the page
+	Shown      string    `json:"shown"`    // what the page showed before, JSON; bound to the seal by Facts
 	DecidedAt  time.Time `json:"decidedAt"`
 	ExpiresAt  time.Time `json:"expiresAt"` // no termination after it
 	MAC        []byte    `json:"mac"`       // KMS HMAC over Signed
@@ -68,17 +77,26 @@ const (
 	ByIAM  = "iam " // verified by the gateway; the ARN of the caller follows
 )
 
-// Signed is what the MAC covers: every field a forger would want to change.
-// Each is written with its length, so that no two decisions share a text.
+// Signed is what the MAC covers: everything but the MAC, and Shown, which Facts
+// stands for. Each field is written with its length, so that no two decisions
+// share a text; what may be long, as its SHA-256, because KMS seals 4,096 bytes at
+// most: https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateMac.html
 func (d Decision) Signed() []byte {
 	var b strings.Builder
-	b.WriteString("cordon decision 2")
+	fmt.Fprintf(&b, "cordon decision %d", d.Version)
 	for _, f := range []string{
 		d.Incident, fmt.Sprint(d.Round), d.InstanceID, d.AttachedAt.UTC().Format(time.RFC3339),
 		string(d.Choice), fmt.Sprint(d.Override), fmt.Sprint(d.Force), d.Identity, d.Person,
+		Hash(d.Reason), d.Address, Hash(d.Agent), d.Facts,
 		d.DecidedAt.UTC().Format(time.RFC3339), d.ExpiresAt.UTC().Format(time.RFC3339),
 	} {
 		fmt.Fprintf(&b, "\n%d:%s", len(f), f)
 	}
 	return []byte(b.String())
+}
+
+// Hash is the SHA-256 of a text, hex.
+func Hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
 }

@@ -56,15 +56,16 @@ func TestParseChoice(t *testing.T) {
 }
 
 var decision = incident.Decision{
+	Version:  incident.DecisionVersion,
 	Incident: "123456789012.eu-west-1.i-0a.1", Round: 1, InstanceID: "i-0a", AttachedAt: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC),
-	Choice: incident.Keep, Person: "Sato", Identity: incident.ByLink, Reason: "seen in the logs", Address: "192.0.2.1", Agent: "curl",
+	Choice: incident.Keep, Person: "Sato", Identity: incident.ByLink, Reason: "seen in the logs", Address: "192.0.2.1", Agent: "curl", Facts: incident.Hash("{}"), Shown: "{}",
 	DecidedAt: time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC), ExpiresAt: time.Date(2026, 3, 8, 3, 0, 0, 0, time.UTC), MAC: []byte("mac"),
 }
 
 // TestSignedCovers changes each field of a decision alone. A field that is added
 // is covered, or named here as one that nothing is decided by.
 func TestSignedCovers(t *testing.T) {
-	unsigned := []string{"Reason", "Address", "Agent", "MAC"}
+	unsigned := []string{"Shown", "MAC"} // Facts stands for Shown
 	fields := reflect.TypeFor[incident.Decision]()
 	for n := range fields.NumField() {
 		name := fields.Field(n).Name
@@ -125,6 +126,18 @@ func TestSignedIsUnambiguous(t *testing.T) {
 	}
 }
 
+// TestSignedFits: KMS seals 4,096 bytes at most, and a decision that cannot be
+// sealed is lost.
+func TestSignedFits(t *testing.T) {
+	d := decision
+	d.Person, d.Reason, d.Agent = strings.Repeat("\U0001f600", 200), strings.Repeat("\U0001f600", 1000), strings.Repeat("\U0001f600", 300)
+	d.Address, d.Identity = "2001:db8:1234:5678:9abc:def0:1234:5678", incident.ByIAM+strings.Repeat("a", 2048) // the longest ARN there is
+	d.Incident, d.InstanceID = strings.Repeat("a", 300), strings.Repeat("a", 100)
+	if n := len(d.Signed()); n > 4096 {
+		t.Errorf("the longest decision comes to %d bytes", n)
+	}
+}
+
 // TestSignedIsStable: the decision that is verified came out of the record, in
 // JSON, in another process.
 func TestSignedIsStable(t *testing.T) {
@@ -173,7 +186,7 @@ func TestSettings(t *testing.T) {
 
 // read takes a signed text apart by its lengths alone.
 func read(text string) ([]string, error) {
-	rest, ok := strings.CutPrefix(text, "cordon decision 2")
+	rest, ok := strings.CutPrefix(text, "cordon decision 3")
 	if !ok {
 		return nil, fmt.Errorf("%q does not begin with what it is", text)
 	}
@@ -186,8 +199,8 @@ func read(text string) ([]string, error) {
 		}
 		all, rest = append(all, tail[:n]), tail[n:]
 	}
-	if len(all) != 11 {
-		return nil, fmt.Errorf("%d fields in %q, want 11", len(all), text)
+	if len(all) != 15 {
+		return nil, fmt.Errorf("%d fields in %q, want 15", len(all), text)
 	}
 	return all, nil
 }

@@ -104,6 +104,9 @@ func (r *Reader) ReadAs(ctx context.Context, inc incident.Incident, round int, w
 
 func (r *Reader) check(ctx context.Context, inc incident.Incident, round int, d incident.Decision) error {
 	about := fmt.Sprintf("the decision on request %d of incident %s", round, inc.ID)
+	if d.Version != incident.DecisionVersion {
+		return Refuse("%s was recorded by another version of Cordon (%d, this one is %d), so its seal cannot be checked; decide again", about, d.Version, incident.DecisionVersion)
+	}
 	// The seal first: without it nothing else in the item means anything.
 	if err := r.verify(ctx, about, d); err != nil {
 		return err
@@ -112,6 +115,8 @@ func (r *Reader) check(ctx context.Context, inc incident.Incident, round int, d 
 	switch {
 	case d.Incident != inc.ID:
 		return Refuse("%s was made for another incident, %s", about, d.Incident)
+	case d.Facts != "" && incident.Hash(d.Shown) != d.Facts:
+		return Refuse("what %s says was shown to the person was changed after it was made", about)
 	case d.Round != round:
 		return Refuse("%s was made for another request, %d", about, d.Round)
 	case d.InstanceID != inc.InstanceID:

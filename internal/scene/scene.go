@@ -168,6 +168,7 @@ func (s *Scene) Priors(t testing.TB) map[string]string {
 func (s *Scene) Decide(t testing.TB, c incident.Choice, before, after func(*incident.Decision)) {
 	t.Helper()
 	d := incident.Decision{
+		Version:  incident.DecisionVersion,
 		Incident: s.Incident.ID, Round: 1, InstanceID: Instance, AttachedAt: AttachedAt,
 		Choice: c, Person: "Sato", Reason: "seen in the logs", DecidedAt: s.clock.now, ExpiresAt: s.clock.now.Add(7 * 24 * time.Hour),
 	}
