@@ -321,6 +321,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
 		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
 		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
+		{ask: "reads a manifest", action: "s3:GetObject", on: at(bucket + "/incidents/x/manifests/y.json"), may: may("close")},
 		{ask: "writes a manifest", action: "s3:PutObject", on: at(bucket + "/incidents/x/manifests/y.json"), may: may("close")},
 		{ask: "locks a manifest in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifests/y.json"), with: lock("GOVERNANCE"), may: may("close")},
 		{ask: "locks a manifest so that nobody can undo it", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/manifests/y.json"), with: lock("COMPLIANCE")},
@@ -366,7 +367,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("credentials", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
 		{ask: "records a decision", action: "dynamodb:PutItem", on: decisions, with: head, may: may("decide")},
 		{ask: "reads a decision", action: "dynamodb:GetItem", on: decisions, with: head, may: may("approval", "authorize", "credentials", "release", "terminate")},
-		{ask: "lists decisions", action: "dynamodb:Query", on: decisions, with: head},
+		{ask: "lists decisions", action: "dynamodb:Query", on: decisions, with: head, may: may("close")},
 		{ask: "changes a decision", action: "dynamodb:UpdateItem", on: decisions, with: head},
 	}}
 	for _, t := range []struct {
@@ -403,6 +404,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, may: may("close"), never: everyone(p, "close")},
 		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, by: administrator, never: may(administrator)},
 		{ask: "signs a manifest", action: "kms:Sign", on: signingKey, by: stranger, never: may(stranger)},
+		{ask: "reads the public key of the manifests", action: "kms:GetPublicKey", on: signingKey, may: may("close")},
 		{ask: "administers the key of the manifests", action: "kms:GetPublicKey", on: signingKey, by: administrator, may: may(administrator)},
 		{ask: "encrypts a link", action: "kms:Encrypt", on: dataKey, with: purpose("link"), may: may("approval")},
 		{ask: "encrypts a task token", action: "kms:Encrypt", on: dataKey, with: purpose("token"), may: may("approval")},

@@ -618,7 +618,7 @@ func TestWhatIsUndeterminedIsFound(t *testing.T) {
 // TestImports: a step knows its nouns, the record and the SDK; no other step,
 // not Lambda, not the simulation.
 func TestImports(t *testing.T) {
-	shared := []string{"cordon/internal/access", "cordon/internal/finding", "cordon/internal/incident", "cordon/internal/mandate", "cordon/internal/manifest", "cordon/internal/message", "cordon/internal/record"}
+	shared := []string{"cordon/internal/access", "cordon/internal/evidence", "cordon/internal/finding", "cordon/internal/incident", "cordon/internal/mandate", "cordon/internal/manifest", "cordon/internal/message", "cordon/internal/record"}
 	for _, name := range steps(t) {
 		for _, path := range foreign(sourceOf(t, "internal/"+name), shared, true) {
 			t.Errorf("internal/%s imports %s", name, path)
@@ -689,7 +689,7 @@ func TestDecisionsAreWrittenOnce(t *testing.T) {
 				deciders = append(deciders, where)
 			}
 		}
-		for _, wrong := range decisionsInterface(s, dir == "internal/"+page) {
+		for _, wrong := range decisionsInterface(s, mayOfDecisions[strings.TrimPrefix(dir, "internal/")]) {
 			t.Error(wrong)
 		}
 	}
@@ -721,6 +721,10 @@ func TestDecisionsAreWrittenOnce(t *testing.T) {
 	}
 }
 
+// mayOfDecisions is what a package may do with the decisions table, if it is not
+// to read one decision.
+var mayOfDecisions = map[string]string{page: "Putter", "close": "Querier"}
+
 // TestDecisionsTableIsForDecisions: both tables are reached by one client, so
 // what the types cannot tell apart, the names must.
 func TestDecisionsTableIsForDecisions(t *testing.T) {
@@ -743,7 +747,7 @@ func strayTables(s source) (wrong []string) {
 		sel, ok := e.(*ast.SelectorExpr)
 		return ok && (sel.Sel.Name == "decisions" || sel.Sel.Name == "decisionsTable")
 	}
-	fine := []string{"Decide", "LoadDecision"}
+	fine := []string{"Decide", "Decisions", "LoadDecision"}
 	for _, call := range callsIn(s) {
 		sel, ok := call.Fun.(*ast.SelectorExpr)
 		if ok && root(sel.X) == "record" && slices.Contains(fine, sel.Sel.Name) {
@@ -760,10 +764,10 @@ func strayTables(s source) (wrong []string) {
 
 // decisionsInterface says what is wrong with an interface Decisions: the page
 // may put and not even read; all others may read one item.
-func decisionsInterface(s source, mayPut bool) (wrong []string) {
-	want := "Getter"
-	if mayPut {
-		want = "Putter"
+func decisionsInterface(s source, may string) (wrong []string) {
+	want := may
+	if want == "" {
+		want = "Getter"
 	}
 	for _, f := range s.files {
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -793,9 +797,9 @@ func TestDecisionsInterfacesThatMayMore(t *testing.T) {
 		"update":         "record.Updater",
 		"a method":       "DeleteItem()",
 	} {
-		for _, mayPut := range []bool{true, false} {
+		for _, may := range []string{"", "Putter", "Querier"} {
 			s := written(t, "internal/x", "package x\nimport \"cordon/internal/record\"\ntype Decisions interface {\n"+body+"\n}")
-			if len(decisionsInterface(s, mayPut)) == 0 {
+			if len(decisionsInterface(s, may)) == 0 {
 				t.Errorf("%s: goes unseen", name)
 			}
 		}

@@ -127,11 +127,12 @@ var operations = map[string]operation{
 	"iam:GetRolePolicy":      reads("RoleName"),
 	"iam:PutRolePolicy":      changes("RoleName"),
 
-	"kms:Decrypt":     reads("KeyId"),
-	"kms:Encrypt":     reads("KeyId"),
-	"kms:GenerateMac": reads("KeyId"),
-	"kms:Sign":        reads("KeyId"),
-	"kms:VerifyMac":   reads("KeyId"),
+	"kms:Decrypt":      reads("KeyId"),
+	"kms:Encrypt":      reads("KeyId"),
+	"kms:GenerateMac":  reads("KeyId"),
+	"kms:GetPublicKey": reads("KeyId"),
+	"kms:Sign":         reads("KeyId"),
+	"kms:VerifyMac":    reads("KeyId"),
 
 	"s3:AbortMultipartUpload":    changes("Bucket", "Key"),
 	"s3:CompleteMultipartUpload": changes("Bucket", "Key"),

@@ -38,7 +38,7 @@ type decide struct {
 	Incident string `arg:"" help:"ID of an incident, as in mails and in cordon list."`
 	Decision string `arg:"" help:"terminate, keep or release; isolate or leave where it is asked before isolating."`
 	Reason   string `help:"Why; it stands in the record and in the last mail." required:"" placeholder:"TEXT"`
-	Override bool   `help:"Terminate although evidence is incomplete."`
+	Override bool   `help:"Terminate although evidence is incomplete. Only after a termination was refused for that reason."`
 	Force    bool   `help:"Release although it is not the same machine any more: put back what can be put back."`
 	Again    bool   `help:"Have a new request opened although a decision stands that nothing came of. Refused, by mail, while an execution works on the incident."`
 	JSON     bool   `name:"json" help:"Print the receipt as one JSON object."`
@@ -426,7 +426,7 @@ var sentences = map[string]string{
 // refusals say what is wrong with an order.
 var refusals = map[string]string{
 	"choice":   "that decision is not among those that the request is about; cordon show lists them",
-	"override": "--override belongs to terminate only",
+	"override": "--override belongs to terminate only, and only after a termination was refused because evidence is not complete; people are asked again then, and told what is missing",
 	"force":    "--force belongs to release only",
 	"long":     "the reason has more than 1,000 characters",
 	"name":     "the name of who you are in IAM is empty",

@@ -91,7 +91,7 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, 
 			return false, err
 		}
 		run := strings.TrimSuffix(name, ".json")
-		found := manifest.Check(text, key, func(k string) (io.ReadCloser, error) { return root.Open(filepath.FromSlash(k)) })
+		found := manifest.Check(text, key, func(o manifest.Object) (io.ReadCloser, error) { return root.Open(filepath.FromSlash(o.Key)) })
 		if len(found.Broken) == 0 && found.Incident != id {
 			found.Broken = []string{fmt.Sprintf("the manifest is that of incident %q", found.Incident)}
 		}
@@ -107,7 +107,7 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, 
 			fmt.Fprintf(to, "%s/%s: INCOMPLETE: %s was not there, or not hashed, when it closed\n", id, run, k)
 		}
 		if len(found.Broken)+len(found.Missing) == 0 {
-			fmt.Fprintf(to, "%s/%s: holds: signature and %d objects\n", id, run, found.Objects)
+			fmt.Fprintf(to, "%s/%s: holds: signature and %d objects\n", id, run, len(found.Objects))
 		}
 	}
 	return holds, nil

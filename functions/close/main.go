@@ -14,5 +14,5 @@ import (
 
 func main() {
 	cfg := lambdafn.Config()
-	lambdafn.Start(closing.New(lambdafn.Host(), sns.NewFromConfig(cfg), s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+	lambdafn.Start(closing.New(lambdafn.Host(), sns.NewFromConfig(cfg), s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 }

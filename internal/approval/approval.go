@@ -196,7 +196,7 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	ours := record.Request{
 		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
 		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
-		Later: in.Later, Back: in.Back,
+		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence),
 	}
 	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
 	if err != nil || request.SecretHash != ours.SecretHash {

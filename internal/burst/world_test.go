@@ -66,7 +66,7 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 		return lambdafn.Handle(authorize.New(h, ec2.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
 	},
 	"close": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
-		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"credentials": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		db := dynamodb.NewFromConfig(cfg)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"cordon/internal/evidence"
 	"cordon/internal/incident"
 	"cordon/internal/message"
 	"cordon/internal/record"
@@ -24,20 +25,26 @@ type SNS interface {
 
 // S3 is the part of the S3 API this step calls, on the evidence bucket.
 type S3 interface {
-	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	evidence.Lister
+	evidence.Getter
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
 // KMS is the part of the KMS API this step calls.
 type KMS interface {
 	Sign(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
+	GetPublicKey(context.Context, *kms.GetPublicKeyInput, ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
 }
 
 // Incidents is the incidents table.
 type Incidents interface {
 	record.Querier
 	record.Updater
+}
+
+// Decisions is the decisions table.
+type Decisions interface {
+	record.Querier
 }
 
 // Input is how the incident ended and everything the last mail tells.
@@ -74,16 +81,17 @@ type Step struct {
 	s3        S3
 	kms       KMS
 	incidents Incidents
+	decisions Decisions
 
-	table, topic, bucket, key string
-	retention                 time.Duration
-	language                  message.Language
+	table, decisionsTable, topic, bucket, key string
+	retention                                 time.Duration
+	language                                  message.Language
 }
 
-// New reads INCIDENTS_TABLE, TOPIC_ARN, LANGUAGE, EVIDENCE_BUCKET, SIGNING_KEY_ID
-// and RETENTION_DAYS.
-func New(host incident.Host, sns SNS, s3 S3, kms KMS, incidents Incidents) (*Step, error) {
-	s := &Step{host: host, sns: sns, s3: s3, kms: kms, incidents: incidents}
+// New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, LANGUAGE,
+// EVIDENCE_BUCKET, SIGNING_KEY_ID and RETENTION_DAYS.
+func New(host incident.Host, sns SNS, s3 S3, kms KMS, incidents Incidents, decisions Decisions) (*Step, error) {
+	s := &Step{host: host, sns: sns, s3: s3, kms: kms, incidents: incidents, decisions: decisions}
 	var language string
 	var err error
 	for _, setting := range []struct {
@@ -91,6 +99,7 @@ func New(host incident.Host, sns SNS, s3 S3, kms KMS, incidents Incidents) (*Ste
 		to   *string
 	}{
 		{"INCIDENTS_TABLE", &s.table},
+		{"DECISIONS_TABLE", &s.decisionsTable},
 		{"TOPIC_ARN", &s.topic},
 		{"LANGUAGE", &language},
 		{"EVIDENCE_BUCKET", &s.bucket},
@@ -128,7 +137,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if !known {
 		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
 	}
-	if err := s.sign(ctx, in); err != nil {
+	if err := s.sign(ctx, in, ending.state); err != nil {
 		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {

@@ -26,13 +26,18 @@ import (
 // execution closes the incidents here.
 const execution = "arn:aws:states:eu-west-1:123456789012:execution:cordon:run-1"
 
+// of is the execution that ends so.
+func of(ending string) string {
+	return execution + "-" + strings.ToLower(strings.Fields(ending)[0])
+}
+
 func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, error) {
-	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
 	if err != nil {
 		return closing.Output{}, err
 	}
 	return step.Run(ctx, closing.Input{
-		Incident: s.Incident, Execution: execution, Ending: ending, Instance: incident.Instance{ID: s.Incident.InstanceID},
+		Incident: s.Incident, Execution: of(ending), Ending: ending, Instance: incident.Instance{ID: s.Incident.InstanceID},
 		Decision: closing.Decision{Choice: incident.Keep, Person: "Sato"},
 		Snapshots: incident.Snapshots{
 			Report: incident.Report{Status: incident.OK},
@@ -67,7 +72,7 @@ func TestCloses(t *testing.T) {
 // was decided on.
 func TestLeftAlone(t *testing.T) {
 	s := scene.Open(t, scene.File)
-	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +135,14 @@ func TestTheManifestHolds(t *testing.T) {
 	if _, err := record.Remember(t.Context(), s.DynamoDB(), "cordon-incidents", s.Host, incident.Incident{ID: in.Incident.Inherits}, before); err != nil {
 		t.Fatal(err)
 	}
-	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+	// A value that was inherited and changed once more stands once, as it was first.
+	if _, err := record.Remember(t.Context(), s.DynamoDB(), "cordon-incidents", s.Host, in.Incident, []record.Prior{{Resource: "eni-2", Attribute: "groups", Value: []byte(`["sg-quarantine"]`)}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Ask(t, 1)
+	s.Decide(t, incident.Keep, nil, nil)
+	in.Isolation.Interfaces = []incident.Interface{{ID: "eni-1", Groups: []string{"sg-quarantine"}}}
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,20 +169,69 @@ func TestTheManifestHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := manifest.Check(file, key, func(k string) (io.ReadCloser, error) {
-		o, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: &k})
+	found := manifest.Check(file, key, func(of manifest.Object) (io.ReadCloser, error) {
+		o, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: &of.Key})
 		if err != nil {
 			return nil, err
 		}
 		return o.Body, nil
 	})
-	if len(found.Broken) > 0 || found.Objects != 3 || found.Incident != s.Incident.ID {
+	if len(found.Broken) > 0 || len(found.Objects) != 3 || found.Incident != s.Incident.ID {
 		t.Errorf("%+v, want three objects that hold", found)
 	}
-	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"eni-2"`, `sg-2`, `"closedAt":`} {
+	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"eni-2"`, `sg-2`, `"closedAt":`, `"state":"kept"`, `"person":"Sato"`, `"reason":"seen in the logs"`, `"mac":"`, `"round":1`} {
 		if !bytes.Contains(file, []byte(want)) {
 			t.Errorf("the manifest does not say %s:\n%s", want, file)
 		}
+	}
+	if strings.Count(string(file), `"resource":"eni-2"`) != 1 || bytes.Contains(file, []byte("secret")) {
+		t.Errorf("a value stands twice, or a secret of a request is in the manifest:\n%s", file)
+	}
+	for _, want := range []string{`{"before":["sg-1"],"interface":"eni-1","isolated":["sg-quarantine"]}`, `{"before":["sg-2"],"interface":"eni-2","isolated":null}`} {
+		if !bytes.Contains(file, []byte(want)) {
+			t.Errorf("the manifest does not say which groups there were, %s:\n%s", want, file)
+		}
+	}
+}
+
+// TestWhatStandsIsLookedAt: what somebody put under the manifest's key does not
+// close an incident; what an earlier run of ours signed does.
+func TestWhatStandsIsLookedAt(t *testing.T) {
+	signed := func(t *testing.T, s *scene.Scene, incidentID, ending string) []byte {
+		t.Helper()
+		text, err := manifest.Canonical(map[string]any{"format": manifest.Format, "incident": map[string]string{"id": incidentID}, "execution": of("Terminated"), "ending": ending})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.KMS().Sign(t.Context(), &kms.SignInput{KeyId: aws.String("signing"), Message: manifest.Digest(text), MessageType: "DIGEST", SigningAlgorithm: "ECDSA_SHA_256"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := manifest.Canonical(manifest.Signed{Manifest: text, Signature: out.Signature})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for name, c := range map[string]struct {
+		stands func(t *testing.T, s *scene.Scene) []byte
+		closes bool
+	}{
+		"our own":            {func(t *testing.T, s *scene.Scene) []byte { return signed(t, s, s.Incident.ID, "Terminated") }, true},
+		"another's word":     {func(*testing.T, *scene.Scene) []byte { return []byte(`{"manifest":{},"signature":""}`) }, false},
+		"another incident's": {func(t *testing.T, s *scene.Scene) []byte { return signed(t, s, "1.r.i-2.1", "Terminated") }, false},
+		"another ending's":   {func(t *testing.T, s *scene.Scene) []byte { return signed(t, s, s.Incident.ID, "Released") }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			body := c.stands(t, s)
+			if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("incidents/" + s.Incident.ID + "/manifests/run-1-terminated.json"), Body: bytes.NewReader(body)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := run(t.Context(), s, "Terminated"); (err == nil) != c.closes || (s.Head(t).State == record.Terminated) != c.closes {
+				t.Errorf("%v, state %s; want it closed: %v", err, s.Head(t).State, c.closes)
+			}
+		})
 	}
 }
 
@@ -191,7 +252,7 @@ func TestNothingClosesWithoutAManifest(t *testing.T) {
 			faults = append(faults, f)
 		}
 		s := scene.Open(t, scene.File, faults...)
-		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +269,7 @@ func TestNothingClosesWithoutAManifest(t *testing.T) {
 // has both, and what outlived its evidence, or has an image without a hash, says so.
 func TestEachClosingHasItsManifest(t *testing.T) {
 	s := scene.Open(t, scene.File)
-	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB())
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}

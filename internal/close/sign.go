@@ -3,14 +3,12 @@ package close
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
+	"cordon/internal/evidence"
 	"cordon/internal/incident"
 	"cordon/internal/manifest"
 	"cordon/internal/record"
@@ -20,36 +18,57 @@ import (
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 )
 
 // body is a manifest: everything that the machine knows of the incident, what
 // the record has of it, and the hashes of the objects.
 type body struct {
-	Format   string             `json:"format"`
-	ClosedAt time.Time          `json:"closedAt"`
-	Input                       // as the machine hands it over
-	Findings []incident.Finding `json:"findings"` // all that came
-	Before   []record.Prior     `json:"before"`   // each value as it was before it was changed, also by an incident that this one inherits from
-	Objects  []manifest.Object  `json:"objects"`
-	Missing  []string           `json:"missing"` // keys that the record names and the bucket does not have any more, or that have no hash
+	Format    string              `json:"format"`
+	ClosedAt  time.Time           `json:"closedAt"`
+	State     record.State        `json:"state"` // of the incident from now on
+	Input                         // as the machine hands it over
+	Findings  []incident.Finding  `json:"findings"`  // all that came
+	Requests  []request           `json:"requests"`  // what people were asked, the first first
+	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
+	Before    []record.Prior      `json:"before"`    // each value as it was before it was changed, also by an incident that this one inherits from
+	Groups    []groups            `json:"groups"`
+	Objects   []manifest.Object   `json:"objects"`
+	Missing   []string            `json:"missing"` // keys that the record names and the bucket does not have any more, or that have no hash
 }
 
-// sign writes this closing's manifest, signed and locked. One that is there
-// stays: a run whose answer was lost wrote it. An incident that was kept may be
+// request is what a manifest says of a request for a decision: nothing by which
+// it could be answered.
+type request struct {
+	Round     int        `json:"round"`
+	OpenedAt  time.Time  `json:"openedAt"`
+	MailedAt  *time.Time `json:"mailedAt"` // null if no mail of it was accepted
+	ExpiresAt time.Time  `json:"expiresAt"`
+	Problem   string     `json:"problem"` // why it was asked again
+	Before    string     `json:"before"`  // why it was asked before anything was isolated
+	Later     string     `json:"later"`   // how the incident stood when it was asked once more
+}
+
+// groups are the security groups of an interface.
+type groups struct {
+	Interface string   `json:"interface"`
+	Before    []string `json:"before"`   // as the record has them from before the first change; null where it has none
+	Isolated  []string `json:"isolated"` // as isolate saw them last; null where it did not see it
+}
+
+// sign writes this run's manifest, signed and locked. One that is there stays, if
+// it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input) error {
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), Input: in, Before: []record.Prior{}}
+func (s *Step) sign(ctx context.Context, in Input, state record.State) error {
+	_, run, ok := strings.Cut(in.Execution, ":execution:")
+	if !ok {
+		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
+	}
+	_, run, _ = strings.Cut(run, ":") // the machine's name
+	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in}
+	if err := s.recorded(ctx, in, &b); err != nil {
+		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
+	}
 	var err error
-	if b.Findings, err = record.Findings(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
-	}
-	if err = record.EachPrior(ctx, s.incidents, s.table, in.Incident, func(p record.Prior) error {
-		b.Before = append(b.Before, p)
-		return nil
-	}); err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
-	}
 	if b.Objects, b.Missing, err = s.objects(ctx, in); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
@@ -67,22 +86,105 @@ func (s *Step) sign(ctx context.Context, in Input) error {
 	if err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	_, run, ok := strings.Cut(in.Execution, ":execution:")
-	if !ok {
-		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
-	}
-	_, run, _ = strings.Cut(run, ":") // the machine's name
 	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
 	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(file), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
 		ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),
 	})
-	var answer smithy.APIError
-	if errors.As(err, &answer) && answer.ErrorCode() == "PreconditionFailed" {
-		return nil
-	}
-	if err != nil {
+	switch {
+	case evidence.Taken(err):
+		return s.stands(ctx, key, run, in)
+	case err != nil:
 		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
+// maxManifest is far above what the machine can hand over, 256 KiB, and the
+// record holds.
+const maxManifest = 64 << 20
+
+// stands says whether what is under a manifest's key is one, and of this run.
+// Whoever could write there before us must not thereby close an incident that
+// nobody signed for.
+func (s *Step) stands(ctx context.Context, key, run string, in Input) error {
+	file, err := evidence.Read(ctx, s.s3, s.bucket, key, maxManifest)
+	if err != nil {
+		return err
+	}
+	public, err := s.kms.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &s.key})
+	if err != nil {
+		return fmt.Errorf("read the public key of the manifests: %w", err)
+	}
+	k, err := manifest.PublicKey(public.PublicKey)
+	if err != nil {
+		return fmt.Errorf("the public key of the manifests: %w", err)
+	}
+	m, err := manifest.Read(file, k)
+	if err != nil {
+		return fmt.Errorf("%s is there, and does not hold: %w", key, err)
+	}
+	if m.Incident != in.Incident.ID || m.Run != run || m.Ending != in.Ending {
+		return fmt.Errorf("%s is there, and is that of incident %q, execution %q, which ended %q", key, m.Incident, m.Run, m.Ending)
+	}
+	return nil
+}
+
+// recorded adds what the tables have of an incident.
+func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
+	var err error
+	if b.Findings, err = record.Findings(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
+		return err
+	}
+	if b.Decisions, err = record.Decisions(ctx, s.decisions, s.decisionsTable, in.Incident.ID); err != nil {
+		return err
+	}
+	asked, err := record.Requests(ctx, s.incidents, s.table, in.Incident.ID)
+	if err != nil {
+		return err
+	}
+	b.Requests = []request{}
+	for _, r := range asked {
+		q := request{Round: r.Round, OpenedAt: r.OpenedAt, ExpiresAt: r.ExpiresAt, Problem: r.Problem, Before: r.Before, Later: r.Later}
+		if !r.MailedAt.IsZero() {
+			q.MailedAt = &r.MailedAt
+		}
+		b.Requests = append(b.Requests, q)
+	}
+	// A value that this incident inherited stands in its own record, too, as
+	// soon as it was about to change it.
+	place := map[string]int{}
+	b.Before = []record.Prior{}
+	if err := record.EachPrior(ctx, s.incidents, s.table, in.Incident, func(p record.Prior) error {
+		what := p.Resource + " " + p.Attribute
+		if n, ok := place[what]; ok {
+			b.Before[n] = p
+			return nil
+		}
+		place[what] = len(b.Before)
+		b.Before = append(b.Before, p)
+		return nil
+	}); err != nil {
+		return err
+	}
+	b.Groups = []groups{}
+	at := map[string]int{}
+	for _, i := range in.Isolation.Interfaces {
+		at[i.ID] = len(b.Groups)
+		b.Groups = append(b.Groups, groups{Interface: i.ID, Isolated: i.Groups})
+	}
+	for _, p := range b.Before {
+		if p.Attribute != "groups" {
+			continue
+		}
+		n, ok := at[p.Resource]
+		if !ok {
+			n = len(b.Groups)
+			b.Groups = append(b.Groups, groups{Interface: p.Resource})
+		}
+		if err := json.Unmarshal(p.Value, &b.Groups[n].Before); err != nil {
+			return fmt.Errorf("groups of %s before: %w", p.Resource, err)
+		}
 	}
 	return nil
 }
@@ -101,7 +203,7 @@ func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, mi
 		small = append(small, "incidents/"+in.Incident.ID+"/memory/parts.json")
 	}
 	for _, key := range small {
-		there, err := s.exists(ctx, key)
+		there, err := evidence.Exists(ctx, s.s3, s.bucket, key)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -109,7 +211,7 @@ func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, mi
 			missing = append(missing, key)
 			continue
 		}
-		o, err := s.hash(ctx, key)
+		o, err := evidence.Hash(ctx, s.s3, s.bucket, key)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -123,29 +225,4 @@ func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, mi
 	}
 	manifest.Sort(all)
 	return all, missing, nil
-}
-
-// exists lists: a read says "access denied" of what is not there to whom may not
-// list, and a listing says plainly that there is nothing.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-func (s *Step) exists(ctx context.Context, key string) (bool, error) {
-	out, err := s.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", key, err)
-	}
-	return len(out.Contents) > 0 && aws.ToString(out.Contents[0].Key) == key, nil
-}
-
-func (s *Step) hash(ctx context.Context, key string) (manifest.Object, error) {
-	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
-	if err != nil {
-		return manifest.Object{}, fmt.Errorf("read %s: %w", key, err)
-	}
-	defer out.Body.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, out.Body)
-	if err != nil {
-		return manifest.Object{}, fmt.Errorf("read %s: %w", key, err)
-	}
-	return manifest.Object{Key: key, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
 }

@@ -217,7 +217,6 @@ func matches(stored, secret string) bool {
 // form is what a person typed and chose.
 type form struct {
 	choice, instance, name, reason string
-	override                       bool
 	force                          bool // of an operator only
 }
 
@@ -246,7 +245,7 @@ func read(r *http.Request) (form, *answer) {
 	}
 	return form{
 		choice: values.Get("decision"), instance: tidy(values.Get("instance")), name: tidy(values.Get("name")),
-		reason: tidy(values.Get("reason")), override: values.Get("override") == "yes",
+		reason: tidy(values.Get("reason")),
 	}, nil
 }
 
@@ -259,7 +258,11 @@ func tidy(s string) string {
 // wrong lists, by name, what a person must mend before the form counts.
 func (f form) wrong(q *request) []string {
 	var all []string
-	if !slices.Contains(q.Choices(), incident.Choice(f.choice)) {
+	switch {
+	case slices.Contains(q.Choices(), incident.Choice(f.choice)):
+	case f.choice == string(incident.TerminateAnyway):
+		all = append(all, "override") // nobody has been told yet what would be lost
+	default:
 		all = append(all, "choice")
 	}
 	if f.instance != q.head.Incident.InstanceID {
@@ -270,9 +273,6 @@ func (f form) wrong(q *request) []string {
 	}
 	if utf8.RuneCountInString(f.name) > nameMax || utf8.RuneCountInString(f.reason) > reasonMax {
 		all = append(all, "long")
-	}
-	if f.override && f.choice != string(incident.Terminate) {
-		all = append(all, "override")
 	}
 	if f.force && f.choice != string(incident.Release) {
 		all = append(all, "force")
@@ -338,10 +338,14 @@ func (h *Handler) decision(r *http.Request, q *request, f form, identity string)
 		address = r.RemoteAddr
 	}
 	now := h.host.Now().UTC()
+	choice, override := incident.Choice(f.choice), false
+	if choice == incident.TerminateAnyway {
+		choice, override = incident.Terminate, true
+	}
 	return incident.Decision{
 		Version:  incident.DecisionVersion,
 		Incident: q.Incident, Round: q.Round, InstanceID: q.head.Incident.InstanceID, AttachedAt: q.head.Incident.AttachedAt,
-		Choice: incident.Choice(f.choice), Person: f.name, Identity: identity, Reason: f.reason, Override: f.override, Force: f.force,
+		Choice: choice, Person: f.name, Identity: identity, Reason: f.reason, Override: override, Force: f.force,
 		Address: tidy(address), Agent: message.Plain(r.UserAgent(), agentMax),
 		DecidedAt: now, ExpiresAt: now.Add(validFor),
 	}

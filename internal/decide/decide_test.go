@@ -75,7 +75,8 @@ type options struct {
 	instance incident.Instance
 	steps    map[string]any
 	faults   []sim.Fault
-	before   string // why people are asked before anything is isolated
+	before   string           // why people are asked before anything is isolated
+	problem  incident.Problem // why the last decision was not carried out
 	db       func(*world) decide.Decisions
 }
 
@@ -123,7 +124,7 @@ func openWith(t *testing.T, o options) *world {
 				t.Fatal(err)
 			}
 		}
-		if _, err := asking.Run(ctx, approval.Input{Incident: o.incident, Instance: o.instance, Round: 1, Token: "token-1", Before: o.before}); err != nil {
+		if _, err := asking.Run(ctx, approval.Input{Incident: o.incident, Instance: o.instance, Round: 1, Token: "token-1", Before: o.before, Problem: o.problem}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -270,7 +271,7 @@ func TestAskedBefore(t *testing.T) {
 				t.Errorf("%s: the page lacks %q", language, text)
 			}
 		}
-		for _, text := range []string{`value="terminate"`, `value="release"`, `name="override"`, "stays isolated"} {
+		for _, text := range []string{`value="terminate"`, `value="release"`, `value="terminate-anyway"`, "stays isolated"} {
 			if strings.Contains(got.body, text) {
 				t.Errorf("%s: the page offers %q", language, text)
 			}
@@ -625,7 +626,7 @@ func TestForms(t *testing.T) {
 		{"half an instance", "POST", "application/x-www-form-urlencoded", "decision=keep&instance=i-0123456789abcdef&name=A", 422},
 		{"no name", "POST", "application/x-www-form-urlencoded", "decision=keep&instance=" + inc.InstanceID + "&name=%20%20", 422},
 		{"long name", "POST", "application/x-www-form-urlencoded", good + strings.Repeat("a", 300), 422},
-		{"override of a release", "POST", "application/x-www-form-urlencoded", "decision=release&override=yes&instance=" + inc.InstanceID + "&name=A", 422},
+		{"without evidence, before that was refused", "POST", "application/x-www-form-urlencoded", "decision=terminate-anyway&instance=" + inc.InstanceID + "&name=A", 422},
 		{"two decisions", "POST", "application/x-www-form-urlencoded", good + "&decision=terminate", 400},
 		{"broken escapes", "POST", "application/x-www-form-urlencoded", good + "&x=%zz", 400},
 		{"JSON", "POST", "application/json", `{"decision":"keep"}`, 415},
@@ -666,15 +667,41 @@ func TestMistakesKeepTheRest(t *testing.T) {
 func TestOddNamesAreSealed(t *testing.T) {
 	for _, name := range []string{"\xff\xfe bad", "田中 愛子", "a\u2028b", "x\x00y", strings.Repeat("漢", 200), "\U0001f600<&>"} {
 		w := open(t)
-		if got := w.post("decision", "terminate", "instance", " "+inc.InstanceID+" ", "name", name, "override", "yes"); got.status != http.StatusOK {
+		if got := w.post("decision", "terminate", "instance", " "+inc.InstanceID+" ", "name", name); got.status != http.StatusOK {
 			t.Errorf("%q: %d", name, got.status)
 			continue
 		}
-		d := w.decision()
-		w.sealed(d)
-		if !d.Override {
-			t.Errorf("%q: the consent to lose evidence was not recorded", name)
+		w.sealed(w.decision())
+	}
+}
+
+// To terminate without complete evidence is a choice of its own, offered once that
+// was refused and people were told what is missing.
+func TestOverride(t *testing.T) {
+	form := []string{"decision", "terminate-anyway", "instance", inc.InstanceID, "name", "Aiko Tanaka"}
+	for problem, offered := range map[incident.Problem]bool{
+		{}: false,
+		{Error: "Refused", Cause: `{"errorMessage":"it is not isolated"}`}:                      false,
+		{Error: "EvidenceIncomplete", Cause: `{"errorMessage":"volume vol-1 has no snapshot"}`}: true,
+	} {
+		w := openWith(t, options{problem: problem})
+		before := w.changes()
+		if got := w.get(w.link); strings.Contains(got.body, `value="terminate-anyway"`) != offered {
+			t.Errorf("after %q: offered is not %t", problem.Error, offered)
 		}
+		got := w.post(form...)
+		if !offered {
+			if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, "offered only after") {
+				t.Errorf("after %q: %d, want 422 that says why", problem.Error, got.status)
+			}
+			w.untouched("an override that nobody offered", before)
+			continue
+		}
+		d := w.decision()
+		if got.status != http.StatusOK || d == nil || d.Choice != incident.Terminate || !d.Override {
+			t.Fatalf("%d, %+v", got.status, d)
+		}
+		w.sealed(d)
 	}
 }
 

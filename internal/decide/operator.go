@@ -21,7 +21,7 @@ type Order struct {
 	Round    int             `json:"round"` // which request of the incident: the one that the operator read
 	Decision incident.Choice `json:"decision"`
 	Reason   string          `json:"reason"`
-	Override bool            `json:"override"` // terminate although evidence is incomplete
+	Override bool            `json:"override"` // terminate although evidence is incomplete, where that was refused before
 	Force    bool            `json:"force"`    // release although it is not the same machine any more
 }
 
@@ -91,9 +91,16 @@ func (h *Handler) operate(r *http.Request, id string) answer {
 	// The ID of the incident names the instance, so nothing is typed twice here.
 	f := form{
 		choice: string(o.Decision), instance: q.head.Incident.InstanceID, name: person(caller),
-		reason: tidy(o.Reason), override: o.Override, force: o.Force,
+		reason: tidy(o.Reason), force: o.Force,
 	}
-	if wrong := f.wrong(q); len(wrong) > 0 {
+	if o.Override && o.Decision == incident.Terminate {
+		f.choice = string(incident.TerminateAnyway)
+	}
+	wrong := f.wrong(q)
+	if o.Override && o.Decision != incident.Terminate {
+		wrong = append(wrong, "override")
+	}
+	if len(wrong) > 0 {
 		return answer{status: http.StatusUnprocessableEntity, notice: NoticeWrong, wrong: wrong}
 	}
 	return h.record(r.Context(), h.decision(r, q, f, incident.ByIAM+caller))

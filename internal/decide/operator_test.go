@@ -99,6 +99,7 @@ func TestOrdersThatAreNone(t *testing.T) {
 		"no choice":                        {sato, inc.ID, `{"round": 1}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"choice"}},
 		"a choice that was not asked":      {sato, inc.ID, `{"round": 1, "decision": "isolate"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"choice"}},
 		"force to terminate":               {sato, inc.ID, `{"round": 1, "decision": "terminate", "force": true}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"force"}},
+		"override before a refusal":        {sato, inc.ID, `{"round": 1, "decision": "terminate", "override": true}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"override"}},
 		"override to release":              {sato, inc.ID, `{"round": 1, "decision": "release", "override": true}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"override"}},
 		"a reason that is a novel":         {sato, inc.ID, `{"round": 1, "decision": "keep", "reason": "` + strings.Repeat("x", 1001) + `"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"long"}},
 	} {

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
-	"slices"
 
 	"cordon/internal/incident"
 	"cordon/internal/message"
@@ -51,7 +50,6 @@ type view struct {
 	Problem   string
 	Before    string // why it is asked before anything is isolated; empty where it is
 	Later     string // how it stands, where people are asked once more; else empty
-	Override  bool   // a termination is among the choices
 	Verified  string // a decision that was verified before
 	Facts     []fact
 	State     string
@@ -79,14 +77,13 @@ type choice struct {
 
 type typed struct {
 	Instance, Name, Reason string
-	Override               bool
 }
 
 // wrong is one thing to mend, and the field it is about.
 type wrong struct{ Field, Text string }
 
 // fields are the ids of the inputs in page.html, by what is wrong.
-var fields = map[string]string{"instance": "instance", "name": "name", "long": "name", "override": "override"}
+var fields = map[string]string{"instance": "instance", "name": "name", "long": "name"}
 
 // form gathers what the record knows. A step that has recorded nothing yet is
 // left out; one that cannot be read is an error, because a decision on half the
@@ -139,8 +136,8 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	l, inc := h.page.l, q.head.Incident
 	v := &view{
 		Instance: inc.InstanceID, Until: l.Time(q.ExpiresAt), Problem: message.Plain(q.Problem, 800), Before: message.Plain(q.Before, 800),
-		Later: message.Plain(q.Later, 800), Override: slices.Contains(q.Choices(), incident.Terminate),
-		Typed: typed{Instance: f.instance, Name: f.name, Reason: f.reason, Override: f.override},
+		Later: message.Plain(q.Later, 800),
+		Typed: typed{Instance: f.instance, Name: f.name, Reason: f.reason},
 		Facts: facts(
 			l.Text("instanceID"), message.ID(inc.InstanceID), l.Text("name"), l.Stranger(known.instance.Name),
 			l.Text("account"), message.ID(inc.Account), l.Text("region"), message.ID(inc.Region),
@@ -183,7 +180,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	}
 	for _, m := range mend {
 		field := fields[m]
-		if m == "choice" {
+		if m == "choice" || m == "override" {
 			field = "decision-" + string(q.Choices()[0])
 		}
 		v.Wrong = append(v.Wrong, wrong{field, l.Text("page.wrong." + m)})

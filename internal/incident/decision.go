@@ -21,6 +21,10 @@ const (
 	Leave   Choice = "leave"
 )
 
+// TerminateAnyway is how a request offers to terminate without complete evidence,
+// once that was refused. What is recorded is Terminate, with Override.
+const TerminateAnyway Choice = "terminate-anyway"
+
 // Choices are all that a person may decide, whatever was asked.
 var Choices = []Choice{Terminate, Keep, Release, Isolate, Leave}
 

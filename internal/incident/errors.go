@@ -17,6 +17,9 @@ const (
 	// ErrRefused: a decision cannot be carried out as things stand; asking the
 	// same again will not help, people must be asked.
 	ErrRefused Error = "Refused"
+	// ErrEvidence: a termination is refused because evidence is not complete, and
+	// for nothing else. Whoever is asked again may choose to do without it.
+	ErrEvidence Error = "EvidenceIncomplete"
 	// ErrSuperseded: another execution took the incident over while this one
 	// waited for a person. What is to be done is that one's to do.
 	ErrSuperseded Error = "Superseded"

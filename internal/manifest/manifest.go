@@ -29,9 +29,10 @@ const Format = "cordon manifest 1"
 
 // Object is an object of the evidence bucket as it was when the incident closed.
 type Object struct {
-	Key    string `json:"key"`
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"` // lower-case hex
+	Key     string `json:"key"`
+	Version string `json:"version,omitempty"` // the bucket's ID of the version that was hashed; empty where it is not known
+	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"` // lower-case hex
 }
 
 // Signed is a manifest with its signature, as it is stored.
@@ -84,47 +85,59 @@ func PublicKey(file []byte) (*ecdsa.PublicKey, error) {
 	return ec, nil
 }
 
-// Checked is what Check found.
-type Checked struct {
+// Claims is what a manifest says, as far as it can be held against something.
+type Claims struct {
 	Incident string
-	Run      string // name of the execution that closed it
-	Objects  int
-	Missing  []string // keys of what was not there, or not hashed, when it closed
-	Broken   []string // what does not hold, a line each; none: all of it holds
+	Run      string // name of the execution that wrote it
+	Ending   string // how that ended
+	Objects  []Object
+	Missing  []string // keys of what was not there, or not hashed, when it was written
 }
 
-// Check holds a stored manifest against a key, and every object that it names
-// against what open gives for its key. Objects are looked at only where the
-// manifest itself holds: what a forged one names proves nothing.
-func Check(file []byte, key *ecdsa.PublicKey, open func(key string) (io.ReadCloser, error)) Checked {
-	var c Checked
-	broken := func(format string, args ...any) Checked {
-		c.Broken = append(c.Broken, fmt.Sprintf(format, args...))
-		return c
-	}
+// Read takes a stored manifest apart. Its error says in one line why it does not
+// hold: another form, another key, another format.
+func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 	var s Signed
 	if err := json.Unmarshal(file, &s); err != nil {
-		return broken("the manifest is not JSON: %v", err)
+		return Claims{}, fmt.Errorf("the manifest is not JSON: %w", err)
 	}
 	again, err := Canonical(s)
 	if err != nil || !bytes.Equal(again, file) {
-		return broken("the manifest is not in its canonical form: somebody wrote it anew")
+		return Claims{}, errors.New("the manifest is not in its canonical form: somebody wrote it anew")
 	}
 	if !ecdsa.VerifyASN1(key, Digest(s.Manifest), s.Signature) {
-		return broken("the signature is not that of this key over this manifest")
+		return Claims{}, errors.New("the signature is not that of this key over this manifest")
 	}
 	var m struct {
 		Format    string
 		Incident  struct{ ID string }
 		Execution string
+		Ending    string
 		Objects   []Object
 		Missing   []string
 	}
 	if err := json.Unmarshal(s.Manifest, &m); err != nil || m.Format != Format {
-		return broken("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
+		return Claims{}, fmt.Errorf("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
 	}
-	c.Incident, c.Objects, c.Missing = m.Incident.ID, len(m.Objects), m.Missing
-	c.Run = m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
+	run := m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
+	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, Objects: m.Objects, Missing: m.Missing}, nil
+}
+
+// Checked is what Check found.
+type Checked struct {
+	Claims
+	Broken []string // what does not hold, a line each; none: all of it holds
+}
+
+// Check holds a stored manifest against a key, and every object that it names
+// against what open gives for it. Objects are looked at only where the manifest
+// itself holds: what a forged one names proves nothing.
+func Check(file []byte, key *ecdsa.PublicKey, open func(Object) (io.ReadCloser, error)) Checked {
+	m, err := Read(file, key)
+	if err != nil {
+		return Checked{Broken: []string{err.Error()}}
+	}
+	c := Checked{Claims: m}
 	for _, o := range m.Objects {
 		if err := o.check(open); err != nil {
 			c.Broken = append(c.Broken, o.Key+": "+err.Error())
@@ -133,8 +146,8 @@ func Check(file []byte, key *ecdsa.PublicKey, open func(key string) (io.ReadClos
 	return c
 }
 
-func (o Object) check(open func(key string) (io.ReadCloser, error)) error {
-	r, err := open(o.Key)
+func (o Object) check(open func(Object) (io.ReadCloser, error)) error {
+	r, err := open(o)
 	if err != nil {
 		return fmt.Errorf("it cannot be read: %w", err)
 	}

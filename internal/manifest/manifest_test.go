@@ -23,8 +23,8 @@ import (
 
 type evidence map[string][]byte
 
-func (e evidence) open(key string) (io.ReadCloser, error) {
-	b, ok := e[key]
+func (e evidence) open(o manifest.Object) (io.ReadCloser, error) {
+	b, ok := e[o.Key]
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
@@ -71,7 +71,7 @@ var hostile = map[string]any{"title": "<b>\"\\\u2028\u00e9\U0001F600\x07&", "sev
 
 func TestWhatWasSignedHolds(t *testing.T) {
 	file, key := signed(t, some, hostile)
-	if c := manifest.Check(file, &key.PublicKey, some.open); len(c.Broken) > 0 || c.Objects != 2 || c.Incident != "1.r.i-1.1" || c.Run != "run-1" || !slices.Equal(c.Missing, []string{"gone"}) {
+	if c := manifest.Check(file, &key.PublicKey, some.open); len(c.Broken) > 0 || len(c.Objects) != 2 || c.Incident != "1.r.i-1.1" || c.Run != "run-1" || !slices.Equal(c.Missing, []string{"gone"}) {
 		t.Errorf("%+v, want two objects that hold, and one missing", c)
 	}
 	if !bytes.Contains(file, []byte("9007199254740993")) {
@@ -109,7 +109,7 @@ func TestWhatDoesNotHoldIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		file []byte
 		key  *ecdsa.PublicKey
-		open func(string) (io.ReadCloser, error)
+		open func(manifest.Object) (io.ReadCloser, error)
 		want string
 	}{
 		"another key":        {file, &other.PublicKey, some.open, "signature"},
@@ -118,7 +118,7 @@ func TestWhatDoesNotHoldIsNamed(t *testing.T) {
 		"nothing":            {nil, &key.PublicKey, some.open, "not JSON"},
 		"an object missing":  {file, &key.PublicKey, evidence{"events/1.json": some["events/1.json"]}.open, "image.lime: it cannot be read"},
 		"an object cut off":  {file, &key.PublicKey, evidence{"events/1.json": some["events/1.json"][1:], "incidents/1.r.i-1.1/memory/image.lime": some["incidents/1.r.i-1.1/memory/image.lime"]}.open, "it has 9 bytes, the manifest says 10"},
-		"a medium that ends": {file, &key.PublicKey, func(string) (io.ReadCloser, error) { return io.NopCloser(broken{}), nil }, "it cannot be read"},
+		"a medium that ends": {file, &key.PublicKey, func(manifest.Object) (io.ReadCloser, error) { return io.NopCloser(broken{}), nil }, "it cannot be read"},
 	} {
 		if got := manifest.Check(c.file, c.key, c.open); len(got.Broken) == 0 || !strings.Contains(strings.Join(got.Broken, "\n"), c.want) {
 			t.Errorf("%s: %q, want %q", name, got.Broken, c.want)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 
+	"cordon/internal/evidence"
 	"cordon/internal/incident"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -177,7 +178,7 @@ func (c *capture) parts(ctx context.Context, last int32) (parts []finding, gone 
 
 // report reads what the host says it sent; nothing if it never said so.
 func (c *capture) report(ctx context.Context) (map[int32]claim, *line, error) {
-	there, err := c.exists(ctx, "report.txt")
+	there, err := evidence.Exists(ctx, c.s3, c.bucket, *c.key("report.txt"))
 	if err != nil || !there {
 		return nil, nil, err
 	}
@@ -192,18 +193,6 @@ func (c *capture) report(ctx context.Context) (map[int32]claim, *line, error) {
 	}
 	claims, last := parseReport(bytes.NewReader(text))
 	return claims, last, nil
-}
-
-// exists looks for an object in a list: to a role that may not list, S3 answers
-// a request for what is not there with AccessDenied.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-func (c *capture) exists(ctx context.Context, name string) (bool, error) {
-	key := c.key(name)
-	out, err := c.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &c.bucket, Prefix: key, MaxKeys: aws.Int32(1)})
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", *key, err)
-	}
-	return len(out.Contents) > 0 && aws.ToString(out.Contents[0].Key) == *key, nil
 }
 
 // judge says what the capture has come to. It joins each part to its claim.
@@ -287,7 +276,11 @@ func list(note func(string, ...any), what string, numbers []int32) {
 	if len(numbers) > most {
 		named += " …"
 	}
-	note("%d parts %s: %s", len(numbers), what, named)
+	part := "parts"
+	if len(numbers) == 1 {
+		part = "part"
+	}
+	note("%d %s %s: %s", len(numbers), part, what, named)
 }
 
 // hexOnly is a SHA-256 as the host gave it, or nothing.
@@ -347,7 +340,7 @@ func (c *capture) complete(ctx context.Context, parts []finding) (Output, error)
 			return Output{}, fmt.Errorf("complete the upload of %s: %w", *key, err)
 		}
 	default: // the upload is gone: a run whose answer was lost completed it, or somebody ended it
-		there, err := c.exists(ctx, "image.lime")
+		there, err := evidence.Exists(ctx, c.s3, c.bucket, *key)
 		if err != nil {
 			return Output{}, err
 		}

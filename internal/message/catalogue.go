@@ -563,15 +563,20 @@ var catalogue = map[string]text{
 	"status.failed":   {"failed", "失敗"},
 	"status.skipped":  {"not done", "未実施"},
 
-	"choice.terminate": {"Terminate", "終了する"},
-	"choice.keep":      {"Keep isolated", "隔離を継続する"},
-	"choice.release":   {"Release", "解放する"},
-	"choice.isolate":   {"Isolate", "隔離する"},
-	"choice.leave":     {"Leave alone", "隔離しない"},
+	"choice.terminate":        {"Terminate", "終了する"},
+	"choice.terminate-anyway": {"Terminate without complete evidence", "証拠が揃わないまま終了する"},
+	"choice.keep":             {"Keep isolated", "隔離を継続する"},
+	"choice.release":          {"Release", "解放する"},
+	"choice.isolate":          {"Isolate", "隔離する"},
+	"choice.leave":            {"Leave alone", "隔離しない"},
 
 	"does.terminate": {
 		"destroys the instance for good, once its snapshots are complete. What is in memory and on instance store is gone. This cannot be undone.",
 		"スナップショットの完了後、インスタンスを完全に破棄します。メモリとインスタンスストアの内容は失われます。元に戻せません。",
+	},
+	"does.terminate-anyway": {
+		"destroys the instance now, although snapshots are missing or incomplete as said above. That evidence is lost for ever; that you chose so is recorded under your name.",
+		"上記のとおりスナップショットが不足・未完了のまま、インスタンスを完全に破棄します。その証拠は永久に失われ、この選択はお名前とともに記録されます。",
 	},
 	"does.keep": {
 		"ends this incident and leaves the instance running and cut off. It can be terminated or released later.",
@@ -621,6 +626,7 @@ var catalogue = map[string]text{
 	"error.NotContained":                    {"at least one network interface is not contained", "隔離できていないネットワークインターフェイスがあります"},
 	"error.Superseded":                      {"another execution took the incident over", "別の実行がインシデントを引き継ぎました"},
 	"error.Refused":                         {"the decision cannot be carried out as things stand", "現状では決定を実行できません"},
+	"error.EvidenceIncomplete":              {"the evidence is not complete", "証拠が揃っていません"},
 	"error.UnauthorizedOperation":           {"AWS denied the call: the function's role or a service control policy forbids it", "AWSに拒否されました (関数のロールまたはSCPによる)"},
 	"error.AccessDenied":                    {"AWS denied the call: the function's role or a policy forbids it", "AWSに拒否されました (関数のロールまたはポリシーによる)"},
 	"error.AccessDeniedException":           {"AWS denied the call: the function's role or a policy forbids it", "AWSに拒否されました (関数のロールまたはポリシーによる)"},
@@ -650,7 +656,6 @@ var catalogue = map[string]text{
 	"page.typeID":         {"Type the instance ID, {instance}, so that no mail program decides for you", "インスタンスID {instance} を入力してください (メールソフトによる自動決定を防ぐためです)"},
 	"page.yourName":       {"Your name (recorded, not verified)", "お名前 (記録されますが、本人確認はされません)"},
 	"page.yourReason":     {"Reason (optional)", "理由 (任意)"},
-	"page.override":       {"Terminate even if snapshots are missing or incomplete. Evidence may be lost for ever; this is recorded under your name.", "スナップショットが不足・未完了でも終了する。証拠が永久に失われる可能性があり、お名前とともに記録されます。"},
 	"page.submit":         {"Record this decision", "この決定を記録する"},
 	"page.once":           {"One decision a request: it cannot be changed afterwards.", "決定は1回限りで、後から変更できません。"},
 	"page.until":          {"This request ends", "この依頼の期限"},
@@ -664,7 +669,7 @@ var catalogue = map[string]text{
 	"page.later.silence":  {"If nobody decides by then, everything stays as it is.", "期限までに決定がなければ、すべて元のままです。"},
 	"page.later":          {"You are asked once more: {reason}", "もう一度お願いします: {reason}"},
 	"page.wrong.force":    {"Only a release can be forced.", "強制できるのは解放だけです。"},
-	"page.wrong.override": {"The consent to lose evidence belongs to a termination only.", "証拠の喪失への同意は、終了を選んだ場合にのみ指定できます。"},
+	"page.wrong.override": {"To terminate without complete evidence is offered only after a termination was refused for that reason.", "証拠が揃わないままの終了は、そのために終了が拒否された後でのみ選べます。"},
 
 	"page.recorded.title":    {"Your decision is recorded", "決定を記録しました"},
 	"page.recorded":          {"The decision is recorded and delivered. It is verified once more before anything is done, and a mail tells how it ended.", "決定を記録し、伝達しました。実行前にもう一度検証され、結果はメールでお知らせします。"},

@@ -19,13 +19,14 @@ type Request struct {
 	SecretHash string    `json:"secretHash"` // SHA-256 of the link's secret, hex
 	Secret     []byte    `json:"secret"`     // encrypted, context purpose=link: only approval may read it
 	OpenedAt   time.Time `json:"openedAt"`
-	Problem    string    `json:"problem"`   // why it is asked again; empty the first time
-	Before     string    `json:"before"`    // why it is asked before anything is isolated; empty where the instance is isolated
-	Later      string    `json:"later"`     // how the incident stood when people were asked once more; empty while an execution worked on it
-	Back       bool      `json:"back"`      // it was released and not everything came back: it is about another release alone
-	ExpiresAt  time.Time `json:"expiresAt"` // no decision after it
-	Token      []byte    `json:"-"`         // task token, encrypted, context purpose=token
-	MailedAt   time.Time `json:"-"`         // zero until the mail was accepted
+	Problem    string    `json:"problem"`    // why it is asked again; empty the first time
+	Before     string    `json:"before"`     // why it is asked before anything is isolated; empty where the instance is isolated
+	Later      string    `json:"later"`      // how the incident stood when people were asked once more; empty while an execution worked on it
+	Back       bool      `json:"back"`       // it was released and not everything came back: it is about another release alone
+	Incomplete bool      `json:"incomplete"` // a termination was refused because evidence is not complete, so that one without it is offered
+	ExpiresAt  time.Time `json:"expiresAt"`  // no decision after it
+	Token      []byte    `json:"-"`          // task token, encrypted, context purpose=token
+	MailedAt   time.Time `json:"-"`          // zero until the mail was accepted
 }
 
 // Choices are those that the request is about.
@@ -35,6 +36,8 @@ func (r Request) Choices() []incident.Choice {
 		return []incident.Choice{incident.Isolate, incident.Leave}
 	case r.Back:
 		return []incident.Choice{incident.Release}
+	case r.Incomplete:
+		return []incident.Choice{incident.Terminate, incident.TerminateAnyway, incident.Keep, incident.Release}
 	}
 	return []incident.Choice{incident.Terminate, incident.Keep, incident.Release}
 }
@@ -140,6 +143,21 @@ func LoadDecision(ctx context.Context, db Getter, table, id string, round int) (
 	var d incident.Decision
 	err = decode(i, &d)
 	return d, err == nil, err
+}
+
+// Decisions are all decisions about an incident, the oldest request first. What
+// it returns is as good as the table, too.
+func Decisions(ctx context.Context, db Querier, table, id string) ([]incident.Decision, error) {
+	all := []incident.Decision{}
+	err := each(ctx, db, table, id, "request#", func(i item) error {
+		var d incident.Decision
+		if err := decode(i, &d); err != nil {
+			return err
+		}
+		all = append(all, d)
+		return nil
+	})
+	return all, err
 }
 
 // Requests are all requests of an incident, the oldest first.

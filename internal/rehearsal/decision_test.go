@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cordon/internal/incident"
+	"cordon/internal/rehearsal"
 )
 
 // A decision that was refused must not come back when another execution takes
@@ -12,13 +15,7 @@ import (
 func TestOldDecisionsDoNotReturn(t *testing.T) {
 	event := readFile(t, "plain.json")
 	o := decides(options(event), "terminate")
-	o.Account = around(t, event, func(a object) {
-		var volumes []any
-		for _, v := range a["Volumes"].([]any) {
-			volumes = append(volumes, v.(object)["VolumeId"])
-		}
-		a["Behaviour"] = object{"FailingSnapshots": volumes}
-	})
+	o.Account = withoutSnapshots(t, event)
 	refused := run(t, o)
 	if refused.Ending != "Isolated, undecided" {
 		t.Fatalf("ended as %q: this test wants terminations that were refused for want of evidence", refused.Ending)
@@ -48,6 +45,59 @@ func TestOldDecisionsDoNotReturn(t *testing.T) {
 	}
 	if asked := slices.ContainsFunc(subjects(r), func(s string) bool { return strings.HasPrefix(s, "[DECIDE") }); !asked {
 		t.Errorf("people got %q: they were not asked again", subjects(r))
+	}
+}
+
+// withoutSnapshots is the account around an event, where every snapshot fails.
+func withoutSnapshots(t *testing.T, event []byte) []byte {
+	t.Helper()
+	return around(t, event, func(a object) {
+		var volumes []any
+		for _, v := range a["Volumes"].([]any) {
+			volumes = append(volumes, v.(object)["VolumeId"])
+		}
+		a["Behaviour"] = object{"FailingSnapshots": volumes}
+	})
+}
+
+// Evidence that will never be complete blocks a termination, and says so. To do
+// without it is a choice of its own on the request that follows, by name.
+func TestTerminatedWithoutEvidence(t *testing.T) {
+	event := readFile(t, "plain.json")
+	o := decides(options(event), "none")
+	o.Account = withoutSnapshots(t, event)
+	asked := 0
+	o.Person = func(q rehearsal.Question) {
+		asked++
+		choice := "terminate-anyway"
+		if asked == 2 {
+			choice = "terminate" // it was refused, and is refused again
+		}
+		rehearsal.Decides(choice)(q)
+		if asked == 1 { // not offered yet
+			rehearsal.Decides("terminate")(q)
+		}
+	}
+	r := run(t, o)
+	again := mailed(r, "[DECIDE AGAIN]")
+	if r.Ending != "Terminated" || asked != 3 || len(again) != 2 {
+		t.Fatalf("ended as %q after %d questions: %q", r.Ending, asked, subjects(r))
+	}
+	if m := again[0]; !strings.Contains(m.Body, "evidence is not complete: volume vol-") || !strings.Contains(m.Body, "Terminate without complete evidence") {
+		t.Errorf("people are not told what is missing, or not what they can do:\n%s", m.Body)
+	}
+	a, err := rehearsal.ReadAccount(r.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var overrides []int
+	for _, d := range a.Decisions() {
+		if d.Override && d.Choice == incident.Terminate && d.Person != "" {
+			overrides = append(overrides, d.Round)
+		}
+	}
+	if !slices.Equal(overrides, []int{3}) {
+		t.Errorf("overrides recorded on requests %v, want 3", overrides)
 	}
 }
 

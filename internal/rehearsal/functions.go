@@ -33,7 +33,7 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 		return lambdafn.Handle(authorize.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
 	},
 	"close": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
-		return lambdafn.Handle(closing.New(h, a.SNS(), a.S3(), a.KMS(), a.DynamoDB()))
+		return lambdafn.Handle(closing.New(h, a.SNS(), a.S3(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
 	},
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"cordon/internal/incident"
 	"cordon/internal/mandate"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -98,8 +99,8 @@ func (s *Step) open(i types.NetworkInterface, groups map[string]types.SecurityGr
 	return ""
 }
 
-// evidenced refuses unless every volume that is attached now has a completed
-// snapshot of this incident.
+// evidenced refuses, with incident.ErrEvidence, unless every volume that is
+// attached now has a completed snapshot of this incident.
 func (s *Step) evidenced(ctx context.Context, in Input, i types.Instance) error {
 	snapshots := map[string][]types.Snapshot{}
 	pages := ec2.NewDescribeSnapshotsPaginator(s.ec2, &ec2.DescribeSnapshotsInput{
@@ -126,7 +127,7 @@ func (s *Step) evidenced(ctx context.Context, in Input, i types.Instance) error 
 		}
 	}
 	if len(doubts) > 0 {
-		return mandate.Refuse("evidence is not complete: %s. Wait for it, or decide again and choose to terminate without it", and(doubts))
+		return fmt.Errorf("%w: evidence is not complete: %s. Wait for it, or decide again and choose to terminate without it", incident.ErrEvidence, and(doubts))
 	}
 	return nil
 }

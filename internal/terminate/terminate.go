@@ -97,7 +97,8 @@ type state struct {
 }
 
 // Run is safe to repeat: a termination whose answer was lost is found by the
-// instance's state. Its error wraps incident.ErrRefused where there is doubt.
+// instance's state. Its error wraps incident.ErrRefused where there is doubt,
+// or incident.ErrEvidence where that is about evidence alone.
 // Whatever goes wrong before EC2 accepts the termination, protection that was
 // taken off is put back.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {

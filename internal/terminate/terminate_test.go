@@ -114,7 +114,7 @@ func TestDuplicateIsNoEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Tag(t, *out.Snapshots[0].SnapshotId, "cordon:duplicate", "snap-1")
-	if _, err := run(t.Context(), s); !errors.Is(err, incident.ErrRefused) || dead(s.State(t)) {
+	if _, err := run(t.Context(), s); !errors.Is(err, incident.ErrEvidence) || dead(s.State(t)) {
 		t.Errorf("error is %v, %s, want a refusal", err, s.State(t))
 	}
 }
@@ -252,7 +252,7 @@ func TestEvidence(t *testing.T) {
 					}
 					return
 				}
-				if !errors.Is(err, scene.Refusal(c.why)) || !strings.Contains(fmt.Sprint(err), c.why) {
+				if !errors.Is(err, incident.ErrEvidence) || errors.Is(err, incident.ErrRefused) || !strings.Contains(fmt.Sprint(err), c.why) {
 					t.Errorf("error is %v, want a refusal that says %q", err, c.why)
 				}
 				if dead(s.State(t)) {

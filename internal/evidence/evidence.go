@@ -1,0 +1,78 @@
+// Package evidence is what several steps ask of the evidence bucket.
+package evidence
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"cordon/internal/manifest"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+)
+
+// The interfaces below are what a step adds up to its own: each is one IAM action.
+type (
+	Lister interface {
+		ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	}
+	Getter interface {
+		GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	}
+)
+
+// Exists says whether there is an object under a key. It lists: to a role that
+// may not list, S3 answers a request for what is not there with AccessDenied,
+// and a listing says plainly that there is nothing.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func Exists(ctx context.Context, from Lister, bucket, key string) (bool, error) {
+	out, err := from.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", key, err)
+	}
+	return len(out.Contents) > 0 && aws.ToString(out.Contents[0].Key) == key, nil
+}
+
+// Read reads a small object: at most that many bytes, and a longer one is an error.
+func Read(ctx context.Context, from Getter, bucket, key string, most int64) ([]byte, error) {
+	out, err := from.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	defer out.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(out.Body, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("read %s: it has more than %d bytes", key, most)
+	}
+	return text, nil
+}
+
+// Hash reads an object, as it is now, into what a manifest says of it.
+func Hash(ctx context.Context, from Getter, bucket, key string) (manifest.Object, error) {
+	out, err := from.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return manifest.Object{}, fmt.Errorf("read %s: %w", key, err)
+	}
+	defer out.Body.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, out.Body)
+	if err != nil {
+		return manifest.Object{}, fmt.Errorf("read %s: %w", key, err)
+	}
+	return manifest.Object{Key: key, Version: aws.ToString(out.VersionId), Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// Taken says whether a PutObject with If-None-Match found the key taken.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+func Taken(err error) bool {
+	var answer smithy.APIError
+	return errors.As(err, &answer) && answer.ErrorCode() == "PreconditionFailed"
+}
