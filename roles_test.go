@@ -15,6 +15,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/console"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
 	"cordon/internal/digest"
@@ -35,7 +36,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -155,7 +156,7 @@ func wanted(t *testing.T, name string) []string {
 		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 		all = append(all, "sqs:SendMessage")
 	}
-	if name == "close" {
+	if name == "close" || name == "console" {
 		// S3 asks for it where an object is locked as it is written.
 		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
 		all = append(all, "s3:PutObjectRetention")

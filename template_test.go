@@ -298,9 +298,10 @@ func TestTemplateRefuses(t *testing.T) {
 	}
 }
 
-// TestBrakeParameters: a pattern that can match no finding type deploys as a brake
-// that is none; CloudFormation refuses it, and so does the step.
-func TestBrakeParameters(t *testing.T) {
+// TestEnrichParameters: a pattern that can match no finding type deploys as a brake
+// that is none, a wide network as a way out. CloudFormation refuses them, and so
+// does the step; what CloudFormation takes, the step takes.
+func TestEnrichParameters(t *testing.T) {
 	parsed, err := template.Parse(cordon.Template)
 	if err != nil {
 		t.Fatal(err)
@@ -332,6 +333,20 @@ func TestBrakeParameters(t *testing.T) {
 		{"MaxGroupPercent", "101", false},
 		{"DryRun", "true", true},
 		{"DryRun", "yes", false},
+		{"CentralEndpointCidrs", "", true},
+		{"CentralEndpointCidrs", "10.9.0.0/28, 10.255.0.16/28", true},
+		{"CentralEndpointCidrs", "172.16.0.0/16,192.168.255.1/32,100.64.0.0/24", true},
+		{"CentralEndpointCidrs", "0.0.0.0/0", false},
+		{"CentralEndpointCidrs", "10.0.0.0/8", false},
+		{"CentralEndpointCidrs", "10.9.0.0/15", false},
+		{"CentralEndpointCidrs", "10.9.0.0/33", false},
+		{"CentralEndpointCidrs", "10.9.0.300/32", false},
+		{"CentralEndpointCidrs", "10.9.0.0", false},
+		{"CentralEndpointCidrs", "172.32.0.0/24", false},
+		{"CentralEndpointCidrs", "100.128.0.0/24", false},
+		{"CentralEndpointCidrs", "8.8.8.0/24", false},
+		{"CentralEndpointCidrs", "fd00::/64", false},
+		{"CentralEndpointCidrs", "10.9.0.0/28,::/0", false},
 	} {
 		parameters := maps.Clone(given)
 		parameters[test.name] = test.value

@@ -106,6 +106,8 @@ var operations = map[string]operation{
 	"ec2:DescribeSnapshots":               reads("SnapshotId", "Filter.Value"),
 	"ec2:DescribeVpcAttribute":            reads("VpcId"),
 	"ec2:DescribeVpcEndpoints":            reads("VpcEndpointId", "Filter.Value"),
+	"ec2:GetConsoleOutput":                reads("InstanceId"),
+	"ec2:GetConsoleScreenshot":            reads("InstanceId"),
 	"ec2:LockSnapshot":                    changes("SnapshotId"),
 	"ec2:ModifyInstanceAttribute":         changes("InstanceId", "GroupId"),
 	"ec2:ModifyNetworkInterfaceAttribute": changes("NetworkInterfaceId", "SecurityGroupId"),

@@ -21,6 +21,7 @@ import (
 	"cordon/internal/asl"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/console"
 	"cordon/internal/credentials"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
@@ -67,6 +68,9 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 	},
 	"close": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(closing.New(h, sns.NewFromConfig(cfg), s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
+	},
+	"console": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
+		return lambdafn.Handle(console.New(h, ec2.NewFromConfig(cfg), s3.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"credentials": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		db := dynamodb.NewFromConfig(cfg)

@@ -120,7 +120,9 @@ func TestTheManifestHolds(t *testing.T) {
 		Memory: incident.Memory{Object: "incidents/" + s.Incident.ID + "/memory/image.lime"},
 		Digest: incident.Digest{Done: true, Bytes: 4, SHA256: hex.EncodeToString(sum[:])},
 	}
-	for key, body := range map[string]string{in.Event: `{"id":"e-1"}`, in.Memory.Object: string(image), "incidents/" + s.Incident.ID + "/memory/parts.json": "{}"} {
+	output := "incidents/" + s.Incident.ID + "/console/output.txt"
+	s.Save(t, "console", incident.Console{Output: incident.Kept{Report: incident.Report{Status: incident.OK}, Object: output}})
+	for key, body := range map[string]string{output: "login:", in.Event: `{"id":"e-1"}`, in.Memory.Object: string(image), "incidents/" + s.Incident.ID + "/memory/parts.json": "{}"} {
 		if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: strings.NewReader(body)}); err != nil {
 			t.Fatal(err)
 		}
@@ -176,8 +178,8 @@ func TestTheManifestHolds(t *testing.T) {
 		}
 		return o.Body, nil
 	})
-	if len(found.Broken) > 0 || len(found.Objects) != 3 || found.Incident != s.Incident.ID {
-		t.Errorf("%+v, want three objects that hold", found)
+	if len(found.Broken) > 0 || len(found.Objects) != 4 || found.Incident != s.Incident.ID {
+		t.Errorf("%+v, want four objects that hold", found)
 	}
 	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"eni-2"`, `sg-2`, `"closedAt":`, `"state":"kept"`, `"person":"Sato"`, `"reason":"seen in the logs"`, `"mac":"`, `"round":1`} {
 		if !bytes.Contains(file, []byte(want)) {

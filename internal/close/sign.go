@@ -27,6 +27,7 @@ type body struct {
 	ClosedAt  time.Time           `json:"closedAt"`
 	State     record.State        `json:"state"` // of the incident from now on
 	Input                         // as the machine hands it over
+	Console   incident.Console    `json:"console"`
 	Findings  []incident.Finding  `json:"findings"`  // all that came
 	Requests  []request           `json:"requests"`  // what people were asked, the first first
 	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
@@ -58,18 +59,18 @@ type groups struct {
 // sign writes this run's manifest, signed and locked. One that is there stays, if
 // it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input, state record.State) error {
+func (s *Step) sign(ctx context.Context, in Input, state record.State, console incident.Console) error {
 	_, run, ok := strings.Cut(in.Execution, ":execution:")
 	if !ok {
 		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in}
+	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console}
 	if err := s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	var err error
-	if b.Objects, b.Missing, err = s.objects(ctx, in); err != nil {
+	if b.Objects, b.Missing, err = s.objects(ctx, in, console); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	text, err := manifest.Canonical(b)
@@ -193,7 +194,7 @@ func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
 // computed before, as it takes longer than this step may.
 // What is gone is named: an incident that is closed months later may have outlived
 // its evidence. So is an image that could not be hashed.
-func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, missing []string, err error) {
+func (s *Step) objects(ctx context.Context, in Input, console incident.Console) (all []manifest.Object, missing []string, err error) {
 	all, missing = []manifest.Object{}, []string{}
 	small := []string{}
 	if in.Event != "" {
@@ -201,6 +202,11 @@ func (s *Step) objects(ctx context.Context, in Input) (all []manifest.Object, mi
 	}
 	if in.Memory.Object != "" {
 		small = append(small, "incidents/"+in.Incident.ID+"/memory/parts.json")
+	}
+	for _, k := range []incident.Kept{console.Output, console.Screenshot} {
+		if k.Object != "" {
+			small = append(small, k.Object)
+		}
 	}
 	for _, key := range small {
 		there, err := evidence.Exists(ctx, s.s3, s.bucket, key)

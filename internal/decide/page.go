@@ -96,6 +96,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		protection  incident.Protection
 		credentials incident.Credentials
 		snapshots   incident.Snapshots
+		console     incident.Console
 		memory      struct {
 			Outcome *incident.Memory `json:"outcome"`
 			Result  *incident.Memory `json:"result"`
@@ -111,6 +112,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		{"preserve", &known.protection},
 		{"credentials", &known.credentials},
 		{"snapshot", &known.snapshots},
+		{"console", &known.console},
 		{"memory", &known.memory},
 	}
 	found, errs := make([]bool, len(steps)), make([]error, len(steps))
@@ -162,12 +164,14 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	if q.head.Decision != "" {
 		v.Verified = l.Choice(q.head.Decision)
 	}
+	evidence := incident.Evidence{Snapshots: known.snapshots, Memory: memory, Console: known.console}
 	for _, s := range []list{
 		{"head.notContained", l.Interfaces(known.isolation, false)},
 		{"head.contained", l.Interfaces(known.isolation, true)},
 		{"head.repaired", plain(known.isolation.Repaired)},
 		{"head.staysOpen", l.StaysOpen(known.isolation, known.credentials, known.exposure)},
-		{"head.evidence", l.Evidence(known.snapshots, memory)},
+		{"head.notTaken", l.NotTaken(evidence)},
+		{"head.taken", l.Taken(evidence)},
 		{"head.protection", l.Protection(known.protection)},
 		{"head.credentials", l.Credentials(known.credentials)},
 	} {

@@ -50,9 +50,9 @@ func (s *Step) capture(ctx context.Context, here place, instanceKey string, i in
 	}
 	all := make([]incident.Capture, len(i.VPCs))
 	for n, vpc := range i.VPCs {
-		c := incident.Capture{VPC: vpc, Prefixes: []string{}, CIDRs: []string{}, Groups: []string{}, Notes: []string{}}
+		c := incident.Capture{VPC: vpc, Prefixes: []string{}, CIDRs: []string{}, Groups: []string{}, Notes: []string{}, Central: []string{}, Assumed: []string{}}
 		if off == "" {
-			net.judge(&c, s.needs(here, instanceKey), here.region, described)
+			net.judge(&c, s.needs(here, instanceKey), here.region, described, s.central)
 		} else {
 			c.Reason = off
 		}
@@ -185,47 +185,55 @@ func (s *Step) needs(here place, instanceKey string) []request {
 
 // judge fills in the capture of one VPC. What its capture group may reach is the
 // same for every instance there, so that two incidents do not undo each other.
-func (n network) judge(c *incident.Capture, needs []request, region string, i types.Instance) {
-	var lacking []string
+// A service that has no usable endpoint in the VPC may have one in a central VPC,
+// if networks of such are named and the VPC leads there.
+func (n network) judge(c *incident.Capture, needs []request, region string, i types.Instance, networks []netip.Prefix) {
+	var lacking, remote []string
 	lack := func(format string, a ...any) { lacking = append(lacking, fmt.Sprintf(format, a...)) }
 
 	for _, service := range []string{"ssm", "ssmmessages", "ec2messages"} {
 		e, why := n.private(c.VPC, region, service)
-		if e == nil {
-			// Newer agents do without ec2messages.
-			if service != "ec2messages" || why != "" {
-				lack("no usable endpoint for %s%s", service, why)
-			}
-			continue
+		switch {
+		case e != nil:
+			n.reach(c, *e)
+			n.admits(*e, c.VPC, i, lack)
+		case service == "ec2messages" && why == "": // newer agents do without
+		case len(networks) > 0:
+			remote = append(remote, service)
+		default:
+			lack("no usable endpoint for %s%s", service, why)
 		}
-		n.reach(c, *e)
-		n.admits(*e, c.VPC, i, lack)
 	}
 
 	gateway := n.gateway(c.VPC, region)
+	var unled []string // what keeps the instance from the gateway endpoint
 	if gateway != nil {
 		for _, l := range n.lists {
 			c.Prefixes = append(c.Prefixes, aws.ToString(l.PrefixListId))
 		}
-	}
-	private, why := n.private(c.VPC, region, "s3")
-	if private != nil {
-		n.reach(c, *private)
-	}
-	// Names resolve to the interface endpoint where it has private DNS.
-	way := private
-	switch {
-	case private != nil:
-		n.admits(*private, c.VPC, i, lack)
-	case gateway != nil && len(c.Prefixes) == 0:
-		lack("the prefix list of S3 is not to be seen")
-	case gateway != nil:
-		way = gateway
+		if len(c.Prefixes) == 0 {
+			unled = append(unled, "the prefix list of S3 is not to be seen")
+		}
 		for _, subnet := range subnets(i, c.VPC) {
 			if !slices.Contains(gateway.RouteTableIds, n.table(c.VPC, subnet)) {
-				lack("the route table of %s does not lead to %s", subnet, aws.ToString(gateway.VpcEndpointId))
+				unled = append(unled, fmt.Sprintf("the route table of %s does not lead to %s", subnet, aws.ToString(gateway.VpcEndpointId)))
 			}
 		}
+	}
+	private, why := n.private(c.VPC, region, "s3")
+	var way *types.VpcEndpoint
+	switch {
+	case private != nil: // names resolve to it, as it has private DNS
+		way = private
+		n.reach(c, *private)
+		n.admits(*private, c.VPC, i, lack)
+	case gateway != nil && len(unled) == 0:
+		way = gateway
+	case len(networks) > 0:
+		remote = append(remote, "s3")
+	case gateway != nil:
+		way = gateway
+		lacking = append(lacking, unled...)
 	default:
 		lack("no usable endpoint for S3%s", why)
 	}
@@ -241,11 +249,41 @@ func (n network) judge(c *incident.Capture, needs []request, region string, i ty
 			c.Notes = append(c.Notes, fmt.Sprintf("%s lets through to buckets other than the evidence bucket", aws.ToString(way.VpcEndpointId)))
 		}
 	}
+	if len(remote) > 0 {
+		led := n.central(c.VPC, networks)
+		c.Central = written(led)
+		c.Assumed = assumed(remote, region)
+		c.CIDRs = append(c.CIDRs, c.Central...)
+		for _, subnet := range subnets(i, c.VPC) {
+			if !n.leadsToAny(c.VPC, subnet, led) {
+				lack("no usable endpoint for %s, and the route table of %s leads to no central endpoint (%s)", strings.Join(remote, ", "), subnet, strings.Join(written(networks), ", "))
+			}
+		}
+	}
 	slices.Sort(c.CIDRs)
 	c.CIDRs = slices.Compact(c.CIDRs)
 	slices.Sort(c.Groups)
 	c.Groups = slices.Compact(c.Groups)
 	c.Complete, c.Reason = len(lacking) == 0, strings.Join(lacking, "; ")
+}
+
+// assumed is what nobody can see from here of endpoints in another VPC: often it
+// is another account's. The two minutes that SSM has for the command's delivery
+// tell. S3 has to answer under the bucket's own name, which is in the addresses.
+// https://docs.aws.amazon.com/whitepapers/latest/building-scalable-secure-multi-vpc-network-infrastructure/centralized-access-to-vpc-private-endpoints.html
+func assumed(services []string, region string) []string {
+	var names []string
+	for _, s := range services {
+		name := s + "." + region
+		if s == "s3" {
+			name += " and *." + name
+		}
+		names = append(names, name)
+	}
+	return []string{
+		"a private hosted zone that the VPC uses leads these names to central endpoints: " + strings.Join(names, ", "),
+		"the groups and policies of the central endpoints let the instance in, and what it needs of S3 through",
+	}
 }
 
 // of lists a VPC's endpoints of a service, available ones.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,7 +102,8 @@ type Step struct {
 	bucket    string
 	threshold float64
 	exempt    []string
-	memory    string // key of the memory tool; empty: captures are off
+	memory    string         // key of the memory tool; empty: captures are off
+	central   []netip.Prefix // where endpoints of a central VPC stand
 	brakes    brakes
 	dry       bool // nothing is opened, and nothing taken
 }
@@ -109,7 +111,7 @@ type Step struct {
 // New reads INCIDENTS_TABLE, EVIDENCE_BUCKET, SEVERITY_THRESHOLD, FINDING_TYPES,
 // PAUSE_PARAMETER, PAUSE_HOURS, MAX_ISOLATIONS_PER_HOUR, MAX_GROUP_PERCENT, and,
 // where they are set, EXEMPT_INSTANCES, EXEMPT_TAG, NEVER_FINDING_TYPES,
-// MEMORY_TOOL_KEY and DRY_RUN.
+// MEMORY_TOOL_KEY, CENTRAL_ENDPOINT_CIDRS and DRY_RUN.
 func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn SFN, db Incidents) (*Step, error) {
 	s := &Step{
 		host: host, ec2: ec2, s3: s3, ssm: ssm, scaling: scaling, sfn: sfn, db: db,
@@ -126,6 +128,9 @@ func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn S
 		return nil, err
 	}
 	if s.threshold, err = host.Number("SEVERITY_THRESHOLD"); err != nil {
+		return nil, err
+	}
+	if s.central, err = centralNetworks(host.Getenv("CENTRAL_ENDPOINT_CIDRS")); err != nil {
 		return nil, err
 	}
 	for id := range strings.SplitSeq(host.Getenv("EXEMPT_INSTANCES"), ",") {

@@ -848,7 +848,7 @@ func TestCapture(t *testing.T) {
 				t.Errorf("notes %q, want %q: a way out to other buckets must be told", got.Notes, c.note)
 			}
 			if name == "complete" {
-				want := incident.Capture{VPC: "vpc-1", Complete: true, Prefixes: []string{"pl-s3"}, CIDRs: []string{"10.0.0.8/32", "10.0.0.9/32", "2001:db8::8/128"}, Groups: []string{}, Notes: []string{}}
+				want := incident.Capture{VPC: "vpc-1", Complete: true, Prefixes: []string{"pl-s3"}, CIDRs: []string{"10.0.0.8/32", "10.0.0.9/32", "2001:db8::8/128"}, Groups: []string{}, Notes: []string{}, Central: []string{}, Assumed: []string{}}
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("capture (-want +got):\n%s", d)
 				}
@@ -857,6 +857,75 @@ func TestCapture(t *testing.T) {
 				if d := cmp.Diff([]string{"sg-endpoints"}, got.Groups); d != "" {
 					t.Errorf("groups (-want +got):\n%s", d)
 				}
+			}
+		})
+	}
+}
+
+// TestCentralEndpoints: what of a capture's endpoints is in another VPC. What can
+// be seen is looked at, the rest is named as taken for granted.
+func TestCentralEndpoints(t *testing.T) {
+	const (
+		doors = `"VpcEndpoints": [`
+		away  = `{"DestinationCidrBlock": "10.9.0.0/16", "TransitGatewayId": "tgw-1", "State": "active"}`
+		local = `{"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local", "State": "active"}`
+	)
+	// none is the file without interface endpoints, and with these routes of the subnet.
+	none := func(routes string) string {
+		text := strings.NewReplacer(`"VpcEndpointType": "Interface", "VpcId": "vpc-1"`, `"VpcEndpointType": "Interface", "VpcId": "vpc-2"`,
+			`"RouteTableId": "rtb-1", "VpcId": "vpc-1",`, `"RouteTableId": "rtb-1", "VpcId": "vpc-1", "Routes": [`+routes+`],`).Replace(file)
+		if !strings.Contains(text, doors) || !strings.Contains(text, `"Routes"`) {
+			t.Fatal("the file is not what this test takes it for")
+		}
+		return text
+	}
+	gone := func(text string) string {
+		return strings.ReplaceAll(text, `"VpcEndpointType": "Gateway", "VpcId": "vpc-1"`, `"VpcEndpointType": "Gateway", "VpcId": "vpc-2"`)
+	}
+	for name, c := range map[string]struct {
+		file    string
+		setting string
+		want    string   // the reason, or empty for complete
+		central []string // what the capture group is to be let out to besides
+		names   string   // what the assumption names
+	}{
+		"none named":              {none(away), "", "endpoint for ssm", []string{}, ""},
+		"over a transit gateway":  {none(away), "10.9.0.0/28, 10.9.0.16/28", "", []string{"10.9.0.0/28", "10.9.0.16/28"}, "ssm.eu-west-1, ssmmessages.eu-west-1"},
+		"host bits":               {none(away), "10.9.0.10/28", "", []string{"10.9.0.0/28"}, "ssm.eu-west-1"},
+		"S3 as well":              {gone(none(away)), "10.9.0.0/28", "", []string{"10.9.0.0/28"}, "s3.eu-west-1 and *.s3.eu-west-1"},
+		"over a peering":          {none(`{"DestinationCidrBlock": "10.9.0.0/24", "VpcPeeringConnectionId": "pcx-1", "State": "active"}`), "10.9.0.0/28", "", []string{"10.9.0.0/28"}, "ssm"},
+		"over a core network":     {none(`{"DestinationCidrBlock": "0.0.0.0/0", "CoreNetworkArn": "arn:aws:networkmanager::1:core-network/c", "State": "active"}`), "10.9.0.0/28", "", []string{"10.9.0.0/28"}, "ssm"},
+		"by a prefix list":        {none(`{"DestinationPrefixListId": "pl-1", "TransitGatewayId": "tgw-1", "State": "active"}`), "10.9.0.0/28", "", []string{"10.9.0.0/28"}, "ssm"},
+		"no route":                {none(local), "10.9.0.0/28", "the route table of subnet-1 leads to no central endpoint (10.9.0.0/28)", []string{}, "ssm"},
+		"to the Internet":         {none(`{"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}`), "10.9.0.0/28", "leads to no central endpoint", []string{}, "ssm"},
+		"elsewhere in particular": {none(away + `, {"DestinationCidrBlock": "10.9.0.0/24", "NatGatewayId": "nat-1", "State": "active"}`), "10.9.0.0/28", "leads to no central endpoint", []string{}, "ssm"},
+		"the gateway is gone":     {none(strings.Replace(away, "active", "blackhole", 1)), "10.9.0.0/28", "leads to no central endpoint", []string{}, "ssm"},
+		"one of two":              {none(away), "10.9.0.0/28, 10.8.0.0/28", "", []string{"10.9.0.0/28"}, "ssm"},
+		"S3's table lacks it": {
+			strings.Replace(none(away), `["rtb-1"], "PolicyDocument"`, `["rtb-9"], "PolicyDocument"`, 1), "10.9.0.0/28", "", []string{"10.9.0.0/28"}, "s3.eu-west-1",
+		},
+		"all are in the VPC": {file, "10.9.0.0/28", "", []string{}, ""},
+		// Its name leads to the VPC's own endpoint, whatever is elsewhere.
+		"the VPC's own is closed": {strings.ReplaceAll(file, "10.0.0.0/16", "10.7.0.0/16"), "10.9.0.0/28", "do not let eni-1 in", []string{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, c.file)
+			w.settings["CENTRAL_ENDPOINT_CIDRS"] = c.setting
+			w.build()
+			got := w.must(event, execution).Capture[0]
+			if got.Complete != (c.want == "") || !strings.Contains(got.Reason, c.want) {
+				t.Errorf("complete %v because %q; want %q", got.Complete, got.Reason, c.want)
+			}
+			if d := cmp.Diff(c.central, got.Central); d != "" {
+				t.Errorf("networks (-want +got):\n%s", d)
+			}
+			for _, n := range c.central {
+				if !slices.Contains(got.CIDRs, n) {
+					t.Errorf("%s is not among what the group is let out to: %v", n, got.CIDRs)
+				}
+			}
+			if (c.names == "") != (len(got.Assumed) == 0) || !strings.Contains(strings.Join(got.Assumed, " "), c.names) {
+				t.Errorf("taken for granted: %q, want %q", got.Assumed, c.names)
 			}
 		})
 	}
@@ -905,7 +974,8 @@ func TestSettings(t *testing.T) {
 	for name, values := range map[string][]string{
 		"INCIDENTS_TABLE": {""}, "EVIDENCE_BUCKET": {""}, "SEVERITY_THRESHOLD": {"high"}, "PAUSE_PARAMETER": {""}, "PAUSE_HOURS": {"0", ""},
 		"MAX_ISOLATIONS_PER_HOUR": {"", "-1", "many"}, "MAX_GROUP_PERCENT": {"", "half"},
-		"FINDING_TYPES": {"", "Backdoor", "Backdoor:EC2", "Recon:EC2/*; DROP"}, "NEVER_FINDING_TYPES": {"Recon", "*, Backdoor:"},
+		"CENTRAL_ENDPOINT_CIDRS": {"10.9", "0.0.0.0/0", "10.0.0.0/8", "10.9.0.0/15", "fd00::/64", "::/0", "8.8.8.0/24", "10.9.0.0/24, 1.2.3.4/32", "vpce-1", "10.9.0.300/32"},
+		"FINDING_TYPES":          {"", "Backdoor", "Backdoor:EC2", "Recon:EC2/*; DROP"}, "NEVER_FINDING_TYPES": {"Recon", "*, Backdoor:"},
 	} {
 		for _, value := range values {
 			settings := map[string]string{

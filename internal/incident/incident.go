@@ -99,9 +99,11 @@ type Capture struct {
 	Complete bool     `json:"complete"`
 	Reason   string   `json:"reason"`   // why not, when not complete
 	Prefixes []string `json:"prefixes"` // prefix-list IDs (gateway endpoints)
-	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128
+	CIDRs    []string `json:"cidrs"`    // addresses of interface endpoints, /32 and /128, and Central
 	Groups   []string `json:"groups"`   // groups of endpoints whose addresses could not be described
 	Notes    []string `json:"notes"`    // what stays open through these endpoints
+	Central  []string `json:"central"`  // those of CIDRs that are networks of a central VPC, not addresses
+	Assumed  []string `json:"assumed"`  // what was taken for granted of central endpoints; empty where all was seen
 }
 
 // Status is how far a step came.
@@ -244,6 +246,30 @@ type Digest struct {
 	SHA256  string `json:"sha256"`  // of the object in the bucket; empty until it is done
 	Claimed string `json:"claimed"` // by the host; empty if it said nothing
 	Agrees  bool   `json:"agrees"`
+}
+
+// Console is what could be had of an instance's console.
+type Console struct {
+	Report
+	Output     Kept `json:"output"`     // text, as the serial console or the system log had it
+	Screenshot Kept `json:"screenshot"` // JPEG
+}
+
+// Kept is one object of the evidence bucket, or why there is none.
+type Kept struct {
+	Report
+	Object string    `json:"object"` // key in the evidence bucket; empty where nothing was kept
+	Bytes  int64     `json:"bytes"`
+	SHA256 string    `json:"sha256"` // lower-case hex, of the object
+	At     time.Time `json:"at"`     // when it was kept
+}
+
+// Evidence is what was taken of an instance, and what was not.
+type Evidence struct {
+	Snapshots Snapshots
+	Memory    Memory
+	Digest    Digest
+	Console   Console
 }
 
 // Protection is what preserve did to keep the instance alive for evidence.

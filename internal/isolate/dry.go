@@ -45,7 +45,7 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 		out.Sealed = out.Sealed && seen.Where == incident.Quarantined
 		out.Interfaces = append(out.Interfaces, seen)
 	}
-	out.StaysOpen = s.staysOpen(out)
+	out.StaysOpen = s.staysOpen(in, out)
 	out.Status, out.Reason = incident.Skipped, strings.Join(notes, "; ")
 	return out, nil
 }

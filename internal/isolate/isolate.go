@@ -402,7 +402,7 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	if len(interfaces) == 0 {
 		wrong = append(wrong, "its interfaces are no longer to be seen")
 	}
-	out.StaysOpen = s.staysOpen(out)
+	out.StaysOpen = s.staysOpen(in, out)
 	out.Status, out.Reason = incident.OK, strings.Join(append(remains, groups.notes...), "; ")
 	open := slices.Concat(wrong, trunks)
 	switch {
@@ -475,14 +475,22 @@ func undone(before Output, interfaces []types.NetworkInterface, groups *groups) 
 }
 
 // staysOpen names what security groups do not stop. Texts are message's.
-func (s *Step) staysOpen(o Output) []string {
+func (s *Step) staysOpen(in Input, o Output) []string {
 	open := []string{"tracked-flows", "dns", "metadata", "time", "credentials"}
 	if s.direct {
 		open[0] = "established-flows"
 	}
-	if slices.ContainsFunc(o.Interfaces, func(i incident.Interface) bool { return i.Where == incident.Capturing }) {
-		open = append(open, "endpoints")
+	central := false
+	for _, i := range o.Interfaces {
+		if i.Where == incident.Capturing {
+			open = append(open, "endpoints")
+			central = central || len(plan(in, i.VPC).Central) > 0
+		}
 	}
+	if central {
+		open = append(open, "central")
+	}
+	open = slices.Compact(open) // one line, however many interfaces
 	return open
 }
 

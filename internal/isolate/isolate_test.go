@@ -697,6 +697,36 @@ func TestTrunkThatRefuses(t *testing.T) {
 	}
 }
 
+// Endpoints of a central VPC are named by their network: it is let out to, and
+// that more than endpoints may be there is said while it is open.
+func TestCentralEndpoints(t *testing.T) {
+	central := slices.Clone(plans)
+	central[0].CIDRs, central[0].Central = []string{"10.9.0.0/28"}, []string{"10.9.0.0/28"}
+	w := open(t, prepared())
+	out := w.until(isolate.Input{Incident: inc, Capture: central})
+	if !out.Contained || !slices.Contains(out.StaysOpen, "central") || !slices.Contains(out.StaysOpen, "endpoints") {
+		t.Errorf("%+v: want it contained, and said what stays open", out)
+	}
+	var networks []string
+	w.do(func(ctx context.Context) {
+		rules, err := w.aws.EC2().DescribeSecurityGroupRules(ctx, &ec2.DescribeSecurityGroupRulesInput{Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{"sg-c1"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules.SecurityGroupRules {
+			networks = append(networks, fmt.Sprintf("%s %s %d", cmp.Or(aws.ToString(r.CidrIpv4), aws.ToString(r.CidrIpv6), aws.ToString(r.PrefixListId)), aws.ToString(r.IpProtocol), aws.ToInt32(r.ToPort)))
+		}
+	})
+	slices.Sort(networks)
+	if d := gocmp.Diff([]string{"10.9.0.0/28 tcp 443", "pl-s3 tcp 443"}, networks); d != "" {
+		t.Errorf("rules of the capture group (-want +got):\n%s", d)
+	}
+	sealed := w.until(isolate.Input{Incident: inc, Capture: central, Seal: true})
+	if !sealed.Sealed || slices.Contains(sealed.StaysOpen, "central") || slices.Contains(sealed.StaysOpen, "endpoints") {
+		t.Errorf("%+v: want it sealed, and nothing said to be open that is not", sealed)
+	}
+}
+
 // With conversion off every interface goes into its group directly, no group is
 // ever open, and what that leaves open is said. One that an earlier run left in
 // the open group is closed all the same.

@@ -215,6 +215,9 @@ func (c *capture) judge(e ending, parts []finding, claims map[int32]claim) incid
 		if len(wrong) == 0 {
 			note("nothing arrived")
 		}
+		if m.Status == incident.Failed && len(c.assumed) > 0 {
+			note("it was taken for granted that %s", strings.Join(c.assumed, ", and that "))
+		}
 		m.Reason = strings.Join(wrong, "; ")
 		return m
 	}

@@ -15,6 +15,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cordon/internal/incident"
@@ -172,7 +173,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	released := head.Decision == incident.Release
 
-	c := &capture{Step: s, id: in.Incident.ID, instance: in.Incident.InstanceID, state: &st, found: begun}
+	c := &capture{Step: s, id: in.Incident.ID, instance: in.Incident.InstanceID, state: &st, found: begun, assumed: assumed(in.Capture)}
 	switch {
 	case !begun && released:
 		return c.result(ctx, incident.Memory{Report: skipped("the instance was released before the capture began"), Done: true, Released: true})
@@ -228,7 +229,19 @@ type capture struct {
 	*Step
 	id, instance string
 	state        *state
-	found        bool // an earlier run got at least as far as its plan
+	found        bool     // an earlier run got at least as far as its plan
+	assumed      []string // what was taken for granted of central endpoints
+}
+
+// assumed is what was taken for granted where interfaces may capture.
+func assumed(all []incident.Capture) (what []string) {
+	for _, c := range all {
+		if c.Complete {
+			what = append(what, c.Assumed...)
+		}
+	}
+	slices.Sort(what)
+	return slices.Compact(what)
 }
 
 func (c *capture) key(name string) *string {

@@ -95,7 +95,7 @@ func closed(in Input) string {
 	if len(why) == 0 {
 		return "the instance is in the quarantine group, which lets nothing out"
 	}
-	return "the VPC's endpoints do not allow a capture under isolation: " + strings.Join(why, "; ")
+	return "no capture is possible under isolation: " + strings.Join(why, "; ")
 }
 
 func (s *Step) describe(ctx context.Context, id string) (ec2types.Instance, error) {

@@ -414,7 +414,8 @@ var catalogue = map[string]text{
 	"head.restored":     {"Put back as it was", "元に戻したもの"},
 	"head.notBack":      {"NOT put back", "戻せなかったもの"},
 	"head.brakes":       {"Brakes", "ブレーキ"},
-	"head.evidence":     {"Evidence", "証拠"},
+	"head.taken":        {"Evidence that was taken", "取得した証拠"},
+	"head.notTaken":     {"NOT taken", "取得できていないもの"},
 	"head.protection":   {"Protection against loss", "消失からの保護"},
 	"head.credentials":  {"Credentials of its role", "インスタンスロールの認証情報"},
 	"head.decision":     {"Decision", "決定"},
@@ -537,6 +538,8 @@ var catalogue = map[string]text{
 
 	"open.endpoints": {"During the memory capture TCP 443 to the listed SSM and S3 endpoints is open; where the endpoint policy allows other buckets, data can leave to them.", "メモリ取得中は、指定のSSM・S3エンドポイントへのTCP 443が開いています。エンドポイントポリシーがほかのバケットを許可している場合、そこへ持ち出される可能性があります。"},
 
+	"open.central": {"Its SSM and S3 endpoints are in a central VPC: during the memory capture TCP 443 is open to everything in the networks that CentralEndpointCidrs names.", "SSM・S3エンドポイントは共有VPCにあります。メモリ取得中は、CentralEndpointCidrsで指定したネットワーク全体へのTCP 443が開いています。"},
+
 	"snapshots":          {"Snapshots of the volumes", "ボリュームのスナップショット"},
 	"snapshot.completed": {"completed", "完了"},
 	"snapshot.pending":   {"pending", "作成中"},
@@ -550,6 +553,11 @@ var catalogue = map[string]text{
 	"memory":             {"Memory", "メモリ"},
 	"memoryObject":       {"Memory image: {object} in the evidence bucket, {bytes} bytes", "メモリイメージ: 証拠バケットの {object} ({bytes} バイト)"},
 	"memoryHash":         {"SHA-256 as the host claims it: {sha256}", "SHA-256 (ホストの申告値): {sha256}"},
+	"memoryPart":         {"PART of the memory image: {object} in the evidence bucket, {bytes} bytes", "メモリイメージの一部: 証拠バケットの {object} ({bytes} バイト)"},
+	"console":            {"Console", "コンソール"},
+	"consoleOutput":      {"Console output", "コンソール出力"},
+	"consoleScreenshot":  {"Console screenshot", "コンソールのスクリーンショット"},
+	"consoleObject":      {"{what}: {object} in the evidence bucket, {bytes} bytes, SHA-256 {sha256}", "{what}: 証拠バケットの {object} ({bytes} バイト、SHA-256 {sha256})"},
 	"digest":             {"Hash of the image", "イメージのハッシュ"},
 	"digestFound":        {"SHA-256 of the image in the bucket, computed by Cordon: {sha256}", "バケット内のイメージのSHA-256 (Cordonが計算): {sha256}"},
 	"digestAgrees":       {"The host claimed the same SHA-256.", "ホストの申告値と一致しています。"},

@@ -92,6 +92,7 @@ type Letter struct {
 	Snapshots   incident.Snapshots
 	Memory      incident.Memory
 	Digest      incident.Digest
+	Console     incident.Console
 	Restoration incident.Restoration
 	Problem     incident.Problem // what went wrong, as Step Functions hands it to a Catch
 	Reason      string           // why, in a sentence of ours
@@ -230,7 +231,9 @@ func (l Language) body(kind Kind, m Letter) string {
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
 	p.list("head.notBack", each(m.Restoration.NotBack))
-	p.list("head.evidence", append(l.Evidence(m.Snapshots, m.Memory), l.digest(m.Digest)...))
+	evidence := incident.Evidence{Snapshots: m.Snapshots, Memory: m.Memory, Digest: m.Digest, Console: m.Console}
+	p.list("head.taken", l.Taken(evidence))
+	p.list("head.notTaken", l.NotTaken(evidence))
 	if !over {
 		p.list("head.protection", l.Protection(m.Protection))
 	}
@@ -489,75 +492,6 @@ func (l Language) Credentials(c incident.Credentials) []string {
 	return all
 }
 
-// Evidence says how far snapshots and memory are, item by item.
-func (l Language) Evidence(s incident.Snapshots, m incident.Memory) []string {
-	var all []string
-	if s.Status != "" {
-		all = append(all, l.Text("snapshots")+": "+l.progress(s.Report, s.Complete))
-	}
-	for _, n := range s.Set {
-		all = append(all, l.snapshot(n))
-	}
-	for _, v := range s.Missing {
-		all = append(all, l.Text("missing", "volume", Plain(v, 200)))
-	}
-	for _, v := range s.NotIn {
-		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
-	}
-	if m.Status != "" {
-		all = append(all, l.Text("memory")+": "+l.progress(m.Report, m.Done))
-	}
-	if m.Object != "" {
-		all = append(all, l.Text("memoryObject", "object", Plain(m.Object, 400), "bytes", strconv.FormatInt(m.Bytes, 10)))
-	}
-	if m.SHA256 != "" {
-		all = append(all, l.Text("memoryHash", "sha256", ID(m.SHA256)))
-	}
-	return all
-}
-
-// digest says what our side found the image's hash to be. That the host said
-// otherwise is never left out.
-func (l Language) digest(d incident.Digest) []string {
-	if !d.Done {
-		return nil
-	}
-	all := []string{l.Text("digest") + ": " + l.progress(d.Report, true)}
-	if d.SHA256 != "" {
-		all = append(all, l.Text("digestFound", "sha256", ID(d.SHA256)))
-	}
-	switch {
-	case d.Agrees:
-		all = append(all, l.Text("digestAgrees"))
-	case d.SHA256 != "" && d.Claimed != "":
-		all = append(all, l.Text("digestDiffers", "sha256", ID(d.Claimed)))
-	}
-	return all
-}
-
-func (l Language) snapshot(n incident.Snapshot) string {
-	s := ID(n.ID) + " (" + ID(n.VolumeID)
-	if n.Device != "" {
-		s += ", " + ID(n.Device)
-	}
-	s += "): " + l.coded("snapshot.", n.State)
-	if n.State == "pending" && n.Progress != "" {
-		s += " " + Plain(n.Progress, 10)
-	}
-	if n.Locked {
-		s += l.Text("snapshot.locked")
-	} else {
-		s += l.Text("snapshot.unlocked")
-	}
-	if n.KMSKey != "" {
-		s += l.Text("snapshot.key", "key", Plain(n.KMSKey, 200))
-	}
-	if n.Duplicate {
-		s += l.Text("snapshot.duplicate")
-	}
-	return s
-}
-
 // Protection says what keeps the instance from being destroyed, and what does not.
 func (l Language) Protection(p incident.Protection) []string {
 	if p.Status == "" {
@@ -574,15 +508,6 @@ func (l Language) Protection(p incident.Protection) []string {
 		all = append(all, l.Text("hazard", "what", Plain(s, 400)))
 	}
 	return all
-}
-
-// progress is report for what takes its time: that it goes well does not mean
-// that it is done.
-func (l Language) progress(r incident.Report, done bool) string {
-	if r.Status == incident.OK && !done {
-		r.Status = "underway"
-	}
-	return l.report(r)
 }
 
 // report is a status and its reason. Reasons are the steps' own English

@@ -35,7 +35,7 @@ func letter(kind message.Kind) message.Letter {
 	isolation := incident.Isolation{
 		Report: incident.Report{Status: incident.OK}, Contained: true, At: at,
 		Interfaces: []incident.Interface{{ID: "eni-0a", VPC: "vpc-0a", Where: incident.Capturing}, {ID: "eni-0b", VPC: "vpc-0b", Where: incident.Quarantined}},
-		StaysOpen:  []string{"tracked-flows", "dns", "metadata", "time", "credentials", "endpoints", "a-code-of-tomorrow"},
+		StaysOpen:  []string{"tracked-flows", "dns", "metadata", "time", "credentials", "endpoints", "central", "a-code-of-tomorrow"},
 	}
 	snapshots := incident.Snapshots{
 		Report: incident.Report{Status: incident.Partial, Reason: "one volume has no snapshot"},
@@ -427,7 +427,7 @@ func TestEvidenceUnderWay(t *testing.T) {
 		{false, []string{"Snapshots of the volumes: under way", "Memory: under way"}},
 		{true, []string{"Snapshots of the volumes: ok", "Memory: ok"}},
 	} {
-		got := l.Evidence(incident.Snapshots{Report: ok, Done: true, Complete: c.done}, incident.Memory{Report: ok, Done: c.done})
+		got := l.Taken(incident.Evidence{Snapshots: incident.Snapshots{Report: ok, Done: true, Complete: c.done}, Memory: incident.Memory{Report: ok, Done: c.done}})
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("done %v (-want +got):\n%s", c.done, diff)
 		}

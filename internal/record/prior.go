@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cordon/internal/incident"
@@ -109,6 +110,16 @@ func SaveStep(ctx context.Context, db Putter, table, id, step string, v any) err
 		return err
 	}
 	return put(ctx, db, table, i)
+}
+
+// Steps is what all steps of an incident stored, by name, as JSON.
+func Steps(ctx context.Context, db Querier, table, id string) (map[string]json.RawMessage, error) {
+	all := map[string]json.RawMessage{}
+	err := each(ctx, db, table, id, "step#", func(i item) error {
+		all[strings.TrimPrefix(text(i, "sk"), "step#")] = json.RawMessage(text(i, "body"))
+		return nil
+	})
+	return all, err
 }
 
 // LoadStep reads what SaveStep stored into v; false if nothing is.

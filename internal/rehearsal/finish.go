@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -112,6 +113,11 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		t.Ours = t.Braked == ""
 	}
 	t.DryRun = w.parameter("DryRun") == "true"
+	for c := range strings.SplitSeq(w.parameter("CentralEndpointCidrs"), ",") {
+		if n, err := netip.ParsePrefix(strings.TrimSpace(c)); err == nil {
+			t.Central = append(t.Central, n.Masked().String())
+		}
+	}
 	if e := w.first; e != nil {
 		r := e.Result()
 		t.Status, t.History, t.Payload = string(r.Status), r.History, r.MaxPayload

@@ -6,6 +6,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/console"
 	"cordon/internal/credentials"
 	"cordon/internal/decide"
 	"cordon/internal/digest"
@@ -34,6 +35,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"close": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(closing.New(h, a.SNS(), a.S3(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"console": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(console.New(h, a.EC2(), a.S3(), a.DynamoDB()))
 	},
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))

@@ -49,6 +49,9 @@ var Invariants = []Invariant{
 // An actionable finding ends contained, or people were told that it is not; an
 // ending that says isolated is one.
 func silentFailure(t Trace) string {
+	if wide := t.widened(); wide != "" {
+		return wide
+	}
 	if t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided" {
 		k := t.kinds()
 		for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
@@ -87,8 +90,8 @@ func (t Trace) closed() string {
 				return id + " lets something in"
 			}
 			for _, p := range g.IpPermissionsEgress {
-				if aws.ToString(p.IpProtocol) != "tcp" || aws.ToInt32(p.FromPort) != 443 || aws.ToInt32(p.ToPort) != 443 || anywhere(p) {
-					return id + " lets more out than TCP 443 to endpoints"
+				if !t.listed(p) {
+					return id + " lets more out than TCP 443 to the listed endpoints"
 				}
 			}
 		}
@@ -96,9 +99,55 @@ func (t Trace) closed() string {
 	return ""
 }
 
-func anywhere(p types.IpPermission) bool {
-	return slices.ContainsFunc(p.IpRanges, func(r types.IpRange) bool { return strings.HasSuffix(aws.ToString(r.CidrIp), "/0") }) ||
-		slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return strings.HasSuffix(aws.ToString(r.CidrIpv6), "/0") })
+// widened says which of our calls let a capture group out to more than that,
+// though it may have been put right since.
+func (t Trace) widened() string {
+	for _, c := range t.effective("ec2", "AuthorizeSecurityGroupEgress") {
+		in, ok := c.Input.(*ec2.AuthorizeSecurityGroupEgressInput)
+		if !ok || t.kinds()[aws.ToString(in.GroupId)] != "capture" {
+			continue
+		}
+		for _, p := range in.IpPermissions {
+			if !t.listed(p) {
+				return aws.ToString(in.GroupId) + " was let out to more than TCP 443 of the listed endpoints"
+			}
+		}
+	}
+	return ""
+}
+
+// listed tells whether a rule lets out TCP 443 to endpoints and to nothing else:
+// to addresses and groups of the account's endpoints, to S3's prefix list, or to
+// the networks of central endpoints that the stack's parameter names.
+func (t Trace) listed(p types.IpPermission) bool {
+	if aws.ToString(p.IpProtocol) != "tcp" || aws.ToInt32(p.FromPort) != 443 || aws.ToInt32(p.ToPort) != 443 {
+		return false
+	}
+	networks, groups := slices.Clone(t.Central), []string(nil)
+	for _, e := range t.Before.VpcEndpoints {
+		for _, g := range e.Groups {
+			groups = append(groups, aws.ToString(g.GroupId))
+		}
+		for _, i := range t.Before.NetworkInterfaces {
+			if !slices.Contains(e.NetworkInterfaceIds, aws.ToString(i.NetworkInterfaceId)) {
+				continue
+			}
+			networks = append(networks, aws.ToString(i.PrivateIpAddress)+"/32")
+			for _, a := range i.Ipv6Addresses {
+				networks = append(networks, aws.ToString(a.Ipv6Address)+"/128")
+			}
+		}
+	}
+	return !slices.ContainsFunc(p.IpRanges, func(r types.IpRange) bool { return !slices.Contains(networks, aws.ToString(r.CidrIp)) }) &&
+		!slices.ContainsFunc(p.Ipv6Ranges, func(r types.Ipv6Range) bool { return !slices.Contains(networks, aws.ToString(r.CidrIpv6)) }) &&
+		!slices.ContainsFunc(p.UserIdGroupPairs, func(g types.UserIdGroupPair) bool { return !slices.Contains(groups, aws.ToString(g.GroupId)) }) &&
+		!slices.ContainsFunc(p.PrefixListIds, func(l types.PrefixListId) bool { return !t.ofS3(aws.ToString(l.PrefixListId)) })
+}
+
+func (t Trace) ofS3(list string) bool {
+	return slices.ContainsFunc(t.Before.PrefixLists, func(l types.PrefixList) bool {
+		return aws.ToString(l.PrefixListId) == list && strings.HasSuffix(aws.ToString(l.PrefixListName), ".s3")
+	})
 }
 
 // standing is the newest decision on the instance, if it is this choice: for

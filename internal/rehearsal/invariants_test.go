@@ -141,6 +141,11 @@ func move(at float64, id string, groups ...string) sim.Call {
 	return call(at, "ec2", "ModifyNetworkInterfaceAttribute", &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &id, Groups: groups}, id)
 }
 
+// lets lets the capture group out.
+func lets(p types.IpPermission) sim.Call {
+	return call(2, "ec2", "AuthorizeSecurityGroupEgress", &ec2.AuthorizeSecurityGroupEgressInput{GroupId: aws.String("capture"), IpPermissions: []types.IpPermission{p}}, "capture")
+}
+
 func change(at float64) sim.Call {
 	return call(at, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(victim)}, victim)
 }
@@ -288,6 +293,10 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = with(*x, call(5, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String("i-other")}, "i-other"))
 		})},
 		{"two incidents", "One incident an instance", with(clean(), put(6, "incident#000002"))},
+		{"a capture group out to everything", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}}))},
+		{"a capture group out to a network that nobody named", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443), IpRanges: []types.IpRange{{CidrIp: aws.String("10.9.0.0/28")}}}))},
+		{"a capture group out to another port", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22)}))},
+		{"a capture group out to another prefix list", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443), PrefixListIds: []types.PrefixListId{{PrefixListId: aws.String("pl-cloudfront")}}}))},
 		{"two captures", "One incident an instance", with(clean(), call(5, "ssm", "SendCommand", &ssm.SendCommandInput{}, victim), call(9, "ssm", "SendCommand", &ssm.SendCommandInput{}, victim))},
 		{"ended otherwise than undisturbed", "Converges", spoil(func(x *rehearsal.Trace) {
 			x.Again = func() (string, rehearsal.Account, error) { return "Kept isolated", x.After, nil }

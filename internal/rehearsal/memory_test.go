@@ -34,6 +34,20 @@ func TestMemoryTable(t *testing.T) {
 			}
 		})
 	}
+	// central is an account whose endpoints are in another VPC, over a transit gateway.
+	central := around(t, plain, func(a object) {
+		delete(a, "VpcEndpoints")
+		table := a["RouteTables"].([]any)[0].(object)
+		table["Routes"] = append(table["Routes"].([]any), object{"DestinationCidrBlock": "10.9.0.0/16", "TransitGatewayId": "tgw-1", "State": "active"})
+		a["Behaviour"] = object{"Resolves": object{"ssm": "10.9.0.10", "ssmmessages": "10.9.0.11", "s3": "10.9.0.12"}}
+	})
+	// strayed is the same, but the hosted zones lead elsewhere than the parameter says.
+	strayed := around(t, plain, func(a object) {
+		delete(a, "VpcEndpoints")
+		table := a["RouteTables"].([]any)[0].(object)
+		table["Routes"] = append(table["Routes"].([]any), object{"DestinationCidrBlock": "10.9.0.0/16", "TransitGatewayId": "tgw-1", "State": "active"})
+		a["Behaviour"] = object{"Resolves": object{"ssm": "10.9.7.10", "ssmmessages": "10.9.7.11", "s3": "10.9.7.12"}}
+	})
 	windows := plainEvent(t, func(d object) { d["resource"].(object)["instanceDetails"].(object)["platform"] = "windows" })
 	var rows strings.Builder
 	rows.WriteString("| what it meets | memory | isolated | sealed | whole run | calls to AWS | history events |\n|---|---|---|---|---|---|---|\n")
@@ -41,13 +55,14 @@ func TestMemoryTable(t *testing.T) {
 		name    string
 		event   []byte
 		account []byte
+		central string // CentralEndpointCidrs
 		status  string
 		reason  string // part of it
 		agrees  bool   // the image was hashed on our side, and the host said the same
 	}{
-		{"1 GiB of memory", plain, typed(1, nil), "ok", "", true},
-		{"768 GiB of memory", plain, typed(768, nil), "ok", "", true},
-		{"no endpoints", plain, around(t, plain, func(a object) { delete(a, "VpcEndpoints") }), "skipped", "no usable endpoint for ssm", false},
+		{"1 GiB of memory", plain, typed(1, nil), "", "ok", "", true},
+		{"768 GiB of memory", plain, typed(768, nil), "", "ok", "", true},
+		{"no endpoints", plain, around(t, plain, func(a object) { delete(a, "VpcEndpoints") }), "", "skipped", "no usable endpoint for ssm", false},
 		{"a gateway endpoint for S3 only", plain, around(t, plain, func(a object) {
 			var doors []any
 			for _, e := range a["VpcEndpoints"].([]any) {
@@ -59,19 +74,24 @@ func TestMemoryTable(t *testing.T) {
 				t.Fatalf("%d gateway endpoints in the account, want one", len(doors))
 			}
 			a["VpcEndpoints"] = doors
-		}), "skipped", "no usable endpoint for ssm", false},
+		}), "", "skipped", "no usable endpoint for ssm", false},
+		{"central endpoints", plain, central, "10.9.0.0/28", "ok", "", true},
+		{"central endpoints, elsewhere than named", plain, strayed, "10.9.0.0/28", "failed", "it was taken for granted", false},
 		{"SSM agent offline", plain, around(t, plain, func(a object) {
 			for _, i := range a["InstanceInformationList"].([]any) {
 				i.(object)["PingStatus"] = "ConnectionLost"
 			}
-		}), "skipped", "ConnectionLost", false},
-		{"agent lost half-way", plain, behaves(object{"AgentLostAfterSeconds": 60}), "partial", "no part arrived for 30 minutes", false},
-		{"kernel locked down", plain, behaves(object{"Lockdown": "confidentiality"}), "skipped", "locked down", false},
-		{"a part altered on its way", plain, typed(1, object{"PartAltered": 3}), "partial", "altered on the way", false},
-		{"Windows", windows, nil, "skipped", "Windows", false},
+		}), "", "skipped", "ConnectionLost", false},
+		{"agent lost half-way", plain, behaves(object{"AgentLostAfterSeconds": 60}), "", "partial", "no part arrived for 30 minutes", false},
+		{"kernel locked down", plain, behaves(object{"Lockdown": "confidentiality"}), "", "skipped", "locked down", false},
+		{"a part altered on its way", plain, typed(1, object{"PartAltered": 3}), "", "partial", "altered on the way", false},
+		{"Windows", windows, nil, "", "skipped", "Windows", false},
 	} {
 		o := decides(options(c.event), "keep")
 		o.Account = c.account
+		if c.central != "" {
+			o.Parameters = map[string]string{"CentralEndpointCidrs": c.central}
+		}
 		var ended time.Duration
 		o.Watch = func(m rehearsal.Moment) { ended = max(ended, m.At) }
 		r := run(t, o)

@@ -12,6 +12,7 @@ import (
 	"cordon/internal/approval"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
+	"cordon/internal/console"
 	"cordon/internal/credentials"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
@@ -49,6 +50,7 @@ var shapes = map[string]func() (in, out any){
 	"approval":    func() (any, any) { return new(approval.Input), new(approval.Output) },
 	"authorize":   func() (any, any) { return new(authorize.Input), new(authorize.Output) },
 	"close":       func() (any, any) { return new(closing.Input), new(closing.Output) },
+	"console":     func() (any, any) { return new(console.Input), new(console.Output) },
 	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
 	"digest":      func() (any, any) { return new(digest.Input), new(digest.Output) },
 	"drift":       func() (any, any) { return new(drift.Input), new(drift.Output) },

@@ -29,8 +29,9 @@ type Trace struct {
 	// Braked is what keeps an actionable finding from being acted on: a list, a
 	// tag, a pause. Nothing may be touched then, and people must be told.
 	Braked  string
-	Later   bool // the event is no finding but the wish to decide once more about an incident in the record
-	DryRun  bool // by the template's parameter
+	Later   bool     // the event is no finding but the wish to decide once more about an incident in the record
+	DryRun  bool     // by the template's parameter
+	Central []string // networks of central endpoints, by the template's parameter
 	Calls   []sim.Call
 	Others  []sim.Change // of interfaces, by others than the stack
 	Mails   []sim.Mail
@@ -51,6 +52,8 @@ type Account struct {
 	Reservations      []types.Reservation
 	NetworkInterfaces []types.NetworkInterface
 	SecurityGroups    []types.SecurityGroup
+	VpcEndpoints      []types.VpcEndpoint
+	PrefixLists       []types.PrefixList
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
 	Parameters        []ssmtypes.Parameter

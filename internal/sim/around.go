@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
@@ -206,8 +207,11 @@ func (e happened) surroundings() map[string]any {
 			VpcId: vpc, CidrBlock: aws.String("10.0.0.0/16"), OwnerId: owner,
 			Ipv6CidrBlockAssociationSet: []types.VpcIpv6CidrBlockAssociation{{Ipv6CidrBlock: aws.String("2001:db8::/56"), AssociationId: id("vpc-cidr-assoc", "")}},
 		}},
-		"PrefixLists":             []types.PrefixList{{PrefixListId: list, PrefixListName: aws.String("com.amazonaws." + region + ".s3"), Cidrs: []string{"52.218.0.0/17", "3.5.64.0/21"}}},
-		"InstanceTypes":           []*types.InstanceTypeInfo{info},
+		"PrefixLists":   []types.PrefixList{{PrefixListId: list, PrefixListName: aws.String("com.amazonaws." + region + ".s3"), Cidrs: []string{"52.218.0.0/17", "3.5.64.0/21"}}},
+		"InstanceTypes": []*types.InstanceTypeInfo{info},
+		"ConsoleOutputs": map[string]ec2.GetConsoleOutputOutput{d.InstanceID: {
+			InstanceId: &d.InstanceID, Timestamp: &born, Output: aws.String("[    0.000000] Linux version 6.1.0\r\n[    4.217313] systemd[1]: Reached target multi-user.target.\r\n"),
+		}},
 		"InstanceInformationList": []ssmtypes.InstanceInformation{agent},
 	} {
 		file[key] = pruned(v)

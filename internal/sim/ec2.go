@@ -38,6 +38,7 @@ type world struct {
 	Subnets            []*types.Subnet
 	Vpcs               []*types.Vpc
 	VpcAttributes      map[string]*ec2.DescribeVpcAttributeOutput // what is told of them; the rest is EC2's default
+	ConsoleOutputs     map[string]*ec2.GetConsoleOutputOutput     // by instance, as the CLI prints them: in plain text
 	PrefixLists        []*types.PrefixList
 	InstanceTypes      []*types.InstanceTypeInfo
 }
@@ -48,6 +49,9 @@ type quirks struct {
 	groupLimit       int      // security groups in the Region at most; 0 is 2500
 	failingSnapshots []string // volumes whose snapshots end in error
 	snapshotSeconds  int      // how long a snapshot is pending; 0 grows with the volume
+	// resolves are the names of services that private hosted zones lead to
+	// addresses elsewhere, in every VPC: "ssm" to "10.9.0.10".
+	resolves map[string]string
 }
 
 func newEC2(a *Account) *EC2 {
@@ -72,6 +76,7 @@ func (c *EC2) sections() []section {
 		kept("Subnets", &c.Subnets),
 		kept("Vpcs", &c.Vpcs),
 		kept("VpcAttributes", &c.VpcAttributes),
+		kept("ConsoleOutputs", &c.ConsoleOutputs),
 		kept("PrefixLists", &c.PrefixLists),
 		kept("InstanceTypes", &c.InstanceTypes),
 	}
@@ -83,6 +88,7 @@ func (c *EC2) behaviours() []section {
 		optional("SecurityGroupLimit", &c.quirks.groupLimit),
 		optional("FailingSnapshots", &c.quirks.failingSnapshots),
 		optional("SnapshotSeconds", &c.quirks.snapshotSeconds),
+		optional("Resolves", &c.quirks.resolves),
 	}
 }
 

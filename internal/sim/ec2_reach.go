@@ -70,6 +70,9 @@ func (c *EC2) leads(i *types.NetworkInterface, service string) (bool, string) {
 			return false, fmt.Sprintf("its groups do not let it out to the prefix list of %s", service)
 		}
 	}
+	if to, ok := c.quirks.resolves[service]; ok {
+		return c.leadsAway(i, netip.MustParseAddr(to))
+	}
 	if !c.routed(i, leavesVPC) {
 		return false, fmt.Sprintf("no endpoint of %s and no route to the Internet", service)
 	}
@@ -77,6 +80,36 @@ func (c *EC2) leads(i *types.NetworkInterface, service string) (bool, string) {
 	to.addresses = append(to.addresses, internet...)
 	if !c.allows(i.Groups, true, to) {
 		return false, "its groups do not let it out to the Internet"
+	}
+	return true, ""
+}
+
+// leadsAway tells whether an interface leads to an address in another VPC: where
+// the most specific route says, which a transit gateway, a peering or a core
+// network must be. What is at the other end lets it in, if it is not told of.
+// https://docs.aws.amazon.com/vpc/latest/userguide/how-aws-works.html
+func (c *EC2) leadsAway(i *types.NetworkInterface, to netip.Addr) (bool, string) {
+	if !c.routed(i, func(t *types.RouteTable) bool {
+		best, away := -1, false
+		for _, r := range t.Routes {
+			for _, d := range prefixes(aws.ToString(r.DestinationCidrBlock)) {
+				if d.Contains(to) && d.Bits() > best {
+					best = d.Bits()
+					away = r.State != types.RouteStateBlackhole && (r.TransitGatewayId != nil || r.VpcPeeringConnectionId != nil || r.CoreNetworkArn != nil)
+				}
+			}
+		}
+		return away
+	}) {
+		return false, fmt.Sprintf("no route to the central endpoint %s", to)
+	}
+	if !c.allows(i.Groups, true, peer{addresses: []netip.Addr{to}}) {
+		return false, fmt.Sprintf("its groups do not let it out to the central endpoint %s", to)
+	}
+	for _, end := range c.NetworkInterfaces {
+		if aws.ToString(end.PrivateIpAddress) == to.String() && !c.allows(end.Groups, false, c.peerOf(i)) {
+			return false, fmt.Sprintf("the groups of the central endpoint %s do not let it in", to)
+		}
 	}
 	return true, ""
 }

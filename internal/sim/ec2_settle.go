@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,6 +23,11 @@ func (c *EC2) settle() error {
 	}
 	if c.InstanceAttributes == nil {
 		c.InstanceAttributes = map[string]*ec2.DescribeInstanceAttributeOutput{}
+	}
+	for _, service := range sortedKeys(c.quirks.resolves) {
+		if _, err := netip.ParseAddr(c.quirks.resolves[service]); err != nil {
+			return fmt.Errorf("Behaviour: Resolves: %s: %q is not an address", service, c.quirks.resolves[service])
+		}
 	}
 	if err := c.named(); err != nil {
 		return err

@@ -619,6 +619,19 @@ func TestReach(t *testing.T) {
 			}
 		}
 	}
+	route := func(to, over string) map[string]any {
+		return map[string]any{"DestinationCidrBlock": to, over: "x-1", "State": "active"}
+	}
+	// central: no endpoint in the VPC, private hosted zones that lead to 10.9.0.10,
+	// and no other routes.
+	// https://docs.aws.amazon.com/whitepapers/latest/building-scalable-secure-multi-vpc-network-infrastructure/centralized-access-to-vpc-private-endpoints.html
+	central := func(routes ...any) func(map[string]any) {
+		return func(f map[string]any) {
+			delete(f, "VpcEndpoints")
+			f["Behaviour"] = map[string]any{"Resolves": map[string]any{"ssm": "10.9.0.10", "s3": "10.9.0.10"}}
+			entry(f, "RouteTables", 0)["Routes"] = routes
+		}
+	}
 	for _, tt := range []struct {
 		name    string
 		change  func(map[string]any)
@@ -650,6 +663,29 @@ func TestReach(t *testing.T) {
 		{"endpoints pending", endpoints(func(e map[string]any) { e["State"] = "pending" }), true, true},
 		{"endpoints gone, no route", func(f map[string]any) { delete(f, "VpcEndpoints"); entry(f, "RouteTables", 0)["Routes"] = []any{} }, false, false},
 		{"no route table", func(f map[string]any) { delete(f, "RouteTables") }, true, false},
+		{"names lead to a central endpoint", central(route("10.9.0.0/16", "TransitGatewayId")), true, true},
+		{"over a peering", central(route("10.9.0.10/32", "VpcPeeringConnectionId")), true, true},
+		{"no route there", central(route("10.8.0.0/16", "TransitGatewayId")), false, false},
+		{"a more specific route elsewhere", central(route("10.9.0.0/16", "TransitGatewayId"), route("10.9.0.0/24", "NatGatewayId")), false, false},
+		{"the transit gateway is gone", central(func() map[string]any {
+			r := route("10.9.0.0/16", "TransitGatewayId")
+			r["State"] = "blackhole"
+			return r
+		}()), false, false},
+		{"not let out to it", func(f map[string]any) {
+			central(route("10.9.0.0/16", "TransitGatewayId"))(f)
+			only(map[string]any{"IpRanges": []any{map[string]any{"CidrIp": "10.9.1.0/24"}}})(f)
+		}, false, false},
+		{"let out to its network", func(f map[string]any) {
+			central(route("10.9.0.0/16", "TransitGatewayId"))(f)
+			only(map[string]any{"IpRanges": []any{map[string]any{"CidrIp": "10.9.0.0/28"}}})(f)
+		}, true, true},
+		{"an endpoint of the VPC's own comes first", func(f map[string]any) {
+			doors := f["VpcEndpoints"]
+			central(route("10.9.0.0/16", "TransitGatewayId"))(f)
+			f["VpcEndpoints"] = doors
+			entry(f, "SecurityGroups", 1)["IpPermissions"] = []any{}
+		}, false, true},
 		{"the main route table", func(f map[string]any) {
 			entry(entry(f, "RouteTables", 0), "Associations", 0)["Main"] = true
 			delete(entry(entry(f, "RouteTables", 0), "Associations", 0), "SubnetId")

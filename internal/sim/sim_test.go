@@ -211,6 +211,7 @@ func TestAccountFile(t *testing.T) {
 		"not JSON":             {"x", "not a JSON object"},
 		"two values":           {"{} {}", "more than one"},
 		"unknown key":          {`{"Reservation": []}`, `"Reservation" is not known`},
+		"no address":           {`{"Reservations": [], "NetworkInterfaces": [], "Behaviour": {"Resolves": {"ssm": "vpce-1"}}}`, `"vpce-1" is not an address`},
 		"unknown behaviour":    {`{"Behaviour": {"Rage": 1}}`, `"Rage" is not known`},
 		"wrong type":           {`{"Volumes": {}}`, "Volumes"},
 		"no reservations":      {`{"NetworkInterfaces": []}`, "Reservations is lacking"},
