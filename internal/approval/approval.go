@@ -74,13 +74,15 @@ type Step struct {
 	valid     time.Duration // how long a request waits
 
 	incidentsTable, decisionsTable, topic, key, api string
+	signIn                                          bool // people are known by Verified Access, not by a link's secret
+	two                                             bool // people must decide on a termination
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, DATA_KEY_ID, LANGUAGE,
-// APPROVAL_HOURS and API_URL.
+// APPROVAL_HOURS, API_URL, APPROVAL_IDENTITY and APPROVERS_FOR_TERMINATION.
 func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Step, error) {
 	s := &Step{host: host, sns: sns, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
-	var code string
+	var code, identity string
 	for _, setting := range []struct {
 		name string
 		to   *string
@@ -91,6 +93,7 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		{"DATA_KEY_ID", &s.key},
 		{"API_URL", &s.api},
 		{"LANGUAGE", &code},
+		{"APPROVAL_IDENTITY", &identity},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil {
@@ -104,6 +107,16 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		return nil, err
 	}
 	s.valid = time.Duration(hours * float64(time.Hour))
+	if s.signIn, err = incident.SignIn(identity); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVAL_IDENTITY: %w", err)
+	}
+	approvers, err := host.Number("APPROVERS_FOR_TERMINATION")
+	if err != nil {
+		return nil, err
+	}
+	if s.two, err = incident.Two(approvers); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVERS_FOR_TERMINATION: %w", err)
+	}
 	if s.language, err = message.In(code); err != nil {
 		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
 	}
@@ -235,7 +248,7 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 	}
 	letter := message.Letter{
 		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
-		Link:  s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round) + "/" + secret,
+		Link:  s.link(in, secret), SignIn: s.signIn, Two: s.two,
 		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before + in.Later, Choices: request.Choices(),
 	}
 	switch {
@@ -254,6 +267,16 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 		return Output{}, fmt.Errorf("note that the link was mailed: %w", err)
 	}
 	return Output{Status: incident.OK}, nil
+}
+
+// link is the address of a request. Its secret stays unsaid where people sign in;
+// it is drawn all the same, so that a change back to links needs no new request.
+func (s *Step) link(in Input, secret string) string {
+	address := s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round)
+	if s.signIn {
+		return address
+	}
+	return address + "/" + secret
 }
 
 // purpose ties a ciphertext to its use and its request: one for another

@@ -109,6 +109,26 @@ func Hash(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// SignIn reads how people are known: by signing in through Verified Access, or by
+// possession of a link.
+func SignIn(identity string) (bool, error) {
+	switch identity {
+	case "VerifiedAccess":
+		return true, nil
+	case "Link":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither Link nor VerifiedAccess", identity)
+}
+
+// Two tells whether so many approvers are two people.
+func Two(approvers float64) (bool, error) {
+	if approvers != 1 && approvers != 2 {
+		return false, fmt.Errorf("%g people for a termination: neither 1 nor 2", approvers)
+	}
+	return approvers == 2, nil
+}
+
 // Mark names a decision to whoever seconds it, so that it is this one and no other.
 func (d Decision) Mark() string { return Hash(string(d.MAC)) }
 

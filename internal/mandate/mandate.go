@@ -56,20 +56,14 @@ func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Get
 		}
 		*setting.to = v
 	}
-	var err error
-	r.two, err = Two(host)
-	return r, err
-}
-
-// Two tells whether two people must decide on a termination.
-func Two(host incident.Host) (bool, error) {
-	switch n, err := host.Number("APPROVERS_FOR_TERMINATION"); {
-	case err != nil:
-		return false, err
-	case n == 1 || n == 2:
-		return n == 2, nil
+	approvers, err := host.Number("APPROVERS_FOR_TERMINATION")
+	if err != nil {
+		return nil, err
 	}
-	return false, errors.New("environment variable APPROVERS_FOR_TERMINATION is neither 1 nor 2")
+	if r.two, err = incident.Two(approvers); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVERS_FOR_TERMINATION: %w", err)
+	}
+	return r, nil
 }
 
 // Read returns the decision of a round if it is one: of this incident and

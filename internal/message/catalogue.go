@@ -623,6 +623,15 @@ var catalogue = map[string]text{
 		"このリンクを持つ人は誰でも決定できます。転送しないでください。開くだけでは何も変わりません。",
 	},
 
+	"ask.signIn": {
+		"Opening it asks you to sign in, and changes nothing. Who you are is recorded as your organization knows you.",
+		"開くとサインインが求められます。開くだけでは何も変わりません。決定者は組織のIDで記録されます。",
+	},
+	"ask.two": {
+		"A termination needs two people: after the first, a second one decides by the same link. Everything else needs one.",
+		"終了には2人の決定が必要です。1人目の後に、別の人が同じリンクから決定します。その他は1人で決定できます。",
+	},
+
 	// Errors that people meet, by the name Step Functions knows them.
 
 	"error.States.Timeout":                  {"a step did not answer in time", "処理が時間内に応答しませんでした"},

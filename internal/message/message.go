@@ -101,6 +101,8 @@ type Letter struct {
 	Decision    Decision
 	Execution   Execution
 	Link        string            // of the decision page; in the mails that ask only
+	SignIn      bool              // who opens it must sign in; else it lets in whoever has it
+	Two         bool              // two people must decide on a termination
 	Until       time.Time         // when the request ends
 	Choices     []incident.Choice // what it is about
 }
@@ -327,6 +329,13 @@ func (l Language) ask(p *paper, m Letter) {
 	}
 	p.line("")
 	p.line(l.Text(silence, "until", l.Time(m.Until)))
+	if m.Two && slices.Contains(m.Choices, incident.Terminate) {
+		p.line(l.Text("ask.two"))
+	}
+	if m.SignIn {
+		p.line(l.Text("ask.signIn"))
+		return
+	}
 	p.line(l.Text("ask.secret"))
 }
 
