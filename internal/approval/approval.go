@@ -248,7 +248,7 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 	}
 	letter := message.Letter{
 		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
-		Link:  s.link(in, secret), SignIn: s.signIn, Two: s.two,
+		Link: s.link(in, secret), SignIn: s.signIn, Two: s.two,
 		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before + in.Later, Choices: request.Choices(),
 	}
 	switch {
