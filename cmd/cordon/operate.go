@@ -428,6 +428,7 @@ var refusals = map[string]string{
 	"choice":   "that decision is not among those that the request is about; cordon show lists them",
 	"override": "--override belongs to terminate only, and only after a termination was refused because evidence is not complete; people are asked again then, and told what is missing",
 	"force":    "--force belongs to release only",
+	"reason":   "a reason is wanted: it stands in the record",
 	"long":     "the reason has more than 1,000 characters",
 	"name":     "the name of who you are in IAM is empty",
 }

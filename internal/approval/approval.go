@@ -204,18 +204,43 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	if err != nil {
 		return record.Request{}, "", fmt.Errorf("encrypt the link's secret: %w", err)
 	}
+	earlier, err := s.earlier(ctx, in)
+	if err != nil {
+		return record.Request{}, "", err
+	}
 	hash := sha256.Sum256([]byte(secret))
 	now := s.host.Now()
 	ours := record.Request{
 		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
 		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
-		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence),
+		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence), Earlier: earlier,
 	}
 	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
 	if err != nil || request.SecretHash != ours.SecretHash {
 		return request, "", err
 	}
 	return request, secret, nil
+}
+
+// earlier is what was decided on the requests before this one: the page, which
+// may not read decisions, shows it.
+func (s *Step) earlier(ctx context.Context, in Input) ([]record.Earlier, error) {
+	if in.Round == 1 {
+		return []record.Earlier{}, nil
+	}
+	last, _, err := record.LoadRequest(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round-1)
+	if err != nil {
+		return nil, err
+	}
+	d, decided, err := record.LoadDecision(ctx, s.decisions, s.decisionsTable, in.Incident.ID, in.Round-1)
+	if err != nil {
+		return nil, fmt.Errorf("look for the last decision: %w", err)
+	}
+	all := append([]record.Earlier{}, last.Earlier...)
+	if decided {
+		all = append(all, record.Earlier{Round: d.Round, Choice: d.Choice, Person: d.Person, At: d.DecidedAt})
+	}
+	return all, nil
 }
 
 // result is what the waiting task gets.

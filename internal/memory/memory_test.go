@@ -320,7 +320,7 @@ func TestWhatThereIsIsKept(t *testing.T) {
 		}
 	}
 	release := func(r *run) {
-		if err := record.NoteDecision(r.t.Context(), r.DynamoDB(), "cordon-incidents", inc.ID, incident.Release, r.clock.now); err != nil {
+		if err := record.NoteDecision(r.t.Context(), r.DynamoDB(), "cordon-incidents", incident.Decision{Incident: inc.ID, Choice: incident.Release, DecidedAt: r.clock.now}); err != nil {
 			r.t.Fatal(err)
 		}
 	}

@@ -24,9 +24,19 @@ type Request struct {
 	Later      string    `json:"later"`      // how the incident stood when people were asked once more; empty while an execution worked on it
 	Back       bool      `json:"back"`       // it was released and not everything came back: it is about another release alone
 	Incomplete bool      `json:"incomplete"` // a termination was refused because evidence is not complete, so that one without it is offered
+	Earlier    []Earlier `json:"earlier"`    // what was decided on the requests before, the oldest first
 	ExpiresAt  time.Time `json:"expiresAt"`  // no decision after it
 	Token      []byte    `json:"-"`          // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`          // zero until the mail was accepted
+}
+
+// Earlier is a decision on an earlier request, as the table has it: for people to
+// read, and for nobody to act on.
+type Earlier struct {
+	Round  int             `json:"round"`
+	Choice incident.Choice `json:"choice"`
+	Person string          `json:"person"`
+	At     time.Time       `json:"at"`
 }
 
 // Choices are those that the request is about.
