@@ -209,6 +209,8 @@ func mainOf(s source, name string) (clients, wrong []string) {
 				return sdk
 			case sdk == "s3" && fn == "NewPresignClient":
 				return "presign"
+			case path == "cordon/internal/lambdafn" && fn == "Keys": // of Verified Access, at an address of its own
+				return "keys"
 			}
 		}
 		return ""
@@ -747,7 +749,7 @@ func strayTables(s source) (wrong []string) {
 		sel, ok := e.(*ast.SelectorExpr)
 		return ok && (sel.Sel.Name == "decisions" || sel.Sel.Name == "decisionsTable")
 	}
-	fine := []string{"Decide", "Decisions", "LoadDecision"}
+	fine := []string{"Decide", "DecideFirst", "Decisions", "LoadDecision", "LoadFirst"}
 	for _, call := range callsIn(s) {
 		sel, ok := call.Fun.(*ast.SelectorExpr)
 		if ok && root(sel.X) == "record" && slices.Contains(fine, sel.Sel.Name) {

@@ -140,7 +140,7 @@ func openWith(t *testing.T, o options) *world {
 	if o.db != nil {
 		db = o.db(w)
 	}
-	if w.handler, err = decide.New(host, account.KMS(), account.SFN(), account.DynamoDB(), db); err != nil {
+	if w.handler, err = decide.New(host, account.KMS(), account.SFN(), account.Keys(), account.DynamoDB(), db); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -882,7 +882,7 @@ func TestSettings(t *testing.T) {
 			}
 			return "en"
 		}}
-		if _, err := decide.New(host, w.aws.KMS(), w.aws.SFN(), w.aws.DynamoDB(), w.aws.DynamoDB()); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := decide.New(host, w.aws.KMS(), w.aws.SFN(), w.aws.Keys(), w.aws.DynamoDB(), w.aws.DynamoDB()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: %v, want an error that names it", name, err)
 		}
 	}
