@@ -284,6 +284,9 @@ func requestTable(d *template.Deployment, p policies) []section {
 	sections = append(sections, section{"Snapshots and volumes", []request{
 		{ask: "snapshots the volumes of an instance with our tag", action: "ec2:CreateSnapshots", on: on(instance, volume, made), may: may("snapshot")},
 		{ask: "snapshots the volumes of an instance without our tag", action: "ec2:CreateSnapshots", on: on(instance, volume, untagged)},
+		{ask: "snapshots one volume with our tag", action: "ec2:CreateSnapshot", on: on(volume, made), may: may("snapshot")},
+		{ask: "snapshots one volume without our tag", action: "ec2:CreateSnapshot", on: on(volume, untagged)},
+		{ask: "tags a snapshot of one volume as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:incident,cordon:stack,cordon:instance,Name", "cordon").and("ec2:CreateAction", "CreateSnapshot"), may: may("snapshot")},
 		{ask: "tags a snapshot as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:incident,cordon:stack,cordon:instance,Name", "cordon").and("ec2:CreateAction", "CreateSnapshots"), may: may("snapshot")},
 		{ask: "tags a volume in the name of a snapshot", action: "ec2:CreateTags", on: on(volume), with: asTag("cordon:stack", "cordon").and("ec2:CreateAction", "CreateSnapshots")},
 		{ask: "notes volume and device on a snapshot of ours", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:volume,cordon:device", "x"), may: may("snapshot")},
@@ -645,6 +648,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{"route tables", "ec2:DescribeRouteTables", may("enrich", "exposure")},
 		{"prefix lists", "ec2:DescribePrefixLists", may("enrich")},
 		{"instance types", "ec2:DescribeInstanceTypes", may("memory", "snapshot")},
+		{"volumes", "ec2:DescribeVolumes", may("snapshot")},
 		{"snapshots", "ec2:DescribeSnapshots", may("snapshot", "terminate")},
 		{"locked snapshots", "ec2:DescribeLockedSnapshots", may("snapshot")},
 		{"instances with an agent", "ssm:DescribeInstanceInformation", may("memory")},

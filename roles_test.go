@@ -69,7 +69,7 @@ func called(t *testing.T, construct any) []string {
 				all["ec2:"+m] = true
 				// Tags given in the call need a right of their own.
 				// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
-				if m == "CreateSnapshots" || m == "CreateSecurityGroup" {
+				if m == "CreateSnapshot" || m == "CreateSnapshots" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
 			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
@@ -173,7 +173,7 @@ func TestRightsTakenOrGivenAreSeen(t *testing.T) {
 	d := deployment(t)
 	twice := map[string][]string{
 		"memory": {"s3:GetObject"}, "isolate": {"ec2:CreateSecurityGroup", "ec2:ModifyNetworkInterfaceAttribute"},
-		"snapshot": {"ec2:CreateSnapshots", "ec2:CreateTags"},
+		"snapshot": {"ec2:CreateSnapshot", "ec2:CreateSnapshots", "ec2:CreateTags"},
 	}
 	taken := 0
 	for name := range news {

@@ -266,7 +266,7 @@ func (q queryProtocol) fromValue(v reflect.Value, name string, form url.Values) 
 // toldAs are elements that are called otherwise than the SDK's field, which is
 // else the field's name, and with Set for its plural where it is a list.
 var toldAs = map[string]string{
-	"Instance.State": "instanceState", "Snapshot.State": "status", "SecurityGroup.Description": "groupDescription",
+	"Instance.State": "instanceState", "Snapshot.State": "status", "Volume.State": "status", "VolumeAttachment.State": "status", "SecurityGroup.Description": "groupDescription",
 	"Reservation.Instances": "instancesSet", "Instance.SecurityGroups": "groupSet", "DescribeSecurityGroupsOutput.SecurityGroups": "securityGroupInfo",
 	"Instance.BlockDeviceMappings": "blockDeviceMapping", "DescribeInstanceAttributeOutput.BlockDeviceMappings": "blockDeviceMapping",
 	"NetworkInterface.Ipv6Addresses": "ipv6AddressesSet", "InstanceNetworkInterface.Ipv6Addresses": "ipv6AddressesSet",

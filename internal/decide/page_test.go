@@ -400,11 +400,19 @@ func TestProgress(t *testing.T) {
 		{"terminate, evidence pending", []func(*world){decide("terminate"), func(w *world) {
 			w.save("snapshot", incident.Snapshots{Report: incident.Report{Status: incident.OK}, Set: []incident.Snapshot{{ID: "snap-1", VolumeID: "vol-1", State: "pending"}}})
 		}}, []string{"Done: The decision is recorded: Terminate", "Done: It is verified", "Not yet: The evidence is brought to its end", "Not yet: The instance is terminated"}, []string{"being terminated"}},
-		{"terminating", []func(*world){decide("terminate"), func(w *world) { w.save("terminate", map[string]any{"calledAt": begun}) }},
-			[]string{"Done: The evidence is at its end", "Done: The instance is being terminated, since 2026-11-24 02:00:00 UTC", "Not yet: The instance is terminated"}, nil},
+		{
+			"terminating",
+			[]func(*world){decide("terminate"), func(w *world) { w.save("terminate", map[string]any{"calledAt": begun}) }},
+			[]string{"Done: The evidence is at its end", "Done: The instance is being terminated, since 2026-11-24 02:00:00 UTC", "Not yet: The instance is terminated"},
+			nil,
+		},
 		{"terminated", []func(*world){decide("terminate"), func(w *world) { w.close(record.Terminated) }}, []string{"Done: The instance is terminated and the incident closed, 2026-11-24"}, []string{"Not yet"}},
-		{"refused", []func(*world){decide("terminate"), func(w *world) { w.askedAgainWithoutForgetting() }},
-			[]string{"Not carried out: It could not be carried out:", "it is not isolated", "newer mail"}, []string{"Not yet"}},
+		{
+			"refused",
+			[]func(*world){decide("terminate"), func(w *world) { w.askedAgainWithoutForgetting() }},
+			[]string{"Not carried out: It could not be carried out:", "it is not isolated", "newer mail"},
+			[]string{"Not yet"},
+		},
 		{"kept", []func(*world){decide("keep"), func(w *world) { w.close(record.Kept) }}, []string{"Done: The incident is closed and the instance stays isolated"}, []string{"Not yet"}},
 		{"to be released", []func(*world){decide("release")}, []string{"Not yet: Everything is put back as it was"}, nil},
 		{"released", []func(*world){decide("release"), func(w *world) { w.close(record.Released) }}, []string{"Done: The instance is released"}, []string{"Not yet", "Not carried out"}},

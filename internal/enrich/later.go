@@ -169,7 +169,7 @@ func (s *Step) known(ctx context.Context, id string) (Known, error) {
 		Isolation:   incident.Isolation{Report: undone, Interfaces: []incident.Interface{}, Repaired: []string{}, StaysOpen: []string{}},
 		Protection:  incident.Protection{Report: undone, Set: []string{}, Refused: []string{}, Hazards: []string{}},
 		Credentials: incident.Credentials{Report: undone, Shared: []string{}},
-		Snapshots:   incident.Snapshots{Report: undone, Set: []incident.Snapshot{}, Missing: []string{}, NotIn: []string{}},
+		Snapshots:   incident.Snapshots{Report: undone, Set: []incident.Snapshot{}, Missing: []string{}, NotIn: []string{}, Volumes: []incident.Volume{}, Notes: []incident.Note{}},
 		Memory:      incident.Memory{Report: undone},
 	}
 	var memory struct {

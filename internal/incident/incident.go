@@ -212,17 +212,40 @@ type Snapshot struct {
 	KMSKey    string `json:"kmsKey"` // whoever may disable it destroys the evidence
 	Locked    bool   `json:"locked"`
 	Duplicate bool   `json:"duplicate"` // of a set made twice because an answer was lost
+
+	StartedAt  time.Time `json:"startedAt"`  // the moment that it shows of the volume
+	Reason     string    `json:"reason"`     // why it failed; empty if it did not
+	Superseded bool      `json:"superseded"` // it failed, and was made again
 }
 
-// Snapshots is how far the incident's snapshot set is.
+// Volume is an EBS volume that a look saw attached to the instance.
+type Volume struct {
+	ID       string   `json:"id"`
+	Device   string   `json:"device"`   // where it was seen last
+	Attached bool     `json:"attached"` // as last seen
+	Gone     bool     `json:"gone"`     // it does not exist any more
+	Deleted  bool     `json:"deleted"`  // it would be deleted with the instance, as last seen
+	Shared   []string `json:"shared"`   // other instances that it is attached to
+}
+
+// Note is what a reader of the evidence must know of it.
+type Note struct {
+	What   string `json:"what"`   // code of message
+	Detail string `json:"detail"` // what was found, or why it is not known
+}
+
+// Snapshots is how far the incident's snapshots are.
 type Snapshots struct {
 	Report
 	Done     bool       `json:"done"`     // nothing is left to wait for
 	Complete bool       `json:"complete"` // every volume has a completed snapshot
 	Released bool       `json:"released"` // ended early by a standing release
 	Set      []Snapshot `json:"set"`
-	Missing  []string   `json:"missing"` // volumes without a snapshot
+	Missing  []string   `json:"missing"` // volumes without a snapshot that is completed or under way
 	NotIn    []string   `json:"notIn"`   // instance-store devices: never in a snapshot
+	Volumes  []Volume   `json:"volumes"` // all that were ever seen attached
+	Notes    []Note     `json:"notes"`
+	Refusals int        `json:"refusals"` // looks in a row at which a snapshot could not be made again
 }
 
 // Memory is how far the memory capture is. Status is Skipped, Partial or Failed

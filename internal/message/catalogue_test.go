@@ -85,7 +85,7 @@ func TestBothLanguagesSayTheSame(t *testing.T) {
 // A key that nothing uses is a text that nobody keeps true.
 func TestEveryEntryIsUsed(t *testing.T) {
 	var used strings.Builder
-	for _, file := range []string{"message.go", "evidence.go", "page.go", "problem.go", "plain.go", "../decide/decide.go", "../decide/facts.go", "../decide/operator.go", "../decide/visitor.go", "../decide/progress.go", "../decide/page.go", "../decide/page.html"} {
+	for _, file := range []string{"message.go", "evidence.go", "page.go", "problem.go", "plain.go", "../decide/decide.go", "../decide/facts.go", "../decide/progress.go", "../decide/page.go", "../decide/page.html", "../snapshot/snapshot.go", "../snapshot/describe.go", "../decide/operator.go", "../decide/visitor.go"} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +99,9 @@ func TestEveryEntryIsUsed(t *testing.T) {
 		for _, suffix := range []string{".subject", ".story", ".next", ".title"} {
 			built = built || strings.HasSuffix(key, suffix)
 		}
-		if name, ok := strings.CutPrefix(key, "page.wrong."); ok {
+		if name, ok := strings.CutPrefix(key, "note."); ok {
+			built = strings.Contains(used.String(), `"`+name+`"`)
+		} else if name, ok := strings.CutPrefix(key, "page.wrong."); ok {
 			built = strings.Contains(used.String(), `"`+name+`"`)
 		} else if name, ok := strings.CutPrefix(key, "page.state."); ok {
 			built = strings.Contains(used.String(), `"`+name+`"`)

@@ -64,6 +64,13 @@ func (l Language) NotTaken(e incident.Evidence) []string {
 	for _, v := range s.NotIn {
 		all = append(all, l.Text("notIn", "device", Plain(v, 200)))
 	}
+	for _, n := range s.Notes {
+		if key := "note." + n.What; l.known(key) {
+			all = append(all, l.Text(key, "detail", Plain(n.Detail, 400)))
+		} else { // a code of tomorrow
+			all = append(all, Plain(n.What+": "+n.Detail, 400))
+		}
+	}
 	not(l.Text("memory"), e.Memory.Report)
 	if e.Digest.Done {
 		not(l.Text("digest"), e.Digest.Report)
@@ -123,6 +130,12 @@ func (l Language) snapshot(n incident.Snapshot) string {
 	s += "): " + l.coded("snapshot.", n.State)
 	if n.State == "pending" && n.Progress != "" {
 		s += " " + Plain(n.Progress, 10)
+	}
+	if n.Reason != "" {
+		s += " (" + Plain(n.Reason, 300) + ")"
+	}
+	if n.Superseded {
+		return s + l.Text("snapshot.again")
 	}
 	if n.Locked {
 		s += l.Text("snapshot.locked")

@@ -41,9 +41,16 @@ func letter(kind message.Kind) message.Letter {
 		Report: incident.Report{Status: incident.Partial, Reason: "one volume has no snapshot"},
 		Set: []incident.Snapshot{
 			{ID: "snap-0a", VolumeID: "vol-0a", Device: "/dev/xvda", State: "pending", Progress: "42%", Locked: true, KMSKey: "arn:aws:kms:ap-northeast-1:111122223333:key/k"},
+			{ID: "snap-0c", VolumeID: "vol-0a", Device: "/dev/xvda", State: "error", Reason: "Client error", Superseded: true},
 			{ID: "snap-0b", VolumeID: "vol-0a", Device: "/dev/xvda", State: "completed", Duplicate: true},
 		},
 		Missing: []string{"vol-0c"}, NotIn: []string{"ephemeral0"},
+		Notes: []incident.Note{
+			{What: "hibernation"},
+			{What: "shared", Detail: "vol-0a: i-0ffff"},
+			{What: "later", Detail: "snap-0a: 2026-03-01T03:30:01Z of vol-0a, the first of 2026-03-01T03:00:00Z"},
+			{What: "a-note-of-tomorrow", Detail: "x"},
+		},
 	}
 	memory := incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "memory is off"}}
 	protection := incident.Protection{
@@ -255,7 +262,8 @@ func TestHostileText(t *testing.T) {
 				m.Isolation.Repaired, m.Restoration.NotBack, m.Restoration.Restored = []string{h}, []string{h}, []string{h}
 				m.Credentials.Role, m.Credentials.Policy, m.Credentials.Shared, m.Credentials.Reason = h, h, []string{h}, h
 				m.Protection.Refused, m.Protection.Hazards, m.Snapshots.Missing, m.Snapshots.NotIn = []string{h}, []string{h}, []string{h}, []string{h}
-				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h})
+				m.Snapshots.Set = append(m.Snapshots.Set, incident.Snapshot{ID: h, VolumeID: h, Device: h, State: h, KMSKey: h, Progress: h, Reason: h})
+				m.Snapshots.Notes = append(m.Snapshots.Notes, incident.Note{What: h, Detail: h}, incident.Note{What: "shared", Detail: h})
 				m.Memory.Object, m.Memory.SHA256, m.Memory.Reason = h, h, h
 				subject, body := in(t, code).Mail(m)
 

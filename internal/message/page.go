@@ -67,7 +67,7 @@ func (l Language) Gaps(e incident.Evidence) []string {
 		all = append(all, l.Text("gap.noSnapshots"))
 	}
 	for _, n := range e.Snapshots.Set {
-		if n.State != snapshotFailed && !n.Locked && !n.Duplicate {
+		if n.State != snapshotFailed && !n.Locked && !n.Duplicate && !n.Superseded {
 			all = append(all, l.Text("gap.unlocked", "snapshot", ID(n.ID), "volume", ID(n.VolumeID)))
 		}
 	}

@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -197,15 +198,39 @@ func killWithoutEvidence(t Trace) string {
 			if d, ok := t.standing(id, incident.Terminate, c.At); ok && d.Override {
 				continue
 			}
-			i, _ := t.Before.Instance(id)
-			for _, m := range i.BlockDeviceMappings {
-				if m.Ebs != nil && !t.imaged(aws.ToString(m.Ebs.VolumeId), c.At) {
-					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, aws.ToString(m.Ebs.VolumeId))
+			for _, volume := range t.attached(id, c.At) {
+				if !t.imaged(volume, c.At) {
+					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, volume)
 				}
 			}
 		}
 	}
 	return ""
+}
+
+// attached are the volumes of an instance as EC2 last described it by then.
+func (t Trace) attached(instance string, at time.Time) []string {
+	i, _ := t.Before.Instance(instance)
+	for _, c := range t.effective("ec2", "DescribeInstances") {
+		out, ok := c.Output.(*ec2.DescribeInstancesOutput)
+		if !ok || c.At.After(at) {
+			continue
+		}
+		for _, r := range out.Reservations {
+			for _, now := range r.Instances {
+				if aws.ToString(now.InstanceId) == instance {
+					i = now
+				}
+			}
+		}
+	}
+	var all []string
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil {
+			all = append(all, aws.ToString(m.Ebs.VolumeId))
+		}
+	}
+	return all
 }
 
 // imaged says whether a snapshot of a volume was completed by then. What the
@@ -363,7 +388,7 @@ func touchedNotOurs(t Trace) string {
 			if moves && slices.Contains(in.Groups, r) {
 				continue // the interface changes, not the group it is put into
 			}
-			if !t.belongs(r) {
+			if !t.belongs(r) && !slices.Contains(t.attached(t.Finding.InstanceID, c.At), r) {
 				return fmt.Sprintf("%s:%s changed %s, which has nothing to do with %s", c.Service, c.Action, r, t.Finding.InstanceID)
 			}
 		}
@@ -526,13 +551,43 @@ func secretLeft(t Trace) string {
 	return ""
 }
 
-// plain is everything a call's input says, as text.
+// plain is every text in a call's input, one a line.
 func plain(in any) string {
-	b, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Sprintf("%+v", in)
+	var b strings.Builder
+	texts(&b, reflect.ValueOf(in))
+	return b.String()
+}
+
+func texts(b *strings.Builder, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			texts(b, v.Elem())
+		}
+	case reflect.Struct:
+		for n := range v.NumField() {
+			if v.Type() != reflect.TypeFor[time.Time]() {
+				texts(b, v.Field(n))
+			}
+		}
+	case reflect.Map:
+		for all := v.MapRange(); all.Next(); {
+			texts(b, all.Key())
+			texts(b, all.Value())
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			b.Write(v.Bytes())
+			b.WriteByte('\n')
+			return
+		}
+		for n := range v.Len() {
+			texts(b, v.Index(n))
+		}
+	case reflect.String:
+		b.WriteString(v.String())
+		b.WriteByte('\n')
 	}
-	return strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(string(b))
 }
 
 const (

@@ -259,6 +259,15 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		}())},
 		{"decided afterwards", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.DecidedAt = second(200); return d }())},
 		{"expired", "No unapproved kill", decided(clean(), func() incident.Decision { d := decision(incident.Terminate); d.ExpiresAt = second(70); return d }())},
+		{"no snapshot of a volume attached since", "No evidence, no kill", spoil(func(x *rehearsal.Trace) {
+			c := call(80, "ec2", "DescribeInstances", nil, victim)
+			c.Mutating, c.Output = false, &ec2.DescribeInstancesOutput{Reservations: []types.Reservation{{Instances: []types.Instance{{
+				InstanceId: aws.String(victim), BlockDeviceMappings: []types.InstanceBlockDeviceMapping{
+					{Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-1")}}, {Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-2")}},
+				},
+			}}}}}
+			x.Calls = slices.Insert(x.Calls, len(x.Calls)-1, c)
+		})},
 		{"no snapshot", "No evidence, no kill", spoil(func(x *rehearsal.Trace) { x.After.Snapshots = nil })},
 		{"snapshot completed later", "No evidence, no kill", spoil(func(x *rehearsal.Trace) {
 			x.After.Snapshots = slices.Clone(x.After.Snapshots)

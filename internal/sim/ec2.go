@@ -49,6 +49,10 @@ type quirks struct {
 	groupLimit       int      // security groups in the Region at most; 0 is 2500
 	failingSnapshots []string // volumes whose snapshots end in error
 	snapshotSeconds  int      // how long a snapshot is pending; 0 grows with the volume
+
+	snapshotFailures map[string]int      // how many snapshots of a volume end in error, the first ones
+	volumesMoved     []*volumeMoving     // others attach a volume, or take it off
+	snapshotsDeleted []*snapshotDeletion // others delete what snapshots of a volume there are
 	// resolves are the names of services that private hosted zones lead to
 	// addresses elsewhere, in every VPC: "ssm" to "10.9.0.10".
 	resolves map[string]string
@@ -88,6 +92,9 @@ func (c *EC2) behaviours() []section {
 		optional("SecurityGroupLimit", &c.quirks.groupLimit),
 		optional("FailingSnapshots", &c.quirks.failingSnapshots),
 		optional("SnapshotSeconds", &c.quirks.snapshotSeconds),
+		optional("SnapshotFailures", &c.quirks.snapshotFailures),
+		optional("VolumesMoved", &c.quirks.volumesMoved),
+		optional("SnapshotsDeleted", &c.quirks.snapshotsDeleted),
 		optional("Resolves", &c.quirks.resolves),
 	}
 }
@@ -131,6 +138,7 @@ func (c *EC2) second() *time.Time { return new(c.a.now().UTC().Truncate(time.Sec
 // pass lets time do what it does: snapshots complete, instances end.
 func (c *EC2) pass() {
 	c.completeSnapshots()
+	c.changeVolumes()
 	c.a.autoscaling.pass()
 	c.endInstances()
 	c.a.cloudtrail.pass()

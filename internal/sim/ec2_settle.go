@@ -58,6 +58,9 @@ func (c *EC2) settle() error {
 	if err := c.settleVolumes(); err != nil {
 		return err
 	}
+	if err := c.settleOthers(); err != nil {
+		return err
+	}
 	for _, e := range c.VpcEndpoints {
 		// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html
 		e.VpcEndpointType = cmp.Or(e.VpcEndpointType, types.VpcEndpointTypeGateway)

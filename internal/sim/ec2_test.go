@@ -437,6 +437,84 @@ func TestSnapshotsRefusedAndFailed(t *testing.T) {
 	wantCode(t, err, "InvalidParameterValue", "no volumes")
 }
 
+// One volume alone is snapshotted whether it is attached or not. A number of
+// them may fail, and others may move volumes and delete snapshots meanwhile.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshot.html
+func TestCreateSnapshotOfOneVolume(t *testing.T) {
+	var volume, instance string
+	a, clock := world(t, changed(t, func(f map[string]any) {
+		volume, instance = entry(f, "Volumes", 0)["VolumeId"].(string), theInstance(f)["InstanceId"].(string)
+		f["Volumes"] = append(f["Volumes"].([]any), map[string]any{"VolumeId": "vol-loose"})
+		f["Behaviour"] = map[string]any{
+			"SnapshotFailures": map[string]any{volume: 1}, "SnapshotSeconds": 60,
+			"VolumesMoved": []any{
+				map[string]any{"Seconds": 600, "VolumeId": "vol-loose", "InstanceId": instance, "Device": "/dev/sdz"},
+				map[string]any{"Seconds": 900, "VolumeId": volume, "Deleted": true},
+			},
+			"SnapshotsDeleted": []any{map[string]any{"Seconds": 1200, "VolumeId": "vol-loose"}},
+		}
+	}))
+	c := a.EC2()
+	one := func(id string) (*ec2.CreateSnapshotOutput, error) {
+		return c.CreateSnapshot(t.Context(), &ec2.CreateSnapshotInput{VolumeId: &id, TagSpecifications: []types.TagSpecification{{
+			ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("of"), Value: &id}},
+		}}})
+	}
+	states := func() (all []string) {
+		for _, s := range must[*ec2.DescribeSnapshotsOutput](t)(c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})).Snapshots {
+			all = append(all, *s.VolumeId+" "+string(s.State))
+		}
+		return all
+	}
+	for range 2 {
+		made := must[*ec2.CreateSnapshotOutput](t)(one(volume))
+		if made.State != "pending" || made.StartTime == nil || len(made.Tags) != 1 {
+			t.Errorf("made is %+v", made)
+		}
+		clock.Sleep(2 * time.Minute)
+	}
+	locked := must[*ec2.CreateSnapshotOutput](t)(one("vol-loose")).SnapshotId
+	must[*ec2.LockSnapshotOutput](t)(c.LockSnapshot(t.Context(), &ec2.LockSnapshotInput{SnapshotId: locked, LockMode: types.LockModeGovernance, LockDuration: aws.Int32(30)}))
+	clock.Sleep(2 * time.Minute)
+	if got, want := states(), []string{volume + " error", volume + " completed", "vol-loose completed"}; !slices.Equal(got, want) {
+		t.Errorf("snapshots are %v, want %v", got, want)
+	}
+	_, err := one("vol-gone")
+	wantCode(t, err, "InvalidVolume.NotFound", "")
+
+	attached := func() (all []string) {
+		out := must[*ec2.DescribeInstancesOutput](t)(c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{instance}}))
+		for _, m := range out.Reservations[0].Instances[0].BlockDeviceMappings {
+			all = append(all, *m.Ebs.VolumeId)
+		}
+		return all
+	}
+	before := attached()
+	clock.Sleep(5 * time.Minute)
+	if got := attached(); len(got) != len(before)+1 || got[len(got)-1] != "vol-loose" {
+		t.Errorf("attached are %v", got)
+	}
+	clock.Sleep(5 * time.Minute)
+	if got := attached(); slices.Contains(got, volume) {
+		t.Errorf("attached are %v", got)
+	}
+	_, err = one(volume)
+	wantCode(t, err, "InvalidVolume.NotFound", "")
+	clock.Sleep(5 * time.Minute)
+	if got := states(); slices.Contains(got, "vol-loose completed") {
+		t.Errorf("snapshots are %v", got)
+	}
+	for _, wrong := range []string{`{"VolumesMoved": [{"Seconds": 1, "VolumeId": "vol-0"}]}`, `{"SnapshotsDeleted": [{"VolumeId": "vol-loose"}]}`} {
+		file := changed(t, func(f map[string]any) {
+			f["Volumes"] = append(f["Volumes"].([]any), map[string]any{"VolumeId": "vol-loose"})
+			f["Behaviour"] = json.RawMessage(wrong)
+		})
+		if _, err := sim.Open(sim.Settings{Clock: &wall{begun}}, file); err == nil {
+			t.Errorf("%s is accepted", wrong)
+		}
+	}
+}
+
 // The duration of a lock starts when the snapshot is complete.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
 func TestLockSnapshot(t *testing.T) {

@@ -46,6 +46,7 @@ type Settings struct {
 	SigningKey string            // ID of the key that signs; signing
 	Roles      map[string]string // ARN of a function's role; of the function's name
 	Faults     []Fault
+	Storms     []Storm
 }
 
 func (s Settings) withDefaults() Settings {
@@ -207,7 +208,7 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
 	}
 	a.calls = append(a.calls, c)
-	fault := a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind
+	fault := cmp.Or(a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind, a.storming(name))
 
 	key := name + " " + strings.Join(c.Resources, " ")
 	a.attempts[key]++

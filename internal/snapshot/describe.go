@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -47,12 +52,107 @@ func volumes(i types.Instance) []string {
 	return all
 }
 
-// devices names the device of each volume attached now.
-func devices(i types.Instance) map[string]string {
-	all := map[string]string{}
-	for _, m := range i.BlockDeviceMappings {
-		if m.Ebs != nil {
-			all[aws.ToString(m.Ebs.VolumeId)] = aws.ToString(m.DeviceName)
+// remember adds the volumes that are attached now to those that earlier looks
+// saw: one that was taken off since is evidence all the same.
+func remember(l look) []incident.Volume {
+	known := slices.Clone(l.recorded.Volumes)
+	for n := range known {
+		known[n].Attached = false
+	}
+	for _, m := range l.instance.BlockDeviceMappings {
+		if m.Ebs == nil {
+			continue
+		}
+		v := incident.Volume{
+			ID: aws.ToString(m.Ebs.VolumeId), Device: aws.ToString(m.DeviceName), Attached: true, Deleted: aws.ToBool(m.Ebs.DeleteOnTermination),
+		}
+		n := slices.IndexFunc(known, func(k incident.Volume) bool { return k.ID == v.ID })
+		if n < 0 {
+			known = append(known, v)
+			continue
+		}
+		v.Shared = known[n].Shared
+		known[n] = v
+	}
+	return known
+}
+
+// described says which of the volumes still exist, and to what else they are
+// attached. That it could not be read costs nothing else.
+func (s *Step) described(ctx context.Context, instance string, known []incident.Volume) (all []incident.Volume, unread string) {
+	var ids []string
+	for _, v := range known {
+		ids = append(ids, v.ID)
+	}
+	if len(ids) == 0 {
+		return known, ""
+	}
+	// A filter, unlike a list of IDs, does not fail over a volume that is gone.
+	found := map[string]types.Volume{}
+	pages := ec2.NewDescribeVolumesPaginator(s.ec2, &ec2.DescribeVolumesInput{Filters: []types.Filter{filter("volume-id", ids...)}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return known, err.Error()
+		}
+		for _, v := range page.Volumes {
+			found[aws.ToString(v.VolumeId)] = v
+		}
+	}
+	all = slices.Clone(known)
+	for n := range all {
+		v, exists := found[all[n].ID]
+		all[n].Gone, all[n].Shared = !exists && !all[n].Attached, nil
+		for _, a := range v.Attachments {
+			if id := aws.ToString(a.InstanceId); id != "" && id != instance {
+				all[n].Shared = append(all[n].Shared, id)
+			}
+		}
+		slices.Sort(all[n].Shared)
+	}
+	return all, ""
+}
+
+// notes are what whoever reads the snapshots must know, and the snapshots do not
+// say.
+func notes(in Input, l look, st set, known []incident.Volume) (all []incident.Note) {
+	add := func(what, detail string) { all = append(all, incident.Note{What: what, Detail: detail}) }
+	dead := l.gone || ended(l.instance)
+	if dead { // what was seen while it lived holds
+		all = slices.DeleteFunc(slices.Clone(l.recorded.Notes), func(n incident.Note) bool {
+			return slices.Contains([]string{"shared", "volumeGone", "detached", "later", "volumesUnread"}, n.What)
+		})
+	}
+	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/RootDeviceStorage.html
+	if l.instance.RootDeviceType == types.DeviceTypeInstanceStore {
+		add("rootInStore", aws.ToString(l.instance.RootDeviceName))
+	}
+	// Hibernation writes memory to the root volume, from where the next start
+	// reads it.
+	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Hibernate.html
+	if h := l.instance.HibernationOptions; h != nil && aws.ToBool(h.Configured) {
+		add("hibernation", "")
+	}
+	for _, v := range known {
+		// What the others write is in the snapshot too, and they are not isolated.
+		// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volumes-multi.html
+		if len(v.Shared) > 0 {
+			add("shared", v.ID+": "+strings.Join(v.Shared, ", "))
+		}
+		switch {
+		case v.Gone:
+			add("volumeGone", v.ID)
+		case !v.Attached && !dead:
+			add("detached", v.ID)
+		case v.Deleted && v.Attached && in.Contained: // before, preserve has not come so far
+			add("deletedToo", v.ID)
+		}
+	}
+	// Only what one request took shows one moment.
+	first := st.first()
+	for _, m := range st.evidence() {
+		if m.StartedAt.After(first) {
+			add("later", fmt.Sprintf("%s: %s of %s, the first of %s", m.ID, m.StartedAt.UTC().Format(time.RFC3339), m.VolumeID, first.UTC().Format(time.RFC3339)))
 		}
 	}
 	return all

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"cordon/internal/incident"
 
@@ -33,11 +34,12 @@ type set []*member
 
 type member struct {
 	incident.Snapshot
-	tags   map[string]string
-	known  bool   // EC2 shows it, so that tags are what is there
-	broken string // what EC2 says of a snapshot that failed
-	twin   string // the evidence of the same volume, where this is a duplicate
+	tags  map[string]string
+	known bool   // EC2 shows it, so that tags are what is there
+	twin  string // the evidence of the same volume, where this is a duplicate
 }
+
+func (m *member) failed() bool { return m.State == string(types.SnapshotStateError) }
 
 func (st set) snapshots() []incident.Snapshot {
 	all := make([]incident.Snapshot, len(st))
@@ -47,10 +49,53 @@ func (st set) snapshots() []incident.Snapshot {
 	return all
 }
 
-// evidence are those that are no duplicates.
+// evidence is one a volume: the earliest that did not fail, or the last that did.
 func (st set) evidence() set {
-	return slices.DeleteFunc(slices.Clone(st), func(m *member) bool { return m.Duplicate })
+	return slices.DeleteFunc(slices.Clone(st), func(m *member) bool { return m.Duplicate || m.Superseded })
 }
+
+func (st set) count(is func(*member) bool) (n int) {
+	for _, m := range st {
+		if is(m) {
+			n++
+		}
+	}
+	return n
+}
+
+func completed(m *member) bool { return m.State == string(types.SnapshotStateCompleted) }
+
+// of are the snapshots of a volume.
+func (st set) of(volume string) set {
+	return slices.DeleteFunc(slices.Clone(st), func(m *member) bool { return m.VolumeID != volume })
+}
+
+// first is the moment that the earliest of them shows; zero if there is none.
+func (st set) first() time.Time {
+	var first time.Time
+	for _, m := range st {
+		if !m.StartedAt.IsZero() && (first.IsZero() || m.StartedAt.Before(first)) {
+			first = m.StartedAt
+		}
+	}
+	return first
+}
+
+// lacking are the volumes without a snapshot that is completed or under way.
+func (st set) lacking(known []incident.Volume) []string {
+	var all []string
+	for _, v := range known {
+		if !slices.ContainsFunc(st, func(m *member) bool { return m.VolumeID == v.ID && !m.Duplicate && !m.failed() }) {
+			all = append(all, v.ID)
+		}
+	}
+	return all
+}
+
+// hiding is how long EC2 may not show a snapshot that it made. AWS names no
+// bound for that and says minutes.
+// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+const hiding = 15 * time.Minute
 
 // find puts together what EC2 shows and what the record knows, and what is
 // locked. EC2 may show neither the tag nor the snapshot for a while after it
@@ -70,51 +115,78 @@ func (s *Step) find(ctx context.Context, l look) (set, error) {
 		}
 		shown = append(shown, more...)
 	}
-	st := arrange(shown, devices(l.instance))
+	st := members(shown, l)
 	for _, r := range l.recorded.Set {
 		if slices.ContainsFunc(st, func(m *member) bool { return m.ID == r.ID }) {
 			continue
 		}
 		m := &member{Snapshot: r}
-		if r.State == string(types.SnapshotStateCompleted) {
-			m.State, m.broken = string(types.SnapshotStateError), "EC2 does not show it any more: it was deleted"
+		hidden := !r.StartedAt.IsZero() && s.host.Now().Sub(r.StartedAt) > hiding
+		if !m.failed() && (hidden || r.State == string(types.SnapshotStateCompleted)) {
+			m.State, m.Reason = string(types.SnapshotStateError), "EC2 does not show it any more: it was deleted"
 		}
 		st = append(st, m)
 	}
+	st = arrange(st)
 	return st, s.markLocked(ctx, st)
 }
 
-// arrange tells evidence from duplicates: of each volume the snapshots of the
-// earliest request are the evidence. Within it, and in the same second, the ID
-// decides, so that every run decides alike.
-func arrange(shown []types.Snapshot, devices map[string]string) set {
-	slices.SortFunc(shown, func(a, b types.Snapshot) int {
-		return cmp.Or(aws.ToTime(a.StartTime).Compare(aws.ToTime(b.StartTime)), strings.Compare(aws.ToString(a.SnapshotId), aws.ToString(b.SnapshotId)))
-	})
-	first := map[string]string{} // evidence by volume
-	var evidence, duplicates set
+// members are the snapshots that EC2 shows.
+func members(shown []types.Snapshot, l look) set {
+	device := map[string]string{}
+	for _, v := range remember(l) {
+		device[v.ID] = v.Device
+	}
+	var st set
 	for _, sn := range shown {
 		m := &member{Snapshot: incident.Snapshot{
 			ID: aws.ToString(sn.SnapshotId), VolumeID: aws.ToString(sn.VolumeId), State: string(sn.State), Progress: aws.ToString(sn.Progress),
-			Encrypted: aws.ToBool(sn.Encrypted), KMSKey: aws.ToString(sn.KmsKeyId),
-		}, tags: tagMap(sn.Tags), known: true, broken: aws.ToString(sn.StateMessage)}
-		m.Device = cmp.Or(m.tags[tagDevice], devices[m.VolumeID])
-		m.twin = first[m.VolumeID]
-		// A volume that only a later set has was attached between the two requests:
-		// that snapshot is the only one, not a duplicate.
-		m.Duplicate = m.twin != ""
-		if m.Duplicate {
-			duplicates = append(duplicates, m)
-			continue
+			Encrypted: aws.ToBool(sn.Encrypted), KMSKey: aws.ToString(sn.KmsKeyId), StartedAt: aws.ToTime(sn.StartTime).UTC(),
+		}, tags: tagMap(sn.Tags), known: true}
+		if m.failed() {
+			m.Reason = cmp.Or(aws.ToString(sn.StateMessage), "EC2 does not say why")
 		}
-		first[m.VolumeID] = m.ID
-		evidence = append(evidence, m)
+		m.Device = cmp.Or(m.tags[tagDevice], device[m.VolumeID])
+		st = append(st, m)
 	}
-	return append(evidence, duplicates...)
+	return st
+}
+
+// arrange tells evidence from what failed before and from duplicates: of each
+// volume the earliest that did not fail is the evidence. In the same second the
+// ID decides, so that every run decides alike. Evidence comes first, then what
+// failed, then duplicates.
+func arrange(st set) set {
+	slices.SortFunc(st, func(a, b *member) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), strings.Compare(a.ID, b.ID))
+	})
+	best := map[string]*member{} // by volume
+	for _, m := range st {
+		if b := best[m.VolumeID]; b == nil || b.failed() {
+			best[m.VolumeID] = m
+		}
+	}
+	var evidence, failed, duplicates set
+	for _, m := range st {
+		b := best[m.VolumeID]
+		m.Duplicate, m.Superseded, m.twin = false, false, ""
+		switch {
+		case m == b:
+			evidence = append(evidence, m)
+		case m.failed():
+			m.Superseded = true
+			failed = append(failed, m)
+		default:
+			m.Duplicate, m.twin = true, b.ID
+			duplicates = append(duplicates, m)
+		}
+	}
+	return slices.Concat(evidence, failed, duplicates)
 }
 
 // once keeps the SDK from sending a call again by itself. CreateSnapshots has no
-// client token: sent again after a lost answer it makes a second set. The machine
+// client token, nor has CreateSnapshot: sent again after a lost answer it makes a
+// second set. The machine
 // runs the step again instead, which first looks for the set by its tag.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
 func once(o *ec2.Options) { o.RetryMaxAttempts = 1 }
@@ -123,25 +195,129 @@ func once(o *ec2.Options) { o.RetryMaxAttempts = 1 }
 func (s *Step) create(ctx context.Context, inc incident.Incident, i types.Instance) (set, error) {
 	out, err := s.ec2.CreateSnapshots(ctx, &ec2.CreateSnapshotsInput{
 		InstanceSpecification: &types.InstanceSpecification{InstanceId: &inc.InstanceID},
-		Description:           aws.String("Cordon: evidence of incident " + inc.ID),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{
-			tag(tagIncident, inc.ID), tag(tagStack, s.stack), tag(tagInstance, inc.InstanceID), tag("Name", "cordon "+inc.ID),
-		}}},
+		Description:           description(inc),
+		TagSpecifications:     s.tags(inc),
 	}, once)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot the volumes of %s: %w", inc.InstanceID, err)
 	}
-	device := devices(i)
+	device := map[string]string{}
+	for _, v := range remember(look{instance: i}) {
+		device[v.ID] = v.Device
+	}
 	var st set
 	for _, sn := range out.Snapshots {
 		volume := aws.ToString(sn.VolumeId)
 		st = append(st, &member{Snapshot: incident.Snapshot{
 			ID: aws.ToString(sn.SnapshotId), VolumeID: volume, Device: device[volume], State: string(sn.State), Progress: aws.ToString(sn.Progress),
-			Encrypted: aws.ToBool(sn.Encrypted),
+			Encrypted: aws.ToBool(sn.Encrypted), StartedAt: aws.ToTime(sn.StartTime).UTC(),
 		}, tags: tagMap(sn.Tags), known: true})
 	}
-	slices.SortFunc(st, func(a, b *member) int { return strings.Compare(a.ID, b.ID) })
-	return st, nil
+	return arrange(st), nil
+}
+
+func description(inc incident.Incident) *string {
+	return aws.String("Cordon: evidence of incident " + inc.ID)
+}
+
+// tags are those that a snapshot is made with.
+func (s *Step) tags(inc incident.Incident) []types.TagSpecification {
+	return []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{
+		tag(tagIncident, inc.ID), tag(tagStack, s.stack), tag(tagInstance, inc.InstanceID), tag("Name", "cordon "+inc.ID),
+	}}}
+}
+
+const (
+	// mostOf is how many snapshots of one volume there may be, duplicates aside:
+	// the first, and three that make it again.
+	mostOf = 4
+	// mostRefusals is how many looks in a row may be refused one.
+	mostRefusals = 10
+	// patience is how long a set is waited for. Snapshots of the largest volumes
+	// take a day or more; one that has not moved in a week is not going to.
+	patience = 7 * 24 * time.Hour
+)
+
+// wanted are the volumes whose snapshot is to be made again now: the last look
+// found it lacking too, and wrote that down; it was not tried too often; and
+// there is something to snapshot.
+func wanted(in Input, l look, st set, known []incident.Volume, now time.Time) []string {
+	if !in.Contained || l.released || overdue(st, now) || l.recorded.Refusals >= mostRefusals {
+		return nil
+	}
+	return slices.DeleteFunc(st.lacking(known), func(volume string) bool {
+		return !slices.Contains(l.recorded.Missing, volume) || !worthwhile(st, known, volume)
+	})
+}
+
+// worthwhile says whether a volume's snapshot may be made again.
+func worthwhile(st set, known []incident.Volume, volume string) bool {
+	made := slices.DeleteFunc(st.of(volume), func(m *member) bool { return m.Duplicate })
+	gone := slices.ContainsFunc(known, func(v incident.Volume) bool { return v.ID == volume && v.Gone })
+	return len(made) < mostOf && !gone
+}
+
+func overdue(st set, now time.Time) bool {
+	first := st.first()
+	return !first.IsZero() && now.Sub(first) > patience
+}
+
+// again makes the snapshots that are wanted, each alone, and writes down at once
+// what was made. What EC2 refuses is told, and tried again at the next look.
+func (s *Step) again(ctx context.Context, in Input, l look, st set, known []incident.Volume) (set, refusals, error) {
+	volumes := wanted(in, l, st, known, s.host.Now())
+	if len(volumes) == 0 {
+		return st, refusals{}, nil
+	}
+	made, refused, patient, errs := make([]*member, len(volumes)), make([]string, len(volumes)), make([]bool, len(volumes)), make([]error, len(volumes))
+	s.host.Each(len(volumes), func(n int) {
+		volume := volumes[n]
+		out, err := s.ec2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &volume, Description: description(in.Incident), TagSpecifications: s.tags(in.Incident)}, once)
+		var answer smithy.APIError
+		switch {
+		case errors.As(err, &answer):
+			refused[n] = fmt.Sprintf("snapshot %s again: %v", volume, err)
+			// Others' snapshots of the volume are under way: that ends by itself.
+			// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-resource-quotas.html
+			patient[n] = answer.ErrorCode() == "ConcurrentSnapshotLimitExceeded"
+		case err != nil:
+			errs[n] = fmt.Errorf("snapshot %s again: %w", volume, err)
+		default:
+			m := &member{Snapshot: incident.Snapshot{
+				ID: aws.ToString(out.SnapshotId), VolumeID: volume, State: string(out.State), Progress: aws.ToString(out.Progress),
+				Encrypted: aws.ToBool(out.Encrypted), KMSKey: aws.ToString(out.KmsKeyId), StartedAt: aws.ToTime(out.StartTime).UTC(),
+			}, tags: tagMap(out.Tags), known: true}
+			for _, v := range known {
+				if v.ID == volume {
+					m.Device = v.Device
+				}
+			}
+			made[n] = m
+		}
+	})
+	for _, m := range made {
+		if m != nil {
+			st = append(st, m)
+		}
+	}
+	st = arrange(st)
+	errs = append(errs, s.save(ctx, in, Output{
+		Report: incident.Report{Status: incident.Partial, Reason: "made again"}, Set: st.snapshots(), Volumes: known, Missing: st.lacking(known),
+		NotIn: l.recorded.NotIn, Notes: l.recorded.Notes, Refusals: l.recorded.Refusals,
+	}))
+	var r refusals
+	for n, why := range refused {
+		if why != "" {
+			r.told, r.count = append(r.told, why), r.count || !patient[n]
+		}
+	}
+	return st, r, errors.Join(errs...)
+}
+
+// refusals are what EC2 answered at one look instead of making a snapshot again.
+type refusals struct {
+	told  []string
+	count bool // one of them is not going to end by itself
 }
 
 // secure locks the evidence, names volume and device on it, and marks
@@ -152,7 +328,7 @@ func (s *Step) secure(ctx context.Context, st set) (trouble []string, err error)
 	s.host.Each(len(st), func(n int) {
 		m := st[n]
 		var failed []error
-		if !m.Duplicate && !m.Locked && m.State != string(types.SnapshotStateError) {
+		if !m.Duplicate && !m.Locked && !m.failed() {
 			if err := s.lock(ctx, m.ID); err != nil {
 				failed = append(failed, err)
 			} else {
@@ -188,10 +364,15 @@ func (s *Step) mark(ctx context.Context, m *member) error {
 	want := map[string]string{tagVolume: m.VolumeID, tagDevice: m.Device}
 	if m.Duplicate {
 		want = map[string]string{tagDuplicate: m.twin}
+	} else if m.tags[tagDuplicate] != "" {
+		// What it was a duplicate of has failed. No role may remove a tag; an empty
+		// one says nothing.
+		want[tagDuplicate] = ""
 	}
 	var lacking []types.Tag
 	for _, key := range []string{tagDevice, tagDuplicate, tagVolume} {
-		if v := want[key]; v != "" && m.tags[key] != v {
+		v, wanted := want[key]
+		if wanted && m.tags[key] != v && (v != "" || key == tagDuplicate) {
 			lacking = append(lacking, tag(key, v))
 		}
 	}
@@ -237,34 +418,27 @@ func (s *Step) markLocked(ctx context.Context, st set) error {
 }
 
 // judge says how far the set is.
-func judge(in Input, l look, st set, trouble []string) Output {
-	out := Output{Set: st.snapshots(), Released: l.released}
-	evidence := st.evidence()
-	completed := map[string]bool{}
-	var pending, broken []string
+func judge(in Input, l look, st set, known []incident.Volume, trouble []string, refused refusals, now time.Time) Output {
+	out := Output{Set: st.snapshots(), Released: l.released, Volumes: known, Missing: st.lacking(known)}
+	var pending []string
 	locked := true
-	for _, m := range evidence {
-		switch m.State {
-		case string(types.SnapshotStateCompleted):
-			completed[m.VolumeID] = true
-		case string(types.SnapshotStateError):
-			broken = append(broken, fmt.Sprintf("%s of %s failed (%s)", m.ID, m.VolumeID, cmp.Or(m.broken, "EC2 does not say why")))
-		default:
+	for _, m := range st.evidence() {
+		if m.State == string(types.SnapshotStatePending) {
 			pending = append(pending, fmt.Sprintf("%s %s", m.ID, cmp.Or(m.Progress, "0%")))
 		}
 		locked = locked && m.Locked
 	}
-	out.Complete = len(pending)+len(broken) == 0
-	for _, v := range volumes(l.instance) {
-		if !slices.ContainsFunc(evidence, func(m *member) bool { return m.VolumeID == v }) {
-			out.Missing = append(out.Missing, v)
-		}
-		out.Complete = out.Complete && completed[v]
+	if refused.count {
+		out.Refusals = l.recorded.Refusals + 1
 	}
+	out.Complete = len(st) > 0 && len(pending)+len(out.Missing) == 0
+	late := overdue(st, now)
+	// What is lacking is made again at the next look, while that can help.
+	open := !late && out.Refusals < mostRefusals && slices.ContainsFunc(out.Missing, func(v string) bool { return worthwhile(st, known, v) })
 	// What could not be locked or tagged gets one more look.
-	settled := len(pending) == 0 && (len(trouble) == 0 || finished(l.recorded))
+	settled := (len(pending) == 0 || late) && !open && (len(trouble) == 0 || late || finished(l.recorded))
 	out.Done = settled || out.Released || !in.Contained && locked
-	out.Report = report(out, evidence, pending, broken, trouble)
+	out.Report = report(out, st, pending, slices.Concat(trouble, refused.told), open, late)
 	return out
 }
 
@@ -276,7 +450,7 @@ func finished(last Output) bool {
 }
 
 // report puts the worst into Status and all of it into Reason.
-func report(out Output, evidence set, pending, broken, trouble []string) incident.Report {
+func report(out Output, st set, pending, trouble []string, open, late bool) incident.Report {
 	r := incident.Report{Status: incident.OK}
 	var reasons []string
 	add := func(status incident.Status, why string) {
@@ -285,25 +459,41 @@ func report(out Output, evidence set, pending, broken, trouble []string) inciden
 		}
 		reasons = append(reasons, why)
 	}
-	if len(broken) > 0 {
-		add(incident.Failed, strings.Join(broken, ", "))
-	}
-	if len(out.Missing) > 0 {
-		add(incident.Partial, "attached after the snapshots were taken: "+strings.Join(out.Missing, ", "))
+	for _, volume := range out.Missing {
+		var why []string
+		for _, m := range st.of(volume) {
+			if m.failed() {
+				why = append(why, fmt.Sprintf("%s of %s failed (%s)", m.ID, volume, m.Reason))
+			}
+		}
+		status, what := incident.Failed, strings.Join(why, ", ")
+		if what == "" {
+			status, what = incident.Partial, "no snapshot of "+volume
+		}
+		if open {
+			status, what = incident.Partial, what+"; it is made again"
+		}
+		add(status, what)
 	}
 	if len(trouble) > 0 {
 		add(incident.Partial, strings.Join(trouble, ", "))
 	}
 	if len(pending) > 0 {
 		status := incident.OK // under way
-		why := fmt.Sprintf("%d of %d completed; under way: %s", len(evidence)-len(pending)-len(broken), len(evidence), strings.Join(pending, ", "))
-		if out.Released {
+		why := fmt.Sprintf("%d of %d completed; under way: %s", st.evidence().count(completed), len(st.evidence()), strings.Join(pending, ", "))
+		switch {
+		case out.Released:
 			status, why = incident.Partial, "ended early, the instance was released; "+why
+		case late:
+			status, why = incident.Partial, fmt.Sprintf("not waited for any longer after %d days; %s", int(patience.Hours()/24), why)
 		}
 		add(status, why)
 	}
-	if n := len(out.Set) - len(evidence); n > 0 {
+	if n := st.count(func(m *member) bool { return m.Duplicate }); n > 0 {
 		add(incident.OK, fmt.Sprintf("%d more were made because an answer was lost; they are tagged %s", n, tagDuplicate))
+	}
+	if n := st.count(func(m *member) bool { return m.Superseded }); n > 0 && len(out.Missing) == 0 {
+		add(incident.OK, fmt.Sprintf("%d failed and were made again", n))
 	}
 	r.Reason = strings.Join(reasons, "; ")
 	return r

@@ -1,11 +1,13 @@
 // Package snapshot takes one set of snapshots of all volumes of an instance,
-// locks it, and says how far it is.
+// locks it, and says how far it is. What of it fails or disappears, and a volume
+// that was attached since, is snapshotted again by itself.
 //
-// CreateSnapshots has no client token. The set is found by its tag before the
-// call is made again, and by the record where EC2 does not show it yet. A set
-// made twice all the same, because an answer was lost, is told by its start
-// time, which all snapshots of one request share: the earliest set is the
-// evidence, the others are tagged as duplicates.
+// CreateSnapshots and CreateSnapshot have no client token. A snapshot is found
+// by its tag before it is made again, and by the record where EC2 does not show
+// it yet. Made twice all the same, because an answer was lost, it is told by its
+// start time, which all snapshots of one request share: of each volume the
+// earliest that did not fail is the evidence, the others are tagged as
+// duplicates.
 package snapshot
 
 import (
@@ -27,6 +29,8 @@ type EC2 interface {
 	ec2.DescribeInstancesAPIClient
 	ec2.DescribeInstanceTypesAPIClient
 	ec2.DescribeSnapshotsAPIClient
+	ec2.DescribeVolumesAPIClient
+	CreateSnapshot(context.Context, *ec2.CreateSnapshotInput, ...func(*ec2.Options)) (*ec2.CreateSnapshotOutput, error)
 	CreateSnapshots(context.Context, *ec2.CreateSnapshotsInput, ...func(*ec2.Options)) (*ec2.CreateSnapshotsOutput, error)
 	CreateTags(context.Context, *ec2.CreateTagsInput, ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
 	DescribeLockedSnapshots(context.Context, *ec2.DescribeLockedSnapshotsInput, ...func(*ec2.Options)) (*ec2.DescribeLockedSnapshotsOutput, error)
@@ -98,7 +102,7 @@ type look struct {
 }
 
 // Run is safe to repeat. It makes the set if there is none, locks what is not
-// locked, and looks how far it is.
+// locked, makes again what the last look found lacking, and says how far it is.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if s.dry {
 		return s.rehearse(ctx, in)
@@ -111,43 +115,62 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
+	known := remember(l)
+	var refused refusals
 	switch {
-	case len(set) > 0:
+	case len(set) > 0 || (l.gone || ended(l.instance)) && len(known) > 0:
+		// A volume can be snapshotted without its instance.
+		if set, refused, err = s.again(ctx, in, l, set, known); err != nil {
+			return Output{}, err
+		}
 	case l.released:
 		return s.done(ctx, in, Output{Report: skipped("released by a person before a snapshot was taken"), Done: true, Released: true})
 	case l.gone:
 		return Output{}, fmt.Errorf("snapshot %s: %w", in.Incident.InstanceID, incident.ErrInstanceNotFound)
 	case ended(l.instance):
 		return s.done(ctx, in, Output{
-			Report:  incident.Report{Status: incident.Failed, Reason: fmt.Sprintf("the instance is %s; its volumes can no longer be snapshotted together", l.instance.State.Name)},
-			Done:    true,
-			Missing: volumes(l.instance),
+			Report: incident.Report{Status: incident.Failed, Reason: fmt.Sprintf("the instance is %s, and which volumes it had is not known", l.instance.State.Name)},
+			Done:   true,
 		})
-	case len(volumes(l.instance)) == 0:
-		return s.done(ctx, in, Output{Report: skipped("the instance has no EBS volume"), Done: true, NotIn: s.notIn(ctx, l)})
+	case len(known) == 0:
+		out := Output{Report: skipped("the instance has no EBS volume"), Done: true}
+		out.NotIn, out.Notes = s.notIn(ctx, l), notes(in, l, nil, nil)
+		return s.done(ctx, in, out)
 	default:
+		// Which volumes there are is written before anything is asked of EC2: one
+		// that is detached meanwhile would be forgotten.
+		if err := s.save(ctx, in, Output{Report: incident.Report{Status: incident.OK, Reason: "about to be taken"}, Volumes: known}); err != nil {
+			return Output{}, err
+		}
 		if set, err = s.create(ctx, in.Incident, l.instance); err != nil {
 			return Output{}, err
 		}
 		// Written before anything else: an answer that was not lost must not be
 		// lost now.
-		if err := s.save(ctx, in, Output{Report: incident.Report{Status: incident.OK, Reason: "taken"}, Set: set.snapshots()}); err != nil {
+		if err := s.save(ctx, in, Output{Report: incident.Report{Status: incident.OK, Reason: "taken"}, Set: set.snapshots(), Volumes: known}); err != nil {
 			return Output{}, err
 		}
 	}
 	var notIn, trouble []string
-	s.host.Each(2, func(n int) {
-		if n == 0 {
+	var unread string
+	s.host.Each(3, func(n int) {
+		switch n {
+		case 0:
 			notIn = s.notIn(ctx, l)
-			return
+		case 1:
+			known, unread = s.described(ctx, in.Incident.InstanceID, known)
+		case 2:
+			trouble, err = s.secure(ctx, set)
 		}
-		trouble, err = s.secure(ctx, set)
 	})
 	if err != nil {
 		return Output{}, err
 	}
-	out := judge(in, l, set, trouble)
-	out.NotIn = notIn
+	out := judge(in, l, set, known, trouble, refused, s.host.Now())
+	out.NotIn, out.Notes = notIn, notes(in, l, set, known)
+	if unread != "" {
+		out.Notes = append(out.Notes, incident.Note{What: "volumesUnread", Detail: unread})
+	}
 	return s.done(ctx, in, out)
 }
 
@@ -193,6 +216,17 @@ func listed(out Output) Output {
 	}
 	if out.NotIn == nil {
 		out.NotIn = []string{}
+	}
+	if out.Volumes == nil {
+		out.Volumes = []incident.Volume{}
+	}
+	for n := range out.Volumes {
+		if out.Volumes[n].Shared == nil {
+			out.Volumes[n].Shared = []string{}
+		}
+	}
+	if out.Notes == nil {
+		out.Notes = []incident.Note{}
 	}
 	return out
 }

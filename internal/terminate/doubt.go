@@ -137,7 +137,9 @@ func lacking(snapshots []types.Snapshot) string {
 	why := "has no snapshot of this incident"
 	for _, sn := range snapshots {
 		switch {
-		case slices.ContainsFunc(sn.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == "cordon:duplicate" }):
+		case slices.ContainsFunc(sn.Tags, func(t types.Tag) bool {
+			return aws.ToString(t.Key) == "cordon:duplicate" && aws.ToString(t.Value) != ""
+		}):
 			continue
 		case sn.State == types.SnapshotStateCompleted:
 			return ""
