@@ -74,7 +74,7 @@ func newSite(t *testing.T) *site {
 	if s.ask, err = approval.New(s.host, s.aws.SNS(), s.aws.KMS(), s.aws.SFN(), db, db); err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(s.host, s.aws.KMS(), s.aws.SFN(), db, db)
+	h, err := api.New(s.host, s.aws.KMS(), s.aws.SFN(), s.aws.Keys(), db, db)
 	if err != nil {
 		t.Fatal(err)
 	}
