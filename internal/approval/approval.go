@@ -1,4 +1,5 @@
-// Package approval asks people for a decision. The link it mails belongs to the
+// Package approval asks people for a decision, reminds them, and tells others when
+// they do not answer. The link it mails belongs to the
 // request, which stands in the record; every task of the state machine that
 // waits for the decision brings a new token, which is put behind the same link.
 package approval
@@ -74,12 +75,15 @@ type Step struct {
 	valid     time.Duration // how long a request waits
 
 	incidentsTable, decisionsTable, topic, key, api string
-	signIn                                          bool // people are known by Verified Access, not by a link's secret
-	two                                             bool // people must decide on a termination
+	escalation                                      string // topic; empty where nobody is to be told
+	asked                                           string // mail address of who has the link
+	signIn                                          bool   // people are known by Verified Access, not by a link's secret
+	two                                             bool   // people must decide on a termination
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, DATA_KEY_ID, LANGUAGE,
-// APPROVAL_HOURS, API_URL, APPROVAL_IDENTITY and APPROVERS_FOR_TERMINATION.
+// APPROVAL_HOURS, API_URL, APPROVAL_IDENTITY, APPROVERS_FOR_TERMINATION and
+// ASKED_EMAIL; ESCALATION_TOPIC_ARN where ESCALATION_EMAIL is not empty.
 func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Step, error) {
 	s := &Step{host: host, sns: sns, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
 	var code, identity string
@@ -94,6 +98,7 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		{"API_URL", &s.api},
 		{"LANGUAGE", &code},
 		{"APPROVAL_IDENTITY", &identity},
+		{"ASKED_EMAIL", &s.asked},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil {
@@ -102,6 +107,13 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		*setting.to = v
 	}
 	s.api = strings.TrimRight(s.api, "/")
+	if host.Getenv("ESCALATION_EMAIL") != "" {
+		topic, err := host.Setting("ESCALATION_TOPIC_ARN")
+		if err != nil {
+			return nil, err
+		}
+		s.escalation = topic
+	}
 	hours, err := host.Number("APPROVAL_HOURS")
 	if err != nil {
 		return nil, err
@@ -133,12 +145,19 @@ type Input struct {
 	Before     string              `json:"before"`  // why people are asked before anything is isolated; empty where it is
 	Later      string              `json:"later"`   // how it stands, where people are asked once more about what nobody works on; empty otherwise
 	Back       bool                `json:"back"`    // it was released in part, and only another release is asked about
-	Token      string              `json:"token"`   // of the waiting task: a credential
+	Token      string              `json:"token"`   // of the waiting task: a credential; empty in a reminding call
+	Remind     bool                `json:"remind"`  // nothing waits: look for a decision, remind people, tell others
 }
 
 // Output says whether people were asked. The state machine waits for the token
-// and never sees it.
-type Output = incident.Report
+// and never sees it, except of a reminding call.
+type Output struct {
+	incident.Report
+	Decided bool `json:"decided"` // a decision stands that the waiting task has not got
+	Wait    int  `json:"wait"`    // seconds until the next reminding call
+}
+
+func said(r incident.Report) Output { return Output{Report: r} }
 
 // Run is safe to repeat: there is one request a round, with one secret; the
 // newest token is behind it; and who was mailed is not mailed again.
@@ -146,8 +165,11 @@ type Output = incident.Report
 // The token is replaced before a standing decision is looked for, and the page
 // reads the token after it recorded one: so one of the two always delivers.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	if in.Incident.ID == "" || in.Token == "" || in.Round < 1 {
-		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, a task token and a round from 1", in.Incident.ID, in.Round)
+	if in.Incident.ID == "" || (in.Token == "") != in.Remind || in.Round < 1 {
+		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, a round from 1, and a task token unless it is to remind", in.Incident.ID, in.Round)
+	}
+	if in.Remind {
+		return s.remind(ctx, in)
 	}
 	request, secret, err := s.open(ctx, in)
 	if err != nil {
@@ -177,9 +199,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	switch {
 	case !request.MailedAt.IsZero():
-		return Output{Status: incident.OK}, nil
+		return said(incident.Report{Status: incident.OK}), nil
 	case !s.host.Now().Before(request.ExpiresAt):
-		return Output{Status: incident.Skipped, Reason: "the request has expired"}, nil
+		return said(incident.Report{Status: incident.Skipped, Reason: "the request has expired"}), nil
 	}
 	return s.mail(ctx, in, request, secret)
 }
@@ -261,7 +283,7 @@ func (s *Step) answer(ctx context.Context, in Input, d incident.Decision) (Outpu
 	if err != nil && !errors.As(err, &over) { // over: it was delivered, and the answer was lost
 		return Output{}, fmt.Errorf("deliver the standing decision: %w", err)
 	}
-	return Output{Status: incident.OK}, nil
+	return said(incident.Report{Status: incident.OK}), nil
 }
 
 func (s *Step) mail(ctx context.Context, in Input, request record.Request, secret string) (Output, error) {
@@ -271,11 +293,9 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 			return Output{}, fmt.Errorf("decrypt the link's secret: %w", err)
 		}
 	}
-	letter := message.Letter{
-		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
-		Link: s.link(in, secret), SignIn: s.signIn, Two: s.two,
-		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before + in.Later, Choices: request.Choices(),
-	}
+	now := s.host.Now()
+	letter := s.letter(in, request, now)
+	letter.Kind, letter.Link, letter.Problem = message.Asked, s.link(request, secret), in.Problem
 	switch {
 	case in.Before != "":
 		letter.Kind = message.AskedBefore
@@ -284,24 +304,13 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 	case in.Problem != (incident.Problem{}):
 		letter.Kind = message.AskedAgain
 	}
-	subject, body := s.language.Mail(letter)
-	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
+	if err := s.publish(ctx, s.topic, letter); err != nil {
 		return Output{}, fmt.Errorf("mail the link: %w", err)
 	}
-	if err := record.NoteMailed(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, s.host.Now()); err != nil {
+	if err := record.NoteMailed(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, now); err != nil {
 		return Output{}, fmt.Errorf("note that the link was mailed: %w", err)
 	}
-	return Output{Status: incident.OK}, nil
-}
-
-// link is the address of a request. Its secret stays unsaid where people sign in;
-// it is drawn all the same, so that a change back to links needs no new request.
-func (s *Step) link(in Input, secret string) string {
-	address := s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round)
-	if s.signIn {
-		return address
-	}
-	return address + "/" + secret
+	return said(incident.Report{Status: incident.OK}), nil
 }
 
 // purpose ties a ciphertext to its use and its request: one for another

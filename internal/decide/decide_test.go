@@ -115,7 +115,7 @@ func openWith(t *testing.T, o options) *world {
 	}
 	env := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon",
-		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": o.language, "APPROVAL_HOURS": "24", "APPROVAL_IDENTITY": "Link", "APPROVERS_FOR_TERMINATION": "1", "API_URL": api,
+		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": o.language, "APPROVAL_HOURS": "24", "APPROVAL_IDENTITY": "Link", "APPROVERS_FOR_TERMINATION": "1", "API_URL": api, "ASKED_EMAIL": "security@example.com",
 	}
 	maps.Copy(env, o.settings)
 	host := incident.Host{Now: clock.Now, Rand: clock.Rand("host"), Each: clock.Each, Getenv: func(name string) string { return env[name] }}

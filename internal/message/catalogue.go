@@ -122,16 +122,6 @@ var catalogue = map[string]text{
 		"GuardDutyコンソールで新しい検出結果を確認してください。イベントは、保存できた場合、証拠バケットの events/ に届いたまま保管されています。",
 	},
 
-	"refused.subject": {"Decision could not be carried out: {instance}", "決定を実行できませんでした: {instance}"},
-	"refused.story": {
-		"What was decided about EC2 instance {instance} could not be carried out. It stays isolated, and you are asked again.",
-		"EC2インスタンス {instance} についての決定を実行できませんでした。隔離を続け、もう一度決定をお願いします。",
-	},
-	"refused.next": {
-		"Read the reason, mend it if you can, and decide again by the link in the next mail.",
-		"理由を確認し、可能であれば解消した上で、次のメールのリンクからもう一度決定してください。",
-	},
-
 	"undecided.subject": {"Isolated, undecided: {instance}", "隔離中・未決定のままです: {instance}"},
 	"undecided.story": {
 		"EC2 instance {instance} stays isolated: nobody decided in time, or no decision could be carried out. Silence is no.",
@@ -212,6 +202,72 @@ var catalogue = map[string]text{
 	"askedLater.next": {
 		"See what the record holds before you decide: cordon show INCIDENT, with the ID below.",
 		"決定の前に記録を確認してください: cordon show インシデントID (IDは下記)。",
+	},
+
+	"reminded.subject": {"[DECIDE] Nobody has decided, {left} left: {instance}", "[要決定] 未決定です。残り{left}: {instance}"},
+	"reminded.story": {
+		"Nobody has decided yet about EC2 instance {instance}, which is isolated: terminate it, keep it isolated, or release it. {left} left, until {until}.",
+		"隔離中のEC2インスタンス {instance} について、まだ決定がありません。終了・隔離継続・解放のいずれかを決定してください。残り{left} ({until} まで)。",
+	},
+	"reminded.next": {
+		"The link is the one you were mailed before. Reminders come at growing intervals.",
+		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"remindedBefore.subject": {"[DECIDE NOW] Still NOT isolated, {left} left: {instance}", "[至急決定] まだ隔離していません。残り{left}: {instance}"},
+	"remindedBefore.story": {
+		"EC2 instance {instance} is still NOT isolated and may be talking: nobody has decided yet. {left} left, until {until}.",
+		"EC2インスタンス {instance} はまだ隔離していません。通信している可能性があります。まだ決定がありません。残り{left} ({until} まで)。",
+	},
+	"remindedBefore.next": {
+		"The link is the one you were mailed before. Reminders come at growing intervals.",
+		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"remindedLater.subject": {"[DECIDE] You were asked once more, {left} left: {instance}", "[要決定] 再度お願いした決定がまだありません。残り{left}: {instance}"},
+	"remindedLater.story": {
+		"You were asked once more about EC2 instance {instance}, and nobody has decided yet. Nothing changes until one of you does. {left} left, until {until}.",
+		"EC2インスタンス {instance} について再度お願いした決定が、まだありません。どなたかが決定するまで何も変わりません。残り{left} ({until} まで)。",
+	},
+	"remindedLater.next": {
+		"The link is the one you were mailed before. Reminders come at growing intervals.",
+		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"escalated.subject": {"[ESCALATION] Nobody decides, {left} left: {instance}", "[エスカレーション] 決定がありません。残り{left}: {instance}"},
+	"escalated.story": {
+		"Nobody has decided about EC2 instance {instance}, which was isolated because GuardDuty found it compromised. {left} left, until {until}.",
+		"GuardDutyが侵害を検出したため隔離したEC2インスタンス {instance} について、決定がありません。残り{left} ({until} まで)。",
+	},
+	"escalated.stake": {
+		"The instance is cut off: what it served is down until somebody decides.\n" +
+			"If it was a false alarm, only a release brings it back. Silence never does.\n" +
+			"If it was none, an intruder was on it: what else they reached is looked into only once somebody takes this up.\n" +
+			"If nobody decides until {until}, it stays isolated, and nobody is asked any more.",
+		"インスタンスの通信は遮断されており、誰かが決定するまで、提供していたサービスは停止したままです。\n" +
+			"誤検知の場合、解放の決定だけが元に戻します。決定がなければ戻りません。\n" +
+			"誤検知でない場合、侵入者がいました。ほかに何へ到達したかは、誰かが対応を始めなければ調べられません。\n" +
+			"{until} までに決定がなければ、隔離を続け、以後の依頼は行いません。",
+	},
+	"escalated.next": {
+		"You get this because EscalationEmail names you: those who were asked have not answered.",
+		"EscalationEmailの宛先としてお送りしています。依頼先からの回答がありません。",
+	},
+
+	"escalatedBefore.subject": {"[ESCALATION] NOT isolated, nobody decides, {left} left: {instance}", "[エスカレーション] 隔離しておらず、決定もありません。残り{left}: {instance}"},
+	"escalatedBefore.story": {
+		"EC2 instance {instance} is NOT isolated although GuardDuty found it compromised: a person must decide first, and nobody does. {left} left, until {until}.",
+		"GuardDutyが侵害を検出したEC2インスタンス {instance} を隔離していません。事前の決定が必要ですが、決定がありません。残り{left} ({until} まで)。",
+	},
+	"escalatedBefore.stake": {
+		"If the instance is compromised, the intruder is at work now.\n" +
+			"If nobody decides until {until}, it is NOT isolated, and nobody is asked any more.",
+		"侵害されている場合、侵入者は今も活動しています。\n" +
+			"{until} までに決定がなければ、隔離せず、以後の依頼は行いません。",
+	},
+	"escalatedBefore.next": {
+		"You get this because EscalationEmail names you: those who were asked have not answered. Isolating it by hand is always open to you.",
+		"EscalationEmailの宛先としてお送りしています。依頼先からの回答がありません。手動での隔離はいつでも可能です。",
 	},
 
 	"unchanged.subject": {"Asked once more, and nothing was decided: {instance}", "再度お願いしましたが、決定はありません: {instance}"},
@@ -406,6 +462,7 @@ var catalogue = map[string]text{
 	"drift":             {"Time {number}: {what}; as it should be at {since}, found undone at {at}, and put right", "{number} 回目: {what} ({since} には正常、{at} に解除を検出し修復)"},
 	"drift.by":          {"{who} did it: {action} at {at}, from {from}", "実行者 {who}: {at} に {from} から {action} を呼び出し"},
 	"drift.unknown":     {"CloudTrail cannot say who did it: {reason}", "CloudTrailでは実行者が分かりません: {reason}"},
+	"head.stake":        {"What is at stake", "放置した場合の影響"},
 	"head.finding":      {"What was found", "検出内容"},
 	"head.contained":    {"Contained", "隔離済み"},
 	"head.notContained": {"NOT contained", "隔離できていないもの"},
@@ -567,6 +624,7 @@ var catalogue = map[string]text{
 	"consoleOutput":      {"Console output", "コンソール出力"},
 	"consoleScreenshot":  {"Console screenshot", "コンソールのスクリーンショット"},
 	"consoleObject":      {"{what}: {object} in the evidence bucket, {bytes} bytes, SHA-256 {sha256}", "{what}: 証拠バケットの {object} ({bytes} バイト、SHA-256 {sha256})"},
+	"triage":             {"No memory image. In its place, text from the host about processes, sockets, modules, mounts and sessions, which is a claim: {object} in the evidence bucket, {bytes} bytes, SHA-256 computed by Cordon: {sha256}", "メモリイメージはありません。代わりに、プロセス・ソケット・モジュール・マウント・セッションについてホストが申告したテキスト: 証拠バケットの {object} ({bytes} バイト)、SHA-256 (Cordonが計算): {sha256}"},
 	"digest":             {"Hash of the image", "イメージのハッシュ"},
 	"digestFound":        {"SHA-256 of the image in the bucket, computed by Cordon: {sha256}", "バケット内のイメージのSHA-256 (Cordonが計算): {sha256}"},
 	"digestAgrees":       {"The host claimed the same SHA-256.", "ホストの申告値と一致しています。"},
@@ -626,6 +684,14 @@ var catalogue = map[string]text{
 	"ask.later.silence": {
 		"If nobody decides until {until}, everything stays as it is.",
 		"{until} までに決定がなければ、すべて元のままです。",
+	},
+	"ask.command": {
+		"Without the link, as who your AWS credentials say: {command}",
+		"リンクを使わず、AWSの認証情報で決定する場合: {command}",
+	},
+	"ask.others": {
+		"The link to decide was mailed to {asked}: get hold of them. It is not in this mail, because whoever has it can decide, and this address may be a pager or a ticket that many read.",
+		"決定用のリンクは {asked} に送りました。連絡を取ってください。リンクを持つ人は誰でも決定でき、この宛先は多くの人が読む通知先やチケットかもしれないため、このメールには含めていません。",
 	},
 	"ask.secret": {
 		"Whoever has this link can decide. Do not forward it. Opening it changes nothing.",
@@ -820,12 +886,15 @@ var catalogue = map[string]text{
 	"page.recorded.title":    {"Your decision is recorded", "決定を記録しました"},
 	"page.recorded":          {"The decision is recorded and delivered. It is verified once more before anything is done, and a mail tells how it ended.", "決定を記録し、伝達しました。実行前にもう一度検証され、結果はメールでお知らせします。"},
 	"page.undelivered.title": {"Your decision is recorded, and not yet delivered", "決定を記録しました (未伝達)"},
-	"page.undelivered":       {"The decision stands, but AWS did not take it just now. Send the form again in a minute: the same decision is delivered then.", "決定は有効ですが、AWSへの伝達に失敗しました。1分後にもう一度フォームを送信してください。同じ決定が伝達されます。"},
-	"page.taken.title":       {"It is already decided", "すでに決定されています"},
-	"page.taken":             {"The first decision counts. Yours was not recorded.", "最初の決定が有効です。あなたの決定は記録されていません。"},
-	"page.own.title":         {"This decision had arrived before", "この決定はすでに届いています"},
-	"page.own":               {"Your decision stands and was handed on once more. It counts once.", "あなたの決定は有効で、もう一度伝達しました。決定は1回だけ数えられます。"},
-	"page.nobody.title":      {"The decision is recorded, but nobody waits for it any more", "決定は記録されましたが、待機中の処理がありません"},
+	"page.undelivered": {
+		"The decision stands, but AWS did not take it just now. It is looked for in the record every few minutes and carried out then. To have it at once, send the form again in a minute.",
+		"決定は有効ですが、AWSへの伝達に失敗しました。数分おきに記録を確認し、見つけしだい実行します。すぐに実行するには、1分後にもう一度フォームを送信してください。",
+	},
+	"page.taken.title":  {"It is already decided", "すでに決定されています"},
+	"page.taken":        {"The first decision counts. Yours was not recorded.", "最初の決定が有効です。あなたの決定は記録されていません。"},
+	"page.own.title":    {"This decision had arrived before", "この決定はすでに届いています"},
+	"page.own":          {"Your decision stands and was handed on once more. It counts once.", "あなたの決定は有効で、もう一度伝達しました。決定は1回だけ数えられます。"},
+	"page.nobody.title": {"The decision is recorded, but nobody waits for it any more", "決定は記録されましたが、待機中の処理がありません"},
 	"page.nobody": {
 		"Either another visit to this page handed it on in the same moment, or the incident response had stopped waiting. A mail within minutes says what was done. Without one the instance stays as it is, and somebody has to carry the decision out by hand.",
 		"同じ瞬間に別のアクセスが決定を伝達したか、インシデント対応がすでに待機を終えていたかのどちらかです。数分以内に届くメールが結果を知らせます。届かない場合、インスタンスはそのままなので、手動で実行してください。",

@@ -96,7 +96,7 @@ func TestEveryEntryIsUsed(t *testing.T) {
 		// Some are put together from a prefix and a code.
 		prefix, _, _ := strings.Cut(key, ".")
 		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot", "purpose", "known"}, prefix)
-		for _, suffix := range []string{".subject", ".story", ".next", ".title"} {
+		for _, suffix := range []string{".subject", ".story", ".stake", ".next", ".title"} {
 			built = built || strings.HasSuffix(key, suffix)
 		}
 		if name, ok := strings.CutPrefix(key, "note."); ok {

@@ -134,6 +134,12 @@ func Form(page, choice, instanceID string) url.Values {
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 
+// Post reads the page and answers the question, once, and returns the page's status.
+func (q Question) Post(choice string) int {
+	page := q.visit(http.MethodGet, nil).Body.String()
+	return q.visit(http.MethodPost, Form(page, choice, q.InstanceID)).Code
+}
+
 // visit calls the page without a socket, as the gateway would.
 func (q Question) visit(method string, form url.Values) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, q.Link, strings.NewReader(form.Encode()))
