@@ -137,7 +137,7 @@ func TestWireKnowsEveryCall(t *testing.T) {
 		n := reflect.TypeOf(construct)
 		for i := 1; i < n.NumIn(); i++ {
 			p := n.In(i)
-			for j := 0; p.Name() != "Presign" && j < p.NumMethod(); j++ {
+			for j := 0; p.Name() != "Presign" && p.Name() != "Keys" && j < p.NumMethod(); j++ { // neither is a call of the SDK
 				m := p.Method(j)
 				all[path.Base(m.Type.In(1).Elem().PkgPath())+":"+m.Name] = true
 			}
