@@ -513,3 +513,37 @@ func read(t *testing.T, file string) string {
 	}
 	return string(b)
 }
+
+// TestThreatModelNamesTests: a threat that a test is said to show stopped has that
+// test, in Go code of this project.
+func TestThreatModelNamesTests(t *testing.T) {
+	there := map[string]bool{}
+	for _, f := range project(t) {
+		if strings.HasSuffix(f, "_test.go") {
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, f), -1) {
+				there[m[1]] = true
+			}
+		}
+	}
+	rows := regexp.MustCompile(`(?m)^\|.*\|$`).FindAllString(read(t, "docs/threat-model.md"), -1)
+	named := 0
+	for _, row := range rows {
+		cells := strings.Split(strings.Trim(row, "|"), "|")
+		if last := cells[len(cells)-1]; strings.Contains(last, "shown by") || strings.Trim(last, "- ") == "" {
+			continue
+		}
+		tests := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(cells[len(cells)-1], -1)
+		if len(tests) == 0 {
+			t.Errorf("no test shows it: %s", row)
+		}
+		for _, m := range tests {
+			named++
+			if !there[m[1]] {
+				t.Errorf("there is no %s: %s", m[1], row)
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("%d tests are named; the tables are read wrong", named)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -274,6 +275,81 @@ func TestRequestsAreAnswered(t *testing.T) {
 		}
 	}
 	t.Logf("%d requests, %d with those elsewhere; asked %d times", len(here), len(requests), len(tr.all))
+}
+
+// TestRequestsOfOperators puts to the permission sets of stacks/identity-center.yaml
+// what the cordon command calls, and what its users must not.
+func TestRequestsOfOperators(t *testing.T) {
+	const account, bucket = "111122223333", "arn:aws:s3:::evidence"
+	s := stackOf(t, "stacks/identity-center.yaml", map[string]string{
+		"CordonAccount": account, "CordonRegion": "eu-west-1", "CordonStack": "cordon", "DecisionApiId": "abcdefghij", "EvidenceBucket": "evidence",
+		"IncidentsTable": "incidents", "DecisionsTable": "decisions", "SigningKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012",
+	})
+	const api, table = "arn:aws:execute-api:eu-west-1:111122223333:abcdefghij/$default/", "arn:aws:dynamodb:eu-west-1:111122223333:table/"
+	wish := map[string][]string{"events:source": {"cordon"}, "events:detail-type": {"Cordon Decision Wanted"}}
+	const both, responder, nobody = "Reader Responder", "Responder", ""
+	var questions []question
+	var said []string
+	ask := func(may, action, resource string, context map[string][]string) {
+		for _, set := range []string{"Reader", "Responder"} {
+			c := map[string][]string{"aws:PrincipalAccount": {account}}
+			maps.Copy(c, context)
+			own := ""
+			if strings.HasPrefix(action, "kms:") {
+				own = "the account" // as in the key's own policy
+			}
+			questions = append(questions, question{
+				ResourcePolicy: own, Principal: "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Cordon" + set + "_0123456789abcdef/sato",
+				Action: action, Resource: resource, Account: account, Context: c, Identity: []string{set},
+			})
+			want := isDenied
+			if strings.Contains(may, set) {
+				want = isAllowed
+			}
+			said = append(said, fmt.Sprintf("%s %s on %s: %s", set, action, resource, want))
+		}
+	}
+	ask(both, "cloudformation:DescribeStacks", "arn:aws:cloudformation:eu-west-1:111122223333:stack/cordon/1", nil)
+	ask(nobody, "cloudformation:DescribeStacks", "arn:aws:cloudformation:eu-west-1:111122223333:stack/another/1", nil)
+	for _, name := range []string{"incidents", "decisions"} {
+		for _, action := range []string{"GetItem", "Query", "Scan"} {
+			ask(both, "dynamodb:"+action, table+name, nil)
+			ask(nobody, "dynamodb:"+action, table+"another", nil)
+		}
+		for _, action := range []string{"PutItem", "UpdateItem", "DeleteItem"} {
+			ask(nobody, "dynamodb:"+action, table+name, nil)
+		}
+	}
+	ask(responder, "execute-api:Invoke", api+"POST/operator/111122223333.eu-west-1.i-0a.1", nil)
+	ask(nobody, "execute-api:Invoke", api+"GET/operator/x", nil)
+	ask(nobody, "execute-api:Invoke", api+"POST/d/x/y", nil)
+	ask(nobody, "execute-api:Invoke", strings.Replace(api, "abcdefghij", "zzzzzzzzzz", 1)+"POST/operator/x", nil)
+	ask(responder, "events:PutEvents", "arn:aws:events:eu-west-1:111122223333:event-bus/default", wish)
+	ask(nobody, "events:PutEvents", "arn:aws:events:eu-west-1:111122223333:event-bus/default", map[string][]string{"events:source": {"cordon", "aws.guardduty"}, "events:detail-type": {"Cordon Decision Wanted", "GuardDuty Finding"}})
+	ask(nobody, "events:PutEvents", "arn:aws:events:eu-west-1:111122223333:event-bus/default", nil)
+	ask(responder, "s3:GetObject", bucket+"/incidents/x/manifests/1.json", nil)
+	ask(responder, "s3:ListBucket", bucket, nil)
+	ask(nobody, "s3:GetObject", bucket+"/incidents/x/memory/batch-000001", nil)
+	ask(nobody, "s3:GetObject", bucket+"/tools/avml", nil)
+	ask(nobody, "s3:PutObject", bucket+"/incidents/x/manifests/1.json", nil)
+	ask(nobody, "s3:DeleteObject", bucket+"/incidents/x/manifests/1.json", nil)
+	ask(responder, "kms:GetPublicKey", s.parameters["SigningKeyArn"], nil)
+	ask(nobody, "kms:Sign", s.parameters["SigningKeyArn"], nil)
+	ask(nobody, "lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:111122223333:function:decide", nil)
+	ask(nobody, "states:StartExecution", "arn:aws:states:eu-west-1:111122223333:stateMachine:incident", nil)
+	ask(nobody, "ec2:TerminateInstances", "arn:aws:ec2:eu-west-1:111122223333:instance/i-0a", nil)
+	ask(nobody, "sts:AssumeRole", "arn:aws:iam::111122223333:role/DecideRole", nil)
+
+	policies := newTrial(nil).policies
+	policies["Reader"], policies["Responder"] = permissionSet(t, s, "Reader"), permissionSet(t, s, "Responder")
+	var answers []string
+	judge(t, map[string]any{"policies": policies, "questions": questions}, &answers, "node", "tools/evaluate.mjs")
+	for n, q := range questions {
+		allowed, want := answers[n] == isAllowed, strings.HasSuffix(said[n], isAllowed)
+		if allowed != want || strings.HasPrefix(answers[n], "wrong: ") {
+			t.Errorf("%s, and it is %s (%s)", said[n], answers[n], q.Principal)
+		}
+	}
 }
 
 // gifts give each role each action of the table that it must not have anywhere.

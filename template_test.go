@@ -114,16 +114,64 @@ func TestOperatorsRouteAsksIam(t *testing.T) {
 		e, _ := r.(map[string]any)
 		p, _ := e["Properties"].(map[string]any)
 		auth, _ := p["Auth"].(map[string]any)
-		want := any(nil)
-		if strings.HasPrefix(fmt.Sprint(p["Path"]), "/operator/") {
-			want = "AWS_IAM"
-		}
-		if auth["Authorizer"] != want {
-			t.Errorf("route %s, %v: authorizer %v, want %v", name, p["Path"], auth["Authorizer"], want)
+		if !strings.HasPrefix(fmt.Sprint(p["Path"]), "/operator/") || auth["Authorizer"] != "AWS_IAM" {
+			t.Errorf("route %s, %v: authorizer %v", name, p["Path"], auth["Authorizer"])
 		}
 	}
-	if len(routes) != 4 {
-		t.Errorf("%d routes; want three of the page and one of operators", len(routes))
+	if len(routes) != 1 {
+		t.Errorf("%d routes; want that of operators", len(routes))
+	}
+}
+
+// TestPageIsPublicWithLinksOnly: where Verified Access is the way in, the public API
+// has no route to the page and may not invoke the function for one.
+func TestPageIsPublicWithLinksOnly(t *testing.T) {
+	parsed, err := template.Parse(cordon.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for identity, want := range map[string][]string{"Link": {"get", "head", "post"}, "VerifiedAccess": nil} {
+		parameters := maps.Clone(given)
+		maps.Copy(parameters, map[string]string{
+			"ApprovalIdentity": identity, "AccessDomain": "decide.example.com",
+			"AccessInstance":   "arn:aws:ec2:us-east-1:111122223333:verified-access-instance/vai-0a",
+			"AccessProvider":   "arn:aws:ec2:us-east-1:111122223333:verified-access-trust-provider/vatp-0a",
+			"AccessResponders": "arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/cordon-responders/0a",
+		})
+		d, err := parsed.Deploy(template.Settings{Account: "111122223333", Region: "us-east-1", Stack: "cordon", Parameters: parameters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		api, _ := d.Resource("DecisionApi")
+		body, _ := api.Properties["DefinitionBody"].(map[string]any)
+		paths, ok := body["paths"].(map[string]any)
+		if !ok {
+			t.Fatalf("%s: the API's body is %v", identity, body)
+		}
+		var methods []string
+		for path, route := range paths {
+			all, _ := route.(map[string]any)
+			if path != "/d/{request}/{secret}" {
+				t.Errorf("%s: there is a route %s", identity, path)
+			}
+			for method, r := range all {
+				methods = append(methods, method)
+				if one, _ := r.(map[string]any); one["security"] != nil {
+					t.Errorf("%s %s asks for an authorization that whoever has a link lacks", method, path)
+				}
+			}
+		}
+		slices.Sort(methods)
+		if !slices.Equal(methods, want) {
+			t.Errorf("%s: the page's routes are %q, want %q", identity, methods, want)
+		}
+		if _, public := d.Resource("PagePermission"); public != (want != nil) {
+			t.Errorf("%s: the API may invoke the function for the page: %v", identity, public)
+		}
+		approval, _ := d.Resource("ApprovalFunction")
+		if link := fmt.Sprint(approval.Properties["Environment"]); strings.Contains(link, "https://decide.example.com") == (want != nil) {
+			t.Errorf("%s: links lead to %s", identity, link)
+		}
 	}
 }
 

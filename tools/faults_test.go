@@ -55,6 +55,8 @@ func write(t *testing.T, dir string, files map[string]string) {
 const (
 	templateFile   = "template.yaml"
 	definitionFile = "statemachines/incident-response.asl.json"
+	accessFile     = "stacks/access.yaml"
+	identityFile   = "stacks/identity-center.yaml"
 )
 
 // fault is a text that takes the place of another, and what must be said of it.
@@ -65,7 +67,7 @@ func planted(t *testing.T, faults ...fault) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	files := map[string]string{}
-	for _, name := range []string{templateFile, definitionFile} {
+	for _, name := range []string{templateFile, definitionFile, accessFile, identityFile} {
 		b, err := os.ReadFile(filepath.Join(root(t), name))
 		if err != nil {
 			t.Fatal(err)
@@ -136,6 +138,19 @@ func TestCfnLintRefuses(t *testing.T) {
 		t.Fatal(said)
 	}
 	said, ok := run(t, dir, ".venv/bin/cfn-lint", "--regions", "us-east-1", "--template", ".aws-sam/expanded.json")
+	refused(t, said, ok, faults...)
+}
+
+// TestCfnLintRefusesInStacks: they have no transform, so they are judged as they are.
+func TestCfnLintRefusesInStacks(t *testing.T) {
+	faults := []fault{
+		{accessFile, "!GetAtt ReaderEndpoint.EndpointDomain", "!GetAtt ReaderEndpoint.Domain", "'Domain' is not one of"},
+		{accessFile, "PolicyEnabled: true", "PolicyEnable: true", "PolicyEnable"},
+		{accessFile, "VpcId: !Ref VpcId", "VpcId: !Ref Vpc", "'Vpc' is not one of"},
+		{identityFile, "Action: execute-api:Invoke", "Action: execute-api:Invok", "invok"},
+		{identityFile, "PrincipalType: GROUP", "PrincipalType: GROUPS", "GROUPS"},
+	}
+	said, ok := run(t, planted(t, faults...), ".venv/bin/cfn-lint", "--regions", "us-east-1", "--template", accessFile, identityFile)
 	refused(t, said, ok, faults...)
 }
 

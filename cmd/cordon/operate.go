@@ -41,6 +41,7 @@ type decide struct {
 	Override bool   `help:"Terminate although evidence is incomplete. Only after a termination was refused for that reason."`
 	Force    bool   `help:"Release although it is not the same machine any more: put back what can be put back."`
 	Again    bool   `help:"Have a new request opened although a decision stands that nothing came of. Refused, by mail, while an execution works on the incident."`
+	Second   string `help:"Second a termination that another person decided on, where two must: the mark that this command prints without it, beside who that was." placeholder:"MARK"`
 	JSON     bool   `name:"json" help:"Print the receipt as one JSON object."`
 }
 
@@ -337,7 +338,7 @@ func (c *decide) run(ctx context.Context, s streams, d *deployed) error {
 	if err != nil {
 		return err
 	}
-	order := api.Order{Round: last.Round, Decision: choice, Reason: c.Reason, Override: c.Override, Force: c.Force}
+	order := api.Order{Round: last.Round, Decision: choice, Reason: c.Reason, Override: c.Override, Force: c.Force, First: c.Second}
 	receipt := api.Receipt{Notice: api.NoticeGone}
 	if last.Round > 0 && d.now().Before(last.ExpiresAt) && !c.Again {
 		if receipt, err = d.order(ctx, c.Incident, order); err != nil {
@@ -460,6 +461,11 @@ var sentences = map[string]string{
 	api.NoticeGone:        "The request is over, or the instance has a newer incident: cordon list shows it.",
 	api.NoticeUnknown:     "There is no such request any more. Run the same command again.",
 	api.NoticeBroken:      "AWS does not answer the function behind the gateway. Run the same command again.",
+	api.NoticeFirst:       "Your decision is recorded, and nothing is terminated until another person decides the same. If nobody does, the instance stays isolated.",
+	api.NoticeSecond:      "Another person has decided to terminate, and yours would be the second. Nothing of yours is recorded yet: read whose it is below.",
+	api.NoticeUnproven:    "A termination needs two people that are known for sure: sessions of IAM Identity Center's roles. Yours is none, and nothing was recorded.",
+	api.NoticeOtherWay:    "The first person decided on the page and you use the command, or the other way round, so nobody can tell that you are two. Decide as the first did. Nothing of yours was recorded.",
+	api.NoticeComplete:    "The first person decided to terminate once the evidence is complete, so a second cannot override that. Nothing of yours was recorded.",
 	api.NoticeStranger:    "The gateway did not say who you are: the route has no IAM authorization. Deploy the stack anew.",
 }
 
@@ -492,7 +498,7 @@ func (c *decide) tell(s streams, r api.Receipt) error {
 	if r.Undelivered && r.Notice != api.NoticeUndelivered {
 		text += " It could not be delivered yet; run the same command again to deliver it."
 	}
-	stands := r.Notice == api.NoticeRecorded || r.Notice == api.NoticeUndelivered || r.Notice == api.NoticeOwn
+	stands := r.Notice == api.NoticeFirst || r.Notice == api.NoticeRecorded || r.Notice == api.NoticeUndelivered || r.Notice == api.NoticeOwn
 	if !stands && r.Standing == nil {
 		return errors.New(text)
 	}
@@ -503,6 +509,9 @@ func (c *decide) tell(s streams, r api.Receipt) error {
 	fmt.Fprintln(to, text)
 	if d := r.Standing; d != nil && d.Decision != "" {
 		fmt.Fprintf(to, "%s by %s: %s\n", d.Decision, message.Plain(d.Person, 200), message.Plain(d.Reason, 1000))
+	}
+	if r.First != "" {
+		fmt.Fprintf(to, "To second it, run the same command with --second %s\n", message.Plain(r.First, 64))
 	}
 	if !stands {
 		return errBad

@@ -13,5 +13,5 @@ import (
 func main() {
 	cfg := lambdafn.Config()
 	db := dynamodb.NewFromConfig(cfg)
-	lambdafn.ServeHTTP(decide.New(lambdafn.Host(), kms.NewFromConfig(cfg), sfn.NewFromConfig(cfg), db, db))
+	lambdafn.ServeHTTP(decide.New(lambdafn.Host(), kms.NewFromConfig(cfg), sfn.NewFromConfig(cfg), lambdafn.Keys(), db, db))
 }

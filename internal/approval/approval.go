@@ -77,14 +77,16 @@ type Step struct {
 	incidentsTable, decisionsTable, topic, key, api string
 	escalation                                      string // topic; empty where nobody is to be told
 	asked                                           string // mail address of who has the link
+	signIn                                          bool   // people are known by Verified Access, not by a link's secret
+	two                                             bool   // people must decide on a termination
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, DATA_KEY_ID, LANGUAGE,
-// APPROVAL_HOURS, API_URL and ASKED_EMAIL; ESCALATION_TOPIC_ARN where
-// ESCALATION_EMAIL is not empty.
+// APPROVAL_HOURS, API_URL, APPROVAL_IDENTITY, APPROVERS_FOR_TERMINATION and
+// ASKED_EMAIL; ESCALATION_TOPIC_ARN where ESCALATION_EMAIL is not empty.
 func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Step, error) {
 	s := &Step{host: host, sns: sns, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
-	var code string
+	var code, identity string
 	for _, setting := range []struct {
 		name string
 		to   *string
@@ -95,6 +97,7 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		{"DATA_KEY_ID", &s.key},
 		{"API_URL", &s.api},
 		{"LANGUAGE", &code},
+		{"APPROVAL_IDENTITY", &identity},
 		{"ASKED_EMAIL", &s.asked},
 	} {
 		v, err := host.Setting(setting.name)
@@ -116,6 +119,16 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		return nil, err
 	}
 	s.valid = time.Duration(hours * float64(time.Hour))
+	if s.signIn, err = incident.SignIn(identity); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVAL_IDENTITY: %w", err)
+	}
+	approvers, err := host.Number("APPROVERS_FOR_TERMINATION")
+	if err != nil {
+		return nil, err
+	}
+	if s.two, err = incident.Two(approvers); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVERS_FOR_TERMINATION: %w", err)
+	}
 	if s.language, err = message.In(code); err != nil {
 		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
 	}

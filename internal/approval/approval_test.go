@@ -73,7 +73,7 @@ func open(t *testing.T, faults ...sim.Fault) *world {
 func (w *world) host(change map[string]string) incident.Host {
 	env := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon",
-		"DATA_KEY_ID": "data", "LANGUAGE": "en", "APPROVAL_HOURS": "24", "API_URL": api + "/", "ASKED_EMAIL": "security@example.com",
+		"DATA_KEY_ID": "data", "LANGUAGE": "en", "APPROVAL_HOURS": "24", "APPROVAL_IDENTITY": "Link", "APPROVERS_FOR_TERMINATION": "1", "API_URL": api + "/", "ASKED_EMAIL": "security@example.com",
 	}
 	for k, v := range change {
 		env[k] = v
@@ -423,10 +423,37 @@ func TestRefusesNonsense(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	w := open(t)
-	for _, name := range []string{"INCIDENTS_TABLE", "DECISIONS_TABLE", "TOPIC_ARN", "DATA_KEY_ID", "LANGUAGE", "APPROVAL_HOURS", "API_URL", "ASKED_EMAIL"} {
+	for _, name := range []string{"INCIDENTS_TABLE", "DECISIONS_TABLE", "TOPIC_ARN", "DATA_KEY_ID", "LANGUAGE", "APPROVAL_HOURS", "API_URL", "ASKED_EMAIL", "APPROVAL_IDENTITY", "APPROVERS_FOR_TERMINATION"} {
 		_, err := approval.New(w.host(map[string]string{name: ""}), w.aws.SNS(), w.aws.KMS(), w.aws.SFN(), w.aws.DynamoDB(), w.aws.DynamoDB())
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: %v, want an error that names it", name, err)
 		}
+	}
+}
+
+// TestSignInLinkHoldsNoSecret: where people sign in, the mail is worth nothing to
+// whoever else reads it. The request has its secret all the same, unsaid.
+func TestSignInLinkHoldsNoSecret(t *testing.T) {
+	w := open(t)
+	step, err := approval.New(w.host(map[string]string{"APPROVAL_IDENTITY": "VerifiedAccess", "APPROVERS_FOR_TERMINATION": "2"}),
+		w.aws.SNS(), w.aws.KMS(), w.aws.SFN(), w.aws.DynamoDB(), w.aws.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.step = step
+	if _, err := w.ask(1, "token-1"); err != nil {
+		t.Fatal(err)
+	}
+	body := w.aws.Mails()[0].Body
+	if !strings.Contains(body, "\n"+api+"/d/"+inc.ID+".1\n") || strings.Count(body, "/d/") != 1 {
+		t.Errorf("the link is not the request alone:\n%s", body)
+	}
+	for text, want := range map[string]bool{"asks you to sign in": true, "needs two people": true, "Whoever has this link": false} {
+		if strings.Contains(body, text) != want {
+			t.Errorf("%q in the mail: want %v", text, want)
+		}
+	}
+	if r := w.request(1); len(r.Secret) == 0 || r.SecretHash == "" {
+		t.Error("the request has no secret: after a change back to links nobody could be reminded")
 	}
 }

@@ -137,11 +137,18 @@ func (s *Step) letter(in Input, r record.Request, now time.Time) message.Letter 
 	return message.Letter{
 		Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
 		Until: r.ExpiresAt, Left: r.ExpiresAt.Sub(now), Choices: r.Choices(), Reason: r.Before + r.Later,
+		SignIn: s.signIn, Two: s.two,
 	}
 }
 
+// link is the address of a request. Its secret stays unsaid where people sign in;
+// it is drawn all the same, so that a change back to links needs no new request.
 func (s *Step) link(r record.Request, secret string) string {
-	return s.api + "/d/" + r.Incident + "." + strconv.Itoa(r.Round) + "/" + secret
+	address := s.api + "/d/" + r.Incident + "." + strconv.Itoa(r.Round)
+	if s.signIn {
+		return address
+	}
+	return address + "/" + secret
 }
 
 func (s *Step) publish(ctx context.Context, topic string, letter message.Letter) error {

@@ -26,6 +26,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"cordon/internal/access"
 	"cordon/internal/incident"
 	"cordon/internal/message"
 	"cordon/internal/record"
@@ -67,7 +68,7 @@ const (
 )
 
 // Handler serves /d/REQUEST/SECRET, where REQUEST is INCIDENT.ROUND, and
-// /operator/INCIDENT.
+// /operator/INCIDENT. Where people sign in, it is /d/REQUEST.
 type Handler struct {
 	host      incident.Host
 	kms       KMS
@@ -77,12 +78,18 @@ type Handler struct {
 	page      *page
 
 	incidentsTable, decisionsTable, dataKey, macKey string
+
+	access     *access.Reader // nil: whoever has a link decides
+	responders string         // ARN of the target group through which those come who may decide
+	two        bool           // people must decide on a termination
 }
 
-// New reads INCIDENTS_TABLE, DECISIONS_TABLE, DATA_KEY_ID, MAC_KEY_ID and LANGUAGE.
-func New(host incident.Host, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Handler, error) {
+// New reads INCIDENTS_TABLE, DECISIONS_TABLE, DATA_KEY_ID, MAC_KEY_ID, LANGUAGE,
+// APPROVAL_IDENTITY and APPROVERS_FOR_TERMINATION; with VerifiedAccess also
+// ACCESS_INSTANCE, ACCESS_PROVIDER and ACCESS_RESPONDERS.
+func New(host incident.Host, kms KMS, sfn SFN, keys Keys, incidents Incidents, decisions Decisions) (*Handler, error) {
 	h := &Handler{host: host, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
-	var code string
+	var code, identity string
 	for _, setting := range []struct {
 		name string
 		to   *string
@@ -92,6 +99,7 @@ func New(host incident.Host, kms KMS, sfn SFN, incidents Incidents, decisions De
 		{"DATA_KEY_ID", &h.dataKey},
 		{"MAC_KEY_ID", &h.macKey},
 		{"LANGUAGE", &code},
+		{"APPROVAL_IDENTITY", &identity},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil {
@@ -104,6 +112,28 @@ func New(host incident.Host, kms KMS, sfn SFN, incidents Incidents, decisions De
 		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
 	}
 	h.page = newPage(language)
+	signIn, err := incident.SignIn(identity)
+	if err != nil {
+		return nil, fmt.Errorf("environment variable APPROVAL_IDENTITY: %w", err)
+	}
+	if signIn {
+		if h.access, err = access.NewReader(host, keys); err != nil {
+			return nil, err
+		}
+		if h.responders, err = host.Setting("ACCESS_RESPONDERS"); err != nil {
+			return nil, err
+		}
+	}
+	approvers, err := host.Number("APPROVERS_FOR_TERMINATION")
+	if err != nil {
+		return nil, err
+	}
+	if h.two, err = incident.Two(approvers); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVERS_FOR_TERMINATION: %w", err)
+	}
+	if h.two && !signIn {
+		return nil, errors.New("two people must decide on a termination, and with links nobody is known: APPROVAL_IDENTITY must be VerifiedAccess")
+	}
 	return h, nil
 }
 
@@ -118,16 +148,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(r *http.Request) answer {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		return h.show(r)
-	case http.MethodPost:
-		return h.post(r)
+	v, refused := h.visitor(r)
+	switch {
+	case refused != nil:
+		return *refused
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		return h.show(r, v)
+	case r.Method != http.MethodPost:
+		return answer{status: http.StatusMethodNotAllowed, notice: "method"}
+	case !v.decides:
+		return answer{status: http.StatusForbidden, notice: "reader"}
 	}
-	return answer{status: http.StatusMethodNotAllowed, notice: "method"}
+	return h.post(r, v)
 }
 
-func (h *Handler) show(r *http.Request) answer {
+func (h *Handler) show(r *http.Request, v visitor) answer {
 	q, a := h.find(r)
 	switch {
 	case q == nil:
@@ -139,7 +174,7 @@ func (h *Handler) show(r *http.Request) answer {
 	case r.URL.Query().Has("progress"):
 		return answer{status: http.StatusOK, notice: "handed", again: true, back: true}
 	}
-	return h.form(r.Context(), q, form{}, nil)
+	return h.form(r.Context(), q, v, form{}, nil)
 }
 
 // request is a request whose secret the visitor knows.
@@ -150,12 +185,13 @@ type request struct {
 	newer bool            // the instance has a newer incident
 }
 
-// find is the request that the path names, if the path has its secret too. A
+// find is the request that the path names, if the path has its secret too, or
+// whoever asks has signed in. A
 // request that does not exist takes the same way as a wrong secret: one read, one
 // comparison.
 func (h *Handler) find(r *http.Request) (*request, answer) {
 	unknown := answer{status: http.StatusNotFound, notice: "known"}
-	id, round, secret, ok := splitPath(r.URL.Path)
+	id, round, secret, ok := splitPath(r.URL.Path, h.access == nil)
 	if !ok {
 		return nil, unknown
 	}
@@ -163,7 +199,7 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 	if err != nil {
 		return nil, broken
 	}
-	if !matches(stored.SecretHash, secret) || !found { // compare in either case
+	if h.access == nil && !matches(stored.SecretHash, secret) || !found { // compare in either case
 		return nil, unknown
 	}
 	q, err := h.around(r.Context(), stored)
@@ -235,9 +271,12 @@ func (h *Handler) gone(q *request) answer {
 // recorded is not known; recording is safe to repeat.
 var broken = answer{status: http.StatusServiceUnavailable, notice: "broken"}
 
-// splitPath takes /d/INCIDENT.ROUND/SECRET apart.
-func splitPath(path string) (id string, round int, secret string, ok bool) {
+// splitPath takes /d/INCIDENT.ROUND/SECRET apart, or /d/INCIDENT.ROUND.
+func splitPath(path string, withSecret bool) (id string, round int, secret string, ok bool) {
 	parts := strings.Split(path, "/")
+	if !withSecret {
+		parts = append(parts, "")
+	}
 	if len(parts) != 4 || parts[0] != "" || parts[1] != "d" || len(parts[2]) > 300 || len(parts[3]) > 100 {
 		return "", 0, "", false
 	}
@@ -267,7 +306,8 @@ func matches(stored, secret string) bool {
 type form struct {
 	choice, instance, name, reason string
 	ticket                         ticket
-	force                          bool // of an operator only
+	first                          string // the decision that this one seconds, by its mark
+	force                          bool   // of an operator only
 }
 
 // read takes a form of at most 128 KiB; the notice says what is wrong with it.
@@ -296,6 +336,7 @@ func read(r *http.Request) (form, *answer) {
 	return form{
 		choice: values.Get("decision"), instance: tidy(values.Get("instance")), name: tidy(values.Get("name")),
 		reason: tidy(values.Get("reason")), ticket: ticket{Shown: values.Get("shown"), Proof: values.Get("proof")},
+		first: values.Get("first"),
 	}, nil
 }
 
@@ -333,17 +374,20 @@ func (f form) wrong(q *request) []string {
 	return all
 }
 
-func (h *Handler) post(r *http.Request) answer {
+func (h *Handler) post(r *http.Request, v visitor) answer {
 	f, bad := read(r)
 	if bad != nil {
 		return *bad
+	}
+	if v.name != "" { // and not what was typed
+		f.name = v.name
 	}
 	q, a := h.find(r)
 	switch {
 	case q == nil:
 		return a
 	case q.decided():
-		ours := incident.Decision{Choice: incident.Choice(f.choice), Person: f.name, Identity: incident.ByLink}
+		ours := incident.Decision{Choice: incident.Choice(f.choice), Person: f.name, Identity: v.identity}
 		standing := q.noted()
 		a := answer{status: http.StatusConflict, notice: "taken", decision: standing}
 		if standing.Choice == ours.Choice && standing.Person == ours.Person && standing.Identity == ours.Identity {
@@ -353,25 +397,42 @@ func (h *Handler) post(r *http.Request) answer {
 	case q.closed(h.host.Now()) != "":
 		return h.gone(q)
 	}
-	shown, err := h.redeem(r.Context(), q, f.ticket)
+	shown, err := h.redeem(r.Context(), q, v, f.ticket)
 	wrong := f.wrong(q)
 	switch {
 	case errors.Is(err, errForged):
 		return answer{status: http.StatusForbidden, notice: "tampered"}
 	case errors.Is(err, errStale):
-		return h.form(r.Context(), q, f, append(wrong, "stale"))
+		return h.form(r.Context(), q, v, f, append(wrong, "stale"))
 	case err != nil:
 		return broken
 	case len(wrong) > 0:
-		return h.form(r.Context(), q, f, wrong)
+		return h.form(r.Context(), q, v, f, wrong)
 	}
-	d := h.decision(r, q, f, incident.ByLink)
+	d := h.decision(r, q, f, v.identity)
+	d.Address = v.from(r, d.Address)
 	d.Facts, d.Shown = incident.Hash(shown), shown
-	return h.record(r.Context(), d)
+	a = h.record(r.Context(), d, f.first)
+	if a.first != nil { // whoever is to second a decision sees whose it is, and says it again
+		return h.second(r.Context(), q, v, f, *a.first)
+	}
+	return a
 }
 
 // record seals a decision, stores it unless there is one, and delivers what stands.
-func (h *Handler) record(ctx context.Context, unsealed incident.Decision) answer {
+// Where two people must decide, that is the second's; seen is the mark of the first
+// decision that they have been shown.
+func (h *Handler) record(ctx context.Context, unsealed incident.Decision, seen string) answer {
+	if h.two && unsealed.Choice == incident.Terminate {
+		first, a := h.first(ctx, unsealed, seen)
+		if a != nil {
+			return *a
+		}
+		unsealed.First = first.Mark()
+		if first.ExpiresAt.Before(unsealed.ExpiresAt) {
+			unsealed.ExpiresAt = first.ExpiresAt
+		}
+	}
 	decision, err := h.seal(ctx, unsealed)
 	if err != nil {
 		return broken

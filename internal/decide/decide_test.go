@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"cordon/internal/access"
 	"cordon/internal/approval"
 	"cordon/internal/decide"
 	"cordon/internal/incident"
@@ -68,6 +70,8 @@ type world struct {
 	link    string // path of the mailed link
 	token   string // of the task that waits; empty when none does
 	got     []string
+	as      string     // user of Identity Center who sends; empty: nobody signs
+	door    string     // ARN of the target group that a request comes through
 	form    url.Values // the hidden fields of the page when it was opened last
 }
 
@@ -80,6 +84,7 @@ type options struct {
 	before   string           // why people are asked before anything is isolated
 	problem  incident.Problem // why the last decision was not carried out
 	db       func(*world) decide.Decisions
+	settings map[string]string // other than those of links
 }
 
 func open(t *testing.T, faults ...sim.Fault) *world { return openWith(t, options{faults: faults}) }
@@ -110,8 +115,9 @@ func openWith(t *testing.T, o options) *world {
 	}
 	env := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon",
-		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": o.language, "APPROVAL_HOURS": "24", "API_URL": api, "ASKED_EMAIL": "security@example.com",
+		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": o.language, "APPROVAL_HOURS": "24", "APPROVAL_IDENTITY": "Link", "APPROVERS_FOR_TERMINATION": "1", "API_URL": api, "ASKED_EMAIL": "security@example.com",
 	}
+	maps.Copy(env, o.settings)
 	host := incident.Host{Now: clock.Now, Rand: clock.Rand("host"), Each: clock.Each, Getenv: func(name string) string { return env[name] }}
 	asking, err := approval.New(host, account.SNS(), account.KMS(), account.SFN(), account.DynamoDB(), account.DynamoDB())
 	if err != nil {
@@ -140,7 +146,7 @@ func openWith(t *testing.T, o options) *world {
 	if o.db != nil {
 		db = o.db(w)
 	}
-	if w.handler, err = decide.New(host, account.KMS(), account.SFN(), account.DynamoDB(), db); err != nil {
+	if w.handler, err = decide.New(host, account.KMS(), account.SFN(), account.Keys(), account.DynamoDB(), db); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -169,6 +175,17 @@ func (w *world) send(method, path, kind, body string) (got reply) {
 		r.Header.Set("User-Agent", "Mozilla/5.0")
 		if kind != "" {
 			r.Header.Set("Content-Type", kind)
+		}
+		if w.door != "" {
+			r = r.WithContext(incident.WithDoor(r.Context(), w.door))
+			r.Header.Set("X-Forwarded-For", "203.0.113.7, 10.0.1.17")
+		}
+		if w.as != "" {
+			signed, err := w.aws.Keys().Header(accessInstance, accessProvider, w.as, "name-of-"+w.as)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			r.Header.Set(access.Header, signed)
 		}
 		rec := httptest.NewRecorder()
 		w.handler.ServeHTTP(rec, r)
@@ -875,14 +892,14 @@ func TestUnreadableRecord(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	w := open(t)
-	for _, name := range []string{"INCIDENTS_TABLE", "DECISIONS_TABLE", "DATA_KEY_ID", "MAC_KEY_ID", "LANGUAGE"} {
+	for _, name := range []string{"INCIDENTS_TABLE", "DECISIONS_TABLE", "DATA_KEY_ID", "MAC_KEY_ID", "LANGUAGE", "APPROVAL_IDENTITY"} {
 		host := incident.Host{Getenv: func(asked string) string {
 			if asked == name {
 				return ""
 			}
 			return "en"
 		}}
-		if _, err := decide.New(host, w.aws.KMS(), w.aws.SFN(), w.aws.DynamoDB(), w.aws.DynamoDB()); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := decide.New(host, w.aws.KMS(), w.aws.SFN(), w.aws.Keys(), w.aws.DynamoDB(), w.aws.DynamoDB()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: %v, want an error that names it", name, err)
 		}
 	}

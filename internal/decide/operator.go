@@ -23,6 +23,7 @@ type Order struct {
 	Reason   string          `json:"reason"`
 	Override bool            `json:"override"` // terminate although evidence is incomplete, where that was refused before
 	Force    bool            `json:"force"`    // release although it is not the same machine any more
+	First    string          `json:"first"`    // the decision that this one seconds, by the First of a receipt; where two people must decide
 }
 
 // Receipt is what an operator is told.
@@ -31,6 +32,7 @@ type Receipt struct {
 	Wrong       []string  `json:"wrong"`       // of the order, with NoticeWrong: "choice", "override", "force", "long"
 	Undelivered bool      `json:"undelivered"` // it stands, and the machine has not got it yet
 	Standing    *Standing `json:"standing"`    // null where there is none, or none that is known
+	First       string    `json:"first"`       // with NoticeSecond, names the decision that whoever asks may second
 }
 
 // Standing is the decision that stands.
@@ -57,6 +59,13 @@ const (
 	NoticeMethod      = "method"      // it was not posted
 	NoticeBroken      = "broken"      // AWS does not answer
 	NoticeStranger    = "stranger"    // the gateway did not say who calls
+
+	// Where two people must decide on a termination.
+	NoticeFirst    = "first"    // yours is the first, and another person's is wanted
+	NoticeSecond   = "second"   // somebody's is the first: read whose, and second it by First
+	NoticeUnproven = "unproven" // nothing tells you from another person
+	NoticeOtherWay = "otherWay" // the first is known in another way, so the two of you cannot be told apart
+	NoticeComplete = "complete" // the first waits for all evidence, so the second cannot do without
 )
 
 // operate records an operator's decision. Who they are is what the gateway says,
@@ -108,7 +117,7 @@ func (h *Handler) operate(r *http.Request, id string) answer {
 	if len(wrong) > 0 {
 		return answer{status: http.StatusUnprocessableEntity, notice: NoticeWrong, wrong: wrong}
 	}
-	return h.record(r.Context(), h.decision(r, q, f, incident.ByIAM+caller))
+	return h.record(r.Context(), h.decision(r, q, f, incident.ByIAM+caller), o.First)
 }
 
 // person is a short name for a caller: what follows the kind of principal.
@@ -145,6 +154,9 @@ func writeJSON(w http.ResponseWriter, a answer) {
 	r := Receipt{Notice: a.notice, Wrong: append([]string{}, a.wrong...), Undelivered: a.undelivered || a.notice == NoticeUndelivered}
 	if d := a.decision; d != nil {
 		r.Standing = &Standing{Decision: d.Choice, Person: d.Person, Identity: d.Identity, Reason: d.Reason, DecidedAt: d.DecidedAt}
+	}
+	if a.first != nil {
+		r.First = a.first.Mark()
 	}
 	b, err := json.Marshal(r)
 	if err != nil {

@@ -42,10 +42,12 @@ type answer struct {
 	undelivered bool               // it stands, and the machine has not got it yet
 	wrong       []string           // what an operator must mend
 	form        *view
-	stages      []stage // how far a decision is
-	again       bool    // the page that says how far it is, is worth a look
-	back        bool    // so is the form
-	incident    string  // ID, where people need it to go on
+	stages      []stage            // how far a decision is
+	again       bool               // the page that says how far it is, is worth a look
+	back        bool               // so is the form
+	incident    string             // ID, where people need it to go on
+	why         string             // in one word, why somebody is not let in
+	first       *incident.Decision // that whoever asks may second, once they have seen it
 }
 
 // view is the form and the facts around it.
@@ -55,6 +57,9 @@ type view struct {
 	Typed      typed
 	Ticket     ticket
 	Wrong      []wrong
+	Visitor    string // who has signed in; empty with a link
+	Decides    bool   // else they may only look
+	First      string // the mark of the decision that this one would second
 }
 
 type typed struct {
@@ -68,21 +73,44 @@ type wrong struct{ Field, Text string }
 var fields = map[string]string{"instance": "instance", "name": "name", "reason": "reason", "long": "name", "stale": "decide"}
 
 // form is the page on which a person decides, with what the record holds now.
-func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) answer {
+func (h *Handler) form(ctx context.Context, q *request, who visitor, f form, mend []string) answer {
+	return h.formAfter(ctx, q, who, f, mend, nil)
+}
+
+// second is the page on which a second person decides, who sees the first's
+// decision.
+func (h *Handler) second(ctx context.Context, q *request, who visitor, f form, first incident.Decision) answer {
+	a := h.formAfter(ctx, q, who, f, nil, &first)
+	if a.form != nil {
+		a.status, a.notice, a.decision, a.form.First = http.StatusConflict, NoticeSecond, &first, first.Mark()
+	}
+	return a
+}
+
+func (h *Handler) formAfter(ctx context.Context, q *request, who visitor, f form, mend []string, first *incident.Decision) answer {
 	k, err := h.know(ctx, q.Incident)
 	if err != nil {
 		return broken
 	}
 	l := h.page.l
 	v := &view{
-		facts: h.facts(q, k), InstanceID: q.head.Incident.InstanceID,
+		facts: h.facts(q, k), InstanceID: q.head.Incident.InstanceID, Decides: who.decides,
 		Typed: typed{Choice: f.choice, Instance: f.instance, Name: f.name, Reason: f.reason},
+	}
+	if who.name != "" {
+		v.Visitor = l.Stranger(who.name)
+	}
+	if first != nil {
+		v.Earlier = append(v.Earlier, l.Text("page.earlier.first", "person", l.Stranger(first.Person), "at", l.Time(first.DecidedAt)))
+	}
+	if !who.decides {
+		return answer{status: http.StatusOK, form: v}
 	}
 	shown, err := json.Marshal(v.facts)
 	if err != nil {
 		return broken
 	}
-	if v.Ticket, err = h.issue(ctx, q, shown); err != nil {
+	if v.Ticket, err = h.issue(ctx, q, who, shown); err != nil {
 		return broken
 	}
 	for _, m := range mend {
@@ -127,7 +155,7 @@ func (p *page) write(w http.ResponseWriter, method string, a answer) {
 		s.Title = p.l.Text("page.before.title")
 	}
 	if a.notice != "" {
-		s.Title, s.Notice = p.l.Text("page."+a.notice+".title"), p.l.Text("page."+a.notice)
+		s.Title, s.Notice = p.l.Text("page."+a.notice+".title"), p.l.Text("page."+a.notice, "why", a.why)
 	}
 	if a.undelivered {
 		s.More = p.l.Text("page.undelivered")

@@ -274,7 +274,7 @@ func TestWhatWasShownIsSealed(t *testing.T) {
 		t.Errorf("%d texts were shown: %s", n, d.Shown)
 	}
 	form, seal := sealedTexts(w)
-	if !strings.HasPrefix(form, "cordon form 1\n") || !strings.HasPrefix(seal, "cordon decision ") {
+	if !strings.HasPrefix(form, "cordon form 2\n") || !strings.HasPrefix(seal, "cordon decision ") {
 		t.Errorf("a proof of a form could pass for the seal of a decision: %q, %q", form, seal)
 	}
 }

@@ -61,13 +61,13 @@ type ticket struct {
 }
 
 // issue makes the ticket of a form.
-func (h *Handler) issue(ctx context.Context, q *request, shown []byte) (ticket, error) {
+func (h *Handler) issue(ctx context.Context, q *request, v visitor, shown []byte) (ticket, error) {
 	packed, err := pack(shown)
 	if err != nil {
 		return ticket{}, fmt.Errorf("pack what is shown: %w", err)
 	}
 	issued := h.host.Now().Unix()
-	mac, err := h.mac(ctx, proven(q, issued, incident.Hash(string(shown))))
+	mac, err := h.mac(ctx, proven(q, v, issued, incident.Hash(string(shown))))
 	if err != nil {
 		return ticket{}, fmt.Errorf("seal what is shown: %w", err)
 	}
@@ -76,7 +76,7 @@ func (h *Handler) issue(ctx context.Context, q *request, shown []byte) (ticket, 
 
 // redeem returns what was shown around a form. The error wraps errForged or
 // errStale, or is a failure to find out.
-func (h *Handler) redeem(ctx context.Context, q *request, t ticket) (string, error) {
+func (h *Handler) redeem(ctx context.Context, q *request, v visitor, t ticket) (string, error) {
 	at, code, _ := strings.Cut(t.Proof, ".")
 	issued, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
@@ -91,7 +91,7 @@ func (h *Handler) redeem(ctx context.Context, q *request, t ticket) (string, err
 		return "", fmt.Errorf("%w: %w", err, errForged)
 	}
 	// This function may make a MAC and not verify one; making it again is the same.
-	want, err := h.mac(ctx, proven(q, issued, incident.Hash(string(shown))))
+	want, err := h.mac(ctx, proven(q, v, issued, incident.Hash(string(shown))))
 	if err != nil {
 		return "", fmt.Errorf("verify the form: %w", err)
 	}
@@ -106,8 +106,11 @@ func (h *Handler) redeem(ctx context.Context, q *request, t ticket) (string, err
 
 // proven is the text under the proof. No decision has a seal over such a text:
 // theirs begins otherwise.
-func proven(q *request, issued int64, facts string) []byte {
-	return fmt.Appendf(nil, "cordon form 1\n%d:%s\n%d\n%d\n%s", len(q.Incident), q.Incident, q.Round, issued, facts)
+//
+// It is for one visitor: a browser that is signed in sends what another site makes
+// it send, and the form that its maker got there is not this visitor's.
+func proven(q *request, v visitor, issued int64, facts string) []byte {
+	return fmt.Appendf(nil, "cordon form 2\n%d:%s\n%d:%s\n%d\n%d\n%s", len(q.Incident), q.Incident, len(v.identity), v.identity, q.Round, issued, facts)
 }
 
 func pack(b []byte) (string, error) {

@@ -94,7 +94,7 @@ func open(t *testing.T, file string, faults ...sim.Fault) *world {
 		"EXEMPT_INSTANCES": "i-7, i-8", "MEMORY_TOOL_KEY": "tools/avml",
 		"FINDING_TYPES": "*", "NEVER_FINDING_TYPES": "Recon:*, Impact:EC2/PortSweep", "EXEMPT_TAG": "", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
 		"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50",
-		"STACK_NAME": "cordon", "DECISIONS_TABLE": "cordon-decisions", "MAC_KEY_ID": "mac", // for the steps of others
+		"STACK_NAME": "cordon", "DECISIONS_TABLE": "cordon-decisions", "MAC_KEY_ID": "mac", "APPROVERS_FOR_TERMINATION": "1", // for the steps of others
 	}}
 	w.build()
 	return w

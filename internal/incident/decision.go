@@ -3,6 +3,7 @@ package incident
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func ParseChoice(s string) (Choice, error) {
 
 // DecisionVersion is the form of Decision and of its seal. One of another version
 // is refused, by name: people decide again.
-const DecisionVersion = 3
+const DecisionVersion = 4
 
 // Decision is what a person decided, once, for one request about one machine.
 type Decision struct {
@@ -49,7 +50,7 @@ type Decision struct {
 	AttachedAt time.Time `json:"attachedAt"`
 	Choice     Choice    `json:"choice"`
 	Person     string    `json:"person"`   // by link: a claim, not an identity
-	Identity   string    `json:"identity"` // how the person is known: ByLink, or ByIAM and the ARN of the caller
+	Identity   string    `json:"identity"` // how the person is known: ByLink, or ByIAM or ByAccess and who it is
 	Reason     string    `json:"reason"`   // as typed; may be empty
 	Override   bool      `json:"override"` // terminate although evidence is incomplete, chosen by name
 	Force      bool      `json:"force"`    // release although it is not the same machine any more: do what can be done
@@ -57,6 +58,7 @@ type Decision struct {
 	Agent      string    `json:"agent"`    // what the browser calls itself: a claim
 	Facts      string    `json:"facts"`    // SHA-256 of Shown, hex; empty where it was not decided on the page
 	Shown      string    `json:"shown"`    // what the page showed before, JSON; bound to the seal by Facts
+	First      string    `json:"first"`    // the decision of the person before, which this one seconds, by its Mark; empty where it needs none
 	DecidedAt  time.Time `json:"decidedAt"`
 	ExpiresAt  time.Time `json:"expiresAt"` // no termination after it
 	MAC        []byte    `json:"mac"`       // KMS HMAC over Signed
@@ -79,6 +81,8 @@ type Wish struct {
 const (
 	ByLink = "link" // whoever had the mail; the name is a claim
 	ByIAM  = "iam " // verified by the gateway; the ARN of the caller follows
+	// ByAccess is verified by Verified Access; the user's ID in IAM Identity Center follows.
+	ByAccess = "identity-center "
 )
 
 // Signed is what the MAC covers: everything but the MAC, and Shown, which Facts
@@ -91,7 +95,7 @@ func (d Decision) Signed() []byte {
 	for _, f := range []string{
 		d.Incident, fmt.Sprint(d.Round), d.InstanceID, d.AttachedAt.UTC().Format(time.RFC3339),
 		string(d.Choice), fmt.Sprint(d.Override), fmt.Sprint(d.Force), d.Identity, d.Person,
-		Hash(d.Reason), d.Address, Hash(d.Agent), d.Facts,
+		Hash(d.Reason), d.Address, Hash(d.Agent), d.Facts, d.First,
 		d.DecidedAt.UTC().Format(time.RFC3339), d.ExpiresAt.UTC().Format(time.RFC3339),
 	} {
 		fmt.Fprintf(&b, "\n%d:%s", len(f), f)
@@ -103,4 +107,83 @@ func (d Decision) Signed() []byte {
 func Hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])
+}
+
+// SignIn reads how people are known: by signing in through Verified Access, or by
+// possession of a link.
+func SignIn(identity string) (bool, error) {
+	switch identity {
+	case "VerifiedAccess":
+		return true, nil
+	case "Link":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither Link nor VerifiedAccess", identity)
+}
+
+// Two tells whether so many approvers are two people.
+func Two(approvers float64) (bool, error) {
+	if approvers != 1 && approvers != 2 {
+		return false, fmt.Errorf("%g people for a termination: neither 1 nor 2", approvers)
+	}
+	return approvers == 2, nil
+}
+
+// Mark names a decision to whoever seconds it, so that it is this one and no other.
+func (d Decision) Mark() string { return Hash(string(d.MAC)) }
+
+// Why two decisions may be those of one person.
+var (
+	ErrUnproven   = errors.New("nothing tells this person from another")
+	ErrSamePerson = errors.New("both are the same person")
+	ErrOtherWay   = errors.New("one is known through Verified Access and the other through IAM, so they cannot be told apart")
+)
+
+// TwoPeople fails unless two decisions are surely those of two people.
+//
+// Only IAM Identity Center tells people apart: by the ID of a user, or by the name
+// of a session of one of its roles, which Identity Center gives it (the user's, as
+// CloudTrail shows it; no page of AWS promises more). Whoever takes another role
+// names the session as they like, and could be two. Nothing says which session is
+// which user, so both must be known in one way.
+func TwoPeople(a, b Decision) error {
+	wayOfA, whoIsA := a.known()
+	wayOfB, whoIsB := b.known()
+	switch {
+	case whoIsA == "" || whoIsB == "":
+		return ErrUnproven
+	case wayOfA != wayOfB:
+		return ErrOtherWay
+	case strings.EqualFold(whoIsA, whoIsB):
+		return ErrSamePerson
+	}
+	return nil
+}
+
+// Proven tells whether who decided could be told from everybody else.
+func (d Decision) Proven() bool {
+	_, who := d.known()
+	return who != ""
+}
+
+// ssoRole begins the name of every role that Identity Center makes.
+const ssoRole = "AWSReservedSSO_"
+
+func (d Decision) known() (way, who string) {
+	if id, ok := strings.CutPrefix(d.Identity, ByAccess); ok {
+		return ByAccess, id
+	}
+	arn, ok := strings.CutPrefix(d.Identity, ByIAM)
+	if !ok {
+		return "", ""
+	}
+	part := strings.SplitN(arn, ":", 6) // arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
+	if len(part) != 6 || part[2] != "sts" {
+		return "", ""
+	}
+	resource := strings.Split(part[5], "/")
+	if len(resource) != 3 || resource[0] != "assumed-role" || !strings.HasPrefix(resource[1], ssoRole) {
+		return "", ""
+	}
+	return ByIAM, resource[2]
 }

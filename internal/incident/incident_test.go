@@ -3,6 +3,7 @@ package incident_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -186,7 +187,7 @@ func TestSettings(t *testing.T) {
 
 // read takes a signed text apart by its lengths alone.
 func read(text string) ([]string, error) {
-	rest, ok := strings.CutPrefix(text, "cordon decision 3")
+	rest, ok := strings.CutPrefix(text, "cordon decision 4")
 	if !ok {
 		return nil, fmt.Errorf("%q does not begin with what it is", text)
 	}
@@ -199,8 +200,45 @@ func read(text string) ([]string, error) {
 		}
 		all, rest = append(all, tail[:n]), tail[n:]
 	}
-	if len(all) != 15 {
-		return nil, fmt.Errorf("%d fields in %q, want 15", len(all), text)
+	if len(all) != 16 {
+		return nil, fmt.Errorf("%d fields in %q, want 16", len(all), text)
 	}
 	return all, nil
+}
+
+// TestTwoPeople: whoever could be both is not two people.
+func TestTwoPeople(t *testing.T) {
+	const (
+		session = incident.ByIAM + "arn:aws:sts::123456789012:assumed-role/"
+		sso     = session + "AWSReservedSSO_CordonResponder_0123456789abcdef/"
+	)
+	known := func(identity string) incident.Decision { return incident.Decision{Identity: identity, Person: "Sato"} }
+	for _, c := range []struct {
+		name, a, b string
+		want       error
+	}{
+		{"two users", incident.ByAccess + "f4-1", incident.ByAccess + "f4-2", nil},
+		{"two users' sessions", sso + "sato", sso + "tanaka", nil},
+		{"one user twice", incident.ByAccess + "f4-1", incident.ByAccess + "f4-1", incident.ErrSamePerson},
+		{"one user's ID in capitals", incident.ByAccess + "F4-1", incident.ByAccess + "f4-1", incident.ErrSamePerson},
+		{"one user's session in capitals", sso + "Sato", sso + "sato", incident.ErrSamePerson},
+		{"one user, two permission sets", sso + "sato", session + "AWSReservedSSO_Administrator_fedcba9876543210/sato", incident.ErrSamePerson},
+		{"one user, two accounts", sso + "sato", strings.Replace(sso, "1234", "9999", 1) + "sato", incident.ErrSamePerson},
+		{"the page and the command", incident.ByAccess + "f4-1", sso + "tanaka", incident.ErrOtherWay},
+		{"sessions of a role that anybody names", session + "Responder/sato", session + "Responder/tanaka", incident.ErrUnproven},
+		{"a role that is named like Identity Center's", session + "x/AWSReservedSSO_x/sato", sso + "tanaka", incident.ErrUnproven},
+		{"an IAM user", incident.ByIAM + "arn:aws:iam::123456789012:user/tanaka", sso + "sato", incident.ErrUnproven},
+		{"the root user", incident.ByIAM + "arn:aws:iam::123456789012:root", sso + "sato", incident.ErrUnproven},
+		{"links", incident.ByLink, incident.ByLink, incident.ErrUnproven},
+		{"a link and a user", incident.ByLink, incident.ByAccess + "f4-1", incident.ErrUnproven},
+		{"no ID", incident.ByAccess, incident.ByAccess + "f4-1", incident.ErrUnproven},
+		{"no session", sso, sso + "sato", incident.ErrUnproven},
+		{"nothing", "", "", incident.ErrUnproven},
+	} {
+		for _, both := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
+			if err := incident.TwoPeople(known(both[0]), known(both[1])); !errors.Is(err, c.want) || c.want == nil && err != nil {
+				t.Errorf("%s: %v, want %v", c.name, err, c.want)
+			}
+		}
+	}
 }

@@ -39,9 +39,11 @@ type Reader struct {
 	decisions record.Getter
 
 	incidentsTable, decisionsTable, key string
+	two                                 bool // people must decide on a termination
 }
 
-// NewReader reads INCIDENTS_TABLE, DECISIONS_TABLE and MAC_KEY_ID.
+// NewReader reads INCIDENTS_TABLE, DECISIONS_TABLE, MAC_KEY_ID and
+// APPROVERS_FOR_TERMINATION.
 func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Getter) (*Reader, error) {
 	r := &Reader{host: host, kms: kms, incidents: incidents, decisions: decisions}
 	for _, setting := range []struct {
@@ -53,6 +55,13 @@ func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Get
 			return nil, err
 		}
 		*setting.to = v
+	}
+	approvers, err := host.Number("APPROVERS_FOR_TERMINATION")
+	if err != nil {
+		return nil, err
+	}
+	if r.two, err = incident.Two(approvers); err != nil {
+		return nil, fmt.Errorf("environment variable APPROVERS_FOR_TERMINATION: %w", err)
 	}
 	return r, nil
 }
@@ -69,8 +78,14 @@ func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (in
 	if !found {
 		return incident.Decision{}, fmt.Errorf("nobody has decided: there is no decision on request %d of incident %s: %w", round, inc.ID, incident.ErrUndecided)
 	}
-	if err := r.check(ctx, inc, round, d); err != nil {
+	about := fmt.Sprintf("the decision on request %d of incident %s", round, inc.ID)
+	if err := r.check(ctx, about, inc, round, d); err != nil {
 		return incident.Decision{}, err
+	}
+	if r.two && d.Choice == incident.Terminate {
+		if err := r.seconded(ctx, about, inc, round, d); err != nil {
+			return incident.Decision{}, err
+		}
 	}
 	_, newer, err := record.LoadRequest(ctx, r.incidents, r.incidentsTable, inc.ID, round+1)
 	if err != nil {
@@ -102,8 +117,34 @@ func (r *Reader) ReadAs(ctx context.Context, inc incident.Incident, round int, w
 	return d, nil
 }
 
-func (r *Reader) check(ctx context.Context, inc incident.Incident, round int, d incident.Decision) error {
-	about := fmt.Sprintf("the decision on request %d of incident %s", round, inc.ID)
+// seconded refuses a termination that one person alone decided on: both decisions
+// are verified, and that they are of two people.
+func (r *Reader) seconded(ctx context.Context, about string, inc incident.Incident, round int, d incident.Decision) error {
+	if d.First == "" {
+		return Refuse("%s is of one person, and a termination needs two; decide again", about)
+	}
+	first, found, err := record.LoadFirst(ctx, r.decisions, r.decisionsTable, inc.ID, round)
+	if err != nil {
+		return err
+	}
+	if !found || first.Mark() != d.First {
+		return Refuse("%s seconds another one that is not there", about)
+	}
+	if err := r.check(ctx, "the first of two decisions on request "+fmt.Sprintf("%d of incident %s", round, inc.ID), inc, round, first); err != nil {
+		return err
+	}
+	switch err := incident.TwoPeople(first, d); {
+	case err != nil:
+		return Refuse("%s needs two people: %v", about, err)
+	case first.Choice != incident.Terminate:
+		return Refuse("%s seconds one to %s", about, first.Choice)
+	case d.Override && !first.Override:
+		return Refuse("%s is to terminate although evidence is incomplete, and the first person's is not", about)
+	}
+	return nil
+}
+
+func (r *Reader) check(ctx context.Context, about string, inc incident.Incident, round int, d incident.Decision) error {
 	if d.Version != incident.DecisionVersion {
 		return Refuse("%s was recorded by another version of Cordon (%d, this one is %d), so its seal cannot be checked; decide again", about, d.Version, incident.DecisionVersion)
 	}

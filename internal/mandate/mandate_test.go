@@ -102,6 +102,104 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestTwoPeople: where two must decide, one person's decision terminates nothing,
+// and neither does a second that is not another person's, about this machine, now.
+func TestTwoPeople(t *testing.T) {
+	const sato, tanaka = incident.ByAccess + "f4-1", incident.ByAccess + "f4-2"
+	type decisions struct {
+		first       func(*incident.Decision) // nil: there is none
+		firstChoice incident.Choice
+		second      func(*incident.Decision) // changes it before it is sealed
+		forge       func(*incident.Decision) // and after
+		alone       bool                     // it seconds nothing
+	}
+	by := func(identity string) func(*incident.Decision) {
+		return func(d *incident.Decision) { d.Identity = identity }
+	}
+	and := func(all ...func(*incident.Decision)) func(*incident.Decision) {
+		return func(d *incident.Decision) {
+			for _, f := range all {
+				f(d)
+			}
+		}
+	}
+	override := func(d *incident.Decision) { d.Override = true }
+	for name, c := range map[string]struct {
+		decisions
+		after time.Duration
+		why   string
+	}{
+		"two people":                   {decisions{first: by(sato), second: by(tanaka)}, 0, ""},
+		"one alone":                    {decisions{second: by(tanaka), alone: true}, 0, "needs two"},
+		"the second without the first": {decisions{first: by(sato), second: by(tanaka), alone: true}, 0, "needs two"},
+		"the same person":              {decisions{first: by(sato), second: by(sato)}, 0, "the same person"},
+		"links":                        {decisions{first: by(incident.ByLink), second: by(incident.ByLink)}, 0, "tells this person"},
+		"a link and a known person":    {decisions{first: by(incident.ByLink), second: by(tanaka)}, 0, "tells this person"},
+		"the first is gone":            {decisions{second: and(by(tanaka), func(d *incident.Decision) { d.First = "another" })}, 0, "not there"},
+		"another first":                {decisions{first: by(sato), second: and(by(tanaka), func(d *incident.Decision) { d.First = "another" })}, 0, "not there"},
+		"another first, not sealed":    {decisions{first: by(sato), second: by(tanaka), forge: func(d *incident.Decision) { d.First += "0" }}, 0, "seal"},
+		"the first decided to keep":    {decisions{first: by(sato), firstChoice: incident.Keep, second: by(tanaka)}, 0, "seconds one to keep"},
+		"the first about another":      {decisions{first: and(by(sato), func(d *incident.Decision) { d.AttachedAt = d.AttachedAt.Add(time.Hour) }), second: by(tanaka)}, 0, "another machine"},
+		"the first expired":            {decisions{first: and(by(sato), func(d *incident.Decision) { d.ExpiresAt = d.DecidedAt.Add(time.Hour) }), second: by(tanaka)}, time.Hour, "expired at"},
+		"the second expired":           {decisions{first: by(sato), second: and(by(tanaka), func(d *incident.Decision) { d.ExpiresAt = d.DecidedAt.Add(time.Hour) })}, time.Hour, "expired at"},
+		"an older version":             {decisions{first: and(by(sato), func(d *incident.Decision) { d.Version = 3 }), second: by(tanaka)}, 0, "another version"},
+		"only the second overrides":    {decisions{first: by(sato), second: and(by(tanaka), override)}, 0, "although evidence is incomplete"},
+		"both override":                {decisions{first: and(by(sato), override), second: and(by(tanaka), override)}, 0, ""},
+		"only the first overrides":     {decisions{first: and(by(sato), override), second: by(tanaka)}, 0, ""},
+		"the page and the command":     {decisions{first: by(sato), second: by(incident.ByIAM + "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_R_0/tanaka")}, 0, "cannot be told apart"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			s.Set("APPROVERS_FOR_TERMINATION", "2")
+			mark := ""
+			if c.first != nil {
+				if c.firstChoice == "" {
+					c.firstChoice = incident.Terminate
+				}
+				first := s.DecideFirst(t, c.firstChoice, c.first)
+				mark = first.Mark()
+			}
+			s.Decide(t, incident.Terminate, func(d *incident.Decision) {
+				if !c.alone {
+					d.First = mark
+				}
+				c.second(d)
+			}, c.forge)
+			s.Wait(c.after)
+			r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB(), s.DynamoDB())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = r.Read(t.Context(), s.Incident, 1)
+			if c.why == "" && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if c.why != "" && (!errors.Is(err, incident.ErrRefused) || !strings.Contains(err.Error(), c.why)) {
+				t.Errorf("error is %v, want a refusal with %q", err, c.why)
+			}
+		})
+	}
+	for _, choice := range []incident.Choice{incident.Keep, incident.Release} {
+		s := scene.Open(t, scene.File)
+		s.Set("APPROVERS_FOR_TERMINATION", "2")
+		s.Decide(t, choice, nil, nil)
+		r, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(t.Context(), s.Incident, 1); err != nil {
+			t.Errorf("%s needs one person: %v", choice, err)
+		}
+	}
+	s := scene.Open(t, scene.File)
+	for _, n := range []string{"0", "3", "1.5", "two"} {
+		s.Set("APPROVERS_FOR_TERMINATION", n)
+		if _, err := mandate.NewReader(s.Host, s.KMS(), s.DynamoDB(), s.DynamoDB()); err == nil || !strings.Contains(err.Error(), "APPROVERS_FOR_TERMINATION") {
+			t.Errorf("%s people: %v", n, err)
+		}
+	}
+}
+
 // A service that fails says nothing about the decision: the machine tries again
 // and nobody is asked again.
 func TestReadFails(t *testing.T) {

@@ -734,6 +734,15 @@ var catalogue = map[string]text{
 		"このリンクを持つ人は誰でも決定できます。転送しないでください。開くだけでは何も変わりません。",
 	},
 
+	"ask.signIn": {
+		"Opening it asks you to sign in, and changes nothing. Who you are is recorded as your organization knows you.",
+		"開くとサインインが求められます。開くだけでは何も変わりません。決定者は組織のIDで記録されます。",
+	},
+	"ask.two": {
+		"A termination needs two people: after the first, a second one decides by the same link. Everything else needs one.",
+		"終了には2人の決定が必要です。1人目の後に、別の人が同じリンクから決定します。その他は1人で決定できます。",
+	},
+
 	// Errors that people meet, by the name Step Functions knows them.
 
 	"error.States.Timeout":                  {"a step did not answer in time", "処理が時間内に応答しませんでした"},
@@ -931,8 +940,30 @@ var catalogue = map[string]text{
 	"cuts.snapshots":  {"the waiting for snapshots that are pending: EBS completes them, and nobody makes a failed one again", "作成中のスナップショットの待機。EBSが完了させますが、失敗しても作り直されません"},
 	"drifted":         {"Others undid the isolation {number} times; it was put right each time. Last at {at}: {what}", "第三者による隔離の解除が{number}回あり、その都度修復しました。最後は {at}: {what}"},
 
-	"known.link": {"by possession of the mailed link; the name is a claim", "メールのリンクの所持のみ。名前は自己申告です"},
-	"known.iam":  {"verified by AWS IAM: {who}", "AWS IAMによる確認: {who}"},
+	"known.link":            {"by possession of the mailed link; the name is a claim", "メールのリンクの所持のみ。名前は自己申告です"},
+	"known.iam":             {"verified by AWS IAM: {who}", "AWS IAMによる確認: {who}"},
+	"known.identity-center": {"verified by IAM Identity Center through Verified Access: user {who}", "IAM Identity Center (Verified Access経由) による確認: ユーザー {who}"},
+
+	"page.you":            {"You are signed in as {who}.", "{who} としてサインインしています。"},
+	"page.look":           {"You may look and not decide: deciding is for responders, at their own address.", "閲覧のみ可能です。決定は、対応者が専用のアドレスから行います。"},
+	"page.reader.title":   {"You may look and not decide", "閲覧のみ可能です"},
+	"page.reader":         {"Nothing was recorded. Deciding is for responders, at their own address.", "何も記録されていません。決定は、対応者が専用のアドレスから行います。"},
+	"page.stranger.title": {"Nobody vouches for you", "本人確認ができません"},
+	"page.stranger": {
+		"This page is for people that Verified Access lets in, and what it says of you cannot be believed ({why}). Open the link again. If that does not help, decide with the command: cordon decide.",
+		"このページはVerified Accessが許可した人のためのものですが、その署名を確認できません ({why})。もう一度リンクを開いてください。解決しない場合は cordon decide コマンドで決定してください。",
+	},
+	"page.earlier.first":  {"{person}, the first of two, decided to terminate, {at}", "{person} (2人のうち1人目) が終了を決定: {at}"},
+	"page.first.title":    {"Your decision is recorded, and a second person is needed", "決定を記録しました。もう1人の決定が必要です"},
+	"page.first":          {"Nothing is terminated until another person decides the same, by the same link. If nobody does, the instance stays isolated.", "別の人が同じリンクから同じ決定をするまで、終了されません。誰も決定しなければ、隔離を続けます。"},
+	"page.second.title":   {"Another person decided to terminate; yours would be the second", "別の人が終了を決定しています。あなたが2人目です"},
+	"page.second":         {"Nothing of yours is recorded yet. Read whose decision it is, and send the form again to second it; or decide otherwise.", "あなたの決定はまだ記録されていません。1人目の決定を確認し、同意する場合はもう一度送信してください。別の決定もできます。"},
+	"page.unproven.title": {"Nothing tells you from another person", "別人であることを確認できません"},
+	"page.unproven":       {"A termination needs two people that are known for sure, by IAM Identity Center. Nothing was recorded.", "終了には、IAM Identity Centerで確認された2人が必要です。何も記録されていません。"},
+	"page.otherWay.title": {"The first person decided by another way", "1人目は別の方法で決定しています"},
+	"page.otherWay":       {"One of you is known through this page and the other through IAM, so nobody can tell that you are two. Decide by the way of the first. Nothing of yours was recorded.", "一方はこのページ、もう一方はIAMで確認されているため、別人であると判断できません。1人目と同じ方法で決定してください。あなたの決定は記録されていません。"},
+	"page.complete.title": {"The first person waits for the evidence", "1人目は証拠の完了を条件にしています"},
+	"page.complete":       {"They decided to terminate once the evidence is complete, so a second cannot do without it. Nothing of yours was recorded.", "1人目は証拠が揃った後の終了を決定しています。証拠なしの終了に同意することはできません。あなたの決定は記録されていません。"},
 
 	// The purposes of threats, in GuardDuty's own division.
 

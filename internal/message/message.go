@@ -110,6 +110,8 @@ type Letter struct {
 	Decision    Decision
 	Execution   Execution
 	Link        string            // of the decision page; in the mails that ask only
+	SignIn      bool              // who opens it must sign in; else it lets in whoever has it
+	Two         bool              // two people must decide on a termination
 	Until       time.Time         // when the request ends
 	Left        time.Duration     // until then; in reminders
 	Asked       string            // mail address of those who have the link; in mails to others
@@ -369,7 +371,14 @@ func (l Language) ask(p *paper, m Letter) {
 	}
 	p.line("")
 	p.line(l.Text(silence, "until", l.Time(m.Until)))
-	p.line(l.Text("ask.secret"))
+	if m.Two && slices.Contains(m.Choices, incident.Terminate) {
+		p.line(l.Text("ask.two"))
+	}
+	if m.SignIn {
+		p.line(l.Text("ask.signIn"))
+	} else {
+		p.line(l.Text("ask.secret"))
+	}
 	l.command(p, m)
 }
 

@@ -14,6 +14,7 @@
 //	pk brake#hour, brake#group …   sk place#0001           who holds a place of a limit, and since when
 //	decisions:
 //	pk ACCOUNT.REGION.INSTANCE.1   sk request#001           the decision on that request
+//	                               sk request#001#first     the decision of the first person, where two must decide
 //
 // What conditions read is an attribute of its own, as is the time at which
 // something happened (RFC 3339); the rest is JSON in "body". Every read is

@@ -151,9 +151,13 @@ func NoteEscalated(ctx context.Context, db Updater, table, id string, round int,
 }
 
 // Decide stores a decision, once: ErrTaken with the standing one if there is one.
-// It is the only write to the decisions table anywhere.
+// It and DecideFirst are the only writes to the decisions table anywhere.
 func Decide(ctx context.Context, db Putter, table string, d incident.Decision) (incident.Decision, error) {
-	i, err := encode(d.Incident, requestSK(d.Round), d)
+	return decided(ctx, db, table, requestSK(d.Round), d)
+}
+
+func decided(ctx context.Context, db Putter, table, sk string, d incident.Decision) (incident.Decision, error) {
+	i, err := encode(d.Incident, sk, d)
 	if err != nil {
 		return incident.Decision{}, err
 	}
@@ -169,10 +173,29 @@ func Decide(ctx context.Context, db Putter, table string, d incident.Decision) (
 	return first, ErrTaken
 }
 
+// firstSK is where the decision of the first of two people stands. Nothing that
+// waits for a decision looks there.
+func firstSK(round int) string { return requestSK(round) + "#first" }
+
+// DecideFirst stores the decision of the first of two people, once: ErrTaken with
+// the standing one if there is one.
+func DecideFirst(ctx context.Context, db Putter, table string, d incident.Decision) (incident.Decision, error) {
+	return decided(ctx, db, table, firstSK(d.Round), d)
+}
+
+// LoadFirst reads the decision of the first of two people; false if there is none.
+func LoadFirst(ctx context.Context, db Getter, table, id string, round int) (incident.Decision, bool, error) {
+	return loadDecision(ctx, db, table, id, firstSK(round))
+}
+
 // LoadDecision reads the decision on a request; false if there is none. What it
 // returns is as good as the table: verify its MAC before acting on it.
 func LoadDecision(ctx context.Context, db Getter, table, id string, round int) (incident.Decision, bool, error) {
-	i, err := get(ctx, db, table, id, requestSK(round))
+	return loadDecision(ctx, db, table, id, requestSK(round))
+}
+
+func loadDecision(ctx context.Context, db Getter, table, id, sk string) (incident.Decision, bool, error) {
+	i, err := get(ctx, db, table, id, sk)
 	if err != nil || i == nil {
 		return incident.Decision{}, false, err
 	}

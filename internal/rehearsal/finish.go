@@ -164,7 +164,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		}
 		t.Ours = t.Braked == ""
 	}
-	t.DryRun = w.parameter("DryRun") == "true"
+	t.DryRun, t.Two = w.parameter("DryRun") == "true", w.parameter("ApproversForTermination") == "2"
 	for c := range strings.SplitSeq(w.parameter("CentralEndpointCidrs"), ",") {
 		if n, err := netip.ParsePrefix(strings.TrimSpace(c)); err == nil {
 			t.Central = append(t.Central, n.Masked().String())

@@ -83,5 +83,5 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 
 // page is the one function that speaks HTTP.
 func page(h incident.Host, a *sim.Account) (http.Handler, error) {
-	return decide.New(h, a.KMS(), a.SFN(), a.DynamoDB(), a.DynamoDB())
+	return decide.New(h, a.KMS(), a.SFN(), a.Keys(), a.DynamoDB(), a.DynamoDB())
 }

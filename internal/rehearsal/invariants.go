@@ -186,11 +186,36 @@ func (t Trace) standing(instance string, c incident.Choice, at time.Time) (incid
 	var newest incident.Decision
 	var when time.Time
 	for _, d := range t.After.Decisions() {
-		if made := t.made(d); d.InstanceID == instance && !made.After(at) && made.After(when) && t.about(d, machine) && t.Sealed(d) {
+		if made := t.made(d); d.InstanceID == instance && !made.After(at) && made.After(when) && t.about(d, machine) && t.Sealed(d) && t.enough(d, at) {
 			newest, when = d, made
 		}
 	}
 	return newest, newest.Choice == c && at.Before(newest.ExpiresAt)
+}
+
+// enough says whether a decision counts by itself: where two people must decide on
+// a termination, it names another one, of somebody else who is known, that counts
+// for this machine too. What a first person alone decided is no decision.
+func (t Trace) enough(d incident.Decision, at time.Time) bool {
+	if !t.Two || d.Choice != incident.Terminate {
+		return true
+	}
+	return slices.ContainsFunc(t.After.Decisions(), func(first incident.Decision) bool {
+		mark := sha256.Sum256(first.MAC)
+		return d.First == hex.EncodeToString(mark[:]) && t.Sealed(first) && first.Choice == incident.Terminate && first.First == "" &&
+			first.Incident == d.Incident && first.Round == d.Round && first.AttachedAt.Equal(d.AttachedAt) && first.InstanceID == d.InstanceID &&
+			at.Before(first.ExpiresAt) && (first.Override || !d.Override) && apart(first.Identity, d.Identity)
+	})
+}
+
+// apart says whether two identities are two people's: users of Identity Center, or
+// sessions of its roles, which have the user's name.
+func apart(a, b string) bool {
+	kind, who := func(s string) string { k, _, _ := strings.Cut(s, " "); return k }, func(s string) string {
+		return strings.ToLower(s[strings.LastIndexAny(s, " /")+1:])
+	}
+	personal := kind(a) == "identity-center" || kind(a) == "iam" && strings.Contains(a, ":assumed-role/AWSReservedSSO_") && strings.Contains(b, ":assumed-role/AWSReservedSSO_")
+	return personal && kind(a) == kind(b) && who(a) != who(b)
 }
 
 // made is when a decision was recorded: as the trace has it, since the clock of who

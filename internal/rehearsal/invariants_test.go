@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,21 @@ func decision(c incident.Choice) incident.Decision {
 		Incident: key + ".1", Round: 1, InstanceID: victim, AttachedAt: attached, Choice: c,
 		DecidedAt: second(60), ExpiresAt: second(7 * 24 * 3600), MAC: []byte("sealed"),
 	}
+}
+
+// pair is a termination on which two people decided, and must have; spoil changes
+// what they did. A first without an incident is none.
+func pair(spoil func(first, second *incident.Decision)) rehearsal.Trace {
+	first, last := decision(incident.Terminate), decision(incident.Terminate)
+	first.Identity, last.Identity = "identity-center u1", "identity-center u2"
+	first.DecidedAt, last.First = second(55), first.Mark()
+	spoil(&first, &last)
+	t := decided(clean(), last)
+	if first.Incident != "" {
+		t.After.Incidents = append(t.After.Incidents, row("decisions", map[string]string{"pk": first.Incident, "sk": "request#001#first", "body": asJSON(first)}))
+	}
+	t.Two = true
+	return t
 }
 
 // decided replaces what the decisions table holds.
@@ -218,6 +234,26 @@ func TestACleanRunBreaksNothing(t *testing.T) {
 }
 
 // Seconds later than undisturbed is as good: the instance is dead either way.
+// TestTwoPeopleBreakNothing: what two people decided is a decision.
+func TestTwoPeopleBreakNothing(t *testing.T) {
+	for name, run := range map[string]rehearsal.Trace{
+		"users": pair(func(_, _ *incident.Decision) {}),
+		"sessions of Identity Center": pair(func(first, second *incident.Decision) {
+			first.Identity = "iam arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_A_0/sato"
+			second.Identity = "iam arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_A_0/tanaka"
+		}),
+	} {
+		for _, i := range rehearsal.Invariants {
+			if i.Name == "The journal is the record" { // which this run has none of
+				continue
+			}
+			if how := i.Broken(run); how != "" {
+				t.Errorf("%s: %s: %s", name, i.Name, how)
+			}
+		}
+	}
+}
+
 func TestConvergesWhileShuttingDown(t *testing.T) {
 	x := clean()
 	in := func(s types.InstanceStateName) rehearsal.Account {
@@ -303,6 +339,22 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}}}}}
 			x.Calls = slices.Insert(x.Calls, len(x.Calls)-1, c)
 		})},
+		{"one person where two must decide", "No unapproved kill", pair(func(first, second *incident.Decision) { *first = incident.Decision{}; second.First = "" })},
+		{"a second without the first", "No unapproved kill", pair(func(first, _ *incident.Decision) { *first = incident.Decision{} })},
+		{"a second of another first", "No unapproved kill", pair(func(_, second *incident.Decision) { second.First = strings.Repeat("0", 64) })},
+		{"one person twice", "No unapproved kill", pair(func(first, second *incident.Decision) { second.Identity = first.Identity })},
+		{"one person with two roles", "No unapproved kill", pair(func(first, second *incident.Decision) {
+			first.Identity = "iam arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_A_0/sato"
+			second.Identity = "iam arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_B_0/Sato"
+		})},
+		{"two with the mail", "No unapproved kill", pair(func(first, second *incident.Decision) { first.Identity, second.Identity = "link", "link" })},
+		{"two sessions that anybody names", "No unapproved kill", pair(func(first, second *incident.Decision) {
+			first.Identity, second.Identity = "iam arn:aws:sts::111122223333:assumed-role/R/sato", "iam arn:aws:sts::111122223333:assumed-role/R/tanaka"
+		})},
+		{"the first forged", "No unapproved kill", pair(func(first, second *incident.Decision) { first.MAC = []byte("forged"); second.First = first.Mark() })},
+		{"the first decided to keep", "No unapproved kill", pair(func(first, _ *incident.Decision) { first.Choice = incident.Keep })},
+		{"the first about another machine", "No unapproved kill", pair(func(first, _ *incident.Decision) { first.AttachedAt = attached.Add(-time.Hour) })},
+		{"the first expired", "No unapproved kill", pair(func(first, _ *incident.Decision) { first.ExpiresAt = second(70) })},
 		{"no snapshot", "No evidence, no kill", spoil(func(x *rehearsal.Trace) { x.After.Snapshots = nil })},
 		{"snapshot completed later", "No evidence, no kill", spoil(func(x *rehearsal.Trace) {
 			x.After.Snapshots = slices.Clone(x.After.Snapshots)

@@ -22,7 +22,22 @@ type Question struct {
 	Sleep      func(time.Duration)
 
 	deliver func(event []byte)
+	user    string
+	two     bool // people must decide on a termination: another one comes after this
 }
+
+// As is the question as it reaches another person, by their name in Identity
+// Center. Where links are what lets people in, nobody asks who they are.
+func (q Question) As(user string) Question {
+	q.user = user
+	return q
+}
+
+// Two users of Identity Center.
+const (
+	User      = "rehearsal"
+	Colleague = "colleague"
+)
 
 // Operator is who a rehearsed order comes from, as the gateway would say.
 const Operator = "arn:aws:sts::111122223333:assumed-role/Responder/rehearsal"
@@ -60,7 +75,8 @@ const patience = 5
 
 // Decides is a person who opens the page a minute after the mail, reads it, and
 // posts that choice with the instance ID typed. Told that it could not be
-// recorded or delivered, they try again.
+// recorded or delivered, they try again. Where a second person is wanted, a
+// colleague decides the same.
 func Decides(choice string) Person {
 	return func(q Question) {
 		q.Sleep(Delay)
@@ -69,20 +85,41 @@ func Decides(choice string) Person {
 }
 
 func decides(q Question, choice string) {
+	if decideAs(q.As(User), choice) == http.StatusAccepted && q.two {
+		q.two = false
+		decideAs(q.As(Colleague), choice)
+	}
+}
+
+// DecidesAs is one user of Identity Center who decides alone, a minute later.
+func DecidesAs(user, choice string) Person {
+	return func(q Question) {
+		q.Sleep(Delay)
+		decideAs(q.As(user), choice)
+	}
+}
+
+// decideAs returns how the page answered at last: 202 where a second person, or
+// another try, is wanted.
+func decideAs(q Question, choice string) (status int) {
 	for n := range patience {
 		if n > 0 {
 			q.Sleep(Delay)
 		}
 		shown := q.visit(http.MethodGet, nil)
-		if shown.Code >= http.StatusInternalServerError {
+		if status = shown.Code; status >= http.StatusInternalServerError {
 			continue
 		}
-		switch posted := q.visit(http.MethodPost, Form(shown.Body.String(), choice, q.InstanceID)); {
-		case posted.Code == http.StatusAccepted: // recorded, not yet delivered
-		case posted.Code < http.StatusInternalServerError:
-			return
+		posted := q.visit(http.MethodPost, Form(shown.Body.String(), choice, q.InstanceID))
+		if posted.Code == http.StatusConflict && strings.Contains(posted.Body.String(), `name="first"`) { // read whose is the first, and press again
+			posted = q.visit(http.MethodPost, Form(posted.Body.String(), choice, q.InstanceID))
+		}
+		undelivered := posted.Code == http.StatusAccepted && !q.two
+		if status = posted.Code; status < http.StatusInternalServerError && !undelivered {
+			return status
 		}
 	}
+	return status
 }
 
 // Form is what a person posts who decided: what they type, and what their browser
@@ -112,8 +149,30 @@ func (q Question) visit(method string, form url.Values) *httptest.ResponseRecord
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	answer := httptest.NewRecorder()
-	q.Page.ServeHTTP(answer, r)
+	q.Page.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), userKey{}, q.user)))
 	return answer
+}
+
+type userKey struct{}
+
+// signed is a request as it reaches the page where people sign in: through the
+// balancer, with the header of Verified Access. A browser on loopback is User's.
+func (w *world) signed(r *http.Request) (*http.Request, error) {
+	if w.access.instance == "" || !strings.HasPrefix(r.URL.Path, "/d/") {
+		return r, nil
+	}
+	user, _ := r.Context().Value(userKey{}).(string)
+	if user == "" {
+		user = User
+	}
+	header, err := w.account.Keys().Header(w.access.instance, w.access.provider, user, user)
+	if err != nil {
+		return nil, err
+	}
+	r = r.WithContext(incident.WithDoor(r.Context(), w.access.responders))
+	r.Header.Set("X-Forwarded-For", r.RemoteAddr)
+	r.Header.Set("X-Amzn-Ava-User-Context", header)
+	return r, nil
 }
 
 // address is where a rehearsed person comes from (RFC 5737: for documentation).
@@ -135,7 +194,7 @@ func (w *world) letters() {
 		w.asked[link] = true
 		ask := func(p Person) {
 			w.clock.Go(func() {
-				p(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver})
+				p(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver, two: w.parameter("ApproversForTermination") == "2"})
 			})
 		}
 		if w.Person != nil {
@@ -161,6 +220,11 @@ func (w *world) link(body string) string {
 // visit runs the page as its function would: within its time-out, and with
 // nothing of it left once it was killed.
 func (w *world) visit(to http.ResponseWriter, r *http.Request) {
+	r, err := w.signed(r)
+	if err != nil {
+		w.problem = err
+		return
+	}
 	ctx, end := w.clock.Deadline(context.WithoutCancel(r.Context()), w.clock.Now().Add(w.pageTimeout))
 	defer end()
 	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: pageFunction, Kill: end})

@@ -83,7 +83,8 @@ type world struct {
 
 	page        http.Handler
 	pageTimeout time.Duration
-	apiURL      string // where links in mails lead
+	apiURL      string                                          // where links in mails lead
+	access      struct{ instance, provider, responders string } // empty where a link is what lets people in
 	macKey      string
 	number      string // of the account
 	region      string
@@ -389,6 +390,7 @@ func (w *world) wire() error {
 				return fmt.Errorf("function %s: %w", name, err)
 			}
 			w.page, w.pageTimeout = h, f.Timeout
+			w.access.instance, w.access.provider, w.access.responders = f.Environment["ACCESS_INSTANCE"], f.Environment["ACCESS_PROVIDER"], f.Environment["ACCESS_RESPONDERS"]
 			continue
 		}
 		wiring, ok := functions[name]

@@ -31,6 +31,7 @@ type Trace struct {
 	Braked  string
 	Later   bool     // the event is no finding but the wish to decide once more about an incident in the record
 	DryRun  bool     // by the template's parameter
+	Two     bool     // people must decide on a termination, by the template's parameter
 	Central []string // networks of central endpoints, by the template's parameter
 	Calls   []sim.Call
 	Others  []sim.Change // of interfaces and of our groups, by others than the stack

@@ -66,7 +66,8 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 	}
 	settings := map[string]string{ //nolint:gosec // CREDENTIAL_ROLES holds a pattern, not a credential
 		"EVIDENCE_BUCKET": "cordon-evidence", "SIGNING_KEY_ID": "signing", "INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
-		"AUTO_SCALING_ACTION": "standby", "AUTO_SCALING_CAPACITY": "shrink",
+		"APPROVERS_FOR_TERMINATION": "1",
+		"AUTO_SCALING_ACTION":       "standby", "AUTO_SCALING_CAPACITY": "shrink",
 		"ISOLATE_ROLE":     "arn:aws:iam::123456789012:role/isolate",
 		"CREDENTIAL_ROLES": "arn:aws:iam::123456789012:role/*",
 		"RETENTION_DAYS":   "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),
@@ -167,6 +168,14 @@ func (s *Scene) Priors(t testing.TB) map[string]string {
 // comes after the changes of before, and before those of after.
 func (s *Scene) Decide(t testing.TB, c incident.Choice, before, after func(*incident.Decision)) {
 	t.Helper()
+	d := s.seal(t, c, before, after)
+	if _, err := record.Decide(t.Context(), s.DynamoDB(), decisions, d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Scene) seal(t testing.TB, c incident.Choice, before, after func(*incident.Decision)) incident.Decision {
+	t.Helper()
 	d := incident.Decision{
 		Version:  incident.DecisionVersion,
 		Incident: s.Incident.ID, Round: 1, InstanceID: Instance, AttachedAt: AttachedAt,
@@ -183,9 +192,19 @@ func (s *Scene) Decide(t testing.TB, c incident.Choice, before, after func(*inci
 	if after != nil {
 		after(&d)
 	}
-	if _, err := record.Decide(t.Context(), s.DynamoDB(), decisions, d); err != nil {
+	return d
+}
+
+// DecideFirst records the decision of the first of two people on request 1, sealed
+// as the page seals it. Sealing comes after the changes.
+func (s *Scene) DecideFirst(t testing.TB, c incident.Choice, change func(*incident.Decision)) incident.Decision {
+	t.Helper()
+	var d incident.Decision
+	s.seal(t, c, change, func(made *incident.Decision) { d = *made })
+	if _, err := record.DecideFirst(t.Context(), s.DynamoDB(), decisions, d); err != nil {
 		t.Fatal(err)
 	}
+	return d
 }
 
 // Replay writes a decision under request 1 of the incident, whatever it says of

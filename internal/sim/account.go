@@ -38,6 +38,7 @@ func Open(s Settings, file []byte) (*Account, error) {
 	}
 	a.ec2, a.dynamodb, a.s3, a.sns, a.kms, a.sfn, a.ssm = newEC2(a), newDynamoDB(a), newS3(a), newSNS(a), newKMS(a), newSFN(a), newSSM(a)
 	a.iam, a.autoscaling, a.balancers, a.classics, a.cloudtrail = newIAM(a), newAutoScaling(a), newBalancers(a), newClassics(a), newCloudTrail(a)
+	a.access = newVerifiedAccess(a)
 	if file == nil {
 		return a, nil
 	}

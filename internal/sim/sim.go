@@ -88,6 +88,7 @@ type Account struct {
 	classics    *ElasticLoadBalancing
 	iam         *IAM
 	cloudtrail  *CloudTrail
+	access      *VerifiedAccess
 }
 
 func (a *Account) EC2() *EC2           { return a.ec2 }

@@ -107,6 +107,7 @@ func (t *Template) Deploy(s Settings) (*Deployment, error) {
 	}
 	for _, step := range []func() error{
 		func() error { return d.setParameters(s.Parameters) },
+		d.holdAssertions,
 		d.setConditions,
 		d.setResources,
 		d.findCircle,
@@ -167,6 +168,30 @@ func (d *Deployment) setParameters(given map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(names, name) {
 			wrong = append(wrong, fmt.Errorf("the template has no parameter %s; it has %s", name, strings.Join(names, ", ")))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// holdAssertions refuses values that the rules refuse, all at once, as
+// CloudFormation does before it makes anything. No rule here names a condition:
+// CloudFormation knows none in rules.
+func (d *Deployment) holdAssertions() error {
+	var wrong []error
+	for _, a := range d.template.assertions {
+		holds, applies := false, true
+		var err error
+		if a.condition != nil {
+			applies, err = d.evaluate(a.condition)
+		}
+		if err == nil && applies {
+			holds, err = d.evaluate(a.assert)
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("the rule %s: %w", a.rule, err)
+		case applies && !holds:
+			wrong = append(wrong, fmt.Errorf("the rule %s does not hold: %s", a.rule, a.text))
 		}
 	}
 	return errors.Join(wrong...)

@@ -27,6 +27,7 @@ const transform = "AWS::Serverless-2016-10-31"
 // as wanted.
 type Template struct {
 	parameters []Parameter
+	assertions []assertion
 	conditions map[string]*yaml.Node
 	globals    *yaml.Node // properties of every function; nil if there are none
 	resources  []declaration
@@ -40,6 +41,14 @@ type declaration struct {
 	fields  map[string]*yaml.Node
 	typ     string // of a resource
 	depends []string
+}
+
+// assertion is what a rule of the section Rules asks of the parameters.
+type assertion struct {
+	rule      string
+	condition *yaml.Node // nil: always
+	assert    *yaml.Node
+	text      string // what is wrong where it does not hold
 }
 
 // Parse reads a template in YAML. Every error gives the line.
@@ -64,7 +73,7 @@ func (t *Template) read(root *yaml.Node) error {
 		return err
 	}
 	sections, err := fields(root, "the template", "AWSTemplateFormatVersion", "Transform", "Description", "Metadata",
-		"Parameters", "Conditions", "Globals", "Resources", "Outputs")
+		"Parameters", "Rules", "Conditions", "Globals", "Resources", "Outputs")
 	if err != nil {
 		return err
 	}
@@ -85,6 +94,11 @@ func (t *Template) read(root *yaml.Node) error {
 				return err
 			}
 			t.parameters = append(t.parameters, p)
+		}
+	}
+	if s := sections["Rules"]; s != nil {
+		if err := t.readRules(s); err != nil {
+			return err
 		}
 	}
 	if s := sections["Conditions"]; s != nil {
@@ -120,6 +134,36 @@ func (t *Template) read(root *yaml.Node) error {
 		}
 	}
 	return t.checkDeclarations()
+}
+
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html
+func (t *Template) readRules(s *yaml.Node) error {
+	entries, err := mapping(s, "Rules")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		rule, err := fields(e.value, "the rule "+e.key, "RuleCondition", "Assertions")
+		if err != nil {
+			return err
+		}
+		all := rule["Assertions"]
+		if all == nil || all.Kind != yaml.SequenceNode || len(all.Content) == 0 {
+			return at(e.node, "the rule %s has no list of Assertions", e.key)
+		}
+		for _, a := range all.Content {
+			one, err := fields(a, "an assertion of the rule "+e.key, "Assert", "AssertDescription")
+			if err != nil {
+				return err
+			}
+			text := one["AssertDescription"]
+			if one["Assert"] == nil || text == nil || text.Kind != yaml.ScalarNode {
+				return at(a, "an assertion of the rule %s needs Assert and AssertDescription", e.key)
+			}
+			t.assertions = append(t.assertions, assertion{e.key, rule["RuleCondition"], one["Assert"], text.Value})
+		}
+	}
+	return nil
 }
 
 func (t *Template) checkDeclarations() error {

@@ -403,3 +403,50 @@ func TestSettingsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestAssertions: what CloudFormation refuses before it makes anything, a rehearsal
+// refuses, with the rule's own words and all of them at once.
+func TestAssertions(t *testing.T) {
+	const text = `
+Parameters:
+  Who: {Type: String, Default: link, AllowedValues: [link, known]}
+  People: {Type: Number, Default: 1}
+  Name: {Type: String, Default: ""}
+Rules:
+  TwoAreKnown:
+    RuleCondition: !Equals [!Ref People, 2]
+    Assertions:
+      - {Assert: !Equals [!Ref Who, known], AssertDescription: two people must be known}
+  KnownHasAName:
+    RuleCondition: !Equals [!Ref Who, known]
+    Assertions:
+      - {Assert: !Not [!Equals [!Ref Name, ""]], AssertDescription: known needs a Name}
+      - {Assert: !Not [!Equals [!Ref Name, x]], AssertDescription: the Name must not be x}
+Resources: {}
+`
+	parsed, err := template.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who, people, name string
+		want              []string
+	}{
+		{"link", "1", "", nil},
+		{"known", "2", "n", nil},
+		{"link", "2", "", []string{"TwoAreKnown", "two people must be known"}},
+		{"known", "1", "", []string{"KnownHasAName", "known needs a Name"}},
+		{"known", "1", "x", []string{"the Name must not be x"}},
+	} {
+		_, err := parsed.Deploy(template.Settings{Account: "111122223333", Region: "eu-west-1", Stack: "s", Parameters: map[string]string{"Who": c.who, "People": c.people, "Name": c.name}})
+		if (err == nil) != (c.want == nil) {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%+v: %v, want %q in it", c, err, w)
+			}
+		}
+	}
+}
