@@ -22,6 +22,7 @@ type rehearse struct {
 	Decision  string   `help:"What the person decides: terminate, keep, release or none; isolate or leave where a brake asks before isolating. Without it a page is served and you decide." placeholder:"DECISION"`
 	Parameter []string `help:"A parameter of the template." placeholder:"NAME=VALUE" sep:"none"`
 	Fault     []string `help:"What goes wrong with the Nth call of an action." placeholder:"SERVICE:ACTION#N=KIND" sep:"none"`
+	Script    string   `help:"What else happens: faults, storms, what others do, more events and people; one JSON object." placeholder:"FILE"`
 	Seed      uint64   `help:"Decides order and latencies; the same seed gives the same run." default:"1"`
 	JSON      bool     `name:"json" help:"Print the result as one JSON object."`
 }
@@ -77,6 +78,15 @@ func (c *rehearse) options(s streams) (rehearsal.Options, error) {
 			return o, err
 		}
 	}
+	if c.Script != "" {
+		b, err := readInput(s.in, "script", c.Script)
+		if err != nil {
+			return o, err
+		}
+		if o.Script, err = rehearsal.ParseScript(b); err != nil {
+			return o, err
+		}
+	}
 	for _, p := range c.Parameter {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok || name == "" {
@@ -113,6 +123,9 @@ func (c *rehearse) replay() string {
 	words := []string{"cordon", "rehearse", "--seed", fmt.Sprint(c.Seed)}
 	if c.Account != "" {
 		words = append(words, "--account", quote(c.Account))
+	}
+	if c.Script != "" {
+		words = append(words, "--script", quote(c.Script))
 	}
 	if c.Decision != "" {
 		words = append(words, "--decision", c.Decision)

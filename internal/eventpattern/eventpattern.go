@@ -114,22 +114,36 @@ func compile(branches []branch, path string, o object, insideOr bool) ([]branch,
 // Match tells whether the pattern matches the event, which must be a JSON
 // object. Of a key that the event has twice, the last value counts.
 func (p *Pattern) Match(event []byte) (bool, error) {
+	e, err := Read(event)
+	return err == nil && p.Matches(e), err
+}
+
+// Event is an event as patterns see it.
+type Event struct{ fields map[string][]leaf }
+
+// Read reads an event once for any number of patterns.
+func Read(event []byte) (Event, error) {
 	v, err := decode(event, false)
 	if err != nil {
-		return false, fmt.Errorf("reading an event: %w", err)
+		return Event{}, fmt.Errorf("reading an event: %w", err)
 	}
 	o, ok := v.(object)
 	if !ok {
-		return false, errors.New("reading an event: it must be a JSON object")
+		return Event{}, errors.New("reading an event: it must be a JSON object")
 	}
 	f := flattener{fields: map[string][]leaf{}}
 	f.object("", o, nil)
+	return Event{f.fields}, nil
+}
+
+// Matches reports whether the pattern matches an event.
+func (p *Pattern) Matches(e Event) bool {
 	for _, b := range p.branches {
-		if b.match(slices.Sorted(maps.Keys(b)), f.fields, nil) {
-			return true, nil
+		if b.match(slices.Sorted(maps.Keys(b)), e.fields, nil) {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // match tries every value of the first path that fits the elements chosen so

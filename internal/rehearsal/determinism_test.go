@@ -111,3 +111,16 @@ func BenchmarkIncident(b *testing.B) {
 		}
 	}
 }
+
+// The calls of a whole incident, with few parts of memory: what a campaign of
+// faults costs, a run.
+func BenchmarkSmallIncident(b *testing.B) {
+	o := decides(options(plainEvent(b, func(detail object) {
+		detail["resource"].(object)["instanceDetails"].(object)["instanceType"] = "t3.nano"
+	})), "terminate")
+	for b.Loop() {
+		if _, err := rehearsal.Run(o); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -49,6 +49,9 @@ func (w *world) begin(event []byte) {
 
 // moved keeps the way through the states.
 func (w *world) moved(m asl.Move) {
+	if w.Way != nil {
+		w.Way(m)
+	}
 	if m.Kind != asl.Entered {
 		return
 	}

@@ -55,7 +55,11 @@ func (w *world) finish() (Result, error) {
 	r.Account = after
 	calls := w.account.Calls()
 	for _, c := range calls {
-		r.Calls = append(r.Calls, Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...)})
+		call := Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...), Number: c.Number}
+		if c.By != nil {
+			call.By = c.By.Function
+		}
+		r.Calls = append(r.Calls, call)
 	}
 	if u := w.account.Unknown(); u != nil {
 		return Result{}, fmt.Errorf("the rehearsal ends here: %w", u)
@@ -87,7 +91,7 @@ func (w *world) finish() (Result, error) {
 			r.Broken = append(r.Broken, i.Name+": "+how)
 		}
 	}
-	if unmet := w.account.Unmet(); len(unmet) > 0 {
+	if unmet := w.account.Unmet(); len(unmet) > 0 && w.Script == nil {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
@@ -99,12 +103,15 @@ const running = string(asl.Running)
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
-	if t.Before, err = ReadAccount(w.before); err != nil {
+	if w.Undisturbed != nil {
+		t.Before = w.Undisturbed.before
+	} else if t.Before, err = ReadAccount(w.before); err != nil {
 		return Trace{}, err
 	}
 	if t.After, err = ReadAccount(after); err != nil {
 		return Trace{}, err
 	}
+	w.result.before, w.result.after = t.Before, t.After
 	if w.wish {
 		_, t.Later = t.Before.Instance(w.finding.InstanceID)
 		t.Ours = t.Later
@@ -125,20 +132,19 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			t.Ending = r.States[n-1].State
 		}
 	}
-	if len(w.Faults) > 0 {
+	if len(w.Faults) > 0 && !w.Script.eventful() {
 		t.Again = func() (string, Account, error) {
 			r := w.Undisturbed
 			if r == nil {
 				o := w.Options
-				o.Faults, o.Watch = nil, nil
+				o.Faults, o.Script, o.Watch, o.Way = nil, nil, nil, nil
 				made, err := Run(o)
 				if err != nil {
 					return "", Account{}, err
 				}
 				r = &made
 			}
-			a, err := ReadAccount(r.Account)
-			return r.Ending, a, err
+			return r.Ending, r.after, nil
 		}
 	}
 	return t, nil

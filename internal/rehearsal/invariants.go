@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -550,13 +551,43 @@ func secretLeft(t Trace) string {
 	return ""
 }
 
-// plain is everything a call's input says, as text.
+// plain is every text in a call's input, one a line.
 func plain(in any) string {
-	b, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Sprintf("%+v", in)
+	var b strings.Builder
+	texts(&b, reflect.ValueOf(in))
+	return b.String()
+}
+
+func texts(b *strings.Builder, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			texts(b, v.Elem())
+		}
+	case reflect.Struct:
+		for n := range v.NumField() {
+			if v.Type() != reflect.TypeFor[time.Time]() {
+				texts(b, v.Field(n))
+			}
+		}
+	case reflect.Map:
+		for all := v.MapRange(); all.Next(); {
+			texts(b, all.Key())
+			texts(b, all.Value())
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			b.Write(v.Bytes())
+			b.WriteByte('\n')
+			return
+		}
+		for n := range v.Len() {
+			texts(b, v.Index(n))
+		}
+	case reflect.String:
+		b.WriteString(v.String())
+		b.WriteByte('\n')
 	}
-	return strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(string(b))
 }
 
 const (

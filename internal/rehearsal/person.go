@@ -61,16 +61,23 @@ const patience = 5
 // recorded or delivered, they try again.
 func Decides(choice string) Person {
 	return func(q Question) {
-		for range patience {
+		q.Sleep(Delay)
+		decides(q, choice)
+	}
+}
+
+func decides(q Question, choice string) {
+	for n := range patience {
+		if n > 0 {
 			q.Sleep(Delay)
-			if shown := q.visit(http.MethodGet, nil); shown.Code >= http.StatusInternalServerError {
-				continue
-			}
-			switch posted := q.visit(http.MethodPost, Form(choice, q.InstanceID)); {
-			case posted.Code == http.StatusAccepted: // recorded, not yet delivered
-			case posted.Code < http.StatusInternalServerError:
-				return
-			}
+		}
+		if shown := q.visit(http.MethodGet, nil); shown.Code >= http.StatusInternalServerError {
+			continue
+		}
+		switch posted := q.visit(http.MethodPost, Form(choice, q.InstanceID)); {
+		case posted.Code == http.StatusAccepted: // recorded, not yet delivered
+		case posted.Code < http.StatusInternalServerError:
+			return
 		}
 	}
 }
@@ -106,13 +113,19 @@ func (w *world) letters() {
 		w.result.Mails = append(w.result.Mails, mail)
 		w.watch(Moment{Kind: Mailed, Name: m.Subject, Mail: &mail})
 		link := w.link(m.Body)
-		if link == "" || w.asked[link] || w.Person == nil {
+		if link == "" || w.asked[link] {
 			continue
 		}
 		w.asked[link] = true
-		w.clock.Go(func() {
-			w.Person(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver})
-		})
+		ask := func(p Person) {
+			w.clock.Go(func() {
+				p(Question{Link: link, InstanceID: w.finding.InstanceID, Page: http.HandlerFunc(w.visit), Sleep: w.clock.Sleep, deliver: w.deliver})
+			})
+		}
+		if w.Person != nil {
+			ask(w.Person)
+		}
+		w.people(ask)
 	}
 }
 

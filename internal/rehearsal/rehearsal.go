@@ -13,9 +13,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"cordon/internal/asl"
+	"cordon/internal/eventpattern"
 	"cordon/internal/finding"
 	"cordon/internal/incident"
 	"cordon/internal/sim"
@@ -36,11 +39,14 @@ type Options struct {
 	Parameters map[string]string
 	Faults     []sim.Fault
 	Seed       uint64
-	Person     Person       // who decides; nil: nobody does
-	Watch      func(Moment) // told of everything as it happens; may be nil
+	Script     *Script        // what else happens; may be nil
+	Person     Person         // who decides; nil: nobody does
+	Watch      func(Moment)   // told of everything as it happens; may be nil
+	Way        func(asl.Move) // told of each state entered, left, retried; may be nil
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
-	// run with faults is held against. Nil: it is made when it is wanted.
+	// run with faults is held against, and the account that it begins with. Nil: it
+	// is made when it is wanted.
 	Undisturbed *Result
 }
 
@@ -119,7 +125,7 @@ func Run(o Options) (Result, error) {
 }
 
 func (w *world) run() (Result, error) {
-	w.clock.Run(func() { w.deliver(w.Event) })
+	w.clock.Run(func() { w.play(); w.deliver(w.Event) })
 	if w.problem != nil {
 		return Result{}, w.problem
 	}
@@ -278,10 +284,17 @@ func build(o Options) (*world, error) {
 		w.start = newest
 	}
 	w.clock = vtime.New(o.Seed, w.start)
+	scripted, err := o.Script.faults()
+	if err != nil {
+		return nil, err
+	}
+	w.Faults = append(slices.Clone(o.Faults), scripted...)
 	if err := w.open(file, account, region); err != nil {
 		return nil, err
 	}
-	if w.before, err = w.account.JSON(); err != nil {
+	if o.Undisturbed != nil {
+		w.before = o.Undisturbed.Before
+	} else if w.before, err = w.account.JSON(); err != nil {
 		return nil, err
 	}
 	return w, w.wire()
@@ -310,7 +323,7 @@ func (w *world) open(file []byte, account, region string) error {
 	}
 	var err error
 	w.account, err = sim.Open(sim.Settings{
-		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Account: account, Region: region,
+		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Storms: w.storms(), Account: account, Region: region,
 		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"),
 		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(),
 	}, file)
@@ -364,7 +377,7 @@ func (w *world) wire() error {
 	}
 	for _, f := range w.deployment.Functions() {
 		name := strings.ToLower(strings.TrimSuffix(f.LogicalID, "Function"))
-		host := incident.Host{Now: w.clock.Now, Rand: w.stream("function " + name), Each: w.clock.Each, Getenv: env(f)}
+		host := incident.Host{Now: w.now(name), Rand: w.stream("function " + name), Each: w.clock.Each, Getenv: env(f)}
 		if url := f.Environment["API_URL"]; url != "" {
 			w.apiURL = url
 		}
@@ -396,10 +409,13 @@ func (w *world) wire() error {
 
 // deliver gives an event to every rule, as EventBridge does.
 func (w *world) deliver(event []byte) {
+	e, err := eventpattern.Read(event)
+	if err != nil {
+		return // read as JSON before; what patterns cannot judge they do not match
+	}
 	for _, r := range w.rules {
-		hit, err := r.pattern.Match(event)
-		if err != nil || !hit {
-			continue // read as JSON before; a pattern that cannot judge it does not match
+		if !r.pattern.Matches(e) {
+			continue
 		}
 		for _, t := range r.targets {
 			payload, err := t.Payload(event)

@@ -26,6 +26,8 @@ type Result struct {
 	Broken     []string        `json:"-"` // each violation with how it came about
 	Evidence   []string        `json:"-"`
 	History    int             `json:"-"` // events of the execution, as AWS counts them
+
+	before, after Account // what Before and Account say
 }
 
 // Call is one call to AWS.
@@ -36,6 +38,9 @@ type Call struct {
 	At        Seconds  `json:"at"`
 	Error     string   `json:"error"` // the code; empty when there was none
 	Resources []string `json:"resources"`
+
+	By     string `json:"-"` // the function that made it
+	Number int    `json:"-"` // of the calls of its action, as a fault counts them
 }
 
 // Mail is one mail as SNS accepted it.

@@ -1,53 +1,85 @@
 package sim
 
-import "reflect"
+import (
+	"reflect"
+	"sync"
+)
 
-// clone is a deep copy of a value of SDK types, so that nobody holds what the account holds.
-func clone[T any](v T) T { return copied(reflect.ValueOf(&v).Elem()).Interface().(T) }
-
-func copied(v reflect.Value) reflect.Value {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return v
-		}
-		to := reflect.New(v.Type().Elem())
-		to.Elem().Set(copied(v.Elem()))
-		return to
-	case reflect.Struct:
-		to := reflect.New(v.Type()).Elem()
-		to.Set(v)
-		for n := range v.NumField() {
-			if v.Type().Field(n).IsExported() && deep(v.Field(n).Kind()) {
-				to.Field(n).Set(copied(v.Field(n)))
-			}
-		}
-		return to
-	case reflect.Slice:
-		if v.IsNil() {
-			return v
-		}
-		to := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		reflect.Copy(to, v)
-		if deep(v.Type().Elem().Kind()) {
-			for n := range v.Len() {
-				to.Index(n).Set(copied(v.Index(n)))
-			}
-		}
-		return to
-	case reflect.Map:
-		if v.IsNil() {
-			return v
-		}
-		to := reflect.MakeMapWithSize(v.Type(), v.Len())
-		for _, k := range v.MapKeys() {
-			to.SetMapIndex(k, copied(v.MapIndex(k)))
-		}
-		return to
-	}
+// clone is a deep copy of a value of SDK types, so that nobody holds what the
+// account holds.
+func clone[T any](v T) T {
+	deepen(reflect.ValueOf(&v).Elem())
 	return v
 }
 
-func deep(k reflect.Kind) bool {
-	return k == reflect.Pointer || k == reflect.Struct || k == reflect.Slice || k == reflect.Map
+// deepen puts copies into the places of everything that v shares.
+func deepen(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return
+		}
+		to := reflect.New(v.Type().Elem())
+		to.Elem().Set(v.Elem())
+		deepen(to.Elem())
+		v.Set(to)
+	case reflect.Struct:
+		for _, n := range sharing(v.Type()) {
+			deepen(v.Field(n))
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			return
+		}
+		to := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		reflect.Copy(to, v)
+		if shares(v.Type().Elem()) {
+			for n := range to.Len() {
+				deepen(to.Index(n))
+			}
+		}
+		v.Set(to)
+	case reflect.Map:
+		if v.IsNil() {
+			return
+		}
+		to := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for all := v.MapRange(); all.Next(); {
+			e := reflect.New(v.Type().Elem()).Elem()
+			e.Set(all.Value())
+			deepen(e)
+			to.SetMapIndex(all.Key(), e)
+		}
+		v.Set(to)
+	}
+}
+
+// shares tells whether an assignment of that type leaves something shared. What
+// an interface holds is never changed in place.
+func shares(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return true
+	case reflect.Struct:
+		return len(sharing(t)) > 0
+	}
+	return false
+}
+
+var sharingFields sync.Map // []int by reflect.Type
+
+// sharing are the exported fields of a struct that share something. Asked of
+// reflect once a type: that costs more than many a copy.
+func sharing(t reflect.Type) []int {
+	if known, ok := sharingFields.Load(t); ok {
+		return known.([]int)
+	}
+	var all []int
+	for n := range t.NumField() {
+		if f := t.Field(n); f.IsExported() && shares(f.Type) {
+			all = append(all, n)
+		}
+	}
+	sharingFields.Store(t, all)
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/aws/smithy-go"
 )
@@ -71,20 +72,37 @@ func (a *Account) asksForStale(service string) bool {
 func (op operation) check(in any) error {
 	missing := smithy.InvalidParamsError{Context: op.action + "Input"}
 	v := reflect.ValueOf(in).Elem()
-	for n := range v.NumField() {
-		f := v.Type().Field(n)
-		switch needed := slices.Contains(op.needs, f.Name); {
-		case !f.IsExported():
+	for n, name := range fieldNames(v.Type()) {
+		switch needed := slices.Contains(op.needs, name); {
+		case name == "":
 		case needed && v.Field(n).IsZero():
-			missing.Add(smithy.NewErrParamRequired(f.Name))
-		case !needed && !v.Field(n).IsZero() && !slices.Contains(op.takes, f.Name):
-			return unknown(op.service, op.action, "parameter "+f.Name)
+			missing.Add(smithy.NewErrParamRequired(name))
+		case !needed && !v.Field(n).IsZero() && !slices.Contains(op.takes, name):
+			return unknown(op.service, op.action, "parameter "+name)
 		}
 	}
 	if missing.Len() > 0 {
 		return missing
 	}
 	return nil
+}
+
+var namesOfFields sync.Map // []string by reflect.Type
+
+// fieldNames are the names of an input's fields by their place, "" for one that
+// is not exported. Asked of reflect once a type.
+func fieldNames(t reflect.Type) []string {
+	if known, ok := namesOfFields.Load(t); ok {
+		return known.([]string)
+	}
+	all := make([]string, t.NumField())
+	for n := range all {
+		if f := t.Field(n); f.IsExported() {
+			all[n] = f.Name
+		}
+	}
+	namesOfFields.Store(t, all)
+	return all
 }
 
 // Unknown is the answer to what the simulation does not know: it says so, it

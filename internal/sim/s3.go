@@ -27,6 +27,10 @@ type S3 struct {
 	a       *Account
 	buckets map[string]*bucket
 	ids     int // version and upload IDs given out
+	key     struct {
+		of string
+		is []byte
+	} // the newest that signed
 }
 
 // The bucket holds a tool for hosts to fetch, though no simulated host runs it.

@@ -592,3 +592,40 @@ func TestWhatTheBucketHolds(t *testing.T) {
 		t.Errorf("%d uploads are open, want 1; objects (-want +got):\n%s", c.Uploads(evidenceBucket), d)
 	}
 }
+
+// The address of a part is signed here: to the byte as the SDK's client does,
+// and left to it where more than a plain part is asked for.
+func TestPresignedPartsAreTheSDKs(t *testing.T) {
+	a, clock := servicesWithClock(t)
+	part := func(change func(*s3.UploadPartInput)) *s3.UploadPartInput {
+		in := &s3.UploadPartInput{Bucket: aws.String(evidenceBucket), Key: aws.String("incidents/1/image.lime"), UploadId: aws.String("upload"), PartNumber: aws.Int32(1)}
+		change(in)
+		return in
+	}
+	for name, in := range map[string]*s3.UploadPartInput{
+		"plain":          part(func(*s3.UploadPartInput) {}),
+		"the last":       part(func(in *s3.UploadPartInput) { in.PartNumber = aws.Int32(10000) }),
+		"letters":        part(func(in *s3.UploadPartInput) { in.Key = aws.String("a b/~+=&%?#:;,@$!*'()é日/") }),
+		"an upload's":    part(func(in *s3.UploadPartInput) { in.UploadId = aws.String("a b~+/=&%é") }),
+		"no key":         part(func(in *s3.UploadPartInput) { in.Key = nil }),
+		"no upload":      part(func(in *s3.UploadPartInput) { in.UploadId = aws.String("") }),
+		"no part":        part(func(in *s3.UploadPartInput) { in.PartNumber = nil }),
+		"a bucket's dot": part(func(in *s3.UploadPartInput) { in.Bucket = aws.String("a.b") }),
+		"an owner":       part(func(in *s3.UploadPartInput) { in.ExpectedBucketOwner = aws.String("111122223333") }),
+		"a checksum": part(func(in *s3.UploadPartInput) {
+			in.ChecksumSHA256 = aws.String("n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=")
+		}),
+	} {
+		for _, life := range []time.Duration{0, time.Second, time.Hour} {
+			clock.Sleep(7 * time.Hour) // another day, another session
+			options := []func(*s3.PresignOptions){s3.WithPresignExpires(life)}
+			want, err1 := a.Presign().PresignClient.PresignUploadPart(t.Context(), in, options...)
+			got, err2 := a.Presign().PresignUploadPart(t.Context(), in, options...)
+			if (err1 == nil) != (err2 == nil) {
+				t.Errorf("%s: %v, the SDK's: %v", name, err2, err1)
+			} else if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, for %v (-the SDK's +ours):\n%s", name, life, diff)
+			}
+		}
+	}
+}

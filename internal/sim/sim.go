@@ -47,6 +47,7 @@ type Settings struct {
 	Roles      map[string]string // ARN of a function's role; of the function's name
 	Evidence   EvidenceAccount   // none
 	Faults     []Fault
+	Storms     []Storm
 }
 
 // EvidenceAccount is a second account, into which snapshots are copied.
@@ -217,7 +218,7 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
 	}
 	a.calls = append(a.calls, c)
-	fault := a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind
+	fault := cmp.Or(a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind, a.storming(name))
 
 	key := name + " " + strings.Join(c.Resources, " ")
 	a.attempts[key]++

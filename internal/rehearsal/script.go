@@ -1,0 +1,194 @@
+package rehearsal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/sim"
+)
+
+// Script is what happens besides the event and the decision: `--script FILE`.
+// Times are virtual seconds from the event.
+type Script struct {
+	Faults []string        `json:"faults,omitempty"` // SERVICE:ACTION#N=KIND; one whose call never comes is no error
+	Storms []Storm         `json:"storms,omitempty"`
+	Others []Doing         `json:"others,omitempty"`
+	Events []Delivery      `json:"events,omitempty"`
+	People []Choosing      `json:"people,omitempty"`
+	Skew   map[string]Skew `json:"skew,omitempty"` // of the clocks of functions
+}
+
+// Skew is how far a function's clock is ahead, in seconds.
+type Skew float64
+
+// Storm refuses calls for a while.
+type Storm struct {
+	From  float64  `json:"from"`
+	Until float64  `json:"until"`
+	Calls string   `json:"calls"` // SERVICE:ACTION, or its beginning and a *
+	Kind  sim.Kind `json:"kind"`  // denied, throttled, unavailable
+}
+
+// Doing is what somebody else does to the instance; sim.Doings says what there is.
+type Doing struct {
+	At   float64 `json:"at"`
+	What string  `json:"what"`
+}
+
+// Delivery brings an event: the same again, or another.
+type Delivery struct {
+	At    float64         `json:"at"`
+	Event json.RawMessage `json:"event,omitempty"`
+}
+
+// Choosing is one more person who got the mail.
+type Choosing struct {
+	After  float64         `json:"after"` // the mail
+	Choice incident.Choice `json:"choice"`
+}
+
+// longest is a year, which no execution outlives.
+const longest = 366 * 24 * 3600
+
+// ParseScript reads a script and says what is wrong with it.
+func ParseScript(b []byte) (*Script, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	s := &Script{}
+	if err := d.Decode(s); err != nil {
+		return nil, fmt.Errorf("the script: %w; docs/rehearsal.md says what may stand in it", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("the script: more than one JSON value")
+	}
+	if _, err := s.faults(); err != nil {
+		return nil, err
+	}
+	wrong := func(what string, n int, why string, args ...any) error {
+		return fmt.Errorf("the script: %s: entry %d: %s", what, n+1, fmt.Sprintf(why, args...))
+	}
+	within := func(seconds float64) bool { return seconds >= 0 && seconds < longest }
+	for n, t := range s.Storms {
+		switch {
+		case !within(t.From) || !within(t.Until):
+			return nil, wrong("storms", n, "from and until are seconds, 0 or more and below a year")
+		case t.Calls == "":
+			return nil, wrong("storms", n, "calls is lacking: SERVICE:ACTION, or its beginning and a *")
+		case t.Kind != sim.Denied && t.Kind != sim.Throttled && t.Kind != sim.Unavailable:
+			return nil, wrong("storms", n, "kind %q is not denied, throttled or unavailable", t.Kind)
+		}
+	}
+	for n, o := range s.Others {
+		if !slices.Contains(sim.Doings(), o.What) || !within(o.At) {
+			return nil, wrong("others", n, "at is seconds, what one of %s", strings.Join(sim.Doings(), ", "))
+		}
+	}
+	for n, e := range s.Events {
+		if !within(e.At) {
+			return nil, wrong("events", n, "at is seconds, 0 or more and below a year")
+		}
+		if e.Event != nil {
+			if err := CheckEvent(e.Event); err != nil {
+				return nil, wrong("events", n, "%v", err)
+			}
+		}
+	}
+	for n, p := range s.People {
+		if _, err := incident.ParseChoice(string(p.Choice)); err != nil || !within(p.After) {
+			return nil, wrong("people", n, "after is seconds, choice what --decision takes")
+		}
+	}
+	for name, by := range s.Skew {
+		if _, ok := functions[name]; !ok && name != pageFunction {
+			return nil, fmt.Errorf("the script: skew: there is no function %q", name)
+		}
+		if by < -60 || by > 60 {
+			return nil, fmt.Errorf("the script: skew: %q: a minute at most", name)
+		}
+	}
+	return s, nil
+}
+
+func (s *Script) faults() ([]sim.Fault, error) {
+	if s == nil {
+		return nil, nil
+	}
+	var all []sim.Fault
+	for _, text := range s.Faults {
+		f, err := sim.ParseFault(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// eventful says whether more happens than faults: then the end need not be that
+// of an undisturbed run.
+func (s *Script) eventful() bool {
+	return s != nil && len(s.Storms)+len(s.Others)+len(s.Events)+len(s.People)+len(s.Skew) > 0
+}
+
+func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
+
+// storms are the script's, on the clock.
+func (w *world) storms() []sim.Storm {
+	var all []sim.Storm
+	if w.Script != nil {
+		for _, s := range w.Script.Storms {
+			all = append(all, sim.Storm{From: w.start.Add(seconds(s.From)), Until: w.start.Add(seconds(s.Until)), Calls: s.Calls, Kind: s.Kind})
+		}
+	}
+	return all
+}
+
+// play lets the script's events and others come.
+func (w *world) play() {
+	if w.Script == nil {
+		return
+	}
+	for _, e := range w.Script.Events {
+		event := []byte(e.Event)
+		if event == nil {
+			event = w.Event
+		}
+		w.clock.At(w.start.Add(seconds(e.At)), func() { w.deliver(event) })
+	}
+	for _, o := range w.Script.Others {
+		w.clock.At(w.start.Add(seconds(o.At)), func() {
+			if err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
+				panic(err) // what others can do was checked
+			}
+		})
+	}
+}
+
+// people are those of the script who got a mail.
+func (w *world) people(ask func(Person)) {
+	if w.Script == nil {
+		return
+	}
+	for _, p := range w.Script.People {
+		ask(func(q Question) {
+			q.Sleep(seconds(p.After))
+			decides(q, string(p.Choice))
+		})
+	}
+}
+
+// now is a function's clock.
+func (w *world) now(function string) func() time.Time {
+	if w.Script == nil || w.Script.Skew[function] == 0 {
+		return w.clock.Now
+	}
+	by := seconds(float64(w.Script.Skew[function]))
+	return func() time.Time { return w.clock.Now().Add(by) }
+}
