@@ -17,6 +17,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/console"
 	"cordon/internal/credentials"
+	"cordon/internal/custody"
 	"cordon/internal/decide"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
@@ -36,7 +37,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "custody": custody.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -64,16 +65,17 @@ func called(t *testing.T, construct any) []string {
 				all["s3:"+cmp.Or(s3Actions[m], m)] = true
 			case "SFN":
 				all["states:"+m] = true
+			case "Evidence": // with the role of another account: TestEvidenceRoleAllowsWhatIsCalled
 			case "EC2":
 				all["ec2:"+m] = true
 				// Tags given in the call need a right of their own.
 				// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
-				if m == "CreateSnapshot" || m == "CreateSnapshots" || m == "CreateSecurityGroup" {
+				if m == "CreateSnapshot" || m == "CreateSnapshots" || m == "CopySnapshot" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
 			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
 				all["elasticloadbalancing:"+m] = true
-			case "AutoScaling", "CloudTrail", "IAM", "KMS", "SNS", "SSM":
+			case "AutoScaling", "CloudTrail", "IAM", "KMS", "SNS", "SSM", "STS":
 				all[strings.ToLower(p.Name())+":"+m] = true
 			default:
 				t.Errorf("%v takes a %v, whose service nobody knows", n, p)
@@ -155,6 +157,12 @@ func wanted(t *testing.T, name string) []string {
 		// Lambda itself sends what notify failed to tell, with notify's role.
 		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 		all = append(all, "sqs:SendMessage")
+	}
+	if name == "custody" {
+		// EC2 uses the keys in its name, and asks for its rights.
+		// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+		all = append(all, "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+		slices.Sort(all)
 	}
 	if name == "close" || name == "console" {
 		// S3 asks for it where an object is locked as it is written.
@@ -388,7 +396,9 @@ var only = map[string]string{
 	"s3:DeleteObject":                    "",
 	"s3:DeleteObjectVersion":             "",
 	"s3:BypassGovernanceRetention":       "",
-	"ec2:DeleteSnapshot":                 "",
+	"ec2:DeleteSnapshot":                 "CustodyRole", // what carries the tag of a transfer
+	"ec2:ModifySnapshotAttribute":        "CustodyRole", // the same
+	"sts:AssumeRole":                     "CustodyRole",
 	"ec2:UnlockSnapshot":                 "",
 	"states:StartExecution":              "FindingRuleRole",
 	"cloudtrail:LookupEvents":            "DriftRole", // who did what in the whole account

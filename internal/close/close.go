@@ -138,11 +138,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if !known {
 		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
 	}
-	console, err := s.console(ctx, in.Incident.ID)
+	console, custody, err := s.noted(ctx, in.Incident.ID)
 	if err != nil {
 		return Output{}, err
 	}
-	if err := s.sign(ctx, in, ending.state, console); err != nil {
+	if err := s.sign(ctx, in, ending.state, console, custody); err != nil {
 		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
@@ -151,7 +151,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	subject, body := s.language.Mail(message.Letter{
 		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
 		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
-		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: console, Restoration: in.Restoration,
+		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: console, Custody: custody, Restoration: in.Restoration,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
@@ -159,20 +159,22 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{Status: incident.OK}, nil
 }
 
-// console is what the record has of it: the machine does not carry it, so that a
-// release that ends the other branches loses nothing.
-func (s *Step) console(ctx context.Context, id string) (incident.Console, error) {
+// noted is what the record has of the console and of copies elsewhere: the
+// machine does not carry it, so that a release that ends the other branches loses
+// nothing.
+func (s *Step) noted(ctx context.Context, id string) (console incident.Console, custody incident.Custody, err error) {
+	console.Report = incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}
+	custody = incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: true, Copies: []incident.Copy{}}
 	steps, err := record.Steps(ctx, s.incidents, s.table, id)
 	if err != nil {
-		return incident.Console{}, fmt.Errorf("read what was kept of incident %s: %w", id, err)
+		return console, custody, fmt.Errorf("read what was kept of incident %s: %w", id, err)
 	}
-	noted, ok := steps["console"]
-	if !ok {
-		return incident.Console{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}}, nil
+	for name, to := range map[string]any{"console": &console, "custody": &custody} {
+		if noted, ok := steps[name]; ok {
+			if err := json.Unmarshal(noted, to); err != nil {
+				return console, custody, fmt.Errorf("step %s of incident %s: %w", name, id, err)
+			}
+		}
 	}
-	var kept incident.Console
-	if err := json.Unmarshal(noted, &kept); err != nil {
-		return incident.Console{}, fmt.Errorf("step console of incident %s: %w", id, err)
-	}
-	return kept, nil
+	return console, custody, nil
 }

@@ -28,6 +28,7 @@ type body struct {
 	State     record.State        `json:"state"` // of the incident from now on
 	Input                         // as the machine hands it over
 	Console   incident.Console    `json:"console"`
+	Custody   incident.Custody    `json:"custody"`
 	Findings  []incident.Finding  `json:"findings"`  // all that came
 	Requests  []request           `json:"requests"`  // what people were asked, the first first
 	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
@@ -59,13 +60,13 @@ type groups struct {
 // sign writes this run's manifest, signed and locked. One that is there stays, if
 // it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input, state record.State, console incident.Console) error {
+func (s *Step) sign(ctx context.Context, in Input, state record.State, console incident.Console, custody incident.Custody) error {
 	_, run, ok := strings.Cut(in.Execution, ":execution:")
 	if !ok {
 		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console}
+	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console, Custody: custody}
 	if err := s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}

@@ -83,22 +83,19 @@ type Step struct {
 	days                      int32
 }
 
-// New reads INCIDENTS_TABLE, STACK_NAME, RETENTION_DAYS and EVIDENCE_ROLE_ARN,
-// and, unless that is "off", EVIDENCE_KEY_ARN, EVIDENCE_EXTERNAL_ID and
-// TRANSFER_KEY_ARN.
+// New reads INCIDENTS_TABLE, STACK_NAME, RETENTION_DAYS, EVIDENCE_ROLE_ARN,
+// EVIDENCE_KEY_ARN, EVIDENCE_EXTERNAL_ID and TRANSFER_KEY_ARN. Where the role is
+// "off", nothing is copied.
 func New(host incident.Host, ec2 EC2, evidence Evidence, sts STS, incidents Incidents) (*Step, error) {
 	s := &Step{host: host, ec2: ec2, evidence: evidence, sts: sts, incidents: incidents}
-	settings := map[string]*string{"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack, "EVIDENCE_ROLE_ARN": &s.role}
-	read := func() (err error) {
-		for name, to := range settings {
-			if *to, err = host.Setting(name); err != nil {
-				return err
-			}
+	var err error
+	for name, to := range map[string]*string{
+		"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack, "EVIDENCE_ROLE_ARN": &s.role, "EVIDENCE_KEY_ARN": &s.key,
+		"EVIDENCE_EXTERNAL_ID": &s.externalID, "TRANSFER_KEY_ARN": &s.transfer,
+	} {
+		if *to, err = host.Setting(name); err != nil {
+			return nil, err
 		}
-		return nil
-	}
-	if err := read(); err != nil {
-		return nil, err
 	}
 	days, err := host.Number("RETENTION_DAYS")
 	if err != nil {
@@ -110,10 +107,6 @@ func New(host incident.Host, ec2 EC2, evidence Evidence, sts STS, incidents Inci
 	s.days = int32(days)
 	if s.role == off {
 		return s, nil
-	}
-	settings = map[string]*string{"EVIDENCE_KEY_ARN": &s.key, "EVIDENCE_EXTERNAL_ID": &s.externalID, "TRANSFER_KEY_ARN": &s.transfer}
-	if err := read(); err != nil {
-		return nil, err
 	}
 	parts := strings.Split(s.role, ":") // arn:aws:iam::ACCOUNT:role/NAME
 	if len(parts) != 6 || parts[4] == "" {
@@ -182,7 +175,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	case s.account == in.Incident.Account:
 		refused = []refusal{{why: "the evidence account is the incident's own", last: true}}
 	case h.Decision == incident.Release:
-		refused = []refusal{{why: "the instance was released", last: true}}
+		if refused, err = s.end(ctx, in.Incident); err != nil {
+			return Output{}, err
+		}
+		refused = append(refused, refusal{why: "the instance was released", last: true})
 	case len(out.Copies) > 0:
 		if refused, err = s.advance(ctx, in.Incident, &out); err != nil {
 			return Output{}, err
@@ -191,6 +187,15 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	s.judge(in, &out, refused)
 	out = listed(out)
 	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
+}
+
+// end deletes what is on its way.
+func (s *Step) end(ctx context.Context, inc incident.Incident) ([]refusal, error) {
+	here, err := described(ctx, s.ec2, tagTransfer, inc.ID)
+	if err != nil {
+		return nil, fmt.Errorf("look for copies here: %w", err)
+	}
+	return s.clear(ctx, here)
 }
 
 // want adds the snapshots that are to be copied and are not on the list. Only a

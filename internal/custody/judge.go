@@ -186,6 +186,8 @@ func (s *Step) judge(in Input, out *Output, refused []refusal) {
 		out.Report = incident.Report{Status: incident.Skipped, Reason: "there is no completed snapshot to copy"}
 	case copied == all && len(whys) == 0:
 		out.Report = incident.Report{Status: incident.OK}
+	case copied == 0 && last:
+		out.Report = incident.Report{Status: incident.Skipped, Reason: reason}
 	case copied == 0:
 		out.Report = incident.Report{Status: incident.Failed, Reason: reason}
 	default:

@@ -96,6 +96,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		protection  incident.Protection
 		credentials incident.Credentials
 		snapshots   incident.Snapshots
+		custody     incident.Custody
 		console     incident.Console
 		memory      struct {
 			Outcome *incident.Memory `json:"outcome"`
@@ -112,6 +113,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 		{"preserve", &known.protection},
 		{"credentials", &known.credentials},
 		{"snapshot", &known.snapshots},
+		{"custody", &known.custody},
 		{"console", &known.console},
 		{"memory", &known.memory},
 	}
@@ -164,7 +166,7 @@ func (h *Handler) form(ctx context.Context, q *request, f form, mend []string) a
 	if q.head.Decision != "" {
 		v.Verified = l.Choice(q.head.Decision)
 	}
-	evidence := incident.Evidence{Snapshots: known.snapshots, Memory: memory, Console: known.console}
+	evidence := incident.Evidence{Snapshots: known.snapshots, Custody: known.custody, Memory: memory, Console: known.console}
 	for _, s := range []list{
 		{"head.notContained", l.Interfaces(known.isolation, false)},
 		{"head.contained", l.Interfaces(known.isolation, true)},

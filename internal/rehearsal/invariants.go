@@ -423,7 +423,7 @@ func (t Trace) belongs(id string) bool {
 		return true
 	}
 	for _, s := range t.After.Snapshots {
-		if id == aws.ToString(s.SnapshotId) && tag(s.Tags, "cordon:incident") != "" {
+		if id == aws.ToString(s.SnapshotId) && (tag(s.Tags, "cordon:incident") != "" || tag(s.Tags, "cordon:transfer") != "") {
 			return true
 		}
 	}
