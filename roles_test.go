@@ -23,6 +23,7 @@ import (
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
+	"cordon/internal/incident"
 	"cordon/internal/isolate"
 	"cordon/internal/memory"
 	"cordon/internal/notify"
@@ -457,4 +458,52 @@ func wide(d *template.Deployment) (wrong []string) {
 // marks tells whether a statement lets its role write a tag on an instance.
 func marks(s template.Statement) bool {
 	return slices.ContainsFunc(s.Resources, func(r string) bool { return r == "*" || strings.Contains(r, ":instance/") })
+}
+
+// TestEvidenceRoleAllowsWhatIsCalled: what custody does in the evidence account
+// it does with the role of stacks/evidence.yaml, which may that and no more, and
+// which only custody of that stack may take.
+func TestEvidenceRoleAllowsWhatIsCalled(t *testing.T) {
+	parsed, err := template.Parse([]byte(read(t, "stacks/evidence.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := parsed.Deploy(template.Settings{Account: "999988887777", Region: "us-east-1", Stack: "evidence", Parameters: map[string]string{
+		"SourceAccount": "111122223333", "SourceStack": "cordon", "ExternalId": "external",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles := d.Roles()
+	if len(roles) != 1 {
+		t.Fatalf("%d roles, want one", len(roles))
+	}
+	want := []string{"ec2:CreateTags", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+	there := reflect.TypeFor[custody.Evidence]()
+	for n := range there.NumMethod() {
+		want = append(want, "ec2:"+there.Method(n).Name)
+	}
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, allowed(d, roles[0])); diff != "" {
+		t.Errorf("calls in the evidence account and its role differ (-called +allowed):\n%s", diff)
+	}
+	for _, s := range roles[0].Statements {
+		for _, a := range s.Actions {
+			if !strings.HasPrefix(a, "ec2:Describe") && a != "ec2:CopySnapshot" && len(s.Condition) == 0 {
+				t.Errorf("%s: %s without a condition", s.Sid, a)
+			}
+		}
+	}
+	trust, ok := d.Resource("EvidenceRole")
+	if !ok {
+		t.Fatal("no EvidenceRole")
+	}
+	var p policy
+	if err := decodeProperty(trust.Properties["AssumeRolePolicyDocument"], &p); err != nil {
+		t.Fatal(err)
+	}
+	ours, conditions := roleOf(t, deployment(t), "custody"), p.Statement[0].Condition
+	if len(p.Statement) != 1 || conditions["StringEquals"]["sts:ExternalId"][0] != "external" || !incident.Pattern(conditions["ArnLike"]["aws:PrincipalArn"][0]).Matches(ours.ARN) {
+		t.Errorf("%s cannot take the role, or others can: %+v", ours.ARN, p.Statement)
+	}
 }
