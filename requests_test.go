@@ -42,6 +42,10 @@ type keys map[string]string
 const (
 	administrator = "an administrator of this account"
 	stranger      = "an administrator of another account"
+	evidence      = "the role of the evidence account"
+	evidenceRole  = "arn:aws:iam::999988887777:role/evidence"
+	// anyKey stands for every key of the account.
+	anyKey = ":key/volume"
 )
 
 // section is what an auditor looks at together.
@@ -315,10 +319,9 @@ func requestTable(d *template.Deployment, p policies) []section {
 	transfer := tagged(ourSnapshot, "cordon:transfer", "x")
 	theirTransfer := tagged(tagged(snapshot, "cordon:stack", "another"), "cordon:transfer", "x")
 	shared := func(o target, account string) []target { return on(o.and("ec2:Add/userId", account)) }
-	volumeKey, foreignKey := at("arn:aws:kms:us-east-1:111122223333:key/volume"), at("arn:aws:kms:us-east-1:444455556666:key/volume")
+	volumeKey, transferKey := at("arn:aws:kms:us-east-1:111122223333"+anyKey), the("TransferKey")
 	viaEC2 := keys{"kms:ViaService": "ec2.us-east-1.amazonaws.com"}
 	forEC2 := viaEC2.and("kms:GrantIsForAWSResource", "true")
-	const evidenceRole = "arn:aws:iam::999988887777:role/evidence"
 	copies := section{"Copies in the evidence account", []request{
 		{ask: "copies a snapshot", action: "ec2:CopySnapshot", on: on(snapshot), may: may("custody")},
 		{ask: "tags a copy as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:transfer,cordon:source,cordon:stack,Name", "cordon").and("ec2:CreateAction", "CopySnapshot"), may: may("custody")},
@@ -334,16 +337,23 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "grants a key to itself", action: "kms:CreateGrant", on: volumeKey, with: viaEC2},
 		{ask: "grants a key to another service", action: "kms:CreateGrant", on: volumeKey, with: keys{"kms:GrantIsForAWSResource": "true", "kms:ViaService": "rds.us-east-1.amazonaws.com"}},
 		{ask: "has EC2 grant itself the key of a volume", action: "kms:CreateGrant", on: volumeKey, with: forEC2, may: may("custody")},
-		{ask: "has EC2 grant itself the key of another account", action: "kms:CreateGrant", on: foreignKey, with: forEC2},
+		{ask: "has EC2 grant itself the key of copies on their way", action: "kms:CreateGrant", on: transferKey, with: forEC2, by: evidence, may: may(evidence)},
+		{ask: "grants the key of copies on their way to itself", action: "kms:CreateGrant", on: transferKey, with: viaEC2, by: evidence},
+		{ask: "grants the key of copies on their way to another service", action: "kms:CreateGrant", on: transferKey, with: keys{"kms:GrantIsForAWSResource": "true", "kms:ViaService": "rds.us-east-1.amazonaws.com"}, by: evidence},
+		{ask: "has EC2 grant itself the key of copies on their way", action: "kms:CreateGrant", on: transferKey, with: forEC2, by: stranger},
+		{ask: "administers the key of copies on their way", action: "kms:EnableKeyRotation", on: transferKey, by: administrator, may: may(administrator)},
+		{ask: "administers the key of copies on their way", action: "kms:EnableKeyRotation", on: transferKey, by: stranger},
 		{ask: "takes the role of the evidence account", action: "sts:AssumeRole", on: at(evidenceRole), may: may("custody")},
 		{ask: "takes another role of the evidence account", action: "sts:AssumeRole", on: at(evidenceRole + "-2")},
 	}}
 	for _, action := range []string{"Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"} {
 		copies.all = append(copies.all,
 			request{ask: "has EC2 use the key of a volume (" + action + ")", action: "kms:" + action, on: volumeKey, with: viaEC2, may: may("custody")},
-			request{ask: "uses the key of a volume itself (" + action + ")", action: "kms:" + action, on: volumeKey},
 			request{ask: "has another service use the key of a volume (" + action + ")", action: "kms:" + action, on: volumeKey, with: keys{"kms:ViaService": "rds.us-east-1.amazonaws.com"}},
-			request{ask: "has EC2 use a key of another account (" + action + ")", action: "kms:" + action, on: foreignKey, with: viaEC2},
+			request{ask: "uses the key of a volume itself (" + action + ")", action: "kms:" + action, on: volumeKey},
+			request{ask: "has EC2 use the key of copies on their way (" + action + ")", action: "kms:" + action, on: transferKey, with: viaEC2, by: evidence, may: may(evidence)},
+			request{ask: "uses the key of copies on their way itself (" + action + ")", action: "kms:" + action, on: transferKey, by: evidence},
+			request{ask: "has EC2 use the key of copies on their way (" + action + ")", action: "kms:" + action, on: transferKey, with: viaEC2, by: stranger},
 		)
 	}
 	sections = append(sections, copies)
