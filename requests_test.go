@@ -370,6 +370,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
 		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
 		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
+		{ask: "reads the text of a host without an image", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/triage.txt"), may: may("close", "memory")},
 		{ask: "keeps the console of an instance", action: "s3:PutObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("console")},
 		{ask: "reads the console that was kept", action: "s3:GetObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("close", "console")},
 		{ask: "locks the console in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("GOVERNANCE"), may: may("console")},
@@ -612,10 +613,14 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "writes a policy of a service's role", action: "iam:PutRolePolicy", on: at("arn:aws:iam::111122223333:role/aws-service-role/ec2.amazonaws.com/x"), never: may("credentials")},
 	}})
 
-	topic, queue := the("Topic"), the("DeadLetters")
+	topic, others, queue := the("Topic"), the("EscalationTopic"), the("DeadLetters")
 	alarm := arn("DeadLettersAlarm")
 	people := section{"People and letters that were not delivered", []request{
 		{ask: "mails people", action: "sns:Publish", on: topic, may: may("approval", "close", "drift", "notify")},
+		{ask: "tells others that nobody decides", action: "sns:Publish", on: others, may: may("approval")},
+		{ask: "tells others without TLS", action: "sns:Publish", on: others, with: plain, never: everyone(p)},
+		{ask: "tells others for an alarm of this account", action: "sns:Publish", on: others, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
+		{ask: "subscribes somebody to what others are told", action: "sns:Subscribe", on: others},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
 		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -60,7 +59,7 @@ func (sc *scene) decide(link, choice string) {
 	if status != http.StatusOK || !strings.Contains(page, sc.instance) {
 		sc.Fatalf("the page is %d:\n%s", status, page)
 	}
-	status, page = sc.visit(http.MethodPost, link, rehearsal.Form(choice, sc.instance))
+	status, page = sc.visit(http.MethodPost, link, rehearsal.Form(page, choice, sc.instance))
 	if status != http.StatusOK {
 		sc.Fatalf("the decision is answered with %d:\n%s", status, page)
 	}
@@ -337,13 +336,13 @@ func twice(t *testing.T, d *deployment) {
 	sc.publish(sc.finding(nil))
 	link := sc.link()
 	sc.evidence()
+	_, page := sc.visit(http.MethodGet, link, nil)
 	var posted sync.WaitGroup
 	status := make([]int, 2)
 	choices := []string{"keep", "terminate"}
 	for n, choice := range choices {
 		posted.Go(func() {
-			form := url.Values(rehearsal.Form(choice, sc.instance))
-			status[n], _ = sc.visit(http.MethodPost, link, form)
+			status[n], _ = sc.visit(http.MethodPost, link, rehearsal.Form(page, choice, sc.instance))
 		})
 	}
 	posted.Wait()

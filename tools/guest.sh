@@ -19,30 +19,22 @@ mkdir -p "$dir" || give_up "$dir cannot be made"
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || give_up "the guest's packages are those of Debian for x86-64, and this is $(uname -sm)"
 
-need=''
-command -v qemu-system-x86_64 >/dev/null || need='qemu-system-x86'
-command -v mke2fs >/dev/null || [ -x /sbin/mke2fs ] || need="$need e2fsprogs"
-[ -f "$dir/ready" ] && [ -z "$need" ] && exit 0
-
+sh "$(dirname "$0")/have.sh" "$log" qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs || exit 1
+packages='busybox-static coreutils curl dash sed util-linux' # for setsid: everywhere on Debian
+[ "$packages" != "$(cat "$dir/ready" 2>/dev/null)" ] || exit 0
 { command -v apt-get && command -v dpkg-deb; } >/dev/null ||
-	give_up "qemu-system-x86_64, mke2fs and Debian's packages are wanted, and there is no apt-get to install them with"
-if [ -n "$need" ]; then
-	[ "$(id -u)" = 0 ] || give_up "install $need first; only root may"
-	apt-get -qq update >>"$log" 2>&1
-	# shellcheck disable=SC2086 # two packages are two words
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $need >>"$log" 2>&1 ||
-		give_up "apt-get cannot install $need; $log says more"
-fi
+	give_up "Debian's packages are wanted for the guest, and there is no apt-get to fetch them with"
 
 # An empty status makes apt resolve everything the userland depends on, whatever
 # this machine has.
 rm -rf "$dir/root" "$dir/modules" "$dir/kernel" "$dir/vmlinuz" "$dir/ready" "$dir/debs"
 mkdir -p "$dir/debs/partial" "$dir/kernel" "$dir/root"
 : >"$dir/status"
+# shellcheck disable=SC2086 # several packages are several words
 fetch() {
 	apt-get -qq -y -o Debug::NoLocking=1 -o APT::Sandbox::User= -o Dir::State::status="$dir/status" \
 		-o Dir::Cache::archives="$dir/debs" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-		--download-only --no-install-recommends install busybox-static coreutils curl dash sed >>"$log" 2>&1
+		--download-only --no-install-recommends install $packages >>"$log" 2>&1
 }
 fetch || {
 	[ "$(id -u)" = 0 ] && apt-get -qq update >>"$log" 2>&1 && fetch
@@ -72,4 +64,4 @@ mkdir -p dev proc sys run tmp etc/ssl/certs
 [ -e bin/sh ] || ln -s dash bin/sh
 (cd "$dir/debs" && printf '%s\n' ./*.deb) >"$dir/packages"
 rm -rf "$dir/kernel" "$dir/debs" "$dir/status"
-touch "$dir/ready"
+echo "$packages" >"$dir/ready"

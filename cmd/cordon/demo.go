@@ -82,7 +82,7 @@ func decideOverHTTP(link, choice, instanceID string) error {
 	if shown.StatusCode != http.StatusOK || !strings.Contains(string(text), instanceID) {
 		return fmt.Errorf("the page answered %s and does not show %s", shown.Status, instanceID)
 	}
-	posted, err := client.PostForm(link, rehearsal.Form(choice, instanceID))
+	posted, err := client.PostForm(link, rehearsal.Form(string(text), choice, instanceID))
 	if err != nil {
 		return err
 	}

@@ -413,7 +413,7 @@ func (d *deployed) order(ctx context.Context, id string, o api.Order) (api.Recei
 // sentences say what a receipt means.
 var sentences = map[string]string{
 	api.NoticeRecorded:    "The decision is recorded and delivered. It is verified once more before anything is done, and a mail tells how it ended.",
-	api.NoticeUndelivered: "The decision is recorded and stands. It could not be delivered yet; run the same command again to deliver it.",
+	api.NoticeUndelivered: "The decision is recorded and stands. It could not be delivered yet; it is looked for every few minutes and carried out then. To have it at once, run the same command again.",
 	api.NoticeOwn:         "This decision stood already. If nothing came of it, and no execution works on the incident any more, decide with --again.",
 	api.NoticeTaken:       "Somebody else has decided already; theirs stands. If nothing came of it, and no execution works on the incident any more, decide with --again.",
 	api.NoticeNobody:      "The decision is recorded, and nothing waits for it any more. Run the same command again.",
@@ -428,6 +428,7 @@ var refusals = map[string]string{
 	"choice":   "that decision is not among those that the request is about; cordon show lists them",
 	"override": "--override belongs to terminate only, and only after a termination was refused because evidence is not complete; people are asked again then, and told what is missing",
 	"force":    "--force belongs to release only",
+	"reason":   "a reason is wanted: it stands in the record",
 	"long":     "the reason has more than 1,000 characters",
 	"name":     "the name of who you are in IAM is empty",
 }

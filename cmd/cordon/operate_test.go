@@ -63,7 +63,7 @@ func newSite(t *testing.T) *site {
 	s.aws.SFN().OnSuccess = func(string, string) error { return nil }
 	env := map[string]string{
 		"INCIDENTS_TABLE": "cordon-incidents", "DECISIONS_TABLE": "cordon-decisions", "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon",
-		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": "en", "APPROVAL_HOURS": "24", "API_URL": "https://api.example.com",
+		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": "en", "APPROVAL_HOURS": "24", "API_URL": "https://api.example.com", "ASKED_EMAIL": "security@example.com",
 	}
 	s.host = incident.Host{Now: s.Now, Rand: endless{}, Getenv: func(n string) string { return env[n] }, Each: func(n int, f func(int)) {
 		for i := range n {

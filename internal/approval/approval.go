@@ -1,4 +1,5 @@
-// Package approval asks people for a decision. The link it mails belongs to the
+// Package approval asks people for a decision, reminds them, and tells others when
+// they do not answer. The link it mails belongs to the
 // request, which stands in the record; every task of the state machine that
 // waits for the decision brings a new token, which is put behind the same link.
 package approval
@@ -74,10 +75,13 @@ type Step struct {
 	valid     time.Duration // how long a request waits
 
 	incidentsTable, decisionsTable, topic, key, api string
+	escalation                                      string // topic; empty where nobody is to be told
+	asked                                           string // mail address of who has the link
 }
 
 // New reads INCIDENTS_TABLE, DECISIONS_TABLE, TOPIC_ARN, DATA_KEY_ID, LANGUAGE,
-// APPROVAL_HOURS and API_URL.
+// APPROVAL_HOURS, API_URL and ASKED_EMAIL; ESCALATION_TOPIC_ARN where
+// ESCALATION_EMAIL is not empty.
 func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, decisions Decisions) (*Step, error) {
 	s := &Step{host: host, sns: sns, kms: kms, sfn: sfn, incidents: incidents, decisions: decisions}
 	var code string
@@ -91,6 +95,7 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		{"DATA_KEY_ID", &s.key},
 		{"API_URL", &s.api},
 		{"LANGUAGE", &code},
+		{"ASKED_EMAIL", &s.asked},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil {
@@ -99,6 +104,13 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 		*setting.to = v
 	}
 	s.api = strings.TrimRight(s.api, "/")
+	if host.Getenv("ESCALATION_EMAIL") != "" {
+		topic, err := host.Setting("ESCALATION_TOPIC_ARN")
+		if err != nil {
+			return nil, err
+		}
+		s.escalation = topic
+	}
 	hours, err := host.Number("APPROVAL_HOURS")
 	if err != nil {
 		return nil, err
@@ -120,12 +132,19 @@ type Input struct {
 	Before     string              `json:"before"`  // why people are asked before anything is isolated; empty where it is
 	Later      string              `json:"later"`   // how it stands, where people are asked once more about what nobody works on; empty otherwise
 	Back       bool                `json:"back"`    // it was released in part, and only another release is asked about
-	Token      string              `json:"token"`   // of the waiting task: a credential
+	Token      string              `json:"token"`   // of the waiting task: a credential; empty in a reminding call
+	Remind     bool                `json:"remind"`  // nothing waits: look for a decision, remind people, tell others
 }
 
 // Output says whether people were asked. The state machine waits for the token
-// and never sees it.
-type Output = incident.Report
+// and never sees it, except of a reminding call.
+type Output struct {
+	incident.Report
+	Decided bool `json:"decided"` // a decision stands that the waiting task has not got
+	Wait    int  `json:"wait"`    // seconds until the next reminding call
+}
+
+func said(r incident.Report) Output { return Output{Report: r} }
 
 // Run is safe to repeat: there is one request a round, with one secret; the
 // newest token is behind it; and who was mailed is not mailed again.
@@ -133,8 +152,11 @@ type Output = incident.Report
 // The token is replaced before a standing decision is looked for, and the page
 // reads the token after it recorded one: so one of the two always delivers.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	if in.Incident.ID == "" || in.Token == "" || in.Round < 1 {
-		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, a task token and a round from 1", in.Incident.ID, in.Round)
+	if in.Incident.ID == "" || (in.Token == "") != in.Remind || in.Round < 1 {
+		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, a round from 1, and a task token unless it is to remind", in.Incident.ID, in.Round)
+	}
+	if in.Remind {
+		return s.remind(ctx, in)
 	}
 	request, secret, err := s.open(ctx, in)
 	if err != nil {
@@ -164,9 +186,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	switch {
 	case !request.MailedAt.IsZero():
-		return Output{Status: incident.OK}, nil
+		return said(incident.Report{Status: incident.OK}), nil
 	case !s.host.Now().Before(request.ExpiresAt):
-		return Output{Status: incident.Skipped, Reason: "the request has expired"}, nil
+		return said(incident.Report{Status: incident.Skipped, Reason: "the request has expired"}), nil
 	}
 	return s.mail(ctx, in, request, secret)
 }
@@ -191,18 +213,43 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	if err != nil {
 		return record.Request{}, "", fmt.Errorf("encrypt the link's secret: %w", err)
 	}
+	earlier, err := s.earlier(ctx, in)
+	if err != nil {
+		return record.Request{}, "", err
+	}
 	hash := sha256.Sum256([]byte(secret))
 	now := s.host.Now()
 	ours := record.Request{
 		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
 		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
-		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence),
+		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence), Earlier: earlier,
 	}
 	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
 	if err != nil || request.SecretHash != ours.SecretHash {
 		return request, "", err
 	}
 	return request, secret, nil
+}
+
+// earlier is what was decided on the requests before this one: the page, which
+// may not read decisions, shows it.
+func (s *Step) earlier(ctx context.Context, in Input) ([]record.Earlier, error) {
+	if in.Round == 1 {
+		return []record.Earlier{}, nil
+	}
+	last, _, err := record.LoadRequest(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round-1)
+	if err != nil {
+		return nil, err
+	}
+	d, decided, err := record.LoadDecision(ctx, s.decisions, s.decisionsTable, in.Incident.ID, in.Round-1)
+	if err != nil {
+		return nil, fmt.Errorf("look for the last decision: %w", err)
+	}
+	all := append([]record.Earlier{}, last.Earlier...)
+	if decided {
+		all = append(all, record.Earlier{Round: d.Round, Choice: d.Choice, Person: d.Person, At: d.DecidedAt})
+	}
+	return all, nil
 }
 
 // result is what the waiting task gets.
@@ -223,7 +270,7 @@ func (s *Step) answer(ctx context.Context, in Input, d incident.Decision) (Outpu
 	if err != nil && !errors.As(err, &over) { // over: it was delivered, and the answer was lost
 		return Output{}, fmt.Errorf("deliver the standing decision: %w", err)
 	}
-	return Output{Status: incident.OK}, nil
+	return said(incident.Report{Status: incident.OK}), nil
 }
 
 func (s *Step) mail(ctx context.Context, in Input, request record.Request, secret string) (Output, error) {
@@ -233,11 +280,9 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 			return Output{}, fmt.Errorf("decrypt the link's secret: %w", err)
 		}
 	}
-	letter := message.Letter{
-		Kind: message.Asked, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance, Protection: in.Protection,
-		Link:  s.api + "/d/" + in.Incident.ID + "." + strconv.Itoa(in.Round) + "/" + secret,
-		Until: request.ExpiresAt, Problem: in.Problem, Reason: in.Before + in.Later, Choices: request.Choices(),
-	}
+	now := s.host.Now()
+	letter := s.letter(in, request, now)
+	letter.Kind, letter.Link, letter.Problem = message.Asked, s.link(request, secret), in.Problem
 	switch {
 	case in.Before != "":
 		letter.Kind = message.AskedBefore
@@ -246,14 +291,13 @@ func (s *Step) mail(ctx context.Context, in Input, request record.Request, secre
 	case in.Problem != (incident.Problem{}):
 		letter.Kind = message.AskedAgain
 	}
-	subject, body := s.language.Mail(letter)
-	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
+	if err := s.publish(ctx, s.topic, letter); err != nil {
 		return Output{}, fmt.Errorf("mail the link: %w", err)
 	}
-	if err := record.NoteMailed(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, s.host.Now()); err != nil {
+	if err := record.NoteMailed(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, now); err != nil {
 		return Output{}, fmt.Errorf("note that the link was mailed: %w", err)
 	}
-	return Output{Status: incident.OK}, nil
+	return said(incident.Report{Status: incident.OK}), nil
 }
 
 // purpose ties a ciphertext to its use and its request: one for another

@@ -73,7 +73,7 @@ func open(t *testing.T, faults ...sim.Fault) *world {
 func (w *world) host(change map[string]string) incident.Host {
 	env := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon",
-		"DATA_KEY_ID": "data", "LANGUAGE": "en", "APPROVAL_HOURS": "24", "API_URL": api + "/",
+		"DATA_KEY_ID": "data", "LANGUAGE": "en", "APPROVAL_HOURS": "24", "API_URL": api + "/", "ASKED_EMAIL": "security@example.com",
 	}
 	for k, v := range change {
 		env[k] = v
@@ -423,7 +423,7 @@ func TestRefusesNonsense(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	w := open(t)
-	for _, name := range []string{"INCIDENTS_TABLE", "DECISIONS_TABLE", "TOPIC_ARN", "DATA_KEY_ID", "LANGUAGE", "APPROVAL_HOURS", "API_URL"} {
+	for _, name := range []string{"INCIDENTS_TABLE", "DECISIONS_TABLE", "TOPIC_ARN", "DATA_KEY_ID", "LANGUAGE", "APPROVAL_HOURS", "API_URL", "ASKED_EMAIL"} {
 		_, err := approval.New(w.host(map[string]string{name: ""}), w.aws.SNS(), w.aws.KMS(), w.aws.SFN(), w.aws.DynamoDB(), w.aws.DynamoDB())
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: %v, want an error that names it", name, err)

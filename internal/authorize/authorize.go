@@ -125,7 +125,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return out, s.answered(ctx, in, d)
 	}
 	if !in.Tag {
-		if err := record.NoteDecision(ctx, s.incidents, s.table, in.Incident.ID, d.Choice, d.DecidedAt); err != nil {
+		if err := record.NoteDecision(ctx, s.incidents, s.table, d); err != nil {
 			return Output{}, fmt.Errorf("note the decision on %s: %w", in.Incident.ID, err)
 		}
 		return out, nil
@@ -149,7 +149,7 @@ func refuseTag(in Input, d incident.Decision) error {
 // one write: either this execution goes on with the incident or the one that
 // took it over, never both.
 func (s *Step) answered(ctx context.Context, in Input, d incident.Decision) error {
-	err := record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, d.Choice, d.DecidedAt)
+	err := record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, d)
 	return s.superseded(in, err)
 }
 
@@ -162,7 +162,7 @@ func (s *Step) unanswered(ctx context.Context, in Input, why error) error {
 		return err
 	}
 	if errors.Is(why, incident.ErrUndecided) {
-		return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, "", s.host.Now()))
+		return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, incident.Decision{}))
 	}
 	return s.owns(ctx, in)
 }

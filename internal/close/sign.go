@@ -204,7 +204,7 @@ func (s *Step) objects(ctx context.Context, in Input, console incident.Console) 
 	if in.Memory.Object != "" {
 		small = append(small, "incidents/"+in.Incident.ID+"/memory/parts.json")
 	}
-	for _, k := range []incident.Kept{console.Output, console.Screenshot} {
+	for _, k := range []incident.Kept{console.Output, console.Screenshot, in.Memory.Triage} {
 		if k.Object != "" {
 			small = append(small, k.Object)
 		}

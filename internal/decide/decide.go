@@ -31,7 +31,6 @@ import (
 	"cordon/internal/record"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
@@ -59,7 +58,8 @@ type Decisions interface {
 }
 
 const (
-	bodyMax   = 16 << 10           // bytes of a form
+	bodyMax   = 128 << 10          // bytes of a form, which carries what was shown
+	orderMax  = 16 << 10           // bytes of an operator's order
 	nameMax   = 200                // characters; the seal covers them, and KMS seals 4,096 bytes at most
 	reasonMax = 1000               // characters
 	agentMax  = 300                // characters
@@ -129,8 +129,15 @@ func (h *Handler) serve(r *http.Request) answer {
 
 func (h *Handler) show(r *http.Request) answer {
 	q, a := h.find(r)
-	if q == nil {
+	switch {
+	case q == nil:
 		return a
+	case q.decided():
+		return h.progress(r.Context(), q, answer{status: http.StatusOK, notice: "progress", decision: q.noted()})
+	case q.closed(h.host.Now()) != "":
+		return h.gone(q)
+	case r.URL.Query().Has("progress"):
+		return answer{status: http.StatusOK, notice: "handed", again: true, back: true}
 	}
 	return h.form(r.Context(), q, form{}, nil)
 }
@@ -138,12 +145,14 @@ func (h *Handler) show(r *http.Request) answer {
 // request is a request whose secret the visitor knows.
 type request struct {
 	record.Request
-	head record.Head
+	head  record.Head
+	next  *record.Request // that people were asked since; nil where they were not
+	newer bool            // the instance has a newer incident
 }
 
-// find is the request that the path names, if the path has its secret too and
-// it is still open. A request that does not exist takes the same way as a wrong
-// secret: one read, one comparison.
+// find is the request that the path names, if the path has its secret too. A
+// request that does not exist takes the same way as a wrong secret: one read, one
+// comparison.
 func (h *Handler) find(r *http.Request) (*request, answer) {
 	unknown := answer{status: http.StatusNotFound, notice: "known"}
 	id, round, secret, ok := splitPath(r.URL.Path)
@@ -157,29 +166,69 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 	if !matches(stored.SecretHash, secret) || !found { // compare in either case
 		return nil, unknown
 	}
-	return h.standing(r.Context(), stored)
+	q, err := h.around(r.Context(), stored)
+	if err != nil {
+		return nil, broken
+	}
+	return q, answer{}
 }
 
-// standing is a request on which somebody may still decide: not expired, about
-// an incident that is open or that people are asked about once more, and that is
-// the newest of its instance.
-func (h *Handler) standing(ctx context.Context, stored record.Request) (*request, answer) {
-	head, err := record.LoadHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
-	if err != nil {
-		return nil, broken
-	}
-	followed, err := record.Follows(ctx, h.incidents, h.incidentsTable, stored.Incident)
-	if err != nil {
-		return nil, broken
-	}
-	if head.State != record.Open && !head.Again || followed || !h.host.Now().Before(stored.ExpiresAt) {
-		a := answer{status: http.StatusGone, notice: "gone"}
-		if head.Decision != "" { // all that this function may know of it
-			a.decision = &incident.Decision{Choice: head.Decision}
+// around reads what tells whether somebody may still decide on a request.
+func (h *Handler) around(ctx context.Context, stored record.Request) (*request, error) {
+	q := &request{Request: stored}
+	errs := make([]error, 3)
+	h.host.Each(len(errs), func(n int) {
+		switch n {
+		case 0:
+			q.head, errs[n] = record.LoadHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
+		case 1:
+			q.newer, errs[n] = record.Follows(ctx, h.incidents, h.incidentsTable, stored.Incident)
+		case 2:
+			next, found, err := record.LoadRequest(ctx, h.incidents, h.incidentsTable, stored.Incident, stored.Round+1)
+			if errs[n] = err; found {
+				q.next = &next
+			}
 		}
-		return nil, a
+	})
+	return q, errors.Join(errs...)
+}
+
+// decided tells whether a decision on this request was verified. One that was
+// only recorded a moment ago this function cannot know of (ADR 3).
+func (q *request) decided() bool {
+	return q.head.Decision != "" && q.head.Decided.Round == q.Round
+}
+
+// noted is that decision, as far as authorize's note has it.
+func (q *request) noted() *incident.Decision {
+	n := q.head.Decided
+	return &incident.Decision{Round: n.Round, Choice: q.head.Decision, Person: n.Person, Identity: n.Identity, DecidedAt: n.At}
+}
+
+// closed names why nobody may decide on a request any more, which is also the
+// notice that says so; empty where somebody may.
+func (q *request) closed(now time.Time) string {
+	switch {
+	case q.newer:
+		return "newer"
+	case q.next != nil:
+		return "superseded"
+	case q.head.State != record.Open && !q.head.Again:
+		return "over"
+	case !now.Before(q.ExpiresAt):
+		return "expired"
 	}
-	return &request{Request: stored, head: head}, answer{}
+	return ""
+}
+
+// gone is the answer where nobody may decide any more. What was decided on an
+// earlier request is said, where there is something.
+func (h *Handler) gone(q *request) answer {
+	a := answer{status: http.StatusGone, notice: q.closed(h.host.Now()), incident: q.Incident}
+	if q.head.Decision != "" {
+		a.decision = q.noted()
+	}
+	return a
 }
 
 // broken is the answer where AWS does not answer us. Whether something was
@@ -214,13 +263,14 @@ func matches(stored, secret string) bool {
 	return subtle.ConstantTimeCompare(got[:], want) == 1 && err == nil
 }
 
-// form is what a person typed and chose.
+// form is what a person typed and chose, and the ticket that came with the page.
 type form struct {
 	choice, instance, name, reason string
+	ticket                         ticket
 	force                          bool // of an operator only
 }
 
-// read takes a form of at most 16 KiB; the notice says what is wrong with it.
+// read takes a form of at most 128 KiB; the notice says what is wrong with it.
 func read(r *http.Request) (form, *answer) {
 	unreadable := &answer{status: http.StatusBadRequest, notice: "form"}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -245,7 +295,7 @@ func read(r *http.Request) (form, *answer) {
 	}
 	return form{
 		choice: values.Get("decision"), instance: tidy(values.Get("instance")), name: tidy(values.Get("name")),
-		reason: tidy(values.Get("reason")),
+		reason: tidy(values.Get("reason")), ticket: ticket{Shown: values.Get("shown"), Proof: values.Get("proof")},
 	}, nil
 }
 
@@ -271,6 +321,9 @@ func (f form) wrong(q *request) []string {
 	if f.name == "" {
 		all = append(all, "name")
 	}
+	if f.reason == "" {
+		all = append(all, "reason")
+	}
 	if utf8.RuneCountInString(f.name) > nameMax || utf8.RuneCountInString(f.reason) > reasonMax {
 		all = append(all, "long")
 	}
@@ -286,13 +339,35 @@ func (h *Handler) post(r *http.Request) answer {
 		return *bad
 	}
 	q, a := h.find(r)
-	if q == nil {
+	switch {
+	case q == nil:
 		return a
+	case q.decided():
+		ours := incident.Decision{Choice: incident.Choice(f.choice), Person: f.name, Identity: incident.ByLink}
+		standing := q.noted()
+		a := answer{status: http.StatusConflict, notice: "taken", decision: standing}
+		if standing.Choice == ours.Choice && standing.Person == ours.Person && standing.Identity == ours.Identity {
+			a.notice = "own"
+		}
+		return h.progress(r.Context(), q, a)
+	case q.closed(h.host.Now()) != "":
+		return h.gone(q)
 	}
-	if wrong := f.wrong(q); len(wrong) > 0 {
+	shown, err := h.redeem(r.Context(), q, f.ticket)
+	wrong := f.wrong(q)
+	switch {
+	case errors.Is(err, errForged):
+		return answer{status: http.StatusForbidden, notice: "tampered"}
+	case errors.Is(err, errStale):
+		return h.form(r.Context(), q, f, append(wrong, "stale"))
+	case err != nil:
+		return broken
+	case len(wrong) > 0:
 		return h.form(r.Context(), q, f, wrong)
 	}
-	return h.record(r.Context(), h.decision(r, q, f, incident.ByLink))
+	d := h.decision(r, q, f, incident.ByLink)
+	d.Facts, d.Shown = incident.Hash(shown), shown
+	return h.record(r.Context(), d)
 }
 
 // record seals a decision, stores it unless there is one, and delivers what stands.
@@ -311,17 +386,17 @@ func (h *Handler) record(ctx context.Context, unsealed incident.Decision) answer
 	case !first:
 		return taken(standing, decision, delivered)
 	case delivered == nil:
-		return answer{status: http.StatusOK, notice: "recorded", decision: &standing}
+		return answer{status: http.StatusOK, notice: "recorded", decision: &standing, again: true}
 	case nobodyWaits(delivered):
-		return answer{status: http.StatusGone, notice: "nobody", decision: &standing}
+		return answer{status: http.StatusGone, notice: "nobody", decision: &standing, again: true}
 	}
-	return answer{status: http.StatusAccepted, notice: "undelivered", decision: &standing}
+	return answer{status: http.StatusAccepted, notice: "undelivered", decision: &standing, again: true}
 }
 
 // taken is the answer to whoever was not first: whose decision stands, and
 // whether it has reached the machine. That nobody waits is then no news.
 func taken(standing, ours incident.Decision, delivered error) answer {
-	a := answer{status: http.StatusConflict, notice: "taken", decision: &standing}
+	a := answer{status: http.StatusConflict, notice: "taken", decision: &standing, again: true}
 	if standing.Choice == ours.Choice && standing.Person == ours.Person && standing.Identity == ours.Identity &&
 		standing.Reason == ours.Reason && standing.Override == ours.Override && standing.Force == ours.Force {
 		a.notice = "own"
@@ -349,16 +424,6 @@ func (h *Handler) decision(r *http.Request, q *request, f form, identity string)
 		Address: tidy(address), Agent: message.Plain(r.UserAgent(), agentMax),
 		DecidedAt: now, ExpiresAt: now.Add(validFor),
 	}
-}
-
-// seal signs a decision, so that a row in a table is not enough to terminate an instance.
-func (h *Handler) seal(ctx context.Context, d incident.Decision) (incident.Decision, error) {
-	out, err := h.kms.GenerateMac(ctx, &kms.GenerateMacInput{KeyId: &h.macKey, MacAlgorithm: kmstypes.MacAlgorithmSpecHmacSha256, Message: d.Signed()})
-	if err != nil {
-		return incident.Decision{}, fmt.Errorf("seal the decision: %w", err)
-	}
-	d.MAC = out.Mac
-	return d, nil
 }
 
 // result is what the waiting task gets.

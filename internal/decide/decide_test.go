@@ -64,9 +64,11 @@ type world struct {
 	clock   *vtime.Clock
 	aws     *sim.Account
 	handler http.Handler
+	asking  *approval.Step
 	link    string // path of the mailed link
 	token   string // of the task that waits; empty when none does
 	got     []string
+	form    url.Values // the hidden fields of the page when it was opened last
 }
 
 type options struct {
@@ -108,13 +110,14 @@ func openWith(t *testing.T, o options) *world {
 	}
 	env := map[string]string{
 		"INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon",
-		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": o.language, "APPROVAL_HOURS": "24", "API_URL": api,
+		"DATA_KEY_ID": "data", "MAC_KEY_ID": "mac", "LANGUAGE": o.language, "APPROVAL_HOURS": "24", "API_URL": api, "ASKED_EMAIL": "security@example.com",
 	}
 	host := incident.Host{Now: clock.Now, Rand: clock.Rand("host"), Each: clock.Each, Getenv: func(name string) string { return env[name] }}
 	asking, err := approval.New(host, account.SNS(), account.KMS(), account.SFN(), account.DynamoDB(), account.DynamoDB())
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.asking = asking
 	w.do(func(ctx context.Context) {
 		if _, err := record.Claim(ctx, account.DynamoDB(), incidents, record.Head{Incident: o.incident, Execution: "e"}); err != nil {
 			t.Fatal(err)
@@ -176,13 +179,43 @@ func (w *world) send(method, path, kind, body string) (got reply) {
 
 func (w *world) get(path string) reply { w.t.Helper(); return w.send(http.MethodGet, path, "", "") }
 
+// post sends the form as a person does who opened the page before: with the
+// hidden fields that it had then. Where it had no form any more, with those of
+// the last time, like a tab that was left open.
 func (w *world) post(values ...string) reply {
 	w.t.Helper()
-	v := url.Values{}
+	return w.send(http.MethodPost, w.link, "application/x-www-form-urlencoded", w.filled(values...).Encode())
+}
+
+func (w *world) filled(values ...string) url.Values {
+	w.t.Helper()
+	if w.form == nil {
+		w.open()
+	}
+	v := url.Values{"reason": {"confirmed"}}
+	for name, value := range w.form {
+		v[name] = value
+	}
 	for i := 0; i < len(values); i += 2 {
 		v.Set(values[i], values[i+1])
 	}
-	return w.send(http.MethodPost, w.link, "application/x-www-form-urlencoded", v.Encode())
+	return v
+}
+
+// open looks at the page and keeps the hidden fields of its form.
+func (w *world) open() reply {
+	w.t.Helper()
+	got := w.get(w.link)
+	form := url.Values{}
+	for _, m := range regexp.MustCompile(`<input [^>]*>`).FindAllString(got.body, -1) {
+		if attribute(m, "type") == "hidden" {
+			form.Set(attribute(m, "name"), attribute(m, "value"))
+		}
+	}
+	if len(form) > 0 {
+		w.form = form
+	}
+	return got
 }
 
 // decision is what stands in the table; nil if nothing does.
@@ -378,7 +411,7 @@ func TestPostDecides(t *testing.T) {
 	want := incident.Decision{
 		Version:  incident.DecisionVersion,
 		Incident: inc.ID, Round: 1, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt, Choice: incident.Terminate, Person: "Aiko Tanaka", Identity: incident.ByLink,
-		Reason: "confirmed", Address: "192.0.2.7", Agent: "Mozilla/5.0", DecidedAt: d.DecidedAt, ExpiresAt: d.DecidedAt.Add(7 * 24 * time.Hour), MAC: d.MAC,
+		Reason: "confirmed", Address: "192.0.2.7", Agent: "Mozilla/5.0", Facts: incident.Hash(d.Shown), Shown: d.Shown, DecidedAt: d.DecidedAt, ExpiresAt: d.DecidedAt.Add(7 * 24 * time.Hour), MAC: d.MAC,
 	}
 	if diff := cmp.Diff(want, *d); diff != "" || d.DecidedAt.Before(begun) {
 		t.Errorf("recorded decision (-want +got):\n%s", diff)
@@ -390,7 +423,7 @@ func TestPostDecides(t *testing.T) {
 
 // The seal stands in the item that is put: it is made before.
 func TestSealComesFirst(t *testing.T) {
-	w := open(t, sim.Fault{Service: "kms", Action: "GenerateMac", Number: 1, Kind: sim.Denied})
+	w := open(t, sim.Fault{Service: "kms", Action: "GenerateMac", Number: 3, Kind: sim.Denied}) // after the page's and the form's
 	if got := w.post(terminate...); got.status != http.StatusServiceUnavailable {
 		t.Errorf("%d, want 503", got.status)
 	}
@@ -406,7 +439,7 @@ func TestOneDecision(t *testing.T) {
 	w := open(t)
 	w.post(terminate...)
 	first := w.decision()
-	second := w.post("decision", "release", "instance", inc.InstanceID, "name", "Bob <b>Brown</b>", "reason", "")
+	second := w.post("decision", "release", "instance", inc.InstanceID, "name", "Bob <b>Brown</b>")
 	if second.status != http.StatusConflict {
 		t.Errorf("the second decision: %d, want 409", second.status)
 	}
@@ -430,10 +463,14 @@ func TestOneDecision(t *testing.T) {
 // Two people at the same instant: one of them is first.
 func TestBothAtOnce(t *testing.T) {
 	w := open(t)
+	w.open()
 	statuses := make([]int, 2)
 	w.do(func(ctx context.Context) {
 		w.clock.Each(2, func(n int) {
-			v := url.Values{"decision": {[]string{"terminate", "release"}[n]}, "instance": {inc.InstanceID}, "name": {[]string{"Aiko", "Bob"}[n]}}
+			v := url.Values{"decision": {[]string{"terminate", "release"}[n]}, "instance": {inc.InstanceID}, "name": {[]string{"Aiko", "Bob"}[n]}, "reason": {"confirmed"}}
+			for name, value := range w.form {
+				v[name] = value
+			}
 			r := httptest.NewRequestWithContext(ctx, http.MethodPost, api+w.link, strings.NewReader(v.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			rec := httptest.NewRecorder()
@@ -611,9 +648,11 @@ func TestClosed(t *testing.T) {
 }
 
 func TestForms(t *testing.T) {
-	long := strings.Repeat("x", 20<<10)
-	good := url.Values{"decision": {"keep"}, "instance": {inc.InstanceID}, "name": {"Aiko"}}.Encode()
+	long := strings.Repeat("x", 200<<10)
 	w := open(t)
+	w.open()
+	page := w.form.Encode() + "&reason=confirmed"
+	good := page + "&" + url.Values{"decision": {"keep"}, "instance": {inc.InstanceID}, "name": {"Aiko"}}.Encode()
 	before := w.changes()
 	for _, c := range []struct {
 		name, method, kind, body string
@@ -625,7 +664,7 @@ func TestForms(t *testing.T) {
 		{"another instance", "POST", "application/x-www-form-urlencoded", "decision=keep&instance=i-0123456789abcdef1&name=A", 422},
 		{"half an instance", "POST", "application/x-www-form-urlencoded", "decision=keep&instance=i-0123456789abcdef&name=A", 422},
 		{"no name", "POST", "application/x-www-form-urlencoded", "decision=keep&instance=" + inc.InstanceID + "&name=%20%20", 422},
-		{"long name", "POST", "application/x-www-form-urlencoded", good + strings.Repeat("a", 300), 422},
+		{"long name", "POST", "application/x-www-form-urlencoded", "decision=keep&instance=" + inc.InstanceID + "&name=" + strings.Repeat("a", 300), 422},
 		{"without evidence, before that was refused", "POST", "application/x-www-form-urlencoded", "decision=terminate-anyway&instance=" + inc.InstanceID + "&name=A", 422},
 		{"two decisions", "POST", "application/x-www-form-urlencoded", good + "&decision=terminate", 400},
 		{"broken escapes", "POST", "application/x-www-form-urlencoded", good + "&x=%zz", 400},
@@ -633,11 +672,14 @@ func TestForms(t *testing.T) {
 		{"text", "POST", "text/plain", good, 415},
 		{"no type", "POST", "", good, 415},
 		{"multipart", "POST", "multipart/form-data; boundary=x", good, 415},
-		{"large", "POST", "application/x-www-form-urlencoded", good + "&reason=" + long, 413},
+		{"large", "POST", "application/x-www-form-urlencoded", good + "&more=" + long, 413},
 		{"PUT", "PUT", "application/x-www-form-urlencoded", good, 405},
 		{"DELETE", "DELETE", "", "", 405},
 		{"OPTIONS", "OPTIONS", "", "", 405},
 	} {
+		if c.status == http.StatusUnprocessableEntity {
+			c.body = page + "&" + c.body
+		}
 		got := w.send(c.method, w.link, c.kind, c.body)
 		if got.status != c.status {
 			t.Errorf("%s: %d, want %d", c.name, got.status, c.status)
@@ -724,7 +766,7 @@ func TestHostileText(t *testing.T) {
 		w := openWith(t, o)
 		tame := openWith(t, options{})
 		pages := []reply{w.get(w.link), w.post("decision", h, "instance", h, "name", h, "reason", h)}
-		w.send(http.MethodPost, w.link, "application/x-www-form-urlencoded", url.Values{"decision": {"keep"}, "instance": {inc.InstanceID}, "name": {h}, "reason": {h}}.Encode())
+		w.send(http.MethodPost, w.link, "application/x-www-form-urlencoded", w.filled("decision", "keep", "instance", inc.InstanceID, "name", h, "reason", h).Encode())
 		pages = append(pages, w.post(terminate...))
 		for n, p := range pages {
 			checkPage(t, h, n, p)
@@ -805,7 +847,7 @@ func TestAccessible(t *testing.T) {
 		}
 	}
 	for _, m := range regexp.MustCompile(`<(?:input|textarea)[^>]*>`).FindAllString(page, -1) {
-		if !strings.Contains(page, `<label for="`+attribute(m, "id")+`"`) {
+		if attribute(m, "type") != "hidden" && !strings.Contains(page, `<label for="`+attribute(m, "id")+`"`) {
 			t.Errorf("%s has no label", m)
 		}
 	}
@@ -818,7 +860,7 @@ func TestAccessible(t *testing.T) {
 
 // A record that cannot be read is no reason to show half of it.
 func TestUnreadableRecord(t *testing.T) {
-	const asking, reads = 2, 7 // what approval has read by then; request, head and five steps
+	const asking, reads = 2, 15 // what approval has read by then; request, head, the next of either and eleven steps
 	for n := asking + 1; n <= asking+reads; n++ {
 		w := open(t, sim.Fault{Service: "dynamodb", Action: "GetItem", Number: n, Kind: sim.Unavailable})
 		got := w.get(w.link)

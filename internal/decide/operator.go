@@ -84,8 +84,13 @@ func (h *Handler) operate(r *http.Request, id string) answer {
 	if !found {
 		return unknown
 	}
-	q, a := h.standing(r.Context(), stored)
-	if q == nil {
+	q, err := h.around(r.Context(), stored)
+	if err != nil {
+		return broken
+	}
+	if q.closed(h.host.Now()) != "" {
+		a := h.gone(q)
+		a.notice = NoticeGone
 		return a
 	}
 	// The ID of the incident names the instance, so nothing is typed twice here.
@@ -119,11 +124,11 @@ func readOrder(r *http.Request) (Order, *answer) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return Order{}, &answer{status: http.StatusUnsupportedMediaType, notice: NoticeUnreadable}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, orderMax+1))
 	if err != nil {
 		return Order{}, unreadable
 	}
-	if len(body) > bodyMax {
+	if len(body) > orderMax {
 		return Order{}, &answer{status: http.StatusRequestEntityTooLarge, notice: NoticeLarge}
 	}
 	var o Order

@@ -96,11 +96,12 @@ func TestOrdersThatAreNone(t *testing.T) {
 		"two orders":                       {sato, inc.ID, release + release, http.StatusBadRequest, decide.NoticeUnreadable, nil},
 		"a field that is not known":        {sato, inc.ID, `{"round": 1, "decision": "terminate", "unless": "it is needed"}`, http.StatusBadRequest, decide.NoticeUnreadable, nil},
 		"too large":                        {sato, inc.ID, `{"reason": "` + strings.Repeat("x", 17<<10) + `"}`, http.StatusRequestEntityTooLarge, decide.NoticeLarge, nil},
-		"no choice":                        {sato, inc.ID, `{"round": 1}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"choice"}},
-		"a choice that was not asked":      {sato, inc.ID, `{"round": 1, "decision": "isolate"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"choice"}},
-		"force to terminate":               {sato, inc.ID, `{"round": 1, "decision": "terminate", "force": true}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"force"}},
-		"override before a refusal":        {sato, inc.ID, `{"round": 1, "decision": "terminate", "override": true}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"override"}},
-		"override to release":              {sato, inc.ID, `{"round": 1, "decision": "release", "override": true}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"override"}},
+		"no choice":                        {sato, inc.ID, `{"round": 1, "reason": "x"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"choice"}},
+		"a choice that was not asked":      {sato, inc.ID, `{"round": 1, "decision": "isolate", "reason": "x"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"choice"}},
+		"force to terminate":               {sato, inc.ID, `{"round": 1, "decision": "terminate", "force": true, "reason": "x"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"force"}},
+		"override before a refusal":        {sato, inc.ID, `{"round": 1, "decision": "terminate", "override": true, "reason": "x"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"override"}},
+		"no reason":                        {sato, inc.ID, `{"round": 1, "decision": "keep", "reason": " "}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"reason"}},
+		"override to release":              {sato, inc.ID, `{"round": 1, "decision": "release", "override": true, "reason": "x"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"override"}},
 		"a reason that is a novel":         {sato, inc.ID, `{"round": 1, "decision": "keep", "reason": "` + strings.Repeat("x", 1001) + `"}`, http.StatusUnprocessableEntity, decide.NoticeWrong, []string{"long"}},
 	} {
 		t.Run(name, func(t *testing.T) {

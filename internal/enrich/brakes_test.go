@@ -434,7 +434,7 @@ func TestCriticalTakesOverWhatIsAsked(t *testing.T) {
 		t.Fatalf("verdict %q, incident %q: want act on %s", out.Verdict, out.Incident.ID, asked.Incident.ID)
 	}
 	w.do(func(ctx context.Context) {
-		err := record.Answer(ctx, w.aws.DynamoDB(), table, asked.Incident.ID, execution, incident.Isolate, begun)
+		err := record.Answer(ctx, w.aws.DynamoDB(), table, asked.Incident.ID, execution, incident.Decision{Choice: incident.Isolate, DecidedAt: begun})
 		if !errors.Is(err, record.ErrTaken) {
 			t.Errorf("the first execution answers for an incident that is not its own: %v", err)
 		}

@@ -428,7 +428,7 @@ func noted(t *testing.T, c incident.Choice, faults ...sim.Fault) *world {
 	w.runs(sfntypes.ExecutionStatusFailed)
 	w.save(first.Incident.ID, "isolate", moved)
 	w.do(func(ctx context.Context) {
-		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), table, first.Incident.ID, c, begun); err != nil {
+		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), table, incident.Decision{Incident: first.Incident.ID, Choice: c, DecidedAt: begun}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -299,6 +299,7 @@ type Memory struct {
 	Bytes    int64  `json:"bytes"`
 	Parts    int    `json:"parts"`
 	SHA256   string `json:"sha256"` // as the host reported it: a claim
+	Triage   Kept   `json:"triage"` // text about the host where there can be no image; a claim, too
 }
 
 // Digest is what the memory image was found to be, next to what the host said.

@@ -70,7 +70,7 @@ const once = 1
 // how a part that was altered on its way is found.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
 func (c *capture) open(ctx context.Context) error {
-	if c.state.Upload != "" {
+	if c.state.Upload != "" || c.state.Plan.textOnly() {
 		return nil
 	}
 	if c.found {
@@ -267,6 +267,9 @@ func (c *capture) look(ctx context.Context) (Output, error) {
 	if err := c.supply(ctx); err != nil {
 		return Output{}, err
 	}
+	if c.state.Plan.textOnly() {
+		return c.underWay("no capture program is known for the host: it is asked what runs on it"), nil
+	}
 	return c.underWay("capturing: %d parts of about %d are there", c.state.Seen.Parts, c.state.Plan.MaxParts), nil
 }
 
@@ -280,6 +283,9 @@ func latest(a, b time.Time) time.Time {
 // count adds the parts that arrived since the last look, and records them if
 // there are any. gone says that the upload is not there any more.
 func (c *capture) count(ctx context.Context) (gone bool, err error) {
+	if c.state.Plan.textOnly() {
+		return false, nil
+	}
 	s := c.state.Seen
 	in := &s3.ListPartsInput{Bucket: &c.bucket, Key: c.key("image.lime"), UploadId: &c.state.Upload}
 	if s.Last > 0 {

@@ -70,13 +70,17 @@ func (c *capture) batch(ctx context.Context, number, from, to int) ([]byte, erro
 		fmt.Fprintf(&b, "%s %s\n", word, r.URL)
 		return nil
 	}
-	r, err := c.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &c.toolKey}, s3.WithPresignExpires(addressLife))
-	if err := line("tool", r, err); err != nil {
-		return nil, err
+	if !c.state.Plan.textOnly() {
+		r, err := c.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &c.toolKey}, s3.WithPresignExpires(addressLife))
+		if err := line("tool", r, err); err != nil {
+			return nil, err
+		}
 	}
-	r, err = c.presign.PresignPutObject(ctx, &s3.PutObjectInput{Bucket: &c.bucket, Key: c.key("report.txt")}, s3.WithPresignExpires(addressLife))
-	if err := line("report", r, err); err != nil {
-		return nil, err
+	for _, put := range []struct{ word, name string }{{"report", "report.txt"}, {"triage", triageSent}} {
+		r, err := c.presign.PresignPutObject(ctx, &s3.PutObjectInput{Bucket: &c.bucket, Key: c.key(put.name)}, s3.WithPresignExpires(addressLife))
+		if err := line(put.word, r, err); err != nil {
+			return nil, err
+		}
 	}
 	for n := from; n <= to; n++ {
 		r, err := c.presign.PresignUploadPart(ctx, &s3.UploadPartInput{
@@ -86,7 +90,7 @@ func (c *capture) batch(ctx context.Context, number, from, to int) ([]byte, erro
 			return nil, err
 		}
 	}
-	r, err = c.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: c.batchKey(number + 1)}, s3.WithPresignExpires(addressLife))
+	r, err := c.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: c.batchKey(number + 1)}, s3.WithPresignExpires(addressLife))
 	if err := line("next", r, err); err != nil {
 		return nil, err
 	}

@@ -1,13 +1,15 @@
 #!/bin/sh
 # capture.sh streams this machine's memory into S3, part by part, and prints one
-# line of JSON at the end. It is the body of the SSM document; nothing else runs
-# on the host. It wants a POSIX shell and the commands named below, as root.
+# line of JSON at the end. With triage.sh before it, it is the body of the SSM
+# document; nothing else runs on the host. It wants a POSIX shell and the commands
+# named below, as root. Where there can be no image, triage's text is sent instead.
 #
 # It holds no AWS key. CORDON_BATCH is a pre-signed address of a batch: a text
 # file with the addresses that come next, one a line, and "end" last:
 #
 #	cordon-batch 1
-#	tool URL      GET the program that reads memory
+#	tool URL      GET the program that reads memory; none where no program is known
+#	triage URL    PUT text, where there can be no image
 #	report URL    PUT the list of parts and their hashes
 #	put N URL     PUT part N
 #	next URL      GET the following batch, once it is there
@@ -35,9 +37,10 @@ patience=${CORDON_PATIENCE:-180} # tries for a batch that is not there yet: a qu
 refresh=${CORDON_REFRESH:-600}   # seconds after which newer addresses are looked for
 tries=${CORDON_TRIES:-20}        # for everything else
 floor=98304                      # KiB that stay free besides one part: 96 MiB
+longest=128                      # blocks of 64 KiB that triage's text has at most: 8 MiB
 
-dir='' lock='' runner='' hasher=''
-parts=0 bytes=0 sha256='' status=-1 footprint=0 sent=no said=''
+dir='' lock='' runner='' hasher='' watched=no
+triage='' parts=0 bytes=0 sha256='' status=-1 footprint=0 sent=no said=''
 kernel='' machine='' lockdown=unknown
 polled=0
 
@@ -52,17 +55,57 @@ cleanup() {
 		rm -rf "$dir"
 	fi
 	[ -z "$lock" ] || rmdir "$lock" 2>/dev/null
+	[ "$watched" = no ] || echo over >&5
 }
 trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 trap '' PIPE # a program that went away is noticed by its exit status
 
+# watch leaves a shell behind that tidies up where this one cannot: SSM's agent
+# ends a command with SIGKILL to its process group, so it is in another one. It
+# waits for a word from a pipe whose other end only this shell holds. A host
+# without setsid keeps what a killed capture held.
+watch() {
+	command -v setsid >/dev/null 2>&1 && mkfifo "$dir/life" || return 0
+	# shellcheck disable=SC2094 # it is a pipe; in this order neither end waits
+	exec 5<>"$dir/life" 6<"$dir/life"
+	# shellcheck disable=SC2016 # its own shell expands it
+	setsid sh -c 'read -r word
+		[ "$word" = over ] && exit
+		kill $(cat "$1/pid" "$1/pids")
+		for _ in 1 2 3 4 5; do # others of its group may be dying still
+			rm -rf "$1" && break
+			sleep 1
+		done
+		rmdir "$2"' watch "$dir" "${lock:-none}" <&6 >/dev/null 2>&1 5>&- 6<&- &
+	exec 6<&-
+	watched=yes
+}
+
+# instead STATUS REASON ends a capture that can have no image with text.
+instead() {
+	triage 2>/dev/null | tr -cd '\11\12\40-\176\200-\377' 2>/dev/null |
+		dd bs=65536 count="$longest" iflag=fullblock of="$dir/triage" 2>/dev/null
+	try=0
+	while [ $try -lt "$tries" ] && [ -z "$triage" ] && [ -n "$(address triage)" ]; do
+		try=$((try + 1))
+		if [ "$(request "$(address triage)" /dev/null -T "$dir/triage")" = 200 ]; then
+			triage=$(sha256sum <"$dir/triage")
+		else
+			sleep "$pause"
+			follow
+		fi
+	done
+	triage=${triage%% *}
+	finish "$1" "$2"
+}
+
 # finish STATUS REASON ends the capture with its one line. REASON is a word of
 # the table in reasons.go.
 finish() {
 	[ ! -f "$dir/said" ] || said=$(tr -cd 'A-Za-z0-9 .,:_/()-' <"$dir/said" | tail -c 300)
-	line=$(printf '{"status":"%s","reason":"%s","parts":%s,"bytes":%s,"sha256":"%s","kernel":"%s","machine":"%s","lockdown":"%s","footprintKiB":%s,"tool":%s,"said":"%s"' \
-		"$1" "$2" "$parts" "$bytes" "$sha256" "$kernel" "$machine" "$lockdown" "$footprint" "$status" "$said")
+	line=$(printf '{"status":"%s","reason":"%s","parts":%s,"bytes":%s,"sha256":"%s","kernel":"%s","machine":"%s","lockdown":"%s","footprintKiB":%s,"tool":%s,"triage":"%s","said":"%s"' \
+		"$1" "$2" "$parts" "$bytes" "$sha256" "$kernel" "$machine" "$lockdown" "$footprint" "$status" "$triage" "$said")
 	if [ -f "$dir/report" ]; then
 		printf 'end %s}\n' "$line" >>"$dir/report"
 		follow
@@ -143,10 +186,11 @@ kernel=$(uname -sr | tr -cd 'A-Za-z0-9._+~ -')
 machine=$(uname -m | tr -cd 'A-Za-z0-9_')
 [ "$(printf abcdef | dd bs=3 count=1 iflag=fullblock 2>/dev/null)" = abc ] || finish skipped no-dd
 
+lacks='' # what keeps it from an image, though not from text
 if [ -r "$lockdown_file" ]; then
 	lockdown=$(sed -n 's/.*\[\([a-z]*\)\].*/\1/p' "$lockdown_file")
 	case $lockdown in
-	confidentiality) finish skipped lockdown ;; # not even root may read memory
+	confidentiality) lacks=lockdown ;; # not even root may read memory
 	esac
 fi
 
@@ -170,7 +214,7 @@ while read -r name amount _; do
 done <"$proc/meminfo"
 room=$(df -Pk "$root" | sed -n '2s/^[^ ]* *[0-9]* *[0-9]* *\([0-9]*\).*/\1/p')
 if [ "$free" -lt $((mib * 1024 + floor)) ] || [ "${room:-0}" -lt $((mib * 1024 + 16384)) ]; then
-	finish skipped low-memory
+	lacks=${lacks:-low-memory}
 fi
 
 # Only root may write there. A command sent twice must not write the image twice.
@@ -179,6 +223,7 @@ if [ -d "$locks" ]; then
 	lock=$locks/cordon-$incident
 fi
 dir=$(mktemp -d "$root/cordon.XXXXXX") || finish failed no-directory
+watch
 
 try=0
 until fetch "$CORDON_BATCH"; do
@@ -187,15 +232,17 @@ until fetch "$CORDON_BATCH"; do
 	sleep "$pause"
 done
 polled=$(date +%s)
+[ -z "$lacks" ] || instead skipped "$lacks"
+[ -n "$(address tool)" ] || instead skipped no-program
 
 try=0
 until [ "$(request "$(address tool)" "$dir/tool")" = 200 ]; do
 	try=$((try + 1))
-	[ $try -lt "$tries" ] || finish failed no-tool
+	[ $try -lt "$tries" ] || instead failed no-tool
 	sleep "$pause"
 done
 found=$(sha256sum <"$dir/tool")
-[ "${found%% *}" = "$CORDON_SHA256" ] || finish failed tool-hash
+[ "${found%% *}" = "$CORDON_SHA256" ] || instead failed tool-hash
 chmod 700 "$dir/tool"
 footprint=$((mib * 1024 + $(wc -c <"$dir/tool") / 1024))
 printf 'cordon-memory 1\n' >"$dir/report"
@@ -204,7 +251,7 @@ printf 'cordon-memory 1\n' >"$dir/report"
 # of it, the pipe is opened once more for writing, so that the reader never waits
 # for a program that is gone.
 mkfifo "$dir/image" "$dir/stream" || finish failed no-directory
-sha256sum <"$dir/stream" >"$dir/sum" &
+sha256sum <"$dir/stream" >"$dir/sum" 5>&- &
 hasher=$!
 (
 	"$dir/tool" acquire "$dir/image" >/dev/null 2>"$dir/said" &
@@ -212,8 +259,9 @@ hasher=$!
 	wait $!
 	echo $? >"$dir/status"
 	: >"$dir/image"
-) 2>/dev/null & # of a program that was killed the shell says so
+) 2>/dev/null 5>&- & # of a program that was killed the shell says so
 runner=$!
+echo "$runner $hasher" >"$dir/pids"
 exec 3<"$dir/image" 4>"$dir/stream"
 
 full=$((mib * 1048576))
@@ -239,9 +287,9 @@ wait $hasher
 read -r sha256 _ <"$dir/sum"
 
 case $status-$parts in
-0-0) finish failed no-bytes ;;
+0-0) instead failed no-bytes ;;
 0-*) finish ok '' ;;
-126-* | 127-*) finish failed tool-does-not-run ;;
-*-0) finish failed tool-failed ;;
+126-* | 127-*) instead failed tool-does-not-run ;;
+*-0) instead failed tool-failed ;;
 *) finish partial tool-failed ;;
 esac

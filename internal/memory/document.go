@@ -6,10 +6,16 @@ import (
 	"strings"
 )
 
-// Script is what runs on the host: the body of the document, and all of it.
+// Script is what runs on the host: with Triage the body of the document, and all
+// of it.
 //
 //go:embed capture.sh
 var Script string
+
+// Triage is what the script calls where there can be no image. It stands before it.
+//
+//go:embed triage.sh
+var Triage string
 
 // The document's parameters. Each is held to a pattern by Systems Manager, so
 // that nothing that ends a quoted word reaches the shell.
@@ -50,6 +56,7 @@ func Document() map[string]any {
 				"runCommand": []any{
 					"export CORDON_INCIDENT='{{ " + paramIncident + " }}' CORDON_PART_MIB='{{ " + paramPartMiB + " }}' CORDON_TOOL='{{ " + paramToolKey + " }}' CORDON_SHA256='{{ " + paramSHA256 + " }}'",
 					"export CORDON_BATCH='{{ " + paramBatch + " }}'",
+					Triage,
 					Script,
 				},
 			},

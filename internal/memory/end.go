@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -37,8 +39,9 @@ type line struct {
 	Machine      string `json:"machine"`
 	Lockdown     string `json:"lockdown"`
 	FootprintKiB int64  `json:"footprintKiB"`
-	Tool         int    `json:"tool"` // exit status of the capture program, -1 if it was not run
-	Said         string `json:"said"` // the end of its error output
+	Triage       string `json:"triage"` // SHA-256 of the text it sent; empty if it sent none
+	Tool         int    `json:"tool"`   // exit status of the capture program, -1 if it was not run
+	Said         string `json:"said"`   // the end of its error output
 }
 
 // parseLine reads the last line of the command's output; nil if it is not ours.
@@ -89,7 +92,7 @@ type finding struct {
 // end stops the command where it may still run, decides what the capture has
 // come to, records that, and completes or aborts the upload.
 func (c *capture) end(ctx context.Context, e ending) (Output, error) {
-	if c.state.Upload == "" && c.found {
+	if c.state.Upload == "" && c.found && !c.state.Plan.textOnly() {
 		if err := c.reopen(ctx); err != nil {
 			return Output{}, err
 		}
@@ -124,6 +127,11 @@ func (c *capture) end(ctx context.Context, e ending) (Output, error) {
 	m := c.judge(e, parts, claims)
 	if gone && e.reason == "" {
 		m.Status, m.Reason = incident.Failed, "the upload was ended by somebody else"
+	}
+	if len(parts) == 0 && !e.released && !c.state.SentAt.IsZero() {
+		if err := c.triage(ctx, e.said, &m); err != nil {
+			return Output{}, err
+		}
 	}
 	if len(parts) > 0 {
 		if err := c.manifest(ctx, m, e.said, parts); err != nil {
@@ -313,6 +321,48 @@ func (c *capture) manifest(ctx context.Context, m incident.Memory, said *line, p
 		ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(c.host.Now().Add(c.retention)),
 	}); err != nil {
 		return fmt.Errorf("write %s: %w", *key, err)
+	}
+	return nil
+}
+
+const (
+	triageSent = "triage-sent.txt"
+	// maxTriage is what the host sends at most: capture.sh's longest.
+	maxTriage = 8 << 20
+)
+
+// triage keeps the host's text, if it sent one, under a key that no address of
+// the host's leads to, locked as it is written. That makes the capture partial,
+// never whole: there is no image.
+func (c *capture) triage(ctx context.Context, said *line, m *incident.Memory) error {
+	sent := *c.key(triageSent)
+	there, err := evidence.Exists(ctx, c.s3, c.bucket, sent)
+	if err != nil || !there {
+		return err
+	}
+	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &sent})
+	if err != nil {
+		return fmt.Errorf("read the host's text: %w", err)
+	}
+	defer out.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(out.Body, maxTriage)) // only a hostile host sends more
+	if err != nil {
+		return fmt.Errorf("read the host's text: %w", err)
+	}
+	now := c.host.Now()
+	key := c.key("triage.txt")
+	if _, err := c.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &c.bucket, Key: key, Body: bytes.NewReader(text), ContentType: aws.String("text/plain"), ServerSideEncryption: s3types.ServerSideEncryptionAes256,
+		ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(now.Add(c.retention)),
+	}); err != nil {
+		return fmt.Errorf("write %s: %w", *key, err)
+	}
+	sum := sha256.Sum256(text)
+	m.Triage = incident.Kept{Report: incident.Report{Status: incident.OK}, Object: *key, Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), At: now}
+	m.Status, m.Reason = incident.Partial, "no memory image, but text of what ran: "+m.Reason
+	if said != nil && said.Triage != m.Triage.SHA256 {
+		m.Triage.Report = incident.Report{Status: incident.Partial, Reason: "it is not what the host says it sent"}
+		m.Reason += "; the text is not what the host says it sent"
 	}
 	return nil
 }

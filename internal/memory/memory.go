@@ -10,6 +10,11 @@
 //	incidents/ID/memory/batch-000001   addresses for the host
 //	incidents/ID/memory/report.txt     what the host says it sent
 //	incidents/ID/memory/parts.json     that, and what S3 says it got
+//
+// Where there can be no image, the host sends text about what runs on it:
+//
+//	incidents/ID/memory/triage-sent.txt  as the host sent it
+//	incidents/ID/memory/triage.txt       the same, out of its reach: written by us, locked
 package memory
 
 import (

@@ -1,10 +1,14 @@
 package memory_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -200,6 +204,19 @@ func (r *run) evidence() map[string]string {
 	return all
 }
 
+// read is an object.
+func (r *run) read(key string) []byte {
+	out, err := r.S3().GetObject(r.t.Context(), &s3.GetObjectInput{Bucket: aws.String("cordon-evidence"), Key: &key})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	text, err := io.ReadAll(out.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return text
+}
+
 func whole() incident.Memory {
 	return incident.Memory{Report: incident.Report{Status: incident.OK}, Done: true, Object: "incidents/" + inc.ID + "/memory/image.lime", Bytes: 1 << 30, Parts: 64}
 }
@@ -276,15 +293,14 @@ func TestReasonsToSkipAreNamed(t *testing.T) {
 		"no endpoints": {input: func(in *memory.Input) {
 			in.Isolation, in.Capture = quarantined, []incident.Capture{{VPC: "vpc-1", Reason: "no endpoint for ssmmessages"}}
 		}, reason: "vpc-1: no endpoint for ssmmessages"},
-		"windows":           {change: func(f facts) { f.instance()["Platform"] = "windows" }, reason: "Windows"},
-		"stopped":           {change: func(f facts) { f.instance()["State"] = map[string]any{"Name": "stopped", "Code": 80} }, reason: "the instance is stopped"},
-		"another processor": {change: func(f facts) { f.instance()["Architecture"] = "i386" }, reason: "i386"},
-		"no agent":          {change: func(f facts) { f["InstanceInformationList"] = []any{} }, reason: "no SSM agent"},
+		"windows":  {change: func(f facts) { f.instance()["Platform"] = "windows" }, reason: "Windows"},
+		"stopped":  {change: func(f facts) { f.instance()["State"] = map[string]any{"Name": "stopped", "Code": 80} }, reason: "the instance is stopped"},
+		"macOS":    {change: func(f facts) { f.instance()["Architecture"] = "arm64_mac" }, reason: "macOS"},
+		"no agent": {change: func(f facts) { f["InstanceInformationList"] = []any{} }, reason: "no SSM agent"},
 		"lost agent": {change: func(f facts) {
 			f["InstanceInformationList"].([]any)[0].(map[string]any)["PingStatus"] = "ConnectionLost"
 		}, reason: "ConnectionLost, last heard of at 2026-03-01T11:59:00Z"},
-		"lockdown": {change: func(f facts) { f.behave("Lockdown", "confidentiality") }, reason: "locked down", sent: 1},
-		"no curl":  {change: func(f facts) { f.behave("NoCurl", true) }, reason: "no curl", sent: 1},
+		"no curl": {change: func(f facts) { f.behave("NoCurl", true) }, reason: "no curl", sent: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := account()
@@ -320,7 +336,7 @@ func TestWhatThereIsIsKept(t *testing.T) {
 		}
 	}
 	release := func(r *run) {
-		if err := record.NoteDecision(r.t.Context(), r.DynamoDB(), "cordon-incidents", inc.ID, incident.Release, r.clock.now); err != nil {
+		if err := record.NoteDecision(r.t.Context(), r.DynamoDB(), "cordon-incidents", incident.Decision{Incident: inc.ID, Choice: incident.Release, DecidedAt: r.clock.now}); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -583,14 +599,53 @@ func TestAHostileReportChangesNothing(t *testing.T) {
 	}
 }
 
+// Where there can be no image the host sends text: kept, locked and hashed by us,
+// called what it is, and never taken for an image.
+func TestTextWhereThereCanBeNoImage(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(facts)
+		reason string
+	}{
+		"lockdown":          {func(f facts) { f.behave("Lockdown", "confidentiality") }, "locked down"},
+		"another processor": {func(f facts) { f.instance()["Architecture"] = "i386" }, "no capture program is known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := account()
+			c.change(f)
+			r := newRun(t, f)
+			got := r.end()
+			if got.Status != incident.Partial || !strings.Contains(got.Reason, c.reason) || !strings.Contains(got.Reason, "no memory image") {
+				t.Errorf("got %s: %s\nwant it partial: %s", got.Status, got.Reason, c.reason)
+			}
+			if got.Object != "" || got.Parts != 0 || got.SHA256 != "" {
+				t.Errorf("text passes for an image: %+v", got)
+			}
+			left := r.evidence()
+			if len(left) != 2 || left["triage.txt"] != fmt.Sprint(got.Triage.Bytes, " GOVERNANCE") || left["triage-sent.txt"] == "" {
+				t.Errorf("left in the bucket: %v; want the text locked, and what the host sent", left)
+			}
+			text := r.read(got.Triage.Object)
+			if sum := sha256.Sum256(text); got.Triage.SHA256 != hex.EncodeToString(sum[:]) || !bytes.HasPrefix(text, []byte("cordon-triage 1\n")) {
+				t.Errorf("%+v is not what is kept: %q", got.Triage, text)
+			}
+			if again, err := r.look(); err != nil || again != got {
+				t.Errorf("asked again: %+v, %v; want the same answer", again, err)
+			}
+		})
+	}
+}
+
 // Every word that the script gives as a reason has a sentence.
 func TestEveryReasonIsInWords(t *testing.T) {
-	words := regexp.MustCompile(`finish (?:skipped|failed|partial) "?([a-z0-9$-]+)`).FindAllStringSubmatch(memory.Script, -1)
+	words := regexp.MustCompile(`(?:finish|instead) (?:skipped|failed|partial) "?([a-z0-9$-]+)|lacks=(?:\$\{lacks:-)?([a-z][a-z-]+)`).FindAllStringSubmatch(memory.Script, -1)
 	if len(words) < 15 {
 		t.Fatalf("only %d reasons found in the script", len(words))
 	}
 	unknown := memory.InWords("no such word")
 	for _, w := range words {
+		if w[1] += w[2]; w[1] == "$lacks" {
+			continue // its values are matched, too
+		}
 		if w[1] == "no-$command" {
 			w[1] = "no-curl" // the others are in TestTheScriptNamesWhatIsMissing
 		}

@@ -45,6 +45,13 @@ func planFor(memory int64) plan {
 	return plan{PartBytes: part, MaxParts: int(min(parts, mostParts)), RunSeconds: int(min(seconds, longestRun))}
 }
 
+// textOnly tells that no capture program is known for the host: it is asked for
+// text, and no upload is begun.
+func (p plan) textOnly() bool { return p.MaxParts == 0 }
+
+// textSpan is how long a host may take to say what runs on it.
+const textSpan = 20 * time.Minute
+
 // plan decides whether memory can be captured, and how. The reason is why not.
 func (s *Step) plan(ctx context.Context, in Input) (plan, string, error) {
 	if s.toolKey == "" {
@@ -67,11 +74,14 @@ func (s *Step) plan(ctx context.Context, in Input) (plan, string, error) {
 		return plan{}, fmt.Sprintf("the instance is %s: there is no memory to read", state), nil
 	case strings.EqualFold(string(i.Platform), "windows"):
 		return plan{}, "the instance runs Windows: no driver that never ran here is loaded during an incident", nil
-	case i.Architecture != "" && i.Architecture != ec2types.ArchitectureValuesX8664 && i.Architecture != ec2types.ArchitectureValuesArm64:
-		return plan{}, fmt.Sprintf("no capture program is known for the architecture %q", i.Architecture), nil
+	case strings.HasSuffix(string(i.Architecture), "_mac"):
+		return plan{}, "the instance runs macOS: no capture program is known for it, and the document is for Linux", nil
 	}
 	if reason, err := s.agent(ctx, id); err != nil || reason != "" {
 		return plan{}, reason, err
+	}
+	if i.Architecture != "" && i.Architecture != ec2types.ArchitectureValuesX8664 && i.Architecture != ec2types.ArchitectureValuesArm64 {
+		return plan{PartBytes: partStep, RunSeconds: int(textSpan / time.Second)}, "", nil
 	}
 	memory, err := s.memory(ctx, i.InstanceType)
 	if err != nil {

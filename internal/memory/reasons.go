@@ -23,6 +23,7 @@ var reasons = map[string]string{
 	"no-uname":          "the host has no uname",
 	"busy":              "another capture for this incident was under way on the host",
 	"no-batch":          "the host could not fetch its first addresses from S3",
+	"no-program":        "no capture program is known for the host's processor",
 	"no-tool":           "the host could not fetch the capture program from S3",
 	"tool-hash":         "the capture program did not have the expected SHA-256 and was not run",
 	"tool-does-not-run": "the capture program does not run on this host (wrong architecture?)",

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -118,6 +119,9 @@ func (m *machine) run(script string) string {
 	return out.String()
 }
 
+// script is what the document runs.
+var script = memory.Triage + "\n" + memory.Script
+
 // outcome is the script's last line, as far as it does not depend on the machine.
 type outcome struct {
 	Status, Reason, SHA256, Report string
@@ -126,6 +130,7 @@ type outcome struct {
 	Tool                           int
 	FootprintKiB                   int64
 	Kernel                         string
+	Triage                         string // SHA-256 of the text that was sent in place of an image
 }
 
 func parse(t *testing.T, out string) outcome {
@@ -156,6 +161,7 @@ const (
 	incidentID = "123456789012.ap-northeast-1.i-0abc.1"
 	imageKey   = "incidents/" + incidentID + "/memory/image.lime"
 	reportKey  = "incidents/" + incidentID + "/memory/report.txt"
+	triageKey  = "incidents/" + incidentID + "/memory/triage-sent.txt"
 	toolKey    = "tools/avml"
 )
 
@@ -195,7 +201,11 @@ func (s *server) batch(n int, life time.Duration, parts ...int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	fmt.Fprintf(&b, "cordon-batch 1\ntool %s\nreport %s\n", s.get(toolKey), report.URL)
+	text, err := sign.PresignPutObject(s.t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucketName), Key: aws.String(triageKey)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	fmt.Fprintf(&b, "cordon-batch 1\ntool %s\nreport %s\ntriage %s\n", s.get(toolKey), report.URL, text.URL)
 	for _, p := range parts {
 		r, err := sign.PresignUploadPart(s.t.Context(), &s3.UploadPartInput{Bucket: aws.String(bucketName), Key: aws.String(imageKey), UploadId: &s.upload, PartNumber: aws.Int32(int32(p))}, s3.WithPresignExpires(life))
 		if err != nil {
@@ -225,7 +235,7 @@ func TestTheScriptSendsEveryByte(t *testing.T) {
 			m := newMachine(t, size)
 			s := newServer(t, m)
 			s.batch(1, time.Minute, 1, 2, 3, 4)
-			got := parse(t, m.run(memory.Script))
+			got := parse(t, m.run(script))
 			parts := (size + 5<<20 - 1) / (5 << 20)
 			want := outcome{Status: "ok", SHA256: sum(m.image), Report: "yes", Parts: parts, Bytes: int64(size), FootprintKiB: got.FootprintKiB, Kernel: got.Kernel}
 			if d := cmp.Diff(want, got); d != "" {
@@ -260,7 +270,7 @@ func TestTheScriptGoesOn(t *testing.T) {
 			}
 			return 0
 		})
-		if got := parse(t, m.run(memory.Script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
+		if got := parse(t, m.run(script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
 			t.Errorf("%+v; the image must be whole", got)
 		}
 		if n := s.sent(imageKey, 2); n != 3 {
@@ -281,7 +291,7 @@ func TestTheScriptGoesOn(t *testing.T) {
 			return 0
 		})
 		s.batch(2, time.Minute, 3, 4)
-		if got := parse(t, m.run(memory.Script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
+		if got := parse(t, m.run(script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
 			t.Errorf("%+v; the image must be whole", got)
 		}
 	})
@@ -291,7 +301,7 @@ func TestTheScriptGoesOn(t *testing.T) {
 		s.batch(1, time.Second, 1, 2, 3)
 		time.Sleep(1100 * time.Millisecond) // the signatures are real, so is their clock
 		s.batch(2, time.Minute, 1, 2, 3)
-		if got := parse(t, m.run(memory.Script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
+		if got := parse(t, m.run(script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
 			t.Errorf("%+v; the image must be whole", got)
 		}
 	})
@@ -308,7 +318,7 @@ func TestTheScriptGoesOn(t *testing.T) {
 			}
 			return 0
 		})
-		if got := parse(t, m.run(memory.Script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
+		if got := parse(t, m.run(script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
 			t.Errorf("%+v; the image must be whole", got)
 		}
 	})
@@ -320,7 +330,7 @@ func TestTheScriptGoesOn(t *testing.T) {
 		s.batch(2, time.Minute, 1, 2, 3)
 		s.batch(3, time.Minute, 2, 3) // the first part's address is in an earlier one only
 		s.batch(4, time.Minute, 1, 2, 3)
-		if got := parse(t, m.run(memory.Script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
+		if got := parse(t, m.run(script)); got.Status != "ok" || !bytes.Equal(s.uploaded(), m.image) {
 			t.Errorf("%+v; the image must be whole", got)
 		}
 	})
@@ -334,12 +344,12 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 	}{
 		"wrong program": {
 			func(m *machine, s *server) { s.put(toolKey, append(m.tool, "touch "+m.path("ran")+"\n"...)) },
-			outcome{Status: "failed", Reason: "tool-hash", Report: "no", Tool: -1},
+			outcome{Status: "failed", Reason: "tool-hash", Report: "no", Tool: -1, Triage: "sent"},
 			false,
 		},
 		"no program": {
 			func(m *machine, s *server) { s.remove(toolKey) },
-			outcome{Status: "failed", Reason: "no-tool", Report: "no", Tool: -1},
+			outcome{Status: "failed", Reason: "no-tool", Report: "no", Tool: -1, Triage: "sent"},
 			false,
 		},
 		"no batch": {
@@ -359,12 +369,12 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 		},
 		"kernel locked down": {
 			func(m *machine, s *server) { m.write("lockdown", []byte("none integrity [confidentiality]\n")) },
-			outcome{Status: "skipped", Reason: "lockdown", Report: "no", Tool: -1},
+			outcome{Status: "skipped", Reason: "lockdown", Report: "no", Tool: -1, Triage: "sent"},
 			false,
 		},
 		"too little memory": {
 			func(m *machine, s *server) { m.write("proc/meminfo", []byte("MemAvailable: 100000 kB\n")) },
-			outcome{Status: "skipped", Reason: "low-memory", Report: "no", Tool: -1},
+			outcome{Status: "skipped", Reason: "low-memory", Report: "no", Tool: -1, Triage: "sent"},
 			false,
 		},
 		"no tmpfs": {
@@ -394,17 +404,17 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 			func(m *machine, s *server) {
 				m.useTool(s, "#!/bin/sh\necho 'cannot open \"/proc/kcore\"' >&2\nexit 3\n")
 			},
-			outcome{Status: "failed", Reason: "tool-failed", Report: "yes", Tool: 3, SHA256: sum(nil)},
+			outcome{Status: "failed", Reason: "tool-failed", Report: "yes", Tool: 3, SHA256: sum(nil), Triage: "sent"},
 			true,
 		},
 		"a program for another machine": {
 			func(m *machine, s *server) { m.useTool(s, "\x7fELF\x02\x01\x01not for us") },
-			outcome{Status: "failed", Reason: "tool-does-not-run", Report: "yes", Tool: 126, SHA256: sum(nil)},
+			outcome{Status: "failed", Reason: "tool-does-not-run", Report: "yes", Tool: 126, SHA256: sum(nil), Triage: "sent"},
 			true,
 		},
 		"a program that writes nothing": {
 			func(m *machine, s *server) { m.useTool(s, "#!/bin/sh\n: >\"$2\"\n") },
-			outcome{Status: "failed", Reason: "no-bytes", Report: "yes", SHA256: sum(nil)},
+			outcome{Status: "failed", Reason: "no-bytes", Report: "yes", SHA256: sum(nil), Triage: "sent"},
 			true,
 		},
 		"a program that dies half-way": {
@@ -450,7 +460,7 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 			s := newServer(t, m)
 			s.batch(1, time.Minute, 1, 2, 3)
 			c.change(m, s)
-			got := parse(t, m.run(memory.Script))
+			got := parse(t, m.run(script))
 			if c.want.SHA256 == "of what there was" {
 				c.want.SHA256 = sum(m.image[:c.want.Bytes])
 			}
@@ -458,6 +468,9 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 				c.want.Tool = 127 // busybox's word for what does not run
 			}
 			c.want.Kernel, c.want.FootprintKiB = got.Kernel, got.FootprintKiB
+			if text := s.object(triageKey); text != nil && got.Triage == sum(text) {
+				got.Triage = "sent"
+			}
 			if d := cmp.Diff(c.want, got); d != "" {
 				t.Error(d)
 			}
@@ -470,6 +483,121 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 			if l := m.left(); len(l) > 0 && got.Reason != "busy" {
 				t.Errorf("left behind on the host: %v", l)
 			}
+		})
+	}
+}
+
+// Whatever a host has for names, its text cannot look like ours: what it says is
+// further right. Secrets of processes stay out of it, and it ends somewhere.
+func TestTheTextOfAHost(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, 0)
+	m.write("lockdown", []byte("none integrity [confidentiality]\n"))
+	for name, text := range map[string]string{
+		"proc/7/status":       "Name:\tmalware\nState:\tS (sleeping)\nPPid:\t1\nUid:\t0\t0\t0\t0\nVmRSS:\t1 kB\n",
+		"proc/7/cmdline":      "./malware\x00\n== end\n\x00\x1b[2Jx\x00",
+		"proc/7/environ":      "AWS_SECRET_ACCESS_KEY=hush\x00",
+		"proc/7/maps":         "7f00-7f01 r-xp 00000000 00:01 1 /memfd:x (deleted)\n7f02-7f03 r-xp 00000000 08:01 2 /lib/libc.so\n",
+		"proc/7/loginuid":     "1000",
+		"proc/modules":        "rootkit 16384 0 - Live 0x0\n",
+		"proc/net/tcp":        "sl local_address rem_address st\n 0: 0100007F:0016 00000000:0000 0A\n",
+		"proc/net/unix":       strings.Repeat("0000000000000000: 00000002 00000000 00010000 0001 01 12345 /run/x\n", 200_000),
+		"proc/self/mountinfo": "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n",
+		"sessions/1":          "USER=intruder\nREMOTE_HOST=203.0.113.9\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(m.path(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		m.write(name, []byte(text))
+	}
+	hidden := m.path("malware (deleted)\n== end")
+	if err := os.WriteFile(hidden, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(hidden, m.path("proc/7/exe")); err != nil {
+		t.Fatal(err)
+	}
+	m.env["CORDON_SESSIONS"] = m.path("sessions")
+	s := newServer(t, m)
+	s.batch(1, time.Minute, 1)
+	said := func() string {
+		s.put(triageKey, nil)
+		if got := parse(t, m.run(script)); got.Triage != sum(s.object(triageKey)) || got.Triage == sum(nil) {
+			t.Fatalf("%+v; want the text sent", got)
+		}
+		return string(s.object(triageKey))
+	}
+	if n := len(said()); n != 8<<20 {
+		t.Errorf("the text of a host with very many sockets has %d bytes, want it cut at 8 MiB", n)
+	}
+	m.write("proc/net/unix", []byte("Num RefCount\n"))
+	text := said()
+	for _, want := range []string{
+		"\n\tprocess 7\n", "\n\t\tName:\tmalware\n", "./malware ", "/memfd:x (deleted)", "loginuid: 1000", "rootkit 16384", "0100007F:0016", "/dev/sda1 rw", "REMOTE_HOST=203.0.113.9", "/malware (deleted)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the text", want)
+		}
+	}
+	for _, never := range []string{"hush", "\x1b", "libc.so", "VmRSS"} {
+		if strings.Contains(text, never) {
+			t.Errorf("%q is in the text", never)
+		}
+	}
+	if n := strings.Count(text, "\n== end"); n != 1 || !strings.HasSuffix(text, "\n== end\n") {
+		t.Errorf("%d ends: a process's name passes for ours", n)
+	}
+	if l := m.left(); len(l) > 0 {
+		t.Errorf("left behind on the host: %v", l)
+	}
+}
+
+// SSM's agent ends a command with SIGKILL to its process group. What was killed
+// tidies up nothing; what it left behind for that does.
+// https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/executers/executers_unix.go
+func TestAKilledCaptureLeavesNothing(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		lacks(t, "no setsid on this machine: a killed capture leaves what it held; install util-linux")
+	}
+	for name, group := range map[string]bool{"with its group": true, "alone": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, 12<<20)
+			s := newServer(t, m)
+			s.batch(1, time.Minute, 1, 2, 3)
+			sh := shell(t)
+			c := exec.CommandContext(t.Context(), sh[0], append(sh[1:], "-c", script)...)
+			for k, v := range m.env {
+				c.Env = append(c.Env, k+"="+v)
+			}
+			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			var held []string
+			s.refusing(func(_ *http.Request, _ string, part int) int {
+				if part == 2 && held == nil {
+					held = m.left()
+					pid := c.Process.Pid
+					if group {
+						pid = -pid
+					}
+					if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+						t.Error(err)
+					}
+				}
+				return 0
+			})
+			if err := c.Run(); err == nil {
+				t.Error("the script ended well though it was killed")
+			}
+			if len(held) != 2 {
+				t.Errorf("half-way it held %v, want a directory and a lock", held)
+			}
+			var left []string
+			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				if left = m.left(); len(left) == 0 {
+					return
+				}
+			}
+			t.Errorf("left behind on the host: %v", left)
 		})
 	}
 }
@@ -500,7 +628,7 @@ func TestTheScriptNamesWhatIsMissing(t *testing.T) {
 				}
 			}
 			m.env["PATH"], m.env["CORDON_SHA256"], m.env["CORDON_BATCH"] = m.path("bin"), sum(nil), "http://127.0.0.1:1/"
-			if got := parse(t, m.run(memory.Script)); got.Status != "skipped" || got.Reason != "no-"+missing {
+			if got := parse(t, m.run(script)); got.Status != "skipped" || got.Reason != "no-"+missing {
 				t.Errorf("%s %q, want it skipped because there is no %s", got.Status, got.Reason, missing)
 			}
 			if w := memory.InWords("no-" + missing); !strings.Contains(w, missing) {
@@ -513,7 +641,7 @@ func TestTheScriptNamesWhatIsMissing(t *testing.T) {
 // Systems Manager replaces every {{ name }} in a document: the script must not
 // have one, and none of its lines may end a template's block.
 func TestTheScriptFitsIntoADocument(t *testing.T) {
-	if strings.Contains(memory.Script, "{{") {
+	if strings.Contains(script, "{{") {
 		t.Error("the script has {{, which Systems Manager takes for a parameter")
 	}
 	doc, err := json.Marshal(memory.Document())
@@ -523,7 +651,7 @@ func TestTheScriptFitsIntoADocument(t *testing.T) {
 	if len(doc) > 64<<10 {
 		t.Errorf("the document has %d bytes; Systems Manager takes 64 KiB", len(doc))
 	}
-	for _, line := range strings.Split(memory.Script, "\n") {
+	for _, line := range strings.Split(script, "\n") {
 		if line != strings.TrimRight(line, " \t") {
 			t.Errorf("line %s ends in a blank, which a YAML block loses sight of", strconv.Quote(line))
 		}

@@ -286,8 +286,11 @@ func TestACaptureThatNeverBeganLeavesNothing(t *testing.T) {
 	w := newWire(t)
 	w.put(toolKey, append(w.machine.tool, '#'))
 	got := w.capture(t)
-	if got.Status != incident.Failed || !strings.Contains(got.Reason, "SHA-256") || got.Parts != 0 || got.Object != "" {
-		t.Errorf("got %+v, want it failed for the program's hash", got)
+	if got.Status != incident.Partial || !strings.Contains(got.Reason, "SHA-256") || got.Parts != 0 || got.Object != "" {
+		t.Errorf("got %+v, want text instead, because of the program's hash", got)
+	}
+	if text := w.object(got.Triage.Object); got.Triage.SHA256 != sum(text) || got.Triage.Status != incident.OK || w.locked[got.Triage.Object] == "" {
+		t.Errorf("%+v: want the text kept as the host says it sent it, locked", got.Triage)
 	}
 	if len(w.uploads) > 0 || w.object(imageKey) != nil {
 		t.Error("an upload or an object is left of a capture that never began")

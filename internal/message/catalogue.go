@@ -122,16 +122,6 @@ var catalogue = map[string]text{
 		"GuardDutyコンソールで新しい検出結果を確認してください。イベントは、保存できた場合、証拠バケットの events/ に届いたまま保管されています。",
 	},
 
-	"refused.subject": {"Decision could not be carried out: {instance}", "決定を実行できませんでした: {instance}"},
-	"refused.story": {
-		"What was decided about EC2 instance {instance} could not be carried out. It stays isolated, and you are asked again.",
-		"EC2インスタンス {instance} についての決定を実行できませんでした。隔離を続け、もう一度決定をお願いします。",
-	},
-	"refused.next": {
-		"Read the reason, mend it if you can, and decide again by the link in the next mail.",
-		"理由を確認し、可能であれば解消した上で、次のメールのリンクからもう一度決定してください。",
-	},
-
 	"undecided.subject": {"Isolated, undecided: {instance}", "隔離中・未決定のままです: {instance}"},
 	"undecided.story": {
 		"EC2 instance {instance} stays isolated: nobody decided in time, or no decision could be carried out. Silence is no.",
@@ -212,6 +202,72 @@ var catalogue = map[string]text{
 	"askedLater.next": {
 		"See what the record holds before you decide: cordon show INCIDENT, with the ID below.",
 		"決定の前に記録を確認してください: cordon show インシデントID (IDは下記)。",
+	},
+
+	"reminded.subject": {"[DECIDE] Nobody has decided, {left} left: {instance}", "[要決定] 未決定です。残り{left}: {instance}"},
+	"reminded.story": {
+		"Nobody has decided yet about EC2 instance {instance}, which is isolated: terminate it, keep it isolated, or release it. {left} left, until {until}.",
+		"隔離中のEC2インスタンス {instance} について、まだ決定がありません。終了・隔離継続・解放のいずれかを決定してください。残り{left} ({until} まで)。",
+	},
+	"reminded.next": {
+		"The link is the one you were mailed before. Reminders come at growing intervals.",
+		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"remindedBefore.subject": {"[DECIDE NOW] Still NOT isolated, {left} left: {instance}", "[至急決定] まだ隔離していません。残り{left}: {instance}"},
+	"remindedBefore.story": {
+		"EC2 instance {instance} is still NOT isolated and may be talking: nobody has decided yet. {left} left, until {until}.",
+		"EC2インスタンス {instance} はまだ隔離していません。通信している可能性があります。まだ決定がありません。残り{left} ({until} まで)。",
+	},
+	"remindedBefore.next": {
+		"The link is the one you were mailed before. Reminders come at growing intervals.",
+		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"remindedLater.subject": {"[DECIDE] You were asked once more, {left} left: {instance}", "[要決定] 再度お願いした決定がまだありません。残り{left}: {instance}"},
+	"remindedLater.story": {
+		"You were asked once more about EC2 instance {instance}, and nobody has decided yet. Nothing changes until one of you does. {left} left, until {until}.",
+		"EC2インスタンス {instance} について再度お願いした決定が、まだありません。どなたかが決定するまで何も変わりません。残り{left} ({until} まで)。",
+	},
+	"remindedLater.next": {
+		"The link is the one you were mailed before. Reminders come at growing intervals.",
+		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"escalated.subject": {"[ESCALATION] Nobody decides, {left} left: {instance}", "[エスカレーション] 決定がありません。残り{left}: {instance}"},
+	"escalated.story": {
+		"Nobody has decided about EC2 instance {instance}, which was isolated because GuardDuty found it compromised. {left} left, until {until}.",
+		"GuardDutyが侵害を検出したため隔離したEC2インスタンス {instance} について、決定がありません。残り{left} ({until} まで)。",
+	},
+	"escalated.stake": {
+		"The instance is cut off: what it served is down until somebody decides.\n" +
+			"If it was a false alarm, only a release brings it back. Silence never does.\n" +
+			"If it was none, an intruder was on it: what else they reached is looked into only once somebody takes this up.\n" +
+			"If nobody decides until {until}, it stays isolated, and nobody is asked any more.",
+		"インスタンスの通信は遮断されており、誰かが決定するまで、提供していたサービスは停止したままです。\n" +
+			"誤検知の場合、解放の決定だけが元に戻します。決定がなければ戻りません。\n" +
+			"誤検知でない場合、侵入者がいました。ほかに何へ到達したかは、誰かが対応を始めなければ調べられません。\n" +
+			"{until} までに決定がなければ、隔離を続け、以後の依頼は行いません。",
+	},
+	"escalated.next": {
+		"You get this because EscalationEmail names you: those who were asked have not answered.",
+		"EscalationEmailの宛先としてお送りしています。依頼先からの回答がありません。",
+	},
+
+	"escalatedBefore.subject": {"[ESCALATION] NOT isolated, nobody decides, {left} left: {instance}", "[エスカレーション] 隔離しておらず、決定もありません。残り{left}: {instance}"},
+	"escalatedBefore.story": {
+		"EC2 instance {instance} is NOT isolated although GuardDuty found it compromised: a person must decide first, and nobody does. {left} left, until {until}.",
+		"GuardDutyが侵害を検出したEC2インスタンス {instance} を隔離していません。事前の決定が必要ですが、決定がありません。残り{left} ({until} まで)。",
+	},
+	"escalatedBefore.stake": {
+		"If the instance is compromised, the intruder is at work now.\n" +
+			"If nobody decides until {until}, it is NOT isolated, and nobody is asked any more.",
+		"侵害されている場合、侵入者は今も活動しています。\n" +
+			"{until} までに決定がなければ、隔離せず、以後の依頼は行いません。",
+	},
+	"escalatedBefore.next": {
+		"You get this because EscalationEmail names you: those who were asked have not answered. Isolating it by hand is always open to you.",
+		"EscalationEmailの宛先としてお送りしています。依頼先からの回答がありません。手動での隔離はいつでも可能です。",
 	},
 
 	"unchanged.subject": {"Asked once more, and nothing was decided: {instance}", "再度お願いしましたが、決定はありません: {instance}"},
@@ -406,6 +462,7 @@ var catalogue = map[string]text{
 	"drift":             {"Time {number}: {what}; as it should be at {since}, found undone at {at}, and put right", "{number} 回目: {what} ({since} には正常、{at} に解除を検出し修復)"},
 	"drift.by":          {"{who} did it: {action} at {at}, from {from}", "実行者 {who}: {at} に {from} から {action} を呼び出し"},
 	"drift.unknown":     {"CloudTrail cannot say who did it: {reason}", "CloudTrailでは実行者が分かりません: {reason}"},
+	"head.stake":        {"What is at stake", "放置した場合の影響"},
 	"head.finding":      {"What was found", "検出内容"},
 	"head.contained":    {"Contained", "隔離済み"},
 	"head.notContained": {"NOT contained", "隔離できていないもの"},
@@ -569,6 +626,7 @@ var catalogue = map[string]text{
 	"consoleOutput":      {"Console output", "コンソール出力"},
 	"consoleScreenshot":  {"Console screenshot", "コンソールのスクリーンショット"},
 	"consoleObject":      {"{what}: {object} in the evidence bucket, {bytes} bytes, SHA-256 {sha256}", "{what}: 証拠バケットの {object} ({bytes} バイト、SHA-256 {sha256})"},
+	"triage":             {"No memory image. In its place, text from the host about processes, sockets, modules, mounts and sessions, which is a claim: {object} in the evidence bucket, {bytes} bytes, SHA-256 computed by Cordon: {sha256}", "メモリイメージはありません。代わりに、プロセス・ソケット・モジュール・マウント・セッションについてホストが申告したテキスト: 証拠バケットの {object} ({bytes} バイト)、SHA-256 (Cordonが計算): {sha256}"},
 	"digest":             {"Hash of the image", "イメージのハッシュ"},
 	"digestFound":        {"SHA-256 of the image in the bucket, computed by Cordon: {sha256}", "バケット内のイメージのSHA-256 (Cordonが計算): {sha256}"},
 	"digestAgrees":       {"The host claimed the same SHA-256.", "ホストの申告値と一致しています。"},
@@ -629,6 +687,14 @@ var catalogue = map[string]text{
 		"If nobody decides until {until}, everything stays as it is.",
 		"{until} までに決定がなければ、すべて元のままです。",
 	},
+	"ask.command": {
+		"Without the link, as who your AWS credentials say: {command}",
+		"リンクを使わず、AWSの認証情報で決定する場合: {command}",
+	},
+	"ask.others": {
+		"The link to decide was mailed to {asked}: get hold of them. It is not in this mail, because whoever has it can decide, and this address may be a pager or a ticket that many read.",
+		"決定用のリンクは {asked} に送りました。連絡を取ってください。リンクを持つ人は誰でも決定でき、この宛先は多くの人が読む通知先やチケットかもしれないため、このメールには含めていません。",
+	},
 	"ask.secret": {
 		"Whoever has this link can decide. Do not forward it. Opening it changes nothing.",
 		"このリンクを持つ人は誰でも決定できます。転送しないでください。開くだけでは何も変わりません。",
@@ -658,12 +724,34 @@ var catalogue = map[string]text{
 	// The decision page.
 
 	"page.title":          {"Decide about an isolated EC2 instance", "隔離中のEC2インスタンスについての決定"},
+	"page.earlier":        {"Who decided so far", "これまでの決定"},
+	"page.earlier.none":   {"Nobody has decided yet.", "まだ誰も決定していません。"},
+	"page.earlier.one":    {"Request {round}: {choice}, by {person}, at {at}", "依頼{round}: {choice}、{person}、{at}"},
+	"page.left":           {"{left} left", "残り{left}"},
+	"page.found":          {"What was found", "検出内容"},
+	"page.evidence":       {"Evidence, as it stands now", "現時点の証拠"},
+	"page.gaps":           {"Gaps in the evidence", "証拠の欠落"},
+	"page.gaps.none":      {"No gap is known.", "既知の欠落はありません。"},
+	"page.waits":          {"Before that, it would still wait for:", "その前に、次の完了を待ちます:"},
+	"page.waits.none":     {"The evidence is at its end: it would wait for nothing more.", "証拠の保全は終わっています。待つものはありません。"},
+	"page.cuts":           {"It would cut short:", "次のものは打ち切られます:"},
+	"page.owners":         {"Tags that say whose it is", "所有者を示すタグ"},
+	"page.means":          {"What it means", "意味"},
+	"page.what":           {"What each decision does, and what it cannot undo", "それぞれの決定の内容と、元に戻せないこと"},
+	"page.stale":          {"This form was opened more than 30 minutes ago. Below is what is known now: read it, and send the form again.", "このフォームを開いてから30分以上経過しています。以下は現時点の情報です。確認の上、もう一度送信してください。"},
+	"page.again":          {"See how far it is", "進み具合を見る"},
+	"page.back":           {"To the form", "フォームへ"},
+	"page.progress":       {"How far it is", "進み具合"},
+	"page.how":            {"How the person is known", "本人確認"},
+	"page.hash":           {"SHA-256 of what was shown before deciding", "決定前に表示された内容のSHA-256"},
+	"page.state.done":     {"Done", "完了"},
+	"page.state.open":     {"Not yet", "未完了"},
+	"page.state.bad":      {"Not carried out", "実行されず"},
 	"page.intro":          {"Read what is known of this instance, then decide. Opening this page changes nothing.", "このインスタンスについて分かっていることを確認してから決定してください。このページを開くだけでは何も変わりません。"},
 	"page.before.title":   {"Decide whether to isolate an EC2 instance", "EC2インスタンスを隔離するかどうかの決定"},
 	"page.before":         {"The instance is NOT isolated. You are asked first, because {reason}", "インスタンスは隔離していません。事前に確認をお願いする理由: {reason}"},
 	"page.before.silence": {"If nobody decides by then, the instance is NOT isolated.", "期限までに決定がなければ、隔離しません。"},
 	"page.problem":        {"You are asked again, because the last decision could not be carried out: {reason}", "前回の決定を実行できなかったため、もう一度お願いします: {reason}"},
-	"page.verified":       {"A decision on an earlier request, or on this one, was verified already: {choice}.", "以前の、またはこの依頼への決定が検証済みです: {choice}。"},
 	"page.instance":       {"The instance", "インスタンス"},
 	"page.done":           {"What was done and verified", "実施・確認済みの対応"},
 	"page.isolatedAt":     {"Last verified", "最終確認"},
@@ -674,7 +762,7 @@ var catalogue = map[string]text{
 	"page.choices":        {"Your decision", "決定"},
 	"page.typeID":         {"Type the instance ID, {instance}, so that no mail program decides for you", "インスタンスID {instance} を入力してください (メールソフトによる自動決定を防ぐためです)"},
 	"page.yourName":       {"Your name (recorded, not verified)", "お名前 (記録されますが、本人確認はされません)"},
-	"page.yourReason":     {"Reason (optional)", "理由 (任意)"},
+	"page.yourReason":     {"Reason (recorded)", "理由 (記録されます)"},
 	"page.submit":         {"Record this decision", "この決定を記録する"},
 	"page.once":           {"One decision a request: it cannot be changed afterwards.", "決定は1回限りで、後から変更できません。"},
 	"page.until":          {"This request ends", "この依頼の期限"},
@@ -690,21 +778,98 @@ var catalogue = map[string]text{
 	"page.wrong.force":    {"Only a release can be forced.", "強制できるのは解放だけです。"},
 	"page.wrong.override": {"To terminate without complete evidence is offered only after a termination was refused for that reason.", "証拠が揃わないままの終了は、そのために終了が拒否された後でのみ選べます。"},
 
+	"step.recorded":        {"The decision is recorded: {choice}, by {person}, at {at}", "決定を記録しました: {choice}、{person}、{at}"},
+	"step.verified":        {"It is verified: made for this incident, this machine and this request, and not changed since", "検証しました: このインシデント、このインスタンス、この依頼に対する決定で、変更されていません"},
+	"step.evidence":        {"The evidence is brought to its end", "証拠の保全を終えます"},
+	"step.evidence.done":   {"The evidence is at its end", "証拠の保全が終わりました"},
+	"step.terminating":     {"The instance is being terminated, since {at}", "{at} からインスタンスを終了しています"},
+	"step.terminate":       {"The instance is terminated", "インスタンスを終了します"},
+	"step.terminated":      {"The instance is terminated and the incident closed, {at}", "インスタンスを終了し、インシデントを閉じました: {at}"},
+	"step.keep":            {"The incident is closed; the instance stays isolated", "インシデントを閉じ、隔離を継続します"},
+	"step.kept":            {"The incident is closed and the instance stays isolated, {at}", "インシデントを閉じ、隔離を継続しています: {at}"},
+	"step.release":         {"Everything is put back as it was", "すべてを元に戻します"},
+	"step.released":        {"The instance is released and the incident closed, {at}", "インスタンスを解放し、インシデントを閉じました: {at}"},
+	"step.released.partly": {"Not everything is back: {what}", "戻せていないものがあります: {what}"},
+	"step.isolate":         {"The instance is isolated", "インスタンスを隔離します"},
+	"step.isolated":        {"The instance is isolated since {at}", "{at} にインスタンスを隔離しました"},
+	"step.leave":           {"The incident is closed; nothing was changed", "何も変更せずにインシデントを閉じます"},
+	"step.left":            {"The incident is closed and nothing was changed, {at}", "何も変更せずにインシデントを閉じました: {at}"},
+	"step.refused":         {"It could not be carried out: {reason}. People were asked again by a newer mail.", "実行できませんでした: {reason}。新しいメールでもう一度決定をお願いしています。"},
+
+	"page.progress.title":   {"It is decided", "決定されています"},
+	"page.handed.title":     {"No decision has been verified yet", "検証済みの決定はまだありません"},
+	"page.handed":           {"If one was recorded a moment ago, it is verified within seconds: look again. If it was not, decide by the form.", "直前に決定が記録された場合、数秒以内に検証されます。もう一度表示してください。そうでない場合は、フォームから決定してください。"},
+	"page.expired.title":    {"This request has expired", "この依頼は期限切れです"},
+	"page.expired":          {"Nobody decided in time, so the instance stays as it is; silence terminates and releases nothing. It can still be decided: cordon decide INCIDENT terminate|keep|release, with the ID below.", "期限までに決定がなかったため、インスタンスはそのままです。応答がないことで終了・解放されることはありません。今からでも決定できます: cordon decide インシデントID terminate|keep|release (IDは下記)。"},
+	"page.superseded.title": {"You were asked again since", "新しい依頼があります"},
+	"page.superseded":       {"This request is not the newest about its incident: use the link in the newest mail. Nothing can be decided here any more.", "この依頼はこのインシデントの最新のものではありません。最新のメールのリンクをお使いください。ここではもう決定できません。"},
+	"page.newer.title":      {"A newer incident is open about this instance", "このインスタンスの新しいインシデントがあります"},
+	"page.newer":            {"What was asked here is over. Use the link in the mail of the newer incident.", "この依頼は終了しています。新しいインシデントのメールのリンクをお使いください。"},
+	"page.over.title":       {"This incident is closed", "このインシデントは終了しています"},
+	"page.over":             {"It was closed without a decision on this request. To decide once more: cordon decide INCIDENT terminate|release, with the ID below.", "この依頼への決定なしに終了しています。もう一度決定するには: cordon decide インシデントID terminate|release (IDは下記)。"},
+	"page.tampered.title":   {"This form is not one that this page made", "このページが作成したフォームではありません"},
+	"page.tampered":         {"It was changed on its way, belongs to another request, or was made up. Nothing was recorded. Open the link from the mail and use the form there.", "途中で変更されたか、別の依頼のものか、作られたものです。何も記録されていません。メールのリンクを開き、そのフォームをお使いください。"},
+	"page.wrong.reason":     {"Type a reason: it stands in the record.", "理由を入力してください。記録に残ります。"},
+
+	"left.none":    {"less than a minute", "1分未満"},
+	"left.minutes": {"{minutes} min", "{minutes}分"},
+	"left.hours":   {"{hours} h {minutes} min", "{hours}時間{minutes}分"},
+	"left.days":    {"{days} days {hours} h", "{days}日{hours}時間"},
+
+	"gap.unlocked":    {"Snapshot {snapshot} of volume {volume} is NOT locked: it can be deleted", "ボリューム {volume} のスナップショット {snapshot} はロックされておらず、削除できます"},
+	"gap.noSnapshots": {"Nothing is known of snapshots yet", "スナップショットの情報がまだありません"},
+	"gap.noMemory":    {"Nothing is known of a memory capture yet", "メモリ取得の情報がまだありません"},
+	"waits.snapshot":  {"snapshot {snapshot} of volume {volume}, {progress}", "ボリューム {volume} のスナップショット {snapshot} ({progress})"},
+	"waits.missing":   {"a snapshot of volume {volume}; while there is none, a termination is refused", "ボリューム {volume} のスナップショット。存在しない限り、終了は拒否されます"},
+	"waits.memory":    {"the memory capture, which is under way", "進行中のメモリ取得"},
+	"waits.seal":      {"the seal: every network interface in quarantine", "封鎖 (すべてのネットワークインターフェイスの隔離)"},
+	"cuts.memory":     {"the memory capture, which is under way: what is captured so far is kept and called partial", "進行中のメモリ取得。それまでの内容は一部のみとして保管されます"},
+	"cuts.missing":    {"the attempts to snapshot volume {volume}, which has none", "スナップショットのないボリューム {volume} の取得"},
+	"cuts.snapshots":  {"the waiting for snapshots that are pending: EBS completes them, and nobody makes a failed one again", "作成中のスナップショットの待機。EBSが完了させますが、失敗しても作り直されません"},
+	"drifted":         {"Others undid the isolation {number} times; it was put right each time. Last at {at}: {what}", "第三者による隔離の解除が{number}回あり、その都度修復しました。最後は {at}: {what}"},
+
+	"known.link": {"by possession of the mailed link; the name is a claim", "メールのリンクの所持のみ。名前は自己申告です"},
+	"known.iam":  {"verified by AWS IAM: {who}", "AWS IAMによる確認: {who}"},
+
+	// The purposes of threats, in GuardDuty's own division.
+
+	"purpose.backdoor":            {"The instance behaves as if somebody else had control of it: it answers to a command server, or takes part in attacks.", "第三者に操作されている疑いがあります。指令サーバーと通信しているか、攻撃に加わっています。"},
+	"purpose.behavior":            {"The instance does what it never did before; that may be an intruder, or a change of yours.", "これまでにない動作をしています。侵入者か、正当な変更の可能性があります。"},
+	"purpose.credentialaccess":    {"Somebody tries to get at passwords or keys on the instance.", "パスワードやキーを盗み出そうとする動きがあります。"},
+	"purpose.cryptocurrency":      {"The instance mines or handles cryptocurrency, which intruders do at your cost.", "暗号資産の採掘や取引を行っています。侵入者がよく行うことです。"},
+	"purpose.defenseevasion":      {"Somebody on the instance hides from detection.", "検知を逃れようとする動きがあります。"},
+	"purpose.discovery":           {"Somebody on the instance looks around for what else there is to attack.", "ほかの攻撃対象を探る動きがあります。"},
+	"purpose.execution":           {"Code runs on the instance that should not, or malware was found on it.", "不正なコードが実行されているか、マルウェアが見つかりました。"},
+	"purpose.exfiltration":        {"Data is being carried out of the instance.", "データが持ち出されています。"},
+	"purpose.impact":              {"The instance is used to damage, disturb or take over something, yours or another's.", "破壊・妨害・乗っ取りに使われています。"},
+	"purpose.initialaccess":       {"Somebody tries to get in, or just got in.", "侵入しようとしているか、侵入した直後です。"},
+	"purpose.pentest":             {"A tool for penetration tests was seen; that may be a test of yours, or an intruder with the same tool.", "侵入テスト用のツールが検出されました。正当なテストか、同じツールを使う侵入者です。"},
+	"purpose.persistence":         {"Somebody prepares to come back.", "再び侵入するための準備が行われています。"},
+	"purpose.policy":              {"Something is done that goes against good practice.", "推奨される運用に反する動作があります。"},
+	"purpose.privilegeescalation": {"Somebody on the instance tries to get more rights.", "より強い権限を得ようとする動きがあります。"},
+	"purpose.recon":               {"Somebody explores the instance, or others from it, for weak points.", "弱点を探る動きがあります (このインスタンスが対象か、起点です)。"},
+	"purpose.stealth":             {"Somebody hides traces.", "痕跡を隠す動きがあります。"},
+	"purpose.trojan":              {"A program on the instance does other things than it says: a Trojan horse.", "見かけと異なる動作をするプログラム (トロイの木馬) があります。"},
+	"purpose.unauthorizedaccess":  {"Somebody uses the instance who should not, or it uses what it should not.", "不正なアクセスがあります。"},
+	"purpose.attacksequence":      {"Several events together look like one attack in steps.", "複数の事象が、段階的な一つの攻撃と見られます。"},
+	"purpose.other":               {"GuardDuty names no purpose that this page knows; read the title and the finding itself.", "このページの知らない種類の検出です。題名と検出結果をご確認ください。"},
+
 	"page.recorded.title":    {"Your decision is recorded", "決定を記録しました"},
 	"page.recorded":          {"The decision is recorded and delivered. It is verified once more before anything is done, and a mail tells how it ended.", "決定を記録し、伝達しました。実行前にもう一度検証され、結果はメールでお知らせします。"},
 	"page.undelivered.title": {"Your decision is recorded, and not yet delivered", "決定を記録しました (未伝達)"},
-	"page.undelivered":       {"The decision stands, but AWS did not take it just now. Send the form again in a minute: the same decision is delivered then.", "決定は有効ですが、AWSへの伝達に失敗しました。1分後にもう一度フォームを送信してください。同じ決定が伝達されます。"},
-	"page.taken.title":       {"It is already decided", "すでに決定されています"},
-	"page.taken":             {"The first decision counts. Yours was not recorded.", "最初の決定が有効です。あなたの決定は記録されていません。"},
-	"page.own.title":         {"This decision had arrived before", "この決定はすでに届いています"},
-	"page.own":               {"Your decision stands and was handed on once more. It counts once.", "あなたの決定は有効で、もう一度伝達しました。決定は1回だけ数えられます。"},
-	"page.nobody.title":      {"The decision is recorded, but nobody waits for it any more", "決定は記録されましたが、待機中の処理がありません"},
+	"page.undelivered": {
+		"The decision stands, but AWS did not take it just now. It is looked for in the record every few minutes and carried out then. To have it at once, send the form again in a minute.",
+		"決定は有効ですが、AWSへの伝達に失敗しました。数分おきに記録を確認し、見つけしだい実行します。すぐに実行するには、1分後にもう一度フォームを送信してください。",
+	},
+	"page.taken.title":  {"It is already decided", "すでに決定されています"},
+	"page.taken":        {"The first decision counts. Yours was not recorded.", "最初の決定が有効です。あなたの決定は記録されていません。"},
+	"page.own.title":    {"This decision had arrived before", "この決定はすでに届いています"},
+	"page.own":          {"Your decision stands and was handed on once more. It counts once.", "あなたの決定は有効で、もう一度伝達しました。決定は1回だけ数えられます。"},
+	"page.nobody.title": {"The decision is recorded, but nobody waits for it any more", "決定は記録されましたが、待機中の処理がありません"},
 	"page.nobody": {
 		"Either another visit to this page handed it on in the same moment, or the incident response had stopped waiting. A mail within minutes says what was done. Without one the instance stays as it is, and somebody has to carry the decision out by hand.",
 		"同じ瞬間に別のアクセスが決定を伝達したか、インシデント対応がすでに待機を終えていたかのどちらかです。数分以内に届くメールが結果を知らせます。届かない場合、インスタンスはそのままなので、手動で実行してください。",
 	},
-	"page.gone.title":   {"This request is closed", "この依頼は終了しています"},
-	"page.gone":         {"It has expired or its incident is over. The instance stays as it is; nothing is terminated by silence.", "期限切れか、インシデントが終了しています。インスタンスはそのままで、自動的に終了されることはありません。"},
 	"page.known.title":  {"There is no such request", "該当する依頼はありません"},
 	"page.known":        {"The link is incomplete or wrong. Copy it whole from the mail.", "リンクが不完全か誤っています。メールから全体をコピーしてください。"},
 	"page.method.title": {"This cannot be done here", "この操作はできません"},

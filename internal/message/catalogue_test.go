@@ -85,7 +85,7 @@ func TestBothLanguagesSayTheSame(t *testing.T) {
 // A key that nothing uses is a text that nobody keeps true.
 func TestEveryEntryIsUsed(t *testing.T) {
 	var used strings.Builder
-	for _, file := range []string{"message.go", "evidence.go", "problem.go", "plain.go", "../decide/decide.go", "../decide/page.go", "../decide/page.html", "../snapshot/snapshot.go", "../snapshot/describe.go"} {
+	for _, file := range []string{"message.go", "evidence.go", "page.go", "problem.go", "plain.go", "../decide/decide.go", "../decide/facts.go", "../decide/progress.go", "../decide/page.go", "../decide/page.html", "../snapshot/snapshot.go", "../snapshot/describe.go"} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -95,14 +95,18 @@ func TestEveryEntryIsUsed(t *testing.T) {
 	for key := range entries(t) {
 		// Some are put together from a prefix and a code.
 		prefix, _, _ := strings.Cut(key, ".")
-		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot"}, prefix)
-		for _, suffix := range []string{".subject", ".story", ".next", ".title"} {
+		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot", "purpose", "known"}, prefix)
+		for _, suffix := range []string{".subject", ".story", ".stake", ".next", ".title"} {
 			built = built || strings.HasSuffix(key, suffix)
 		}
 		if name, ok := strings.CutPrefix(key, "note."); ok {
 			built = strings.Contains(used.String(), `"`+name+`"`)
 		} else if name, ok := strings.CutPrefix(key, "page.wrong."); ok {
 			built = strings.Contains(used.String(), `"`+name+`"`)
+		} else if name, ok := strings.CutPrefix(key, "page.state."); ok {
+			built = strings.Contains(used.String(), `"`+name+`"`)
+		} else if name, ok := strings.CutPrefix(key, "step."); ok {
+			built = built || strings.Contains(used.String(), `"`+name+`"`)
 		} else if name, ok := strings.CutPrefix(key, "page."); ok {
 			built = built || strings.Contains(used.String(), `"`+name+`"`)
 		}

@@ -39,6 +39,9 @@ func (l Language) Taken(e incident.Evidence) []string {
 		}
 		all = append(all, l.Text(key, "object", Plain(m.Object, 400), "bytes", strconv.FormatInt(m.Bytes, 10)))
 	}
+	if t := m.Triage; t.Object != "" {
+		all = append(all, l.Text("triage", "object", Plain(t.Object, 400), "bytes", strconv.FormatInt(t.Bytes, 10), "sha256", ID(t.SHA256)))
+	}
 	if m.SHA256 != "" {
 		all = append(all, l.Text("memoryHash", "sha256", ID(m.SHA256)))
 	}

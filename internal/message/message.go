@@ -49,7 +49,6 @@ const (
 	Foreign      Kind = "foreign"
 	Gone         Kind = "gone"
 	Unreadable   Kind = "unreadable"
-	Refused      Kind = "refused"
 	Undecided    Kind = "undecided"
 	NotSealed    Kind = "notSealed"
 	CloseFailed  Kind = "closeFailed"
@@ -70,13 +69,20 @@ const (
 	Unchanged    Kind = "unchanged"     // it was asked for once more, and nothing came of it
 	Drifted      Kind = "drifted"       // others undid the isolation, and it was put right
 	DriftedBy    Kind = "driftedBy"     // who it was, once that is known
+
+	Reminded        Kind = "reminded"        // nobody has decided yet
+	RemindedBefore  Kind = "remindedBefore"  // the same, where nothing is isolated yet
+	RemindedLater   Kind = "remindedLater"   // the same, where people were asked once more
+	Escalated       Kind = "escalated"       // others are told that nobody has decided
+	EscalatedBefore Kind = "escalatedBefore" // the same, where nothing is isolated yet
 )
 
 // Kinds are all kinds of mail.
 var Kinds = []Kind{
-	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Refused, Undecided, NotSealed,
+	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
 	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
+	Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -103,6 +109,8 @@ type Letter struct {
 	Execution   Execution
 	Link        string            // of the decision page; in the mails that ask only
 	Until       time.Time         // when the request ends
+	Left        time.Duration     // until then; in reminders
+	Asked       string            // mail address of those who have the link; in mails to others
 	Choices     []incident.Choice // what it is about
 }
 
@@ -157,10 +165,10 @@ func (l Language) subject(key string, m Letter) string {
 	if id == "" {
 		id = l.Text("unknownInstance")
 	} else {
-		room := subjectMax - runes(l.Text(key, "instance", ""))
+		room := subjectMax - runes(l.Text(key, "instance", "", "left", l.Left(m.Left)))
 		id = cut(ID(id), room)
 	}
-	return cut(l.Text(key, "instance", id), subjectMax)
+	return cut(l.Text(key, "instance", id, "left", l.Left(m.Left)), subjectMax)
 }
 
 func instanceID(m Letter) string {
@@ -207,8 +215,15 @@ func (l Language) body(kind Kind, m Letter) string {
 	for _, s := range l.scaling(m) {
 		p.line("\n" + s)
 	}
-	if m.Link != "" {
+	if stake := string(kind) + ".stake"; l.known(stake) {
+		p.list("head.stake", strings.Split(l.Text(stake, l.facts(m)...), "\n"))
+	}
+	switch {
+	case m.Link != "":
 		l.ask(p, m)
+	case m.Asked != "":
+		p.line("\n" + l.Text("ask.others", "asked", Plain(m.Asked, 320)))
+		l.command(p, m)
 	}
 	if u := FindingURL(m.Finding.Region, m.Finding.ID); u != "" {
 		p.line("\n" + l.Text("seeFinding"))
@@ -257,7 +272,7 @@ func (l Language) facts(m Letter) []string {
 	}
 	return []string{
 		"instance", id, "at", l.Time(m.Isolation.At), "person", l.Stranger(m.Decision.Person), "until", l.Time(m.Until),
-		"status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
+		"left", l.Left(m.Left), "status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
 	}
 }
 
@@ -318,9 +333,9 @@ func (l Language) ask(p *paper, m Letter) {
 	p.head("ask.choices")
 	silence := "ask.silence"
 	switch m.Kind {
-	case AskedBefore:
+	case AskedBefore, RemindedBefore:
 		silence = "ask.before.silence"
-	case AskedLater:
+	case AskedLater, RemindedLater:
 		silence = "ask.later.silence"
 	}
 	for _, c := range m.Choices {
@@ -329,6 +344,18 @@ func (l Language) ask(p *paper, m Letter) {
 	p.line("")
 	p.line(l.Text(silence, "until", l.Time(m.Until)))
 	p.line(l.Text("ask.secret"))
+	l.command(p, m)
+}
+
+// command is the way to decide without the link.
+func (l Language) command(p *paper, m Letter) {
+	var choices []string
+	for _, c := range m.Choices {
+		if c != incident.TerminateAnyway { // an option of terminate: docs/operators.md
+			choices = append(choices, string(c))
+		}
+	}
+	p.line(l.Text("ask.command", "command", "cordon decide "+ID(m.Incident.ID)+" "+strings.Join(choices, "|")+" --reason TEXT"))
 }
 
 // what was found, and on which machine.

@@ -106,10 +106,23 @@ func letter(kind message.Kind) message.Letter {
 	case message.Asked:
 		m.Choices = asked
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
+	case message.Reminded, message.RemindedLater:
+		m.Choices, m.Left = asked, 20*time.Hour+59*time.Minute+40*time.Second
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
+	case message.RemindedBefore:
+		m.Choices, m.Left = []incident.Choice{incident.Isolate, incident.Leave}, 45*time.Minute
+		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(time.Hour)
+		m.Reason = "10 isolations began within an hour, and more are not begun without a person"
+	case message.Escalated:
+		work()
+		m.Choices, m.Left, m.Until, m.Asked = asked, 12*time.Hour, at.Add(24*time.Hour), "security@example.com"
+	case message.EscalatedBefore:
+		m.Choices, m.Left, m.Until, m.Asked = []incident.Choice{incident.Isolate, incident.Leave}, 21*time.Hour, at.Add(24*time.Hour), "security@example.com"
+		m.Reason = "10 isolations began within an hour, and more are not begun without a person"
 	case message.AskedAgain:
-		m.Choices = asked
+		m.Choices = append([]incident.Choice{incident.Terminate, incident.TerminateAnyway}, asked[1:]...)
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.2/c2VjcmV0", at.Add(24*time.Hour)
-		m.Problem = incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snapshot snap-0a of vol-0a is pending","errorType":"Refused"}`}
+		m.Problem = incident.Problem{Error: "EvidenceIncomplete", Cause: `{"errorMessage":"evidence is not complete: volume vol-0a (/dev/xvda) has snapshot snap-0a, which is error (42%)","errorType":"EvidenceIncomplete"}`}
 	case message.Terminated, message.KeptIsolated:
 		work()
 		if m.Decision = person; kind == message.KeptIsolated {

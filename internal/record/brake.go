@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cordon/internal/incident"
@@ -149,22 +150,20 @@ func Ask(ctx context.Context, db Updater, table, id, execution string) error {
 		item{":yes": str("yes"), ":mine": str(execution), ":open": str(string(Open))})
 }
 
-// Answer ends that waiting: with the choice that was verified, or with none
+// Answer ends that waiting: with the decision that was verified, or with none
 // where nobody decided. ErrTaken if another execution took the incident over
 // meanwhile: what was decided then is not for this one to carry out.
-func Answer(ctx context.Context, db Updater, table, id, execution string, c incident.Choice, at time.Time) error {
+func Answer(ctx context.Context, db Updater, table, id, execution string, d incident.Decision) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	names := map[string]string{"#a": "asking", "#e": "execution"}
-	set, values := "REMOVE #a", item{":mine": str(execution)}
-	if c != "" {
-		set = "SET #d = :d, #t = :t REMOVE #a"
-		names["#d"], names["#t"] = "decision", "decidedAt"
-		values[":d"], values[":t"] = str(string(c)), stamp(at)
+	set, names, values := "", map[string]string{}, item{}
+	if d.Choice != "" {
+		set, names, values = note(d)
 	}
-	return update(ctx, db, table, k, set, "#e = :mine", names, values)
+	names["#a"], names["#e"], values[":mine"] = "asking", "execution", str(execution)
+	return update(ctx, db, table, k, strings.TrimSpace(set+" REMOVE #a"), "#e = :mine", names, values)
 }
 
 // TakeOverAsking takes an incident from an execution that runs and only waits

@@ -123,7 +123,7 @@ func TestAsking(t *testing.T) {
 	if h := head(t, a, 1); h.Asking || h.Execution != "two" {
 		t.Errorf("%+v: want it with the second, which asks nobody", h)
 	}
-	if err := record.Answer(t.Context(), db, table, id, "one", incident.Isolate, at); !errors.Is(err, record.ErrTaken) {
+	if err := record.Answer(t.Context(), db, table, id, "one", incident.Decision{Choice: incident.Isolate, DecidedAt: at}); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("the first answers for it: %v", err)
 	}
 	// Another way round: who was answered first is not taken over.
@@ -133,7 +133,7 @@ func TestAsking(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // its answer was lost
-		if err := record.Answer(t.Context(), db, table, id, "one", incident.Isolate, at); err != nil {
+		if err := record.Answer(t.Context(), db, table, id, "one", incident.Decision{Choice: incident.Isolate, DecidedAt: at}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 	"time"
 
 	"cordon/internal/incident"
@@ -30,7 +32,17 @@ type Head struct {
 	Asking    bool            // the execution waits for a person before it isolates
 	Again     bool            // the execution asks people once more about what was closed or left
 	Decision  incident.Choice // verified by authorize; empty until then
+	Decided   Note            // the rest of it
 	ClosedAt  time.Time       // zero while open
+}
+
+// Note is who made the decision that authorize verified, for those who may not
+// read decisions.
+type Note struct {
+	Round    int       // of which request; 0 where nobody has decided
+	Person   string    // as typed, or as known: see Identity
+	Identity string    // how the person is known
+	At       time.Time // of the decision
 }
 
 func headSK(n int) string { return fmt.Sprintf("incident#%06d", n) }
@@ -55,12 +67,22 @@ func decodeHead(i item) (Head, error) {
 	default: // taken for one that is closed, its instance would be left alone
 		return Head{}, fmt.Errorf("item %s %s: state %q is not one of an incident", text(i, "pk"), text(i, "sk"), h.State)
 	}
-	if at := text(i, "closedAt"); at != "" {
-		t, err := time.Parse(time.RFC3339Nano, at)
+	h.Decided.Person, h.Decided.Identity = text(i, "decidedBy"), text(i, "decidedAs")
+	if round := text(i, "decidedOn"); round != "" {
+		n, err := strconv.Atoi(round)
 		if err != nil {
-			return Head{}, fmt.Errorf("item %s %s: closedAt: %w", text(i, "pk"), text(i, "sk"), err)
+			return Head{}, fmt.Errorf("item %s %s: decidedOn: %w", text(i, "pk"), text(i, "sk"), err)
 		}
-		h.ClosedAt = t
+		h.Decided.Round = n
+	}
+	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At} {
+		if at := text(i, name); at != "" {
+			t, err := time.Parse(time.RFC3339Nano, at)
+			if err != nil {
+				return Head{}, fmt.Errorf("item %s %s: %s: %w", text(i, "pk"), text(i, "sk"), name, err)
+			}
+			*to = t
+		}
 	}
 	return h, nil
 }
@@ -134,14 +156,24 @@ func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error
 		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
 }
 
-// NoteDecision writes what authorize verified, so that steps under way see it.
-func NoteDecision(ctx context.Context, db Updater, table, id string, c incident.Choice, at time.Time) error {
-	k, err := headKey(id)
+// NoteDecision writes what authorize verified, so that steps under way see it,
+// and people on the page.
+func NoteDecision(ctx context.Context, db Updater, table string, d incident.Decision) error {
+	k, err := headKey(d.Incident)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #d = :d, #t = :t", "attribute_exists(pk)",
-		map[string]string{"#d": "decision", "#t": "decidedAt"}, item{":d": str(string(c)), ":t": stamp(at)})
+	set, names, values := note(d)
+	return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+}
+
+// noted are the attributes of a head that note a decision, by their placeholders.
+var noted = map[string]string{"#d": "decision", "#t": "decidedAt", "#p": "decidedBy", "#i": "decidedAs", "#r": "decidedOn"}
+
+func note(d incident.Decision) (set string, names map[string]string, values item) {
+	return "SET #d = :d, #t = :t, #p = :p, #i = :i, #r = :r", maps.Clone(noted), item{
+		":d": str(string(d.Choice)), ":t": stamp(d.DecidedAt), ":p": str(d.Person), ":i": str(d.Identity), ":r": str(strconv.Itoa(d.Round)),
+	}
 }
 
 // ForgetDecision takes back the note of a decision that was not carried out,
@@ -151,7 +183,7 @@ func ForgetDecision(ctx context.Context, db Updater, table, id string) error {
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "REMOVE #d, #t", "attribute_exists(pk)", map[string]string{"#d": "decision", "#t": "decidedAt"}, nil)
+	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r", "attribute_exists(pk)", noted, nil)
 }
 
 // Close ends an incident. Closing it again the same way changes nothing. What was

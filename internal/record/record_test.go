@@ -288,15 +288,20 @@ func TestNoteDecision(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "x")
 	id := incident.NewID(machine, 1)
-	if err := record.NoteDecision(t.Context(), a.DynamoDB(), table, id, incident.Release, at); err != nil {
+	if err := record.NoteDecision(t.Context(), a.DynamoDB(), table, incident.Decision{
+		Incident: id, Round: 2, Choice: incident.Release, Person: "Satō", Identity: incident.ByLink, DecidedAt: at,
+	}); err != nil {
 		t.Fatal(err)
 	}
-	want := record.Head{Incident: numbered(1), Execution: "x", State: record.Open, Decision: incident.Release}
+	want := record.Head{
+		Incident: numbered(1), Execution: "x", State: record.Open, Decision: incident.Release,
+		Decided: record.Note{Round: 2, Person: "Satō", Identity: incident.ByLink, At: at},
+	}
 	same(t, "the head", head(t, a, 1), want)
 	if err := record.ForgetDecision(t.Context(), a.DynamoDB(), table, id); err != nil {
 		t.Fatal(err)
 	}
-	want.Decision = ""
+	want.Decision, want.Decided = "", record.Note{}
 	same(t, "the head, asked anew", head(t, a, 1), want)
 }
 
@@ -310,7 +315,7 @@ func TestNoItemFromAnUpdate(t *testing.T) {
 			return record.Reopen(ctx, db, table, record.Head{Incident: numbered(1)}, "x")
 		},
 		"NoteDecision": func(ctx context.Context, db *sim.DynamoDB) error {
-			return record.NoteDecision(ctx, db, table, id, incident.Keep, at)
+			return record.NoteDecision(ctx, db, table, incident.Decision{Incident: id, Choice: incident.Keep, DecidedAt: at})
 		},
 		"Close": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.Close(ctx, db, table, id, record.Kept, at)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"cordon/internal/incident"
@@ -24,9 +25,22 @@ type Request struct {
 	Later      string    `json:"later"`      // how the incident stood when people were asked once more; empty while an execution worked on it
 	Back       bool      `json:"back"`       // it was released and not everything came back: it is about another release alone
 	Incomplete bool      `json:"incomplete"` // a termination was refused because evidence is not complete, so that one without it is offered
+	Earlier    []Earlier `json:"earlier"`    // what was decided on the requests before, the oldest first
 	ExpiresAt  time.Time `json:"expiresAt"`  // no decision after it
 	Token      []byte    `json:"-"`          // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`          // zero until the mail was accepted
+
+	Reminders   int       `json:"-"` // how many were due when people were reminded last
+	EscalatedAt time.Time `json:"-"` // zero until others were told
+}
+
+// Earlier is a decision on an earlier request, as the table has it: for people to
+// read, and for nobody to act on.
+type Earlier struct {
+	Round  int             `json:"round"`
+	Choice incident.Choice `json:"choice"`
+	Person string          `json:"person"`
+	At     time.Time       `json:"at"`
 }
 
 // Choices are those that the request is about.
@@ -57,12 +71,22 @@ func decodeRequest(i item) (Request, error) {
 	if b, ok := i["token"].(*types.AttributeValueMemberB); ok {
 		r.Token = b.Value
 	}
-	if at := text(i, "mailedAt"); at != "" {
-		t, err := time.Parse(time.RFC3339Nano, at)
-		if err != nil {
-			return Request{}, fmt.Errorf("item %s %s: mailedAt: %w", text(i, "pk"), text(i, "sk"), err)
+	for _, at := range []struct {
+		name string
+		to   *time.Time
+	}{{"mailedAt", &r.MailedAt}, {"escalatedAt", &r.EscalatedAt}} {
+		var err error
+		if v := text(i, at.name); v != "" {
+			if *at.to, err = time.Parse(time.RFC3339Nano, v); err != nil {
+				return Request{}, fmt.Errorf("item %s %s: %s: %w", text(i, "pk"), text(i, "sk"), at.name, err)
+			}
 		}
-		r.MailedAt = t
+	}
+	if n, ok := i["reminders"].(*types.AttributeValueMemberN); ok {
+		var err error
+		if r.Reminders, err = strconv.Atoi(n.Value); err != nil {
+			return Request{}, fmt.Errorf("item %s %s: reminders: %w", text(i, "pk"), text(i, "sk"), err)
+		}
 	}
 	return r, nil
 }
@@ -112,6 +136,18 @@ func ReplaceToken(ctx context.Context, db Updater, table, id string, round int, 
 func NoteMailed(ctx context.Context, db Updater, table, id string, round int, at time.Time) error {
 	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #m = :m", "attribute_exists(pk)",
 		map[string]string{"#m": "mailedAt"}, item{":m": stamp(at)})
+}
+
+// NoteReminders marks how many reminders were due when people were reminded.
+func NoteReminders(ctx context.Context, db Updater, table, id string, round, due int) error {
+	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #r = :r", "attribute_exists(pk)",
+		map[string]string{"#r": "reminders"}, item{":r": &types.AttributeValueMemberN{Value: strconv.Itoa(due)}})
+}
+
+// NoteEscalated marks that others were told that nobody decides.
+func NoteEscalated(ctx context.Context, db Updater, table, id string, round int, at time.Time) error {
+	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #e = :e", "attribute_exists(pk)",
+		map[string]string{"#e": "escalatedAt"}, item{":e": stamp(at)})
 }
 
 // Decide stores a decision, once: ErrTaken with the standing one if there is one.

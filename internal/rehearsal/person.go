@@ -2,9 +2,11 @@ package rehearsal
 
 import (
 	"context"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -71,10 +73,11 @@ func decides(q Question, choice string) {
 		if n > 0 {
 			q.Sleep(Delay)
 		}
-		if shown := q.visit(http.MethodGet, nil); shown.Code >= http.StatusInternalServerError {
+		shown := q.visit(http.MethodGet, nil)
+		if shown.Code >= http.StatusInternalServerError {
 			continue
 		}
-		switch posted := q.visit(http.MethodPost, Form(choice, q.InstanceID)); {
+		switch posted := q.visit(http.MethodPost, Form(shown.Body.String(), choice, q.InstanceID)); {
 		case posted.Code == http.StatusAccepted: // recorded, not yet delivered
 		case posted.Code < http.StatusInternalServerError:
 			return
@@ -82,9 +85,22 @@ func decides(q Question, choice string) {
 	}
 }
 
-// Form is what a person posts who decided.
-func Form(choice, instanceID string) url.Values {
-	return url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
+// Form is what a person posts who decided: what they type, and what their browser
+// adds from the hidden fields of the page.
+func Form(page, choice, instanceID string) url.Values {
+	form := url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		form.Set(m[1], html.UnescapeString(m[2]))
+	}
+	return form
+}
+
+var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+
+// Post reads the page and answers the question, once, and returns the page's status.
+func (q Question) Post(choice string) int {
+	page := q.visit(http.MethodGet, nil).Body.String()
+	return q.visit(http.MethodPost, Form(page, choice, q.InstanceID)).Code
 }
 
 // visit calls the page without a socket, as the gateway would.

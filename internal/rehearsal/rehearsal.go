@@ -324,7 +324,7 @@ func (w *world) open(file []byte, account, region string) error {
 	var err error
 	w.account, err = sim.Open(sim.Settings{
 		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Storms: w.storms(), Account: account, Region: region,
-		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"),
+		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"), Escalation: ref("EscalationTopic"),
 		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(), Evidence: w.evidence(),
 	}, file)
 	w.macKey = ref("MacKey")

@@ -132,7 +132,7 @@ func (s *Scene) Head(t testing.TB) record.Head {
 // Note writes a decision on the head, as authorize does.
 func (s *Scene) Note(t testing.TB, c incident.Choice) {
 	t.Helper()
-	if err := record.NoteDecision(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, c, s.clock.now); err != nil {
+	if err := record.NoteDecision(t.Context(), s.DynamoDB(), incidents, incident.Decision{Incident: s.Incident.ID, Round: 1, Choice: c, DecidedAt: s.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -41,6 +41,7 @@ type Settings struct {
 	Decisions  string            // table name; cordon-decisions
 	Bucket     string            // of the evidence; cordon-evidence
 	Topic      string            // ARN; topic cordon of the account and Region
+	Escalation string            // ARN of the topic of those who are told when nobody decides; topic cordon-escalation
 	DataKey    string            // ID of the key that encrypts; data
 	MACKey     string            // ID of the key that authenticates; mac
 	SigningKey string            // ID of the key that signs; signing
@@ -65,6 +66,7 @@ func (s Settings) withDefaults() Settings {
 	s.Decisions = cmp.Or(s.Decisions, "cordon-decisions")
 	s.Bucket = cmp.Or(s.Bucket, "cordon-evidence")
 	s.Topic = cmp.Or(s.Topic, "arn:aws:sns:"+s.Region+":"+s.Account+":cordon")
+	s.Escalation = cmp.Or(s.Escalation, "arn:aws:sns:"+s.Region+":"+s.Account+":cordon-escalation")
 	s.DataKey = cmp.Or(s.DataKey, "data")
 	s.MACKey = cmp.Or(s.MACKey, "mac")
 	s.SigningKey = cmp.Or(s.SigningKey, "signing")
@@ -152,6 +154,7 @@ func (a *Account) Calls() []Call {
 // Mail is one message as the topic accepted it.
 type Mail struct {
 	At      time.Time
+	Topic   string // ARN of the topic whose subscribers get it
 	Subject string
 	Body    string
 }
@@ -160,8 +163,8 @@ type Mail struct {
 func (a *Account) Mails() []Mail { return slices.Clone(a.mails) }
 
 // mail keeps a message and answers its ID.
-func (a *Account) mail(subject, body string) string {
-	a.mails = append(a.mails, Mail{a.now(), subject, body})
+func (a *Account) mail(topic, subject, body string) string {
+	a.mails = append(a.mails, Mail{a.now(), topic, subject, body})
 	h := a.token("mail", len(a.mails))
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:32]
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 )
 
-// SNS holds the stack's topic. What is published becomes a Mail.
+// SNS holds the stack's topics. What is published becomes a Mail.
 type SNS struct {
 	a *Account
 }
@@ -49,7 +49,7 @@ func (s *SNS) publish(in *sns.PublishInput, _ bool) (*sns.PublishOutput, error) 
 	if in.Subject != nil && !isSubject(*in.Subject) {
 		return nil, wrong("Subject")
 	}
-	if arn != s.a.settings.Topic {
+	if arn != s.a.settings.Topic && arn != s.a.settings.Escalation {
 		return nil, &types.NotFoundException{Message: aws.String("Topic does not exist")}
 	}
 	// Without a subject, mail has this one.
@@ -58,7 +58,7 @@ func (s *SNS) publish(in *sns.PublishInput, _ bool) (*sns.PublishOutput, error) 
 	if in.Subject != nil {
 		subject = *in.Subject
 	}
-	return &sns.PublishOutput{MessageId: aws.String(s.a.mail(subject, message))}, nil
+	return &sns.PublishOutput{MessageId: aws.String(s.a.mail(arn, subject, message))}, nil
 }
 
 // isSubject: UTF-8 text with no line breaks or control characters, and less

@@ -47,6 +47,7 @@ type hostRun struct {
 	starve time.Time // since when it has no address for its next part
 	tries  int       // a part was refused so often
 	report strings.Builder
+	triage string    // SHA-256 of the text that was sent; empty for none
 	sum    []Content // what was sent
 }
 
@@ -151,22 +152,24 @@ func (h *hostRun) begin(until time.Time) bool {
 	switch {
 	case h.s.host.noCurl:
 		h.finish("skipped", "no-curl")
-	case h.s.host.lockdown == "confidentiality":
-		h.finish("skipped", "lockdown")
 	case !h.fetch(h.given["Batch"]):
 		if end := h.at.Add(hostTries * hostPause); !until.Before(end) {
 			h.at = end
 			h.finish("failed", "no-batch")
 		}
+	case h.s.host.lockdown == "confidentiality":
+		h.instead("skipped", "lockdown")
+	case h.address("tool") == "":
+		h.instead("skipped", "no-program")
 	default:
 		r := h.s.a.s3.Serve(Request{Method: "GET", URL: h.address("tool")})
 		tool, err := io.ReadAll(r.Body)
 		sum := sha256.Sum256(tool)
 		switch {
 		case r.Status != 200 || err != nil:
-			h.finish("failed", "no-tool")
+			h.instead("failed", "no-tool")
 		case hex.EncodeToString(sum[:]) != h.given["ToolSha256"]:
-			h.finish("failed", "tool-hash")
+			h.instead("failed", "tool-hash")
 		default:
 			h.polled = h.at
 			h.report.WriteString("cordon-memory 1\n")
@@ -222,6 +225,16 @@ func (h *hostRun) send(url string, n int64, took time.Duration) {
 	}
 }
 
+// instead sends text where there can be no image, then ends.
+func (h *hostRun) instead(status, reason string) {
+	text := fmt.Appendf(nil, "cordon-triage 1\n\n== processes\n\tprocess 1 of %s\n\n== end\n", h.c.instance)
+	if h.s.a.s3.Serve(Request{Method: "PUT", URL: h.address("triage"), Body: Bytes(text)}).Status == 200 {
+		sum := sha256.Sum256(text)
+		h.triage = hex.EncodeToString(sum[:])
+	}
+	h.finish(status, reason)
+}
+
 // finish sends the report and prints the last line.
 func (h *hostRun) finish(status, reason string) {
 	sum := ""
@@ -243,8 +256,8 @@ func (h *hostRun) finish(status, reason string) {
 	if status == "ok" {
 		tool = 0
 	}
-	line := fmt.Sprintf(`{"status":%q,"reason":%q,"parts":%d,"bytes":%d,"sha256":%q,"kernel":"Linux 6.1.0","machine":"x86_64","lockdown":%q,"footprintKiB":%d,"tool":%d,"said":""`,
-		status, reason, h.parts, h.bytes, sum, cmp.Or(h.s.host.lockdown, "none"), footprint, tool)
+	line := fmt.Sprintf(`{"status":%q,"reason":%q,"parts":%d,"bytes":%d,"sha256":%q,"kernel":"Linux 6.1.0","machine":"x86_64","lockdown":%q,"footprintKiB":%d,"tool":%d,"triage":%q,"said":""`,
+		status, reason, h.parts, h.bytes, sum, cmp.Or(h.s.host.lockdown, "none"), footprint, tool, h.triage)
 	sent := "no"
 	if h.began {
 		fmt.Fprintf(&h.report, "end %s}\n", line)
