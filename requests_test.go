@@ -359,6 +359,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	sections = append(sections, copies)
 
 	lock := func(mode string) keys { return keys{"s3:object-lock-mode": mode} }
+	entry := at(bucket + "/incidents/x/journal/000001.json")
 	image, event, tool := at(bucket+"/incidents/x/memory/image.lime"), at(bucket+"/events/2026/x.json"), at(bucket+"/tools/avml")
 	s3s := section{"The evidence bucket", []request{
 		{ask: "keeps a raw event", action: "s3:PutObject", on: event, may: may("enrich")},
@@ -370,6 +371,12 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the memory tool", action: "s3:GetObject", on: tool, may: may("memory")},
 		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
 		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
+		{ask: "writes an entry of a journal", action: "s3:PutObject", on: entry, may: may("journal"), never: everyone(p, "journal")},
+		{ask: "reads an entry of a journal", action: "s3:GetObject", on: entry, may: may("journal")},
+		{ask: "locks an entry in governance mode", action: "s3:PutObjectRetention", on: entry, with: lock("GOVERNANCE"), may: may("journal")},
+		{ask: "locks an entry so that nobody can undo it", action: "s3:PutObjectRetention", on: entry, with: lock("COMPLIANCE")},
+		{ask: "deletes an entry of a journal", action: "s3:DeleteObject", on: entry, never: everyone(p)},
+		{ask: "lists a journal", action: "s3:ListBucket", on: at(bucket), with: keys{"s3:prefix": "incidents/x/journal/"}, may: may("close", "console", "journal", "memory")},
 		{ask: "reads the text of a host without an image", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/triage.txt"), may: may("close", "memory")},
 		{ask: "keeps the console of an instance", action: "s3:PutObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("console")},
 		{ask: "reads the console that was kept", action: "s3:GetObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("close", "console")},
@@ -409,13 +416,13 @@ func requestTable(d *template.Deployment, p policies) []section {
 	)
 	sections = append(sections, s3s)
 
-	wrote := everyone(p, "approval", "notify", "decide", "machine", "rule")
+	wrote := everyone(p, "approval", "journal", "notify", "decide", "machine", "rule")
 	record := section{"The record", []request{
-		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
+		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "exposure", "journal", "machine", "rule")},
 		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("close", "credentials", "enrich", "isolate", "preserve", "release")},
-		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "notify", "machine", "rule")},
+		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "journal", "notify", "machine", "rule")},
 		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
-		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "machine", "rule")},
+		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "journal", "machine", "rule")},
 		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
 		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},
 		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("console", "credentials", "custody", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
@@ -448,6 +455,19 @@ func requestTable(d *template.Deployment, p policies) []section {
 		}
 	}
 	sections = append(sections, record)
+
+	for _, t := range []struct {
+		name, id string
+	}{{"the incidents table", "IncidentsTable"}, {"the decisions table", "DecisionsTable"}} {
+		for _, a := range [][2]string{{"sees the stream of", "DescribeStream"}, {"reads the changes of", "GetRecords"}, {"begins to read the changes of", "GetShardIterator"}} {
+			r, ok := d.Resource(t.id)
+			if !ok {
+				panic("the template has no " + t.id)
+			}
+			sections[len(sections)-1].all = append(sections[len(sections)-1].all, request{ask: a[0] + " " + t.name, action: "dynamodb:" + a[1], on: at(r.Attributes["StreamArn"]), may: may("journal")})
+		}
+	}
+	sections[len(sections)-1].all = append(sections[len(sections)-1].all, request{ask: "lists streams", action: "dynamodb:ListStreams", may: may("journal")})
 
 	purpose := func(p string) keys { return keys{"kms:EncryptionContext:purpose": p} }
 	dataKey, macKey, signingKey := the("DataKey"), the("MacKey"), the("SigningKey")
@@ -636,7 +656,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "mails people without saying for whom", action: "sns:Publish", on: topic, by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people", action: "sns:Publish", on: topic, with: from(alarm), by: "events.amazonaws.com"},
 		{ask: "mails people", action: "sns:Publish", on: topic, by: stranger},
-		{ask: "keeps what could not be told", action: "sqs:SendMessage", on: queue, may: may("notify")},
+		{ask: "keeps what could not be told", action: "sqs:SendMessage", on: queue, may: may("journal", "notify")},
 		{ask: "keeps what could not be told without TLS", action: "sqs:SendMessage", on: queue, with: plain, never: everyone(p)},
 		{ask: "sends to another queue", action: "sqs:SendMessage", on: at(fmt.Sprintf(another, "sqs", "another"))},
 		{ask: "reads letters", action: "sqs:ReceiveMessage", on: queue},
@@ -691,7 +711,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "console", "custody", "decide", "digest", "drift", "exposure", "isolate", "notify", "machine", "rule")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "console", "custody", "decide", "digest", "drift", "exposure", "isolate", "journal", "notify", "machine", "rule")},
 		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "exposure", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},

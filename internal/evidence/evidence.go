@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"cordon/internal/chain"
 	"cordon/internal/manifest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -75,4 +77,43 @@ func Hash(ctx context.Context, from Getter, bucket, key string) (manifest.Object
 func Taken(err error) bool {
 	var answer smithy.APIError
 	return errors.As(err, &answer) && answer.ErrorCode() == "PreconditionFailed"
+}
+
+// LastEntry is the number of the last entry of an incident's journal; 0 where
+// there is none.
+func LastEntry(ctx context.Context, from Lister, bucket, incident string) (int, error) {
+	prefix, last := chain.Prefix(incident), 0
+	pages := s3.NewListObjectsV2Paginator(from, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("list %s: %w", prefix, err)
+		}
+		for _, o := range page.Contents {
+			if n, ok := chain.NumberOf(strings.TrimPrefix(aws.ToString(o.Key), prefix)); ok {
+				last = max(last, n)
+			}
+		}
+	}
+	return last, nil
+}
+
+// Entry reads an entry of a journal, and the hash by which the next one names it.
+func Entry(ctx context.Context, from Getter, bucket, incident string, number int) (chain.Entry, string, error) {
+	key, err := chain.Key(incident, number)
+	if err != nil {
+		return chain.Entry{}, "", err
+	}
+	text, err := Read(ctx, from, bucket, key, chain.MaxEntry)
+	if err != nil {
+		return chain.Entry{}, "", err
+	}
+	e, err := chain.Read(text)
+	if err != nil {
+		return chain.Entry{}, "", fmt.Errorf("%s: %w", key, err)
+	}
+	if e.Incident != incident || e.Sequence != number {
+		return chain.Entry{}, "", fmt.Errorf("%s is entry %d of incident %q", key, e.Sequence, e.Incident)
+	}
+	return e, chain.Sum(text), nil
 }

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -98,11 +99,31 @@ func (w *world) finish() (Result, error) {
 	return *r, nil
 }
 
+// journals are the entries in the evidence bucket.
+func (w *world) journals() (map[string][]byte, error) {
+	bucket, _ := w.deployment.Resource("EvidenceBucket")
+	all := map[string][]byte{}
+	for _, o := range w.account.S3().Objects(bucket.Ref) {
+		if !strings.Contains(o.Key, "/journal/") {
+			continue
+		}
+		var b bytes.Buffer
+		if err := w.account.S3().Copy(&b, bucket.Ref, o.Key); err != nil {
+			return nil, err
+		}
+		all[o.Key] = b.Bytes()
+	}
+	return all, nil
+}
+
 const running = string(asl.Running)
 
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
+	if t.Journal, err = w.journals(); err != nil {
+		return Trace{}, err
+	}
 	if w.Undisturbed != nil {
 		t.Before = w.Undisturbed.before
 	} else if t.Before, err = ReadAccount(w.before); err != nil {
@@ -216,6 +237,7 @@ func (w *world) sealed(d incident.Decision) bool {
 // evidence lists what there is afterwards.
 func evidence(t Trace) []string {
 	var all []string
+	entries := 0
 	for _, s := range t.After.Snapshots {
 		if tag(s.Tags, "cordon:incident") == "" {
 			continue
@@ -228,10 +250,17 @@ func evidence(t Trace) []string {
 		}
 		switch in := c.Input.(type) {
 		case *s3.PutObjectInput:
+			if strings.Contains(aws.ToString(in.Key), "/journal/") {
+				entries++
+				continue
+			}
 			all = append(all, "object "+aws.ToString(in.Key))
 		case *s3.CompleteMultipartUploadInput:
 			all = append(all, fmt.Sprintf("object %s, %d parts", aws.ToString(in.Key), len(in.MultipartUpload.Parts)))
 		}
+	}
+	if entries > 0 {
+		all = append(all, fmt.Sprintf("journal of %d entries", entries))
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

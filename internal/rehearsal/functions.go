@@ -16,6 +16,7 @@ import (
 	"cordon/internal/exposure"
 	"cordon/internal/incident"
 	"cordon/internal/isolate"
+	"cordon/internal/journal"
 	"cordon/internal/lambdafn"
 	"cordon/internal/memory"
 	"cordon/internal/notify"
@@ -60,6 +61,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"isolate": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(isolate.New(h, a.EC2(), a.DynamoDB()))
+	},
+	"journal": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(journal.New(h, a.S3()))
 	},
 	"memory": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(memory.New(h, a.EC2(), a.SSM(), a.S3(), a.Presign(), a.DynamoDB()))

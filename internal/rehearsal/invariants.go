@@ -1,14 +1,19 @@
 package rehearsal
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"cordon/internal/chain"
 	"cordon/internal/incident"
+	"cordon/internal/record"
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -45,6 +50,7 @@ var Invariants = []Invariant{
 	{"A decision is not reversed by a repeat", reversed},
 	{"Asked first, isolated after", isolatedUnasked},
 	{"A dry run changes nothing", dryRunChanged},
+	{"The journal is the record", unjournaled},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -534,6 +540,18 @@ func secretLeft(t Trace) string {
 			return "a mail holds a pre-signed URL"
 		}
 	}
+	for _, key := range sortedKeys(t.Journal) {
+		text := string(t.Journal[key])
+		for _, s := range secrets {
+			hash := sha256.Sum256([]byte(s))
+			if s != "" && (strings.Contains(text, s) || strings.Contains(text, hex.EncodeToString(hash[:]))) {
+				return key + " holds a secret, or the hash of one"
+			}
+		}
+		if strings.Contains(text, "X-Amz-Signature") {
+			return key + " holds a pre-signed URL"
+		}
+	}
 	for _, c := range t.Calls {
 		if c.Service != "dynamodb" && c.Service != "ssm" && c.Service != "ec2" {
 			continue // KMS encrypts them, SNS mails the link, Step Functions takes the token, S3 holds the batches
@@ -549,6 +567,67 @@ func secretLeft(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// Every journal holds, and what its newest entry says of an item is the item as
+// the table has it.
+func unjournaled(t Trace) string {
+	numbers := map[string][]int{} // of an incident's entries
+	newest := map[string]map[string]any{}
+	for _, key := range sortedKeys(t.Journal) {
+		id, object, _ := strings.Cut(strings.TrimPrefix(key, "incidents/"), "/journal/")
+		n, ok := chain.NumberOf(object)
+		if !ok {
+			return key + " is no entry of a journal"
+		}
+		numbers[id] = append(numbers[id], n)
+	}
+	for _, id := range sortedKeys(numbers) {
+		c := chain.Check(id, numbers[id], func(n int) ([]byte, error) {
+			key, err := chain.Key(id, n)
+			return t.Journal[key], err
+		})
+		if len(c.Broken) > 0 {
+			return fmt.Sprintf("the journal of %s: %s", id, c.Broken[0])
+		}
+		maps.Copy(newest, c.Newest)
+	}
+	stood := map[string]map[string]map[string]any{}
+	for _, i := range t.Before.Incidents {
+		stood[i.Table+" "+attribute(i.Item, "pk")+" "+attribute(i.Item, "sk")] = i.Item
+	}
+	for _, i := range t.After.Incidents {
+		pk, sk := attribute(i.Item, "pk"), attribute(i.Item, "sk")
+		at := i.Table + " " + pk + " " + sk
+		if _, ok := record.Whose(pk, sk); !ok || reflect.DeepEqual(stood[at], i.Item) {
+			continue
+		}
+		is, err := told(i.Item)
+		if err != nil {
+			return fmt.Sprintf("%s: %v", at, err)
+		}
+		if !reflect.DeepEqual(newest[at], is) {
+			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
+		}
+	}
+	return ""
+}
+
+// told is an item of the account file as a journal tells it.
+func told(item map[string]map[string]any) (map[string]any, error) {
+	image := record.Image{}
+	for name, v := range item {
+		image[name] = map[string]json.RawMessage{}
+		for kind, value := range v {
+			text, err := json.Marshal(value)
+			if err != nil {
+				return nil, err
+			}
+			image[name][kind] = text
+		}
+	}
+	all, _ := image.Told()
+	return all, nil
 }
 
 // plain is every text in a call's input, one a line.

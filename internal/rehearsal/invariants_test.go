@@ -1,13 +1,16 @@
 package rehearsal_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"cordon/internal/chain"
 	"cordon/internal/incident"
+	"cordon/internal/record"
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
 
@@ -86,6 +89,38 @@ func decided(t rehearsal.Trace, all ...incident.Decision) rehearsal.Trace {
 	t.After.Incidents = nil
 	for _, d := range all {
 		t.After.Incidents = append(t.After.Incidents, row("decisions", map[string]string{"pk": d.Incident, "sk": "request#001", "body": asJSON(d)}))
+	}
+	return journaled(t)
+}
+
+// journaled gives a trace the journal of what its tables hold.
+func journaled(t rehearsal.Trace) rehearsal.Trace {
+	t.Journal = map[string][]byte{}
+	entries, sums := map[string]int{}, map[string]string{}
+	for n, i := range t.After.Incidents {
+		text, err := json.Marshal(i.Item)
+		if err != nil {
+			panic(err)
+		}
+		var image record.Image
+		if err := json.Unmarshal(text, &image); err != nil {
+			panic(err)
+		}
+		id, ok := record.Whose(image.Text("pk"), image.Text("sk"))
+		if !ok {
+			continue
+		}
+		entries[id]++
+		e := chain.Entry{Format: chain.Format, Sequence: entries[id], Incident: id, Previous: sums[id], Event: fmt.Sprint(n), Table: i.Table, Change: "INSERT", PK: image.Text("pk"), SK: image.Text("sk")}
+		e.New, e.Without = image.Told()
+		key, err := chain.Key(id, entries[id])
+		if err != nil {
+			panic(err)
+		}
+		if t.Journal[key], err = e.Bytes(); err != nil {
+			panic(err)
+		}
+		sums[id] = chain.Sum(t.Journal[key])
 	}
 	return t
 }
@@ -357,6 +392,17 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			d.AttachedAt = attached.Add(-time.Hour)
 			return d
 		}(), 70)},
+		{"a decision that is in no journal", "The journal is the record", spoil(func(x *rehearsal.Trace) { x.Journal = nil })},
+		{"a record changed behind the journal's back", "The journal is the record", spoil(func(x *rehearsal.Trace) {
+			x.After.Incidents = append(slices.Clone(x.After.Incidents), row("incidents", map[string]string{"pk": key + ".1", "sk": "step#isolate", "body": "{}"}))
+		})},
+		{"an entry written anew", "The journal is the record", spoil(func(x *rehearsal.Trace) {
+			x.After.Incidents = append(slices.Clone(x.After.Incidents), row("incidents", map[string]string{"pk": key + ".1", "sk": "step#isolate", "body": "{}"}))
+			*x = journaled(*x)
+			first := "incidents/" + key + ".1/journal/000001.json"
+			x.Journal[first] = bytes.Replace(x.Journal[first], []byte(`"choice":"terminate"`), []byte(`"choice":"release"`), 1)
+		})},
+		{"a secret in a journal", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Journal["incidents/x/journal/000001.json"] = []byte("s3cr3t-s3cr3t") })},
 		{"a dry run that changes something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) { x.DryRun = true })},
 		{"a dry run that scales something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) {
 			x.DryRun, x.Calls = true, []sim.Call{call(1, "autoscaling", "EnterStandby", nil, victim)}
@@ -368,7 +414,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 		})
 	}
-	if n := len(rehearsal.Invariants); n != 14 {
-		t.Errorf("%d invariants; the README promises fourteen", n)
+	if n := len(rehearsal.Invariants); n != 15 {
+		t.Errorf("%d invariants; the README promises fifteen", n)
 	}
 }

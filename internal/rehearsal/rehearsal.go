@@ -413,6 +413,7 @@ func (w *world) wire() error {
 	if w.broken != nil {
 		return w.broken
 	}
+	w.listen()
 	w.account.SFN().OnSuccess, w.account.SFN().Execution = w.answer, w.describe
 	return nil
 }

@@ -76,7 +76,11 @@ func state(t *testing.T) map[string]passed {
 	}
 	all := map[string]passed{}
 	for _, decision := range []string{"release", "terminate"} {
-		note := func(step string, in, out []byte) { all[step] = passed{bytes.Clone(in), bytes.Clone(out)} }
+		note := func(step string, in, out []byte) {
+			if step != "journal" { // Lambda hands it what the tables say, not the machine
+				all[step] = passed{bytes.Clone(in), bytes.Clone(out)}
+			}
+		}
 		o := decides(options(readFile(t, "plain.json")), decision)
 		o.Account = undone(t, o.Event, 600) // the decision has fallen; the memory is being captured
 		r, _, err := rehearsal.Recorded(o, note)

@@ -43,6 +43,7 @@ type Trace struct {
 	Payload int    // largest, bytes
 	Tokens  []string
 	API     string                          // address of the decision page
+	Journal map[string][]byte               // entries of journals in the bucket, by key
 	Sealed  func(d incident.Decision) bool  // recomputes the MAC
 	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
 }

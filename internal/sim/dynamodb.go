@@ -16,14 +16,19 @@ import (
 
 // DynamoDB holds the stack's tables.
 type DynamoDB struct {
-	a      *Account
-	tables map[string]*table // by name
+	a       *Account
+	tables  map[string]*table // by name
+	changes int               // records of streams so far
+
+	// OnChange is told of each change of a table, in order; the same run tells
+	// the same. Nil: the tables have no streams.
+	OnChange func(StreamRecord)
 }
 
 func newDynamoDB(a *Account) *DynamoDB {
 	d := &DynamoDB{a: a, tables: map[string]*table{}}
 	for logical, name := range map[string]string{"incidents": a.settings.Incidents, "decisions": a.settings.Decisions} {
-		d.tables[name] = &table{logical: logical, pk: "pk", sk: "sk", items: map[rowKey]item{}}
+		d.tables[name] = &table{name: name, logical: logical, pk: "pk", sk: "sk", items: map[rowKey]item{}}
 	}
 	return d
 }
@@ -31,6 +36,7 @@ func newDynamoDB(a *Account) *DynamoDB {
 // table has a string partition key and a string sort key. Its items are kept
 // under both, so that their order is the table's.
 type table struct {
+	name    string
 	logical string // its name in the account file
 	pk, sk  string
 	items   map[rowKey]item
@@ -207,6 +213,7 @@ func (d *DynamoDB) putItem(in *dynamodb.PutItemInput, _ bool) (*dynamodb.PutItem
 		return nil, refused(old, in.ReturnValuesOnConditionCheckFailure)
 	}
 	t.put(k, i)
+	d.changed(t, k, old, i)
 	out := &dynamodb.PutItemOutput{}
 	if in.ReturnValues == types.ReturnValueAllOld {
 		out.Attributes = copyItem(old)
@@ -277,6 +284,7 @@ func (d *DynamoDB) updateItem(in *dynamodb.UpdateItemInput, _ bool) (*dynamodb.U
 		return nil, invalid("Item size to update has exceeded the maximum allowed size")
 	}
 	t.put(k, i)
+	d.changed(t, k, old, i)
 	out := &dynamodb.UpdateItemOutput{}
 	switch in.ReturnValues {
 	case types.ReturnValueAllOld:

@@ -39,6 +39,7 @@ type Deployment struct {
 	machines  []StateMachine
 	roles     []Role
 	rules     []Rule
+	mappings  []Mapping
 	outputs   map[string]string
 }
 
@@ -113,6 +114,7 @@ func (t *Template) Deploy(s Settings) (*Deployment, error) {
 		d.setMachines,
 		d.setFunctions,
 		d.setRules,
+		d.setMappings,
 		d.setOutputs,
 	} {
 		if err := step(); err != nil {
@@ -465,6 +467,9 @@ func (d *Deployment) Roles() []Role { return slices.Clone(d.roles) }
 
 // Rules lists the EventBridge rules, those of Events included.
 func (d *Deployment) Rules() []Rule { return slices.Clone(d.rules) }
+
+// Mappings lists the event source mappings in the template's order.
+func (d *Deployment) Mappings() []Mapping { return slices.Clone(d.mappings) }
 
 // StateMachine gives the template's state machine, and false if there is none.
 func (d *Deployment) StateMachine() (StateMachine, bool) {

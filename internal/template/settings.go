@@ -19,10 +19,11 @@ var properties = map[string][]string{
 		"Architectures", "CodeUri", "DeadLetterQueue", "Description", "Environment", "EventInvokeConfig", "Events",
 		"FunctionName", "Handler", "LoggingConfig", "MemorySize", "Policies", "ReservedConcurrentExecutions", "Role", "Runtime", "Tags", "Timeout", "Tracing",
 	},
-	"AWS::Serverless::StateMachine": {"DefinitionSubstitutions", "DefinitionUri", "Events", "Logging", "Name", "Policies", "Role", "Tags", "Tracing", "Type"},
-	"AWS::Events::Rule":             {"Description", "EventPattern", "Name", "ScheduleExpression", "State", "Targets"},
-	"AWS::IAM::Role":                {"AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Policies", "RoleName", "Tags"},
-	"AWS::IAM::Policy":              {"PolicyDocument", "PolicyName", "Roles"},
+	"AWS::Serverless::StateMachine":   {"DefinitionSubstitutions", "DefinitionUri", "Events", "Logging", "Name", "Policies", "Role", "Tags", "Tracing", "Type"},
+	"AWS::Events::Rule":               {"Description", "EventPattern", "Name", "ScheduleExpression", "State", "Targets"},
+	"AWS::Lambda::EventSourceMapping": {"BatchSize", "DestinationConfig", "EventSourceArn", "FunctionName", "MaximumRecordAgeInSeconds", "StartingPosition"},
+	"AWS::IAM::Role":                  {"AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Policies", "RoleName", "Tags"},
+	"AWS::IAM::Policy":                {"PolicyDocument", "PolicyName", "Roles"},
 }
 
 // Function is a Lambda function as it runs.
@@ -80,6 +81,20 @@ type Rule struct {
 	Pattern              json.RawMessage // nil if it has a schedule
 	Schedule             string          // rate(…) or cron(…); empty if it has a pattern
 	Targets              []Target
+}
+
+// Mapping is an event source mapping of a table's stream: each change of the
+// table is handed to a function, in order within a shard, again and again until
+// it is taken or too old.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html
+type Mapping struct {
+	LogicalID  string
+	Table      string // logical ID
+	StreamARN  string
+	Function   string // logical ID
+	BatchSize  int
+	MaximumAge time.Duration // of a record, before it is given up
+	DeadLetter string        // logical ID of the queue that is told of what was given up; empty if there is none
 }
 
 // Target is what a rule invokes.
@@ -391,6 +406,71 @@ func (d *Deployment) function(r Resource) (Function, error) {
 		f.Routes = append(f.Routes, route)
 	}
 	return f, nil
+}
+
+func (d *Deployment) setMappings() error {
+	for _, r := range d.resources {
+		if r.Type != "AWS::Lambda::EventSourceMapping" {
+			continue
+		}
+		m, err := d.mapping(r)
+		if err != nil {
+			return d.wrong(r.LogicalID, err)
+		}
+		d.mappings = append(d.mappings, m)
+	}
+	return nil
+}
+
+func (d *Deployment) mapping(r Resource) (Mapping, error) {
+	m := Mapping{LogicalID: r.LogicalID}
+	p := struct {
+		EventSourceArn, FunctionName, StartingPosition string
+		BatchSize, MaximumRecordAgeInSeconds           scalarText
+		DestinationConfig                              struct{ OnFailure struct{ Destination string } }
+	}{BatchSize: "100", MaximumRecordAgeInSeconds: "86400"}
+	err := decode(r.Properties, &p)
+	if err != nil {
+		return m, err
+	}
+	if p.StartingPosition != "TRIM_HORIZON" {
+		return m, fmt.Errorf("its StartingPosition is %q; only TRIM_HORIZON passes over no change", p.StartingPosition)
+	}
+	if m.BatchSize, err = between("BatchSize", p.BatchSize, 1, 10000); err != nil {
+		return m, err
+	}
+	age, err := between("MaximumRecordAgeInSeconds", p.MaximumRecordAgeInSeconds, 60, 604800)
+	if err != nil {
+		return m, err
+	}
+	m.MaximumAge = time.Duration(age) * time.Second
+	for _, o := range d.resources {
+		if o.Type == "AWS::DynamoDB::Table" && o.Attributes["StreamArn"] == p.EventSourceArn {
+			m.Table, m.StreamARN = o.LogicalID, p.EventSourceArn
+			if view, _ := o.Properties["StreamSpecification"].(map[string]any); view["StreamViewType"] != "NEW_AND_OLD_IMAGES" {
+				return m, fmt.Errorf("the stream of %s has the view %v; only NEW_AND_OLD_IMAGES is supported", o.LogicalID, view["StreamViewType"])
+			}
+		}
+	}
+	if m.Table == "" {
+		return m, fmt.Errorf("its source %q is no stream of a table of the template", p.EventSourceArn)
+	}
+	f, ok := d.byRef(p.FunctionName)
+	if o, known := d.byARN(p.FunctionName); known {
+		f, ok = o.LogicalID, true
+	}
+	if !ok {
+		return m, fmt.Errorf("%q is no function of the template", p.FunctionName)
+	}
+	m.Function = f
+	if to := p.DestinationConfig.OnFailure.Destination; to != "" {
+		queue, ok := d.byARN(to)
+		if !ok {
+			return m, fmt.Errorf("%q is no queue of the template", to)
+		}
+		m.DeadLetter = queue.LogicalID
+	}
+	return m, nil
 }
 
 func between(name string, n scalarText, least, most int) (int, error) {
