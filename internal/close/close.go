@@ -1,11 +1,10 @@
-// Package close ends an incident: in a signed manifest of what was seen, decided
-// and kept, in the record, which lets the next finding about the instance open a
+// Package close ends an incident: in a report for people and a signed manifest of
+// what was seen, decided and kept, in the record, which lets the next finding about the instance open a
 // new one, and in a last mail that says what there is.
 package close
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -138,11 +137,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if !known {
 		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
 	}
-	console, custody, err := s.noted(ctx, in.Incident.ID)
+	noted, err := s.noted(ctx, in.Incident.ID)
 	if err != nil {
 		return Output{}, err
 	}
-	if err := s.sign(ctx, in, ending.state, console, custody); err != nil {
+	if err := s.sign(ctx, in, noted, ending.state, ending.kind); err != nil {
 		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
@@ -151,30 +150,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	subject, body := s.language.Mail(message.Letter{
 		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
 		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
-		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: console, Custody: custody, Restoration: in.Restoration,
+		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: noted.Console, Custody: noted.Custody, Restoration: in.Restoration,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
 	}
 	return Output{Status: incident.OK}, nil
-}
-
-// noted is what the record has of the console and of copies elsewhere: the
-// machine does not carry it, so that a release that ends the other branches loses
-// nothing.
-func (s *Step) noted(ctx context.Context, id string) (console incident.Console, custody incident.Custody, err error) {
-	console.Report = incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}
-	custody = incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: true, Copies: []incident.Copy{}}
-	steps, err := record.Steps(ctx, s.incidents, s.table, id)
-	if err != nil {
-		return console, custody, fmt.Errorf("read what was kept of incident %s: %w", id, err)
-	}
-	for name, to := range map[string]any{"console": &console, "custody": &custody} {
-		if noted, ok := steps[name]; ok {
-			if err := json.Unmarshal(noted, to); err != nil {
-				return console, custody, fmt.Errorf("step %s of incident %s: %w", name, id, err)
-			}
-		}
-	}
-	return console, custody, nil
 }

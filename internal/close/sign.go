@@ -11,7 +11,9 @@ import (
 	"cordon/internal/evidence"
 	"cordon/internal/incident"
 	"cordon/internal/manifest"
+	"cordon/internal/message"
 	"cordon/internal/record"
+	"cordon/internal/report"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -29,6 +31,9 @@ type body struct {
 	Input                         // as the machine hands it over
 	Console   incident.Console    `json:"console"`
 	Custody   incident.Custody    `json:"custody"`
+	Exposure  incident.Exposure   `json:"exposure"`
+	Drifts    []incident.Drift    `json:"drifts"` // by others, as far as it is known whom
+	Begun     report.Begun        `json:"begun"`
 	Findings  []incident.Finding  `json:"findings"`  // all that came
 	Requests  []request           `json:"requests"`  // what people were asked, the first first
 	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
@@ -60,20 +65,33 @@ type groups struct {
 // sign writes this run's manifest, signed and locked. One that is there stays, if
 // it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input, state record.State, console incident.Console, custody incident.Custody) error {
+func (s *Step) sign(ctx context.Context, in Input, known noted, state record.State, kind message.Kind) error {
 	_, run, ok := strings.Cut(in.Execution, ":execution:")
 	if !ok {
 		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console, Custody: custody}
+	closedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
+	if err != nil {
+		return fmt.Errorf("close incident %s: %w", in.Incident.ID, err)
+	}
+	b := body{
+		Format: manifest.Format, ClosedAt: closedAt, State: state, Input: in,
+		Console: known.Console, Custody: known.Custody, Exposure: known.Exposure, Drifts: known.Drift.Known, Begun: known.begun(),
+	}
 	if err := s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	var err error
-	if b.Objects, b.Missing, err = s.objects(ctx, in, console); err != nil {
+	if b.Objects, b.Missing, err = s.objects(ctx, in, known.Console); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
+	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
+	page, err := s.report(ctx, b, kind, key, "incidents/"+in.Incident.ID+"/reports/"+run)
+	if err != nil {
+		return fmt.Errorf("report of incident %s: %w", in.Incident.ID, err)
+	}
+	b.Objects = append(b.Objects, page)
+	manifest.Sort(b.Objects)
 	text, err := manifest.Canonical(b)
 	if err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
@@ -88,7 +106,6 @@ func (s *Step) sign(ctx context.Context, in Input, state record.State, console i
 	if err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
 	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(file), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
 		ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),
@@ -168,6 +185,16 @@ func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
 		return nil
 	}); err != nil {
 		return err
+	}
+	for _, p := range b.Before {
+		at := &b.Begun.Protecting
+		if p.Attribute == "groups" {
+			at = &b.Begun.Isolating
+		}
+		// What was inherited was done in another incident.
+		if !p.At.Before(in.Incident.OpenedAt) && (at.IsZero() || p.At.Before(*at)) {
+			*at = p.At
+		}
 	}
 	b.Groups = []groups{}
 	at := map[string]int{}
