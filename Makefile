@@ -21,7 +21,7 @@ test: ## prove the project; Go alone
 .PHONY: race
 race: ## a seed a route under the race detector; needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "make race: the race detector needs a C compiler; install one (gcc or clang) or set CC" >&2; exit 1; }
-	CGO_ENABLED=1 go test -timeout 30m -race -short ./internal/vtime ./internal/asl ./internal/rehearsal
+	CGO_ENABLED=1 go test -timeout 30m -race -short ./internal/vtime ./internal/asl ./internal/rehearsal ./internal/faults
 
 # What the checks need besides Go, pinned, below this folder. What is installed
 # is newer than the pins it came from, or it is installed again.
@@ -114,6 +114,14 @@ permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json
 bench-burst: ## three hundred findings at once against EC2's token buckets, in virtual time
 	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
 
+.PHONY: test-faults
+test-faults: ## every fault at every call, pairs and seeds; SEEDS=10000
+	@cd internal/faults && go test -count=1 -timeout 1h -run '^TestFaults$$' -full $(if $(SEEDS),-seeds $(SEEDS))
+
+.PHONY: test-mutants
+test-mutants: ## plant faults in what is deployed and see that each is found
+	@cd internal/faults && go test -count=1 -timeout 1h -run '^TestMutants' -mutants
+
 # The test is make's own child, so that what interrupts make interrupts it, and it
 # ends all that it started; `go test` would not tell it.
 .PHONY: test-e2e
@@ -122,7 +130,13 @@ test-e2e: .venv/installed .venv-e2e/installed ## build, deploy and run incidents
 	@mkdir -p bin
 	@go mod download >bin/go-e2e.log 2>&1 || $(call give-up,the Go modules cannot be downloaded; is the Go module proxy reachable? bin/go-e2e.log says more)
 	@go test -tags e2e -c -o bin/e2e.test ./e2e
-	@cd e2e && exec ../bin/e2e.test -test.timeout 15m -test.parallel 5 -test.run '^TestIncidents$$'
+	@if reason=$$($(guest)); then export CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml; \
+	elif [ -n "$$CI" ]; then echo "make test-e2e: $$reason" >&2; exit 1; \
+	else echo "the guest is left out: $$reason"; fi; \
+	cd e2e && exec ../bin/e2e.test -test.timeout 25m -test.parallel 5 -test.run '^TestIncidents$$'
+
+# What a guest is made of, and the real AVML; else it prints why not, and fails.
+guest = sh tools/guest.sh bin/guest && $(MAKE) -s bin/avml 2>&1 >&2
 
 # The program that reads a host's memory: built, pinned, from its registry
 # package, or given as a file with its SHA-256. Static, since it meets whatever
@@ -163,7 +177,7 @@ endif
 # was given and is another than said is a fault everywhere.
 .PHONY: test-memory
 test-memory: $(if $(AVML),bin/avml) ## capture the memory of a guest in qemu; needs Debian and minutes
-	@if reason=$$(sh tools/guest.sh bin/guest) && reason=$$($(MAKE) -s bin/avml 2>&1 >&2); then \
+	@if reason=$$($(guest)); then \
 		CORDON_GUEST=$(CURDIR)/bin/guest CORDON_AVML=$(CURDIR)/bin/avml \
 			go test -tags kernel -count=1 -timeout 30m -v -run 'Kernel|Guest' ./internal/guest ./internal/memory; \
 	elif [ -n "$$CI" ]; then echo "make test-memory: $$reason" >&2; exit 1; \

@@ -24,7 +24,7 @@ import (
 // evidence is at its end.
 func decides(choice string) rehearsal.Person {
 	return func(q rehearsal.Question) {
-		q.Sleep(time.Hour)
+		q.Sleep(50 * time.Minute) // an hour after it was asked people are reminded
 		rehearsal.Decides(choice)(q)
 	}
 }

@@ -57,6 +57,10 @@ type deployment struct {
 	outputs    map[string]string // of the stack
 	unlocked   bool              // the evidence bucket was made without Object Lock
 
+	hosts       *hosts
+	certificate string // file of the proxy's, which hosts trust
+	port        string // of the proxy
+
 	ec2         *ec2.Client
 	autoscaling *autoscaling.Client
 	elb         *elb.Client
@@ -274,10 +278,11 @@ func deploy(t *testing.T) *deployment {
 	d.sfn, d.dynamodb = sfn.NewFromConfig(cfg(d.aws)), dynamodb.NewFromConfig(cfg(d.aws))
 	d.s3 = s3.NewFromConfig(cfg(d.aws), func(o *s3.Options) { o.UsePathStyle = true })
 
-	hosts := filepath.Join(dir, "hosts")
+	d.certificate = certificate
+	d.hosts = &hosts{Shell: &e2e.Shell{EC2: d.ec2, Dir: filepath.Join(dir, "hosts"), Certificate: certificate}}
 	d.ours = &e2e.Ours{
-		SSM:   &e2e.SSM{Host: &e2e.Shell{EC2: d.ec2, Dir: hosts, Certificate: certificate}},
-		Locks: &e2e.Locks{EC2: d.ec2}, Refreshes: &e2e.Refreshes{AutoScaling: d.autoscaling},
+		SSM:   &e2e.SSM{Host: d.hosts},
+		Locks: &e2e.Locks{EC2: d.ec2}, Refreshes: &e2e.Refreshes{AutoScaling: d.autoscaling}, Screens: &e2e.Screens{EC2: d.ec2},
 	}
 	t.Cleanup(d.ours.SSM.Close)
 	d.proxy = &e2e.Proxy{AWS: address(t, d.aws), EC2: address(t, moto), Ours: d.ours, Missing: e2e.Missing}
@@ -285,6 +290,7 @@ func deploy(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.port = address(t, proxy).Port()
 	t.Cleanup(func() {
 		if err := d.proxy.Close(); err != nil {
 			t.Error(err)
@@ -314,7 +320,13 @@ func deploy(t *testing.T) *deployment {
 		}
 	})
 
-	tool, sum := captureTool()
+	var avml []byte
+	if noGuest() == "" {
+		if avml, err = os.ReadFile(os.Getenv("CORDON_AVML")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tool, sum := captureTool(avml)
 	d.parameters = map[string]string{
 		"NotificationEmail": "oncall@example.com", "MemoryToolKey": toolKey, "MemoryToolSha256": sum,
 		"CredentialRoles": appRoles, "MaxIsolationsPerHour": "1000", // the scenes are ten and more

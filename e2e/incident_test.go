@@ -25,15 +25,21 @@ import (
 // deployment.
 func TestIncidents(t *testing.T) {
 	d := deploy(t)
+	all := map[string]func(*testing.T, *deployment){
+		"terminate": terminate, "keep, with a scanner": scanned, "release": release, "release into service": intoService, "no agent": noAgent, "seven findings at once": crowd,
+		"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice,
+	}
+	if why := noGuest(); why == "" {
+		all["memory of a guest"] = capturesAGuest
+	} else {
+		tell("memory of a guest: left out: %s", why)
+	}
 	t.Run("scenes", func(t *testing.T) {
 		t.Run("limits", func(t *testing.T) {
 			t.Parallel()
 			limits(t, d)
 		})
-		for name, scene := range map[string]func(*testing.T, *deployment){
-			"terminate": terminate, "keep, with a scanner": scanned, "release": release, "release into service": intoService, "no agent": noAgent, "seven findings at once": crowd,
-			"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice,
-		} {
+		for name, scene := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()

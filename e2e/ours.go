@@ -15,12 +15,13 @@ type Ours struct {
 	SSM       *SSM
 	Locks     *Locks
 	Refreshes *Refreshes
+	Screens   *Screens
 }
 
 // Missing are the calls that Ours serves.
 var Missing = []string{
 	"ssm:CancelCommand", "ssm:DescribeInstanceInformation", "ssm:DescribeSessions", "ssm:GetCommandInvocation", "ssm:ListCommands", "ssm:SendCommand",
-	"ec2:LockSnapshot", "ec2:DescribeLockedSnapshots",
+	"ec2:LockSnapshot", "ec2:DescribeLockedSnapshots", "ec2:GetConsoleScreenshot",
 	"autoscaling:DescribeInstanceRefreshes",
 }
 
@@ -56,6 +57,11 @@ func (o *Ours) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out, err := o.Refreshes.serve(r.Context(), c.Parameters)
 		writeQuery(w, c.Action, out, err)
 	default:
+		if c.Action == "GetConsoleScreenshot" {
+			out, err := o.Screens.serve(r.Context(), c.Parameters)
+			writeXML(w, c.Action, out, err)
+			return
+		}
 		out, err := o.Locks.serve(r.Context(), c.Action, c.Parameters)
 		writeXML(w, c.Action, out, err)
 	}

@@ -3,8 +3,7 @@
 package e2e_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,14 +26,6 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// captureTool stands for AVML: a program that writes "memory" into the pipe it
-// is told, 20 MiB of it, which is two parts.
-func captureTool() (tool []byte, sum string) {
-	tool = []byte("#!/bin/sh\n[ \"$1\" = acquire ] || exit 9\ndd if=/dev/zero of=\"$2\" bs=1048576 count=20 2>/dev/null\n")
-	hash := sha256.Sum256(tool)
-	return tool, hex.EncodeToString(hash[:])
-}
-
 // scene is one instance in a VPC of its own, and what happens to it.
 type scene struct {
 	*testing.T
@@ -43,9 +34,10 @@ type scene struct {
 	vpc, instance, web string
 	interfaces         []string // by device index
 	volumes            []string
-	served             string // name of what sends work to the instance, and of its role; empty if nothing does
-	before             []byte // the account when the first finding came
-	n                  int    // which scene it is, for addresses
+	served             string        // name of what sends work to the instance, and of its role; empty if nothing does
+	before             []byte        // the account when the first finding came
+	n                  int           // which scene it is, for addresses
+	patience           time.Duration // how long anything in it may take
 
 	inputs map[string]string // of all executions, by ARN; they stay as they are
 }
@@ -62,7 +54,7 @@ var scenes atomic.Int32
 // memory needs.
 func newScene(t *testing.T, d *deployment, s setting) *scene {
 	t.Helper()
-	sc := &scene{T: t, d: d, n: int(scenes.Add(1)), inputs: map[string]string{}}
+	sc := &scene{T: t, d: d, patience: patience, n: int(scenes.Add(1)), inputs: map[string]string{}}
 	ctx := t.Context()
 	network := func(rest string) *string { return aws.String(fmt.Sprintf("10.%d.%s", sc.n, rest)) }
 	vpc, err := d.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: network("0.0/16")})
@@ -224,6 +216,11 @@ func (sc *scene) account() []byte {
 	kinds, err := sc.d.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceTypeT3Nano}})
 	sc.must(err)
 	all["InstanceTypes"] = kinds.InstanceTypes
+	console, err := sc.d.ec2.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: &sc.instance})
+	sc.must(err)
+	text, err := base64.StdEncoding.DecodeString(aws.ToString(console.Output))
+	sc.must(err)
+	all["ConsoleOutputs"] = map[string]ec2.GetConsoleOutputOutput{sc.instance: {Output: aws.String(string(text)), Timestamp: console.Timestamp}} // as the CLI prints them
 	agents := []map[string]string{}
 	if sc.d.ours.SSM.HasAgent(sc.instance) {
 		agents = append(agents, map[string]string{"InstanceId": sc.instance, "PingStatus": "Online"})
@@ -232,9 +229,9 @@ func (sc *scene) account() []byte {
 	if sc.served != "" {
 		maps.Copy(all, sc.service())
 	}
-	text, err := json.Marshal(all)
+	made, err := json.Marshal(all)
 	sc.must(err)
-	return text
+	return made
 }
 
 // finding is events/plain.json about this scene's instance, with changes.
@@ -273,19 +270,19 @@ func (sc *scene) publish(events ...map[string]any) {
 	}
 }
 
-// patience is how long anything in a scene may take.
+// patience is how long anything in a scene may take, as a rule.
 const patience = 3 * time.Minute
 
 // eventually waits until something is so. All scenes ask the same two servers,
 // whose time the functions need.
 func (sc *scene) eventually(what string, so func() bool) {
 	sc.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(sc.patience); time.Now().Before(end); time.Sleep(time.Second) {
 		if so() {
 			return
 		}
 	}
-	sc.Fatalf("after %v: %s is not so; mails: %v; executions: %v; wire:\n%s", patience, what, subjects(sc.mails()), sc.executions(), sc.trace())
+	sc.Fatalf("after %v: %s is not so; mails: %v; executions: %v; wire:\n%s", sc.patience, what, subjects(sc.mails()), sc.executions(), sc.trace())
 }
 
 // trace is what was changed or refused over the wire in this scene, for whoever must find out

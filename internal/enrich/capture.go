@@ -52,7 +52,7 @@ func (s *Step) capture(ctx context.Context, here place, instanceKey string, i in
 	for n, vpc := range i.VPCs {
 		c := incident.Capture{VPC: vpc, Prefixes: []string{}, CIDRs: []string{}, Groups: []string{}, Notes: []string{}, Central: []string{}, Assumed: []string{}}
 		if off == "" {
-			net.judge(&c, s.needs(here, instanceKey), here.region, described, s.central)
+			net.judge(&c, s.needs(here, instanceKey, described), here.region, described, s.central)
 		} else {
 			c.Reason = off
 		}
@@ -172,11 +172,15 @@ func (s *Step) rules(ctx context.Context, groups []string) (all []types.Security
 }
 
 // needs are the requests to S3 that a capture makes from the host.
-func (s *Step) needs(here place, instanceKey string) []request {
+func (s *Step) needs(here place, instanceKey string, i types.Instance) []request {
+	tool := s.memory
+	if i.Architecture == types.ArchitectureValuesArm64 {
+		tool = cmp.Or(s.arm64, s.memory)
+	}
 	bucket := "arn:" + here.partition + ":s3:::" + s.bucket + "/"
 	below := bucket + "incidents/" + incident.NewID(instanceKey, 1) + "/memory/"
 	return []request{
-		{"s3:GetObject", bucket + s.memory},
+		{"s3:GetObject", bucket + tool},
 		{"s3:GetObject", below + "batch-000001"},
 		{"s3:PutObject", below + "image.lime"},
 		{"s3:PutObject", below + "report.txt"},

@@ -103,6 +103,7 @@ type Step struct {
 	threshold float64
 	exempt    []string
 	memory    string         // key of the memory tool; empty: captures are off
+	arm64     string         // key of the one for arm64, if there is one
 	central   []netip.Prefix // where endpoints of a central VPC stand
 	brakes    brakes
 	dry       bool // nothing is opened, and nothing taken
@@ -111,11 +112,11 @@ type Step struct {
 // New reads INCIDENTS_TABLE, EVIDENCE_BUCKET, SEVERITY_THRESHOLD, FINDING_TYPES,
 // PAUSE_PARAMETER, PAUSE_HOURS, MAX_ISOLATIONS_PER_HOUR, MAX_GROUP_PERCENT, and,
 // where they are set, EXEMPT_INSTANCES, EXEMPT_TAG, NEVER_FINDING_TYPES,
-// MEMORY_TOOL_KEY, CENTRAL_ENDPOINT_CIDRS and DRY_RUN.
+// MEMORY_TOOL_KEY, MEMORY_TOOL_ARM64_KEY, CENTRAL_ENDPOINT_CIDRS and DRY_RUN.
 func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn SFN, db Incidents) (*Step, error) {
 	s := &Step{
 		host: host, ec2: ec2, s3: s3, ssm: ssm, scaling: scaling, sfn: sfn, db: db,
-		memory: host.Getenv("MEMORY_TOOL_KEY"), dry: host.Getenv("DRY_RUN") == "true",
+		memory: host.Getenv("MEMORY_TOOL_KEY"), arm64: host.Getenv("MEMORY_TOOL_ARM64_KEY"), dry: host.Getenv("DRY_RUN") == "true",
 	}
 	err := s.brakes.read(host)
 	if err != nil {

@@ -955,6 +955,28 @@ func TestCaptureNeverStopsIsolation(t *testing.T) {
 	}
 }
 
+// The policy of S3's endpoint must let the very program through.
+func TestTheProgramIsTheProcessors(t *testing.T) {
+	one := strings.Replace(file, "cordon-evidence/*", `cordon-evidence/tools/avml\",\"arn:aws:s3:::cordon-evidence/incidents/*`, 1)
+	one = strings.Replace(one, `\"Resource\":\"arn:aws:s3:::cordon-evidence/tools/avml\",\"arn:aws:s3:::cordon-evidence/incidents/*\"`, `\"Resource\":[\"arn:aws:s3:::cordon-evidence/tools/avml\",\"arn:aws:s3:::cordon-evidence/incidents/*\"]`, 1)
+	arm := strings.Replace(one, `"InstanceType": "m7g.large"`, `"InstanceType": "m7g.large", "Architecture": "arm64"`, 1)
+	for name, c := range map[string]struct {
+		file, key string
+		complete  bool
+	}{
+		"the one for all":                     {arm, "", true},
+		"its own, which is not let through":   {arm, "tools/avml-arm64", false},
+		"another's, which is not let through": {one, "tools/avml-arm64", true},
+	} {
+		w := open(t, c.file)
+		w.settings["MEMORY_TOOL_ARM64_KEY"] = c.key
+		w.build()
+		if got := w.must(event, execution).Capture[0]; got.Complete != c.complete {
+			t.Errorf("%s: complete %v, %s", name, got.Complete, got.Reason)
+		}
+	}
+}
+
 func TestMemoryIsOff(t *testing.T) {
 	w := open(t, file)
 	w.settings["MEMORY_TOOL_KEY"] = ""

@@ -152,10 +152,11 @@ func (c *capture) send(ctx context.Context) (string, error) {
 	if err := c.save(ctx); err != nil {
 		return "", err
 	}
+	tool, sha256 := c.tool()
 	out, err := c.ssm.SendCommand(ctx, &ssm.SendCommandInput{
 		DocumentName: &c.document, InstanceIds: []string{c.instance}, Comment: aws.String(c.comment()),
 		TimeoutSeconds: aws.Int32(int32(deliverySpan / time.Second)),
-		Parameters:     c.state.Plan.parameters(c.id, address, c.toolKey, c.toolSHA256),
+		Parameters:     c.state.Plan.parameters(c.id, address, tool, sha256),
 	}, func(o *ssm.Options) { o.RetryMaxAttempts = once })
 	var unreachable *ssmtypes.InvalidInstanceId
 	if errors.As(err, &unreachable) {

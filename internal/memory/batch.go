@@ -71,7 +71,8 @@ func (c *capture) batch(ctx context.Context, number, from, to int) ([]byte, erro
 		return nil
 	}
 	if !c.state.Plan.textOnly() {
-		r, err := c.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &c.toolKey}, s3.WithPresignExpires(addressLife))
+		tool, _ := c.tool()
+		r, err := c.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &tool}, s3.WithPresignExpires(addressLife))
 		if err := line("tool", r, err); err != nil {
 			return nil, err
 		}

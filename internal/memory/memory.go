@@ -96,16 +96,18 @@ type Step struct {
 
 	table, bucket, document string
 	toolKey, toolSHA256     string // toolKey empty: memory is off
+	armKey, armSHA256       string // of the tool for arm64; empty: it is the same
 	retention               time.Duration
 	dry                     bool // a dry run: say what would be done
 }
 
 // New reads INCIDENTS_TABLE, EVIDENCE_BUCKET and RETENTION_DAYS, and where
-// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT;
+// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT,
+// with MEMORY_TOOL_ARM64_KEY also MEMORY_TOOL_ARM64_SHA256;
 // DRY_RUN where it is set.
 func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents Incidents) (*Step, error) {
 	s := &Step{
-		host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY"),
+		host: host, ec2: ec2, ssm: ssm, s3: s3, presign: presign, incidents: incidents, toolKey: host.Getenv("MEMORY_TOOL_KEY"), armKey: host.Getenv("MEMORY_TOOL_ARM64_KEY"),
 		dry: host.Getenv("DRY_RUN") == "true",
 	}
 	for _, setting := range []struct {
@@ -116,6 +118,7 @@ func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents
 		{"INCIDENTS_TABLE", &s.table, true},
 		{"EVIDENCE_BUCKET", &s.bucket, true},
 		{"MEMORY_TOOL_SHA256", &s.toolSHA256, s.toolKey != ""},
+		{"MEMORY_TOOL_ARM64_SHA256", &s.armSHA256, s.armKey != ""},
 		{"MEMORY_DOCUMENT", &s.document, s.toolKey != ""},
 	} {
 		v, err := host.Setting(setting.name)

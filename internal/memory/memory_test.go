@@ -520,12 +520,12 @@ func TestALastingRefusalIsAnErrorEachTime(t *testing.T) {
 }
 
 func TestSettingsThatAreMissingAreNamed(t *testing.T) {
-	full := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "RETENTION_DAYS": "30", "MEMORY_DOCUMENT": "d", "MEMORY_TOOL_KEY": "k", "MEMORY_TOOL_SHA256": "s"}
+	full := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "RETENTION_DAYS": "30", "MEMORY_DOCUMENT": "d", "MEMORY_TOOL_KEY": "k", "MEMORY_TOOL_SHA256": "s", "MEMORY_TOOL_ARM64_KEY": "ka", "MEMORY_TOOL_ARM64_SHA256": "sa"}
 	for _, name := range slices.Sorted(maps.Keys(full)) {
 		env := maps.Clone(full)
 		delete(env, name)
 		_, err := memory.New(host(env, time.Now), nil, nil, nil, nil, nil)
-		if off := name == "MEMORY_TOOL_KEY"; off != (err == nil) || err != nil && !strings.Contains(err.Error(), name) {
+		if off := name == "MEMORY_TOOL_KEY" || name == "MEMORY_TOOL_ARM64_KEY"; off != (err == nil) || err != nil && !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
@@ -534,6 +534,47 @@ func TestSettingsThatAreMissingAreNamed(t *testing.T) {
 		if _, err := memory.New(host(full, time.Now), nil, nil, nil, nil, nil); err == nil {
 			t.Errorf("%s days of retention are taken", days)
 		}
+	}
+}
+
+// A host gets the program for its processor, where there is one of its own.
+func TestTheProgramIsTheProcessors(t *testing.T) {
+	for name, c := range map[string]struct {
+		architecture, key string
+		want              string // key that the host is to fetch
+	}{
+		"x86-64":                       {"x86_64", "tools/avml-arm64", sim.MemoryToolKey},
+		"arm64":                        {"arm64", "tools/avml-arm64", "tools/avml-arm64"},
+		"arm64 without one":            {"arm64", "", sim.MemoryToolKey},
+		"an account that does not say": {"", "tools/avml-arm64", sim.MemoryToolKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := account()
+			if c.architecture != "" {
+				f.instance()["Architecture"] = c.architecture
+			} else {
+				delete(f.instance(), "Architecture")
+			}
+			r := newRun(t, f)
+			tool := []byte("for the other processor")
+			if _, err := r.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("tools/avml-arm64"), Body: bytes.NewReader(tool)}); err != nil {
+				t.Fatal(err)
+			}
+			env := memoryOn()
+			env["MEMORY_TOOL_ARM64_KEY"] = c.key
+			if c.key != "" {
+				hash := sha256.Sum256(tool)
+				env["MEMORY_TOOL_ARM64_SHA256"] = hex.EncodeToString(hash[:])
+			}
+			r.with(env)
+			if got := r.end(); got.Status != incident.OK {
+				t.Errorf("%+v: the host refuses what it fetched", got)
+			}
+			batch := string(r.read("incidents/" + inc.ID + "/memory/batch-000001"))
+			if !strings.Contains(batch, "/"+c.want+"?") {
+				t.Errorf("the host is not told to fetch %s", c.want)
+			}
+		})
 	}
 }
 
@@ -651,6 +692,36 @@ func TestEveryReasonIsInWords(t *testing.T) {
 		}
 		if memory.InWords(w[1]) == unknown {
 			t.Errorf("%q has no sentence", w[1])
+		}
+	}
+}
+
+// From the smallest instance to 24 TiB the image fits into an upload, with room
+// for what is not the instance's memory, and the host is given a size that it can hold.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+func TestPartsHoldAnyMemory(t *testing.T) {
+	const mib, gib = 1 << 20, 1 << 30
+	sizes := []int64{512 * mib, gib, 156 * gib, 768 * gib, 24 << 40}
+	for n := int64(1); n < 160; n++ { // where the size of a part changes
+		for _, near := range []int64{-mib, 0, mib} {
+			sizes = append(sizes, n*16*mib*10_000+near, n*16*mib*9_984+near)
+		}
+	}
+	for _, size := range sizes {
+		part, parts, seconds := memory.PlanFor(size)
+		if part < 5*mib || part > 5*gib || part%(16*mib) != 0 || part/mib > 9999 {
+			t.Fatalf("%d bytes: parts of %d", size, part)
+		}
+		if parts > 10_000 || int64(parts)*part < size+15*part {
+			t.Fatalf("%d bytes: %d parts of %d do not hold it with room for headers", size, parts, part)
+		}
+		if seconds < 3600 || seconds > 172_800 {
+			t.Fatalf("%d bytes: %d seconds; SSM takes 172800 at most", size, seconds)
+		}
+	}
+	for gibs, want := range map[int64]int64{1: 16, 156: 16, 768: 80, 24 << 10: 2528} {
+		if part, _, _ := memory.PlanFor(gibs * gib); part != want*mib {
+			t.Errorf("%d GiB: parts of %d MiB, want %d", gibs, part/mib, want)
 		}
 	}
 }

@@ -21,6 +21,8 @@ type plan struct {
 	PartBytes  int64 `json:"partBytes"`
 	MaxParts   int   `json:"maxParts"`   // addresses are made up to this part
 	RunSeconds int   `json:"runSeconds"` // the document's executionTimeout
+	// Arm64 says that it is the tool for that processor which the host is to run.
+	Arm64 bool `json:"arm64"`
 }
 
 const (
@@ -37,12 +39,22 @@ const (
 )
 
 // planFor cuts that much memory into parts. The image is about as long as the
-// instance type's memory; a twentieth is added where there is room for it.
+// instance type's memory; a twentieth is added where there is room for it, and
+// shortestParts always are.
 func planFor(memory int64) plan {
-	part := (memory/mostParts + partStep - 1) / partStep * partStep
+	const step = partStep * (mostParts - shortestParts)
+	part := (memory + step - 1) / step * partStep
 	parts := memory/part + memory/part/20 + shortestParts
 	seconds := memory/slowest + int64(headroom/time.Second)
 	return plan{PartBytes: part, MaxParts: int(min(parts, mostParts)), RunSeconds: int(min(seconds, longestRun))}
+}
+
+// tool is the key and the SHA-256 of the program that the host is to run.
+func (c *capture) tool() (key, sha256 string) {
+	if c.state.Plan.Arm64 {
+		return c.armKey, c.armSHA256
+	}
+	return c.toolKey, c.toolSHA256
 }
 
 // textOnly tells that no capture program is known for the host: it is asked for
@@ -87,7 +99,9 @@ func (s *Step) plan(ctx context.Context, in Input) (plan, string, error) {
 	if err != nil {
 		return plan{}, "", err
 	}
-	return planFor(memory), "", nil
+	p := planFor(memory)
+	p.Arm64 = i.Architecture == ec2types.ArchitectureValuesArm64 && s.armKey != ""
+	return p, "", nil
 }
 
 // closed says why the host cannot reach SSM and S3: every interface is in the
