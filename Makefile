@@ -10,8 +10,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/….json
-	@go run ./cmd/cordon demo $(if $(DECISION),--decision $(DECISION)) $(or $(EVENT),events/plain.json)
+demo: ## run a whole incident; DECISION=terminate|keep|release, EVENT=events/….json, REPORT=FILE
+	@mkdir -p bin
+	@go run ./cmd/cordon demo --report $(or $(REPORT),bin/report.html) $(if $(DECISION),--decision $(DECISION)) $(or $(EVENT),events/plain.json)
 
 .PHONY: test
 test: ## prove the project; Go alone

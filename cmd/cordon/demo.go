@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 type demo struct {
 	Event    string `arg:"" help:"An EventBridge event."`
 	Decision string `help:"What is decided: terminate, keep, release, or none; isolate or leave where a brake asks before isolating. Without it you decide; without a terminal it is terminate." enum:"terminate,keep,release,isolate,leave,none," default:""`
+	Report   string `help:"Where the report of the incident is written, to be looked at with a browser." placeholder:"FILE"`
 }
 
 // Run rehearses for somebody who looks on. On a terminal without a decision
@@ -63,6 +65,12 @@ func (c *demo) Run(s streams) error {
 	default:
 	}
 	summary(s.out, res)
+	if c.Report != "" && res.Report != nil {
+		if err := os.WriteFile(c.Report, res.Report, 0o600); err != nil {
+			return fmt.Errorf("write the report: %w; give --report a file that can be written", err)
+		}
+		fmt.Fprintf(s.out, "\nThe report of this incident: open %s with a browser.\n", c.Report)
+	}
 	return r.judge(s, res)
 }
 

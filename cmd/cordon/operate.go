@@ -88,7 +88,15 @@ func (c *list) run(ctx context.Context, s streams, d *deployed) error {
 	})
 	all := []summed{}
 	for _, h := range heads {
-		all = append(all, sum(h))
+		i := sum(h)
+		if i.Asking || i.Again {
+			waits, err := d.waits(ctx, i.Incident)
+			if err != nil {
+				return err
+			}
+			i.Asking, i.Again = i.Asking && waits, i.Again && waits
+		}
+		all = append(all, i)
 	}
 	if c.JSON {
 		return printJSON(s.out, map[string]any{"incidents": all})
@@ -100,6 +108,21 @@ func (c *list) run(ctx context.Context, s streams, d *deployed) error {
 		fmt.Fprintf(s.out, "%s  %-10s  %-4g  %s  %s\n", i.OpenedAt.UTC().Format(time.RFC3339), i.state(), i.Severity, i.Incident, message.Plain(i.Type, 120))
 	}
 	return nil
+}
+
+// waits tells whether a request is open on which nobody has decided. That people
+// were asked stands in an incident's head until it is closed; whether they still
+// are, its requests say.
+func (d *deployed) waits(ctx context.Context, id string) (bool, error) {
+	last, err := d.newest(ctx, id)
+	if err != nil || last.Round == 0 || !d.now().Before(last.ExpiresAt) {
+		return false, err
+	}
+	_, decided, err := record.LoadDecision(ctx, d.records, d.decisionsIn, id, last.Round)
+	if err != nil {
+		return false, explain("read the decisions", err)
+	}
+	return !decided, nil
 }
 
 func (i summed) state() string {
@@ -168,8 +191,16 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 	if err != nil {
 		return shown{}, err
 	}
+	head := sum(h)
+	if head.Asking || head.Again {
+		waits, err := d.waits(ctx, id)
+		if err != nil {
+			return shown{}, err
+		}
+		head.Asking, head.Again = head.Asking && waits, head.Again && waits
+	}
 	i := shown{
-		summed: sum(h), InstanceID: h.Incident.InstanceID, AttachedAt: h.Incident.AttachedAt, Root: h.Incident.Root, Inherits: h.Incident.Inherits,
+		summed: head, InstanceID: h.Incident.InstanceID, AttachedAt: h.Incident.AttachedAt, Root: h.Incident.Root, Inherits: h.Incident.Inherits,
 		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []api.Standing{}, Priors: []record.Prior{},
 	}
 	findings, err := record.Findings(ctx, d.records, d.incidentsIn, id)
@@ -299,6 +330,8 @@ func (c *decide) run(ctx context.Context, s streams, d *deployed) error {
 		return fmt.Errorf("incident %s is over: %s has a newer one; cordon list shows it, decide on that one", c.Incident, h.Incident.InstanceID)
 	case h.State == record.Terminated:
 		return fmt.Errorf("incident %s ended with the termination of %s; nothing is left to decide", c.Incident, h.Incident.InstanceID)
+	case h.State == record.Gone:
+		return fmt.Errorf("incident %s is closed: %s does not exist any more; nothing is left to decide", c.Incident, h.Incident.InstanceID)
 	}
 	last, err := d.newest(ctx, c.Incident)
 	if err != nil {
@@ -373,6 +406,13 @@ func (d *deployed) reopen(ctx context.Context, id string, last int) (round int, 
 		}
 		if r.Round > last {
 			return r.Round, nil
+		}
+		h, err := d.head(ctx, id)
+		if err != nil {
+			return 0, err
+		}
+		if h.State == record.Gone {
+			return 0, fmt.Errorf("%s does not exist any more, so there is nothing to decide; incident %s is closed now, and a mail says what is kept", h.Incident.InstanceID, id)
 		}
 	}
 	return 0, fmt.Errorf("no request was opened within %s: %w. If there is nothing to decide, a mail says so and why; otherwise look at the newest executions of the state machine, and try again", patience, errNoRequest)

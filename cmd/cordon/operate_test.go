@@ -329,6 +329,28 @@ func TestDecideRefuses(t *testing.T) {
 
 // TestListAndShow: what there is, plainly and as JSON; nothing by which anybody
 // could decide, and nothing that a terminal would obey.
+// People are asked for as long as a request is open on which nobody decided, not
+// for as long as the incident's head says so.
+func TestListSaysWhoIsAsked(t *testing.T) {
+	s := newSite(t)
+	s.close(record.Kept)
+	s.must(func(ctx context.Context) error {
+		h, err := record.LoadHead(ctx, s.aws.DynamoDB(), "cordon-incidents", one)
+		if err != nil {
+			return err
+		}
+		return record.Reopen(ctx, s.aws.DynamoDB(), "cordon-incidents", h, "later")
+	})
+	lists := func() string { return s.run((&list{}).run).out }
+	if out := lists(); !strings.Contains(out, "kept, asking") {
+		t.Errorf("people are asked, and the list says\n%s", out)
+	}
+	s.Sleep(25 * time.Hour)
+	if out := lists(); strings.Contains(out, "asking") {
+		t.Errorf("the request is over, and the list says\n%s", out)
+	}
+}
+
 func TestListAndShow(t *testing.T) {
 	s := newSite(t)
 	s.must(func(ctx context.Context) error {

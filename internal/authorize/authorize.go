@@ -54,6 +54,9 @@ type Input struct {
 	// Later: people were asked once more about what nobody worked on. A newer
 	// incident of the instance then ends it, whatever was decided.
 	Later bool `json:"later"`
+	// Withdraw takes the note of a decision back that could not be carried out, where
+	// people are not asked again; nothing is verified.
+	Withdraw bool `json:"withdraw"`
 }
 
 // Output is the decision. Where the instance was to be marked and is gone,
@@ -92,6 +95,9 @@ func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions De
 // Run is safe to repeat: the note and the tag come out the same. Its error
 // wraps incident.ErrRefused where the decision does not hold.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if in.Withdraw {
+		return s.withdraw(ctx, in)
+	}
 	if in.Later {
 		followed, err := record.Follows(ctx, s.incidents, s.table, in.Incident.ID)
 		if err != nil {
@@ -139,6 +145,18 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		out.Report = incident.Report{Status: incident.Skipped, Reason: gone}
 	}
 	return out, nil
+}
+
+// withdraw leaves the note of whoever took the incident over alone.
+func (s *Step) withdraw(ctx context.Context, in Input) (Output, error) {
+	err := record.WithdrawDecision(ctx, s.incidents, s.table, in.Incident.ID, in.Execution)
+	if errors.Is(err, record.ErrTaken) {
+		return Output{Report: incident.Report{Status: incident.Skipped, Reason: "another execution has the incident"}}, nil
+	}
+	if err != nil {
+		return Output{}, fmt.Errorf("take back the note of a decision that was not carried out: %w", err)
+	}
+	return Output{Report: incident.Report{Status: incident.OK}}, nil
 }
 
 func refuseTag(in Input, d incident.Decision) error {

@@ -10,6 +10,7 @@ import (
 
 	"cordon/internal/authorize"
 	"cordon/internal/incident"
+	"cordon/internal/record"
 	"cordon/internal/scene"
 	"cordon/internal/sim"
 
@@ -238,6 +239,31 @@ func TestLater(t *testing.T) {
 		s.Next(t, 2, s.Incident.ID)
 		if _, err := step.Run(t.Context(), in); !errors.Is(err, incident.ErrSuperseded) {
 			t.Errorf("decided %v, and a newer incident: %v, want ErrSuperseded", decided, err)
+		}
+	}
+}
+
+// What was refused to the last is taken back, by the execution that has the
+// incident and by no other.
+func TestWithdraw(t *testing.T) {
+	for execution, want := range map[string]incident.Choice{scene.Execution: "", "arn:another": incident.Release} {
+		s := scene.Open(t, scene.File)
+		s.Decide(t, incident.Release, nil, nil)
+		if _, err := run(t.Context(), s, false); err != nil {
+			t.Fatal(err)
+		}
+		step, err := authorize.New(s.Host, s.EC2(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := step.Run(t.Context(), authorize.Input{Incident: s.Incident, Round: 2, Execution: execution, Withdraw: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h, err := record.LoadHead(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID)
+		if err != nil || h.Decision != want {
+			t.Errorf("%s: the record notes %q, want %q (%v)", execution, h.Decision, want, err)
 		}
 	}
 }

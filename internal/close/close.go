@@ -53,7 +53,7 @@ type Input struct {
 	Instance    incident.Instance    `json:"instance"`
 	Execution   string               `json:"execution"` // ARN of the execution that closes it
 	Event       string               `json:"event"`     // key, in the evidence bucket, of the event that started this execution: after a late decision not the one that opened the incident; empty if it could not be kept
-	Ending      string               `json:"ending"`    // name of the last state: "Terminated", "Kept isolated" or "Released"
+	Ending      string               `json:"ending"`    // name of the last state: "Terminated", "Kept isolated", "Released" or "Already gone"
 	Decision    Decision             `json:"decision"`
 	Isolation   incident.Isolation   `json:"isolation"`
 	Protection  incident.Protection  `json:"protection"`
@@ -125,6 +125,7 @@ var endings = map[string]struct {
 	kind  message.Kind
 }{
 	"Terminated":    {record.Terminated, message.Terminated},
+	"Already gone":  {record.Gone, message.ClosedGone},
 	"Kept isolated": {record.Kept, message.KeptIsolated},
 	"Released":      {record.Released, message.Released},
 }

@@ -102,7 +102,8 @@ type Output struct {
 // told is what the record keeps.
 type told struct {
 	Drifts int              `json:"drifts"`
-	At     time.Time        `json:"at"` // of the newest mail about a new one
+	Ours   int              `json:"ours"` // of them, releases of ours that failed half-way
+	At     time.Time        `json:"at"`   // of the newest mail about a new one
 	Open   []incident.Drift `json:"open"`
 	Known  []incident.Drift `json:"known"` // all, the newest of them, for the report
 }
@@ -120,6 +121,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		known.Open = append(known.Open, newest(in.Isolation, known, in.Incident.OpenedAt))
 		known.Drifts, known.At = in.Isolation.Drifts, now
 	}
+	ours, err := s.byUs(ctx, in.Incident.ID, known, fresh)
+	if err != nil {
+		return Output{}, err
+	}
 	var tell, open []incident.Drift
 	for n, d := range known.Open {
 		isNew := fresh && n == len(known.Open)-1
@@ -136,7 +141,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	known.Open = open
 	if len(tell) > 0 {
 		kind := message.DriftedBy
-		if fresh {
+		switch {
+		case fresh && ours:
+			kind = message.HalfReleased
+		case fresh:
 			kind = message.Drifted
 		}
 		if err := s.mail(ctx, message.Letter{
@@ -145,16 +153,37 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 			return Output{}, err
 		}
 	}
+	if ours {
+		known.Ours++
+	}
 	if changed {
 		if err := record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, known); err != nil {
 			return Output{}, fmt.Errorf("tell of drifts of %s: %w", in.Incident.InstanceID, err)
 		}
 	}
 	out := Output{Report: incident.Report{Status: incident.OK}, Told: known.Drifts, Pending: len(open) > 0}
-	if known.Drifts > 1 && now.Sub(known.At) < alarmed {
+	if known.Drifts-known.Ours > 1 && now.Sub(known.At) < alarmed {
 		out.Alarm = Again
 	}
 	return out, nil
+}
+
+// byUs tells whether the newest drift is a release of ours that began between the
+// two looks and did not end well: who it was is known then, and nobody is to be
+// looked for.
+func (s *Step) byUs(ctx context.Context, id string, known told, fresh bool) (bool, error) {
+	if !fresh {
+		return false, nil
+	}
+	var release struct {
+		incident.Report
+		BeganAt time.Time `json:"beganAt"` // zero where it ended
+	}
+	if _, err := record.LoadStep(ctx, s.incidents, s.table, id, "release", &release); err != nil {
+		return false, fmt.Errorf("look for a release that failed: %w", err)
+	}
+	d := known.Open[len(known.Open)-1]
+	return release.Status == incident.Failed && release.BeganAt.After(d.Since) && release.BeganAt.Before(d.At), nil
 }
 
 // kept is how many drifts the record keeps: an item of the table holds 400 KB.

@@ -202,3 +202,37 @@ func TestKill(t *testing.T) {
 		return s
 	}, func(ctx context.Context, s *scene.Scene) (drift.Output, error) { return run(ctx, s, found(s, 1, eni)) })
 }
+
+// A release of ours that failed between the two looks is nobody's doing: it is told
+// as what it is, and does not count for the alarm.
+func TestHalfReleased(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.Wait(10 * time.Minute)
+	released := func(status incident.Status, ago time.Duration) {
+		v := map[string]any{"status": status, "beganAt": s.Host.Now().Add(-ago)}
+		if err := record.SaveStep(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, "release", v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	released(incident.Failed, 2*time.Minute)
+	i := found(s, 1, eni)
+	must(t, s, i)
+	if m := newest(s); !strings.Contains(m.Subject, "A release failed half-way") || !strings.Contains(m.Body, "Nobody has to be looked for") {
+		t.Errorf("told\n%s\n%s", m.Subject, m.Body)
+	}
+	if must(t, s, i); len(s.Mails()) != 1 {
+		t.Errorf("told %d times", len(s.Mails()))
+	}
+	// It began before the isolation was last seen well: this is somebody else.
+	s.Wait(10 * time.Minute)
+	out := must(t, s, found(s, 2, eni))
+	if m := newest(s); !strings.Contains(m.Subject, "Somebody undid") || out.Alarm != "" {
+		t.Errorf("%+v, told %s; the first that others did does not alarm", out, m.Subject)
+	}
+	s.Wait(10 * time.Minute)
+	released(incident.Partial, 2*time.Minute) // it ended
+	out = must(t, s, found(s, 3, eni))
+	if m := newest(s); !strings.Contains(m.Subject, "Somebody undid") || out.Alarm != drift.Again {
+		t.Errorf("%+v, told %s", out, m.Subject)
+	}
+}

@@ -115,7 +115,7 @@ func (s *Step) settle(ctx context.Context, a arrival, last standing) (ruling, er
 	h := last.head
 	same := last.found && h.Incident.AttachedAt.Equal(a.attached)
 	switch {
-	case !same || h.State == record.Terminated:
+	case !same || h.State == record.Terminated || h.State == record.Gone:
 		return s.claim(ctx, a, last)
 	case h.State == record.Open && h.Execution == a.execution:
 		return s.resume(ctx, h)

@@ -2,8 +2,10 @@ package enrich
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/record"
@@ -19,6 +21,7 @@ const (
 	Open      Standing = "notContained" // open, and not contained as seen now
 	Kept      Standing = "kept"         // isolated by a person's decision
 	Released  Standing = "released"     // released, and not everything came back
+	Vanished  Standing = "gone"         // open or kept, and the instance does not exist any more: to be closed
 )
 
 // Known is what steps recorded of an incident, for the mails of an execution that
@@ -88,6 +91,8 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 		return end(Decided, "Cordon runs dry here (DryRun is true), and nothing is released or terminated")
 	case h.State == record.Terminated:
 		return end(Gone, "incident %s ended with the termination of the instance", id)
+	case h.State == record.Gone:
+		return end(Gone, "incident %s is closed: the instance was gone", id)
 	case h.State == record.Kept:
 		out.Standing = Kept
 	case h.State == record.Released:
@@ -105,12 +110,17 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 		out.Standing = Released
 	}
 	described, err := s.describe(ctx, h.Incident.InstanceID)
+	// EC2 forgets and remembers, but an hour after it was seen it does not forget one
+	// that is there.
+	if errors.Is(err, incident.ErrInstanceNotFound) && s.host.Now().Sub(h.Incident.OpenedAt) > time.Hour {
+		return s.vanished(ctx, in, h, out, "the account does not know it any more")
+	}
 	if err != nil {
 		return Output{}, err
 	}
 	out.Instance = instance(described)
 	if state := described.State; state != nil && (state.Name == types.InstanceStateNameTerminated || state.Name == types.InstanceStateNameShuttingDown) {
-		return end(Gone, "%s is %s", out.Instance.ID, state.Name)
+		return s.vanished(ctx, in, h, out, fmt.Sprintf("it is %s", state.Name))
 	}
 	v, err := s.look(ctx, id, described.NetworkInterfaces)
 	if err != nil {
@@ -137,6 +147,27 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	out.Known = append(out.Known, known)
 	out.Capture = s.capture(ctx, here, key, out.Instance, described)
 	out.Verdict, out.Reason = Later, stands(id, out.Standing, v)
+	return out, nil
+}
+
+// vanished has an incident closed whose instance does not exist any more: nobody
+// can decide about it, and open it would stand in every list for ever.
+func (s *Step) vanished(ctx context.Context, in Input, h record.Head, out Output, why string) (Output, error) {
+	id := h.Incident.ID
+	out.Verdict, out.Reason = Gone, fmt.Sprintf("An operator asked to decide about incident %s once more; %s is gone: %s", id, h.Incident.InstanceID, why)
+	if h.State == record.Released {
+		return out, nil // closed by a decision, and that stands
+	}
+	known, err := s.known(ctx, id)
+	if err != nil {
+		return Output{}, err
+	}
+	if h.Execution != in.Execution {
+		if err := record.Reopen(ctx, s.db, s.table, h, in.Execution); err != nil {
+			return Output{}, fmt.Errorf("close incident %s: %w", id, err)
+		}
+	}
+	out.Standing, out.Known = Vanished, append(out.Known, known)
 	return out, nil
 }
 

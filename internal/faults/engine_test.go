@@ -21,12 +21,6 @@ type trial struct {
 	script rehearsal.Script
 }
 
-// eventful trials need not end as the undisturbed run does.
-func (t trial) eventful() bool {
-	s := t.script
-	return len(s.Storms)+len(s.Others)+len(s.Events)+len(s.People)+len(s.Skew) > 0
-}
-
 // outcome is what came of a trial.
 type outcome struct {
 	digest [sha256.Size]byte

@@ -81,7 +81,7 @@ func pairs(all []*base) []trial {
 func random(all []*base, from, n int) []trial {
 	var trials []trial
 	for seed := range n {
-		trials = append(trials, drawn(all, uint64(from+seed))) //nolint:gosec // small and positive
+		trials = append(trials, drawn(all, uint64(from+seed)))
 	}
 	return trials
 }

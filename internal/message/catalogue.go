@@ -128,10 +128,10 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} は隔離を続けます。期限内に決定がなかったか、決定を実行できませんでした。応答がないことは承認とみなしません。",
 	},
 	"undecided.next": {
-		"The links mailed so far no longer work. To decide later, also months later: cordon decide INCIDENT terminate|keep|release, with the ID below.\n" +
+		"The links mailed so far no longer work. To decide later, also months later: cordon decide {incident} terminate|keep|release --reason TEXT.\n" +
 			"What it had before stands in the incidents table, under the incident's ID, as prior#….\n" +
 			"The incident stays open; whatever else is found on this instance joins it.",
-		"これまでにお送りしたリンクは無効です。後から(数か月後でも)決定するには: cordon decide インシデントID terminate|keep|release (IDは下記)。\n" +
+		"これまでにお送りしたリンクは無効です。後から(数か月後でも)決定するには: cordon decide {incident} terminate|keep|release --reason TEXT。\n" +
 			"元の設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
 			"インシデントは対応中のままです。このインスタンスの新しい検出結果はこのインシデントに加えられます。",
 	},
@@ -200,8 +200,8 @@ var catalogue = map[string]text{
 		"運用者が、対応の終わったEC2インスタンス {instance} についての決定を求めています。{until} までにどなたかが決定するまで、何も変わりません。",
 	},
 	"askedLater.next": {
-		"See what the record holds before you decide: cordon show INCIDENT, with the ID below.",
-		"決定の前に記録を確認してください: cordon show インシデントID (IDは下記)。",
+		"See what the record holds before you decide: cordon show {incident}.",
+		"決定の前に記録を確認してください: cordon show {incident}。",
 	},
 
 	"reminded.subject": {"[DECIDE] Nobody has decided, {left} left: {instance}", "[要決定] 未決定です。残り{left}: {instance}"},
@@ -276,8 +276,8 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} について再度決定をお願いしましたが、実行した決定はありません。状態は以前のままです。",
 	},
 	"unchanged.next": {
-		"The link mailed for it no longer works. To be asked anew, or to decide without a link: cordon decide INCIDENT terminate|keep|release, with the ID below.",
-		"お送りしたリンクは無効です。もう一度依頼する場合、またはリンクなしで決定する場合: cordon decide インシデントID terminate|keep|release (IDは下記)。",
+		"The link mailed for it no longer works. To be asked anew, or to decide without a link: cordon decide {incident} terminate|keep|release --reason TEXT.",
+		"お送りしたリンクは無効です。もう一度依頼する場合、またはリンクなしで決定する場合: cordon decide {incident} terminate|keep|release --reason TEXT。",
 	},
 
 	"Terminated.subject": {"Closed: EC2 instance terminated: {instance}", "対応完了: EC2インスタンスを終了しました: {instance}"},
@@ -300,14 +300,26 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} は {person} の決定により隔離を継続します。起動したまま、通信は遮断されています。",
 	},
 	"Kept isolated.next": {
-		"It keeps costing money, and its disks may keep changing, until you terminate or release it, also months later: cordon decide INCIDENT terminate|release, with the ID below.\n" +
+		"It keeps costing money, and its disks may keep changing, until you terminate or release it, also months later: cordon decide {incident} terminate|release --reason TEXT.\n" +
 			"What it had before stands in the incidents table, under the incident's ID, as prior#….\n" +
 			"Its protection against termination and stop stays on.\n" +
 			"Revoke the credentials of the instance's role.",
-		"終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。後から(数か月後でも)決定するには: cordon decide インシデントID terminate|release (IDは下記)。\n" +
+		"終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。後から(数か月後でも)決定するには: cordon decide {incident} terminate|release --reason TEXT。\n" +
 			"元の設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
 			"終了保護と停止保護は有効なままです。\n" +
 			"インスタンスロールの認証情報を無効化してください。",
+	},
+
+	"Already gone.subject": {"Closed: EC2 instance is gone: {instance}", "対応完了: EC2インスタンスはもう存在しません: {instance}"},
+	"Already gone.story": {
+		"EC2 instance {instance} does not exist any more, and nobody decided so here. Its incident is closed; the evidence is kept.",
+		"EC2インスタンス {instance} はもう存在しません (ここでの決定によるものではありません)。インシデントを終了しました。証拠は保管されています。",
+	},
+	"Already gone.next": {
+		"Find out who terminated it: TerminateInstances in CloudTrail.\n" +
+			"Volumes that outlived it are evidence, and they cost money. Delete them when you no longer need them.",
+		"CloudTrailのTerminateInstancesで、誰が終了したのかを確認してください。\n" +
+			"残っているボリュームは証拠ですが、費用がかかります。不要になったら削除してください。",
 	},
 
 	"Released.subject": {"Closed: EC2 instance released: {instance}", "対応完了: EC2インスタンスを解放しました: {instance}"},
@@ -328,10 +340,10 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} を {person} の決定により誤検知として解放しましたが、一部は元に戻せていません。",
 	},
 	"Released.partly.next": {
-		"Mend what keeps it back, as listed above, and release again, as often as you like: cordon decide INCIDENT release, with the ID below. Or put it back by hand.\n" +
+		"Mend what keeps it back, as listed above, and release again, as often as you like: cordon decide {incident} release --reason TEXT. Or put it back by hand.\n" +
 			"Repeats of the findings that were decided on are told and not acted on. A new type, or a more severe one, isolates it again.\n" +
 			"Snapshots stay locked until their retention ends.",
-		"上の「戻せなかったもの」の原因を解消して解放を再実行してください(何度でも可): cordon decide インシデントID release (IDは下記)。または手動で戻してください。\n" +
+		"上の「戻せなかったもの」の原因を解消して解放を再実行してください(何度でも可): cordon decide {incident} release --reason TEXT。または手動で戻してください。\n" +
 			"決定済みの検出結果の再通知には対応しません。新しい種類、またはより重大な検出結果があれば再び隔離します。\n" +
 			"スナップショットは保持期間が終わるまでロックされています。",
 	},
@@ -446,6 +458,30 @@ var catalogue = map[string]text{
 		"同僚・自動化(Firewall Manager、AWS Config、Terraformなど)・侵入者のいずれによるものかを確認し、止めてください。修復は続けますが、常に事後になります。\n" +
 			"自動化による場合は、docs/containment.md のとおり、Cordonのグループを対象外にしてください。心当たりがなければ、その主体の権限を今すぐ取り上げてください。\n" +
 			"CloudTrailにまだ記録がない場合は、判断を待つ間に限り最長6時間まで再確認し、判明しだい別のメールでお知らせします。",
+	},
+
+	"halfReleased.subject": {"[URGENT] A release failed half-way, isolated again: {instance}", "[緊急] 解放が途中で失敗したため再隔離しました: {instance}"},
+	"halfReleased.story": {
+		"The release of EC2 instance {instance} that a person had decided on failed half-way. What it had connected is isolated again; between the two times below it may have been connected.",
+		"人が決定したEC2インスタンス {instance} の解放が途中で失敗しました。接続されたものは再び隔離しましたが、下記の2つの時刻の間は通信できた可能性があります。",
+	},
+	"halfReleased.next": {
+		"Nobody has to be looked for: it was Cordon's own release. Where CloudTrail names anybody else above, look at them.\n" +
+			"Why it failed is in the mail that asks you again. Mend that, and decide again.",
+		"Cordon自身の解放によるものなので、実行者を探す必要はありません。上記にCloudTrailがほかの主体を挙げている場合は、確認してください。\n" +
+			"失敗の理由は、もう一度決定をお願いするメールにあります。解消してから、もう一度決定してください。",
+	},
+
+	"answered.subject": {"Decided, not yet carried out: {choice} {instance}", "決定されました(実行前): {choice} {instance}"},
+	"answered.story": {
+		"{person} decided about EC2 instance {instance}: {choice}. It is carried out when the evidence has come to its end.",
+		"{person} がEC2インスタンス {instance} について「{choice}」と決定しました。証拠の収集が終わりしだい実行します。",
+	},
+	"answered.next": {
+		"A further mail says how it ended. Until then the instance stays isolated.\n" +
+			"If nobody of yours decided this, stop the execution of the incident response in the Step Functions console now: what is isolated stays isolated. Then look who has the link.",
+		"結果は別のメールでお知らせします。それまで隔離を続けます。\n" +
+			"心当たりのない決定の場合は、今すぐStep Functionsコンソールでインシデント対応の実行を停止してください(隔離済みのものは隔離されたままです)。その後、リンクを持つ人を確認してください。",
 	},
 
 	"driftedBy.subject": {"Who undid the isolation: {instance}", "隔離を解除した主体が判明しました: {instance}"},
@@ -867,13 +903,13 @@ var catalogue = map[string]text{
 	"page.handed.title":     {"No decision has been verified yet", "検証済みの決定はまだありません"},
 	"page.handed":           {"If one was recorded a moment ago, it is verified within seconds: look again. If it was not, decide by the form.", "直前に決定が記録された場合、数秒以内に検証されます。もう一度表示してください。そうでない場合は、フォームから決定してください。"},
 	"page.expired.title":    {"This request has expired", "この依頼は期限切れです"},
-	"page.expired":          {"Nobody decided in time, so the instance stays as it is; silence terminates and releases nothing. It can still be decided: cordon decide INCIDENT terminate|keep|release, with the ID below.", "期限までに決定がなかったため、インスタンスはそのままです。応答がないことで終了・解放されることはありません。今からでも決定できます: cordon decide インシデントID terminate|keep|release (IDは下記)。"},
+	"page.expired":          {"Nobody decided in time, so the instance stays as it is; silence terminates and releases nothing. It can still be decided: cordon decide {incident} terminate|keep|release --reason TEXT.", "期限までに決定がなかったため、インスタンスはそのままです。応答がないことで終了・解放されることはありません。今からでも決定できます: cordon decide {incident} terminate|keep|release --reason TEXT。"},
 	"page.superseded.title": {"You were asked again since", "新しい依頼があります"},
 	"page.superseded":       {"This request is not the newest about its incident: use the link in the newest mail. Nothing can be decided here any more.", "この依頼はこのインシデントの最新のものではありません。最新のメールのリンクをお使いください。ここではもう決定できません。"},
 	"page.newer.title":      {"A newer incident is open about this instance", "このインスタンスの新しいインシデントがあります"},
 	"page.newer":            {"What was asked here is over. Use the link in the mail of the newer incident.", "この依頼は終了しています。新しいインシデントのメールのリンクをお使いください。"},
 	"page.over.title":       {"This incident is closed", "このインシデントは終了しています"},
-	"page.over":             {"It was closed without a decision on this request. To decide once more: cordon decide INCIDENT terminate|release, with the ID below.", "この依頼への決定なしに終了しています。もう一度決定するには: cordon decide インシデントID terminate|release (IDは下記)。"},
+	"page.over":             {"It was closed without a decision on this request. To decide once more: cordon decide {incident} terminate|release --reason TEXT.", "この依頼への決定なしに終了しています。もう一度決定するには: cordon decide {incident} terminate|release --reason TEXT。"},
 	"page.tampered.title":   {"This form is not one that this page made", "このページが作成したフォームではありません"},
 	"page.tampered":         {"It was changed on its way, belongs to another request, or was made up. Nothing was recorded. Open the link from the mail and use the form there.", "途中で変更されたか、別の依頼のものか、作られたものです。何も記録されていません。メールのリンクを開き、そのフォームをお使いください。"},
 	"page.wrong.reason":     {"Type a reason: it stands in the record.", "理由を入力してください。記録に残ります。"},

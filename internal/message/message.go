@@ -59,6 +59,7 @@ const (
 	Terminated   Kind = "Terminated"    // the last mails are named as the endings are
 	KeptIsolated Kind = "Kept isolated" //
 	Released     Kind = "Released"      //
+	ClosedGone   Kind = "Already gone"  //
 	Paused       Kind = "paused"        // somebody switched Cordon off for a while
 	Unlisted     Kind = "unlisted"      // a type that is not to be acted on
 	AskedBefore  Kind = "askedBefore"   // a decision is asked for before anything is isolated
@@ -69,6 +70,8 @@ const (
 	Unchanged    Kind = "unchanged"     // it was asked for once more, and nothing came of it
 	Drifted      Kind = "drifted"       // others undid the isolation, and it was put right
 	DriftedBy    Kind = "driftedBy"     // who it was, once that is known
+	HalfReleased Kind = "halfReleased"  // a release of ours failed half-way, and was undone
+	Answered     Kind = "answered"      // a person decided, and it is not carried out yet
 
 	Reminded        Kind = "reminded"        // nobody has decided yet
 	RemindedBefore  Kind = "remindedBefore"  // the same, where nothing is isolated yet
@@ -80,9 +83,9 @@ const (
 // Kinds are all kinds of mail.
 var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
-	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released,
+	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released, ClosedGone,
 	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
-	Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
+	HalfReleased, Answered, Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -180,10 +183,10 @@ func (l Language) subject(key string, m Letter) string {
 	if id == "" {
 		id = l.Text("unknownInstance")
 	} else {
-		room := subjectMax - runes(l.Text(key, "instance", "", "left", l.Left(m.Left)))
+		room := subjectMax - runes(l.Text(key, "instance", "", "left", l.Left(m.Left), "choice", l.Choice(m.Decision.Choice)))
 		id = cut(ID(id), room)
 	}
-	return cut(l.Text(key, "instance", id, "left", l.Left(m.Left)), subjectMax)
+	return cut(l.Text(key, "instance", id, "left", l.Left(m.Left), "choice", l.Choice(m.Decision.Choice)), subjectMax)
 }
 
 func instanceID(m Letter) string {
@@ -227,7 +230,8 @@ func (l Language) body(kind Kind, m Letter) string {
 	if s := l.Because(m.Problem, m.Reason); s != "" {
 		p.line(l.Text("because", "reason", s))
 	}
-	for _, s := range l.scaling(m) {
+	warnings := l.scaling(m)
+	for _, s := range warnings {
 		p.line("\n" + s)
 	}
 	if stake := string(kind) + ".stake"; l.known(stake) {
@@ -249,7 +253,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	l.what(p, m)
 	l.decision(p, m)
 	// Once it is gone or back, how it was isolated is no longer true.
-	over := m.Kind == Terminated || m.Kind == Released
+	over := m.Kind == Terminated || m.Kind == Released || m.Kind == ClosedGone
 	if !over {
 		contained := l.Interfaces(m.Isolation, true)
 		if m.Isolation.Contained && m.Isolation.Reason != "" {
@@ -266,10 +270,14 @@ func (l Language) body(kind Kind, m Letter) string {
 	p.list("head.taken", l.Taken(evidence))
 	p.list("head.notTaken", l.NotTaken(evidence))
 	if !over {
-		p.list("head.protection", l.Protection(m.Protection))
+		protection := m.Protection
+		if len(warnings) > 0 {
+			protection.Hazards = nil // said above
+		}
+		p.list("head.protection", l.Protection(protection))
 	}
 	p.list("head.credentials", l.Credentials(m.Credentials))
-	if next := l.Text(string(kind) + ".next"); next != "" {
+	if next := l.Text(string(kind)+".next", l.facts(m)...); next != "" {
 		p.list("head.next", strings.Split(next, "\n"))
 	}
 	p.line("")
@@ -291,7 +299,7 @@ func (l Language) facts(m Letter) []string {
 	}
 	return []string{
 		"instance", id, "at", l.Time(since), "person", l.Stranger(m.Decision.Person), "until", l.Time(m.Until),
-		"left", l.Left(m.Left), "status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
+		"left", l.Left(m.Left), "choice", l.Choice(m.Decision.Choice), "incident", ID(m.Incident.ID), "status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
 	}
 }
 

@@ -151,6 +151,13 @@ func letter(kind message.Kind) message.Letter {
 		m.Choices, m.Reason = []incident.Choice{incident.Release}, "it was released, and not everything came back"
 	case message.Unchanged:
 		m.Reason, m.Problem = "it was kept isolated", incident.Problem{Error: "States.Timeout"}
+	case message.ClosedGone:
+		m.Snapshots, m.Memory = snapshots, memory
+	case message.Answered:
+		work()
+		m.Decision = person
+	case message.HalfReleased:
+		m.Drifts = []incident.Drift{{Number: 1, Undone: []string{"eni-0a"}, Since: at, At: at.Add(2 * time.Minute), Unknown: "its events come some minutes after the call, and it has none yet"}}
 	case message.Drifted, message.DriftedBy:
 		work()
 		m.Drifts = []incident.Drift{

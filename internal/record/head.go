@@ -22,6 +22,7 @@ const (
 	Terminated State = "terminated"
 	Kept       State = "kept"
 	Released   State = "released"
+	Gone       State = "gone" // the instance does not exist any more, and nobody decided so here
 )
 
 // Head is the claim on an instance and the state of its incident.
@@ -63,7 +64,7 @@ func decodeHead(i item) (Head, error) {
 	h.Asking, h.Again = text(i, "asking") != "", text(i, "again") != ""
 	h.Execution, h.State, h.Decision = text(i, "execution"), State(text(i, "state")), incident.Choice(text(i, "decision"))
 	switch h.State {
-	case Open, Terminated, Kept, Released:
+	case Open, Terminated, Kept, Released, Gone:
 	default: // taken for one that is closed, its instance would be left alone
 		return Head{}, fmt.Errorf("item %s %s: state %q is not one of an incident", text(i, "pk"), text(i, "sk"), h.State)
 	}
@@ -184,6 +185,17 @@ func ForgetDecision(ctx context.Context, db Updater, table, id string) error {
 		return err
 	}
 	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r", "attribute_exists(pk)", noted, nil)
+}
+
+// WithdrawDecision is ForgetDecision for the execution that has the incident, at
+// its end: a decision that was refused to the last is none. ErrTaken if another
+// has it.
+func WithdrawDecision(ctx context.Context, db Updater, table, id, execution string) error {
+	k, err := headKey(id)
+	if err != nil {
+		return err
+	}
+	return update(ctx, db, table, k, "REMOVE #d, #t", "#e = :e", map[string]string{"#d": "decision", "#t": "decidedAt", "#e": "execution"}, item{":e": str(execution)})
 }
 
 // Close ends an incident. Closing it again the same way changes nothing. What was

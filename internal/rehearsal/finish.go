@@ -96,7 +96,26 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
-	return *r, nil
+	r.Report, err = w.report()
+	return *r, err
+}
+
+// report is the page that closing wrote into the evidence bucket, the last one by
+// name if it closed more than once; nil if it did not.
+func (w *world) report() ([]byte, error) {
+	bucket, _ := w.deployment.Resource("EvidenceBucket")
+	var page []byte
+	for _, o := range w.account.S3().Objects(bucket.Ref) {
+		if !strings.Contains(o.Key, "/reports/") {
+			continue
+		}
+		var b bytes.Buffer
+		if err := w.account.S3().Copy(&b, bucket.Ref, o.Key); err != nil {
+			return nil, err
+		}
+		page = b.Bytes()
+	}
+	return page, nil
 }
 
 // journals are the entries in the evidence bucket.

@@ -260,6 +260,11 @@ func TestAnotherMachine(t *testing.T) {
 	if r.Ending != "Isolated, undecided" || !slices.Contains(path(t, r), "Ask once more") {
 		t.Fatalf("ended as %q by way of %v", r.Ending, path(t, r))
 	}
+	// Five releases were refused: put back by hand, a repeat of the finding would end
+	// as one of what was decided.
+	if d := noted(t, r.Account); d != "" {
+		t.Errorf("the record still says that it was decided: %s", d)
+	}
 	told := slices.ContainsFunc(r.Mails, func(m rehearsal.Mail) bool {
 		return strings.Contains(m.Body, "is not the machine of the incident any more") && strings.Contains(m.Body, "--force")
 	})
@@ -327,7 +332,7 @@ func TestWishesThatLeadNowhere(t *testing.T) {
 		"another account":    {"999988887777.us-east-1." + plainInstance + ".1", "", "Already decided", "of account 999988887777"},
 		"another Region":     {"111122223333.eu-west-1." + plainInstance + ".1", "", "Already decided", "in eu-west-1"},
 		"it is gone":         {plainIncident, "gone", "Already gone", ""},
-		"it was terminated":  {plainIncident, "terminated", "Already gone", "is terminated"},
+		"it was terminated":  {plainIncident, "terminated", "Already gone", "does not exist any more, and nobody decided so here"},
 		"a seal that is not": {plainIncident, "forged", "Kept isolated", "seal"},
 	} {
 		t.Run(name, func(t *testing.T) {

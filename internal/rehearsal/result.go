@@ -26,6 +26,7 @@ type Result struct {
 	Broken     []string        `json:"-"` // each violation with how it came about
 	Evidence   []string        `json:"-"`
 	History    int             `json:"-"` // events of the execution, as AWS counts them
+	Report     []byte          `json:"-"` // the page that closing wrote; nil where nothing was closed
 
 	before, after Account // what Before and Account say
 }

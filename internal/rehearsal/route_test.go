@@ -137,13 +137,13 @@ func TestRoutes(t *testing.T) {
 		{
 			"terminate", plain, nil, nil, "terminate", "Terminated", "SUCCEEDED",
 			slices.Concat(sealed, []string{"Authorize the termination", "Terminate instance"}, hashed, []string{"Terminated"}),
-			[]string{isolatedMail, askedMail, "Closed: EC2 instance terminated"},
+			[]string{isolatedMail, askedMail, "Decided, not yet carried out: Terminate", "Closed: EC2 instance terminated"},
 			&shut,
 		},
 		{
 			"keep", plain, nil, nil, "keep", "Kept isolated", "SUCCEEDED",
 			slices.Concat(sealed, hashed, []string{"Kept isolated"}),
-			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
+			[]string{isolatedMail, askedMail, "Decided, not yet carried out: Keep isolated", "Closed: EC2 instance stays isolated"},
 			&kept,
 		},
 		{
@@ -206,7 +206,7 @@ func TestRoutes(t *testing.T) {
 		{
 			"a new type after release", second, afterRelease, nil, "keep", "Kept isolated", "SUCCEEDED",
 			slices.Concat(sealed, hashed, []string{"Kept isolated"}),
-			[]string{isolatedMail, askedMail, "Closed: EC2 instance stays isolated"},
+			[]string{isolatedMail, askedMail, "Decided, not yet carried out: Keep isolated", "Closed: EC2 instance stays isolated"},
 			with(kept, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "completed locked", "completed locked", "completed locked"}
 			}),

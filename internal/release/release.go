@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/mandate"
@@ -115,6 +116,12 @@ func New(host incident.Host, ec2 EC2, scaling AutoScaling, balancers ElasticLoad
 // stepName is the record key of this step.
 const stepName = "release"
 
+// begun is what stands there until it ended.
+type begun struct {
+	incident.Restoration
+	BeganAt time.Time `json:"beganAt"`
+}
+
 // Run is safe to repeat, also after it has said that something is not back. Its
 // error wraps incident.ErrRefused where the decision does not hold, or where it is
 // not the same machine any more and the decision does not say to do what can be done. A call that
@@ -138,6 +145,14 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	case errors.Is(err, incident.ErrRefused):
 		return Output{}, fmt.Errorf("%w; what can be put back all the same is put back by: cordon decide %s release --force", err, in.Incident.ID)
 	case err != nil:
+		return Output{}, err
+	}
+	// Written before anything goes back: whoever finds an interface of ours outside
+	// our groups must know that it was us.
+	begun := begun{BeganAt: s.host.Now().UTC(), Restoration: incident.Restoration{
+		Report: incident.Report{Status: incident.Failed, Reason: "it began, and its end is not known"}, Restored: []string{}, NotBack: []string{}, Person: d.Person, Because: d.Reason,
+	}}
+	if err := record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, begun); err != nil {
 		return Output{}, err
 	}
 	was, err := s.recorded(ctx, in.Incident)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func TestPutsBack(t *testing.T) {
 	if d := cmp.Diff(flags, s.Flags(t)); d != "" {
 		t.Errorf("flags (-before +after):\n%s", d)
 	}
-	changes := s.Changes(from)
+	changes := slices.DeleteFunc(s.Changes(from), func(c string) bool { return strings.HasPrefix(c, "dynamodb:") })
 	if changes[0] != "ec2:ModifyNetworkInterfaceAttribute" {
 		t.Errorf("people wait for the network and %s came first", changes[0])
 	}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Who runs the demo sees the report of what was just decided; where nothing was
+// closed there is none, and no file says otherwise.
+func TestDemoWritesTheReport(t *testing.T) {
+	for decision, want := range map[string]string{"keep": "Closed: Kept isolated", "none": ""} {
+		file := filepath.Join(t.TempDir(), "report.html")
+		got := invoke(t, nil, "demo", "--decision", decision, "--report", file, "../../events/plain.json")
+		if got.status != 0 {
+			t.Fatalf("%s: exit status %d\n%s%s", decision, got.status, got.out, got.err)
+		}
+		page, err := os.ReadFile(file)
+		if want == "" {
+			if err == nil || strings.Contains(got.out, file) {
+				t.Errorf("%s: there is a report of an incident that nobody closed: %v", decision, err)
+			}
+			continue
+		}
+		if err != nil || !strings.Contains(string(page), want) || !strings.Contains(got.out, file) {
+			t.Errorf("%s: %v; the page does not say %q, or nobody is told of %s:\n%s", decision, err, want, file, got.out)
+		}
+	}
+}
