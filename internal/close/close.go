@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"cordon/internal/evidence"
@@ -39,6 +40,7 @@ type KMS interface {
 
 // Incidents is the incidents table.
 type Incidents interface {
+	record.Putter
 	record.Querier
 	record.Updater
 }
@@ -71,9 +73,6 @@ type Decision struct {
 	Person string          `json:"person"` // empty where the machine does not know it any more
 	Reason string          `json:"reason"`
 }
-
-// Output says that the incident is closed and people were told.
-type Output = incident.Report
 
 // Step closes incidents.
 type Step struct {
@@ -138,11 +137,27 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if !known {
 		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
 	}
-	console, err := s.console(ctx, in.Incident.ID)
+	_, run, ok := strings.Cut(in.Execution, ":execution:")
+	if !ok {
+		return Output{}, fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
+	}
+	_, run, _ = strings.Cut(run, ":") // the machine's name
+	steps, err := record.Steps(ctx, s.incidents, s.table, in.Incident.ID)
+	if err != nil {
+		return Output{}, fmt.Errorf("read what was kept of incident %s: %w", in.Incident.ID, err)
+	}
+	console, err := kept(steps["console"])
+	if err != nil {
+		return Output{}, fmt.Errorf("step console of incident %s: %w", in.Incident.ID, err)
+	}
+	journal, wait, err := s.journal(ctx, in, run, steps[stepName])
 	if err != nil {
 		return Output{}, err
 	}
-	if err := s.sign(ctx, in, ending.state, console); err != nil {
+	if wait != "" {
+		return Output{Report: incident.Report{Status: incident.OK, Reason: wait}, Waiting: true}, nil
+	}
+	if err := s.sign(ctx, in, run, ending.state, console, journal); err != nil {
 		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
@@ -156,23 +171,16 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
 	}
-	return Output{Status: incident.OK}, nil
+	return Output{Report: incident.Report{Status: incident.OK}}, nil
 }
 
-// console is what the record has of it: the machine does not carry it, so that a
-// release that ends the other branches loses nothing.
-func (s *Step) console(ctx context.Context, id string) (incident.Console, error) {
-	steps, err := record.Steps(ctx, s.incidents, s.table, id)
-	if err != nil {
-		return incident.Console{}, fmt.Errorf("read what was kept of incident %s: %w", id, err)
-	}
-	noted, ok := steps["console"]
-	if !ok {
+// kept is what the record has of the console: the machine does not carry it, so
+// that a release that ends the other branches loses nothing.
+func kept(noted json.RawMessage) (incident.Console, error) {
+	if noted == nil {
 		return incident.Console{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}}, nil
 	}
-	var kept incident.Console
-	if err := json.Unmarshal(noted, &kept); err != nil {
-		return incident.Console{}, fmt.Errorf("step console of incident %s: %w", id, err)
-	}
-	return kept, nil
+	var c incident.Console
+	err := json.Unmarshal(noted, &c)
+	return c, err
 }

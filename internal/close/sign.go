@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"cordon/internal/evidence"
@@ -33,6 +32,7 @@ type body struct {
 	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
 	Before    []record.Prior      `json:"before"`    // each value as it was before it was changed, also by an incident that this one inherits from
 	Groups    []groups            `json:"groups"`
+	Journal   manifest.Journal    `json:"journal"`
 	Objects   []manifest.Object   `json:"objects"`
 	Missing   []string            `json:"missing"` // keys that the record names and the bucket does not have any more, or that have no hash
 }
@@ -59,13 +59,8 @@ type groups struct {
 // sign writes this run's manifest, signed and locked. One that is there stays, if
 // it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input, state record.State, console incident.Console) error {
-	_, run, ok := strings.Cut(in.Execution, ":execution:")
-	if !ok {
-		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
-	}
-	_, run, _ = strings.Cut(run, ":") // the machine's name
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console}
+func (s *Step) sign(ctx context.Context, in Input, run string, state record.State, console incident.Console, journal manifest.Journal) error {
+	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console, Journal: journal}
 	if err := s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
