@@ -21,7 +21,7 @@ test: ## prove the project; Go alone
 .PHONY: race
 race: ## a seed a route under the race detector; needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "make race: the race detector needs a C compiler; install one (gcc or clang) or set CC" >&2; exit 1; }
-	CGO_ENABLED=1 go test -timeout 30m -race -short ./internal/vtime ./internal/asl ./internal/rehearsal
+	CGO_ENABLED=1 go test -timeout 30m -race -short ./internal/vtime ./internal/asl ./internal/rehearsal ./internal/faults
 
 # What the checks need besides Go, pinned, below this folder. What is installed
 # is newer than the pins it came from, or it is installed again.
@@ -112,6 +112,14 @@ permissions: .venv/installed tools/node_modules/installed .aws-sam/expanded.json
 .PHONY: bench-burst
 bench-burst: ## three hundred findings at once against EC2's token buckets, in virtual time
 	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
+
+.PHONY: test-faults
+test-faults: ## every fault at every call, pairs and seeds; SEEDS=10000
+	@cd internal/faults && go test -count=1 -timeout 1h -run '^TestFaults$$' -full $(if $(SEEDS),-seeds $(SEEDS))
+
+.PHONY: test-mutants
+test-mutants: ## plant faults in what is deployed and see that each is found
+	@cd internal/faults && go test -count=1 -timeout 1h -run '^TestMutants' -mutants
 
 # The test is make's own child, so that what interrupts make interrupts it, and it
 # ends all that it started; `go test` would not tell it.

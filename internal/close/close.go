@@ -1,17 +1,17 @@
-// Package close ends an incident: in a signed manifest of what was seen, decided
-// and kept, in the record, which lets the next finding about the instance open a
+// Package close ends an incident: in a report for people and a signed manifest of
+// what was seen, decided and kept, in the record, which lets the next finding about the instance open a
 // new one, and in a last mail that says what there is.
 package close
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"cordon/internal/evidence"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
 	"cordon/internal/message"
 	"cordon/internal/record"
 
@@ -40,7 +40,6 @@ type KMS interface {
 
 // Incidents is the incidents table.
 type Incidents interface {
-	record.Putter
 	record.Querier
 	record.Updater
 }
@@ -142,22 +141,23 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
-	steps, err := record.Steps(ctx, s.incidents, s.table, in.Incident.ID)
+	closedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
 	if err != nil {
-		return Output{}, fmt.Errorf("read what was kept of incident %s: %w", in.Incident.ID, err)
+		return Output{}, fmt.Errorf("close incident %s: %w", in.Incident.ID, err)
 	}
-	console, err := kept(steps["console"])
-	if err != nil {
-		return Output{}, fmt.Errorf("step console of incident %s: %w", in.Incident.ID, err)
+	journal := s.journal(ctx, in.Incident.ID, run)
+	if !journal.Complete && s.host.Now().Sub(closedAt) < patience {
+		return Output{Report: incident.Report{Status: incident.OK, Reason: journal.Reason}, Waiting: true}, nil
 	}
-	journal, wait, err := s.journal(ctx, in, run, steps[stepName])
+	noted, err := s.noted(ctx, in.Incident.ID)
 	if err != nil {
 		return Output{}, err
 	}
-	if wait != "" {
-		return Output{Report: incident.Report{Status: incident.OK, Reason: wait}, Waiting: true}, nil
+	b := body{
+		Format: manifest.Format, ClosedAt: closedAt, State: ending.state, Input: in, Journal: journal,
+		Console: noted.Console, Exposure: noted.Exposure, Drifts: noted.Drift.Known, Begun: noted.begun(),
 	}
-	if err := s.sign(ctx, in, run, ending.state, console, journal); err != nil {
+	if err := s.sign(ctx, b, run, ending.kind); err != nil {
 		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
@@ -166,21 +166,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	subject, body := s.language.Mail(message.Letter{
 		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
 		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
-		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: console, Restoration: in.Restoration,
+		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: noted.Console, Restoration: in.Restoration,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
 	}
 	return Output{Report: incident.Report{Status: incident.OK}}, nil
-}
-
-// kept is what the record has of the console: the machine does not carry it, so
-// that a release that ends the other branches loses nothing.
-func kept(noted json.RawMessage) (incident.Console, error) {
-	if noted == nil {
-		return incident.Console{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}}, nil
-	}
-	var c incident.Console
-	err := json.Unmarshal(noted, &c)
-	return c, err
 }

@@ -278,8 +278,8 @@ func TestTheManifestHolds(t *testing.T) {
 		}
 		return o.Body, nil
 	})
-	if len(found.Broken) > 0 || len(found.Objects) != 4 || found.Incident != s.Incident.ID {
-		t.Errorf("%+v, want four objects that hold", found)
+	if len(found.Broken) > 0 || len(found.Objects) != 5 || found.Incident != s.Incident.ID {
+		t.Errorf("%+v, want five objects that hold", found)
 	}
 	for _, want := range []string{`"ending":"Kept isolated"`, `"id":"f-1"`, `"eni-1"`, `sg-1`, `"eni-2"`, `sg-2`, `"closedAt":`, `"state":"kept"`, `"person":"Sato"`, `"reason":"seen in the logs"`, `"mac":"`, `"round":1`} {
 		if !bytes.Contains(file, []byte(want)) {
@@ -398,6 +398,115 @@ func TestEachClosingHasItsManifest(t *testing.T) {
 			if !bytes.Contains(file, []byte(want)) {
 				t.Errorf("the manifest of %s does not say %s:\n%s", run, want, file)
 			}
+		}
+	}
+}
+
+// file reads an object of the evidence bucket.
+func file(t *testing.T, s *scene.Scene, key string) ([]byte, *s3.GetObjectOutput) {
+	t.Helper()
+	out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("cordon-evidence"), Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, out
+}
+
+// reports are the keys of the pages of an incident.
+func reports(t *testing.T, s *scene.Scene) []string {
+	t.Helper()
+	out, err := s.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("cordon-evidence"), Prefix: aws.String("incidents/" + s.Incident.ID + "/reports/")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, o := range out.Contents {
+		all = append(all, *o.Key)
+	}
+	return all
+}
+
+// The page is locked as the manifest is, which names it with its hash; a run whose
+// answer was lost and that is repeated an hour later leaves one page.
+func TestTheReport(t *testing.T) {
+	s := scene.Open(t, scene.File, scene.Fault(t, "s3:PutObject#2=lost"))
+	if _, err := run(t.Context(), s, "Terminated"); err == nil {
+		t.Fatal("the answer to the manifest was to be lost")
+	}
+	s.Wait(time.Hour)
+	if _, err := run(t.Context(), s, "Terminated"); err != nil {
+		t.Fatal(err)
+	}
+	key := "incidents/" + s.Incident.ID + "/reports/run-1-terminated.html"
+	if all := reports(t, s); len(all) != 1 || all[0] != key {
+		t.Fatalf("the pages are %q, want %s alone", all, key)
+	}
+	page, out := file(t, s, key)
+	if out.ObjectLockMode != types.ObjectLockModeGovernance || !aws.ToTime(out.ObjectLockRetainUntilDate).After(s.Host.Now().Add(28*24*time.Hour)) || aws.ToString(out.ContentType) != "text/html; charset=utf-8" {
+		t.Errorf("%s, locked %q until %v", aws.ToString(out.ContentType), out.ObjectLockMode, out.ObjectLockRetainUntilDate)
+	}
+	sum := sha256.Sum256(page)
+	signed, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/run-1-terminated.json")
+	for _, want := range []string{key, hex.EncodeToString(sum[:])} {
+		if !bytes.Contains(signed, []byte(want)) {
+			t.Errorf("the manifest does not say %s:\n%s", want, signed)
+		}
+	}
+	for _, want := range []string{"snap-1", "Sato", s.Incident.InstanceID, "Closed: Terminated"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
+// What stands where the page belongs and is another is neither written over nor
+// signed for: not what somebody put there, and not our own from before a finding
+// joined.
+func TestAnotherReportIsThere(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	key := "incidents/" + s.Incident.ID + "/reports/run-1-terminated.html"
+	if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: &key, Body: strings.NewReader("<p>All is well.</p>")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t.Context(), s, "Terminated"); err != nil {
+		t.Fatal(err)
+	}
+	all := reports(t, s)
+	if len(all) != 2 {
+		t.Fatalf("the pages are %q, want ours beside the other", all)
+	}
+	signed, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/run-1-terminated.json")
+	for _, k := range all {
+		if got := bytes.Contains(signed, []byte(`"`+k+`"`)); got != (k != key) {
+			t.Errorf("%s is signed for: %v", k, got)
+		}
+	}
+	if b, _ := file(t, s, key); string(b) != "<p>All is well.</p>" {
+		t.Error("the other was written over")
+	}
+}
+
+// The page has what the steps noted and the machine does not carry.
+func TestTheReportHasWhatWasNoted(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	at := func(m int) time.Time { return s.Host.Now().Add(time.Duration(m) * time.Minute) }
+	s.Save(t, "memory", map[string]any{"sentAt": at(1)})
+	s.Save(t, "terminate", map[string]any{"calledAt": at(2)})
+	s.Save(t, "exposure", incident.Exposure{Openings: []incident.Opening{{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-1"}}})
+	s.Save(t, "drift", map[string]any{"known": []incident.Drift{{Number: 1, Undone: []string{"eni-1"}, Since: at(3), At: at(4), By: []incident.Doer{{Who: "arn:aws:iam::123456789012:role/terraform", Action: "ModifyNetworkInterfaceAttribute", At: at(3)}}}}})
+	s.Remember(t, "eni-1", "groups", `["sg-1"]`)
+	s.Remember(t, scene.Instance, "disableApiStop", "false")
+	if _, err := run(t.Context(), s, "Terminated"); err != nil {
+		t.Fatal(err)
+	}
+	page, _ := file(t, s, reports(t, s)[0])
+	for _, want := range []string{"Memory capture began", "Termination began", "eni-0nat in vpc-1", "role/terraform", "Isolation began", "Protection began", "Undone by others, put right"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
 	}
 }

@@ -2,8 +2,6 @@ package close
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"cordon/internal/chain"
@@ -19,77 +17,35 @@ import (
 // an incident that stays open.
 const patience = 2 * time.Minute
 
-// mark is what a closing records before it signs. Once it is in the journal, so
-// is what was recorded of the incident before it.
-type mark struct {
-	Run    string    `json:"run"`
-	Ending string    `json:"ending"`
-	At     time.Time `json:"at"`
-}
-
-// lookBack is how many entries may have come behind the mark: the partitions of
-// one incident go side by side.
+// lookBack is how many entries may have come behind the note of this closing:
+// the partitions of one incident go side by side.
 const lookBack = 50
 
-// journal says how far the journal is, and why it is waited for; empty once it
-// is not any more.
-func (s *Step) journal(ctx context.Context, in Input, run string, noted json.RawMessage) (j manifest.Journal, wait string, err error) {
-	var m mark
-	if noted != nil {
-		if err := json.Unmarshal(noted, &m); err != nil {
-			return j, "", fmt.Errorf("step %s of incident %s: %w", stepName, in.Incident.ID, err)
-		}
-	}
-	if m.Run != run || m.Ending != in.Ending {
-		m = mark{run, in.Ending, s.host.Now().UTC()}
-		if err := record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, m); err != nil {
-			return j, "", err
-		}
-	}
-	j, err = s.look(ctx, in.Incident.ID, m)
-	if err != nil {
-		j.Reason = "the journal cannot be read: " + err.Error()
-	}
-	if !j.Complete && s.host.Now().Sub(m.At) < patience {
-		return j, j.Reason, nil
-	}
-	return j, "", nil
-}
-
-// look finds the end of the journal, and the mark in it.
-func (s *Step) look(ctx context.Context, id string, m mark) (manifest.Journal, error) {
+// journal says how far the journal is, and whether it has the note that this
+// closing began: what was recorded of the incident before is in it then, too.
+func (s *Step) journal(ctx context.Context, id, run string) manifest.Journal {
 	var j manifest.Journal
 	last, err := evidence.LastEntry(ctx, s.s3, s.bucket, id)
-	if err != nil {
-		return j, err
-	}
-	for n := last; n > max(0, last-lookBack); n-- {
-		e, sum, err := evidence.Entry(ctx, s.s3, s.bucket, id, n)
-		if err != nil {
-			return j, err
+	for n := last; err == nil && n > max(0, last-lookBack); n-- {
+		var e chain.Entry
+		var sum string
+		if e, sum, err = evidence.Entry(ctx, s.s3, s.bucket, id, n); err != nil {
+			break
 		}
 		if n == last {
 			j.Entries, j.Last = n, sum
 		}
-		if m.in(e) {
+		if e.Table == "incidents" && e.PK == id && e.SK == record.ClosingKey(run) {
 			j.Complete = true
-			return j, nil
+			return j
 		}
 	}
 	j.Reason = "the journal does not have yet what was recorded last"
-	return j, nil
-}
-
-// in says whether an entry is that of the mark.
-func (m mark) in(e chain.Entry) bool {
-	if e.Table != "incidents" || e.PK != e.Incident || e.SK != record.StepKey(stepName) {
-		return false
+	if err != nil { // after the patience, the manifest says so
+		j.Reason = "the journal cannot be read: " + err.Error()
 	}
-	body, _ := e.New["body"].(map[string]any)
-	return body["run"] == m.Run && body["ending"] == m.Ending
+	return j
 }
-
-const stepName = "close"
 
 // Output says that the incident is closed and people were told, or, while it
 // waits for the journal, why.

@@ -10,7 +10,9 @@ import (
 	"cordon/internal/evidence"
 	"cordon/internal/incident"
 	"cordon/internal/manifest"
+	"cordon/internal/message"
 	"cordon/internal/record"
+	"cordon/internal/report"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -27,6 +29,9 @@ type body struct {
 	State     record.State        `json:"state"` // of the incident from now on
 	Input                         // as the machine hands it over
 	Console   incident.Console    `json:"console"`
+	Exposure  incident.Exposure   `json:"exposure"`
+	Drifts    []incident.Drift    `json:"drifts"` // by others, as far as it is known whom
+	Begun     report.Begun        `json:"begun"`
 	Findings  []incident.Finding  `json:"findings"`  // all that came
 	Requests  []request           `json:"requests"`  // what people were asked, the first first
 	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
@@ -59,15 +64,22 @@ type groups struct {
 // sign writes this run's manifest, signed and locked. One that is there stays, if
 // it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input, run string, state record.State, console incident.Console, journal manifest.Journal) error {
-	b := body{Format: manifest.Format, ClosedAt: s.host.Now().UTC(), State: state, Input: in, Console: console, Journal: journal}
-	if err := s.recorded(ctx, in, &b); err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
-	}
+func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) error {
+	in := b.Input
 	var err error
-	if b.Objects, b.Missing, err = s.objects(ctx, in, console); err != nil {
+	if err = s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
+	if b.Objects, b.Missing, err = s.objects(ctx, in, b.Console); err != nil {
+		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
+	}
+	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
+	page, err := s.report(ctx, b, kind, key, "incidents/"+in.Incident.ID+"/reports/"+run)
+	if err != nil {
+		return fmt.Errorf("report of incident %s: %w", in.Incident.ID, err)
+	}
+	b.Objects = append(b.Objects, page)
+	manifest.Sort(b.Objects)
 	text, err := manifest.Canonical(b)
 	if err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
@@ -82,7 +94,6 @@ func (s *Step) sign(ctx context.Context, in Input, run string, state record.Stat
 	if err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
 	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(file), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
 		ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),
@@ -162,6 +173,16 @@ func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
 		return nil
 	}); err != nil {
 		return err
+	}
+	for _, p := range b.Before {
+		at := &b.Begun.Protecting
+		if p.Attribute == "groups" {
+			at = &b.Begun.Isolating
+		}
+		// What was inherited was done in another incident.
+		if !p.At.Before(in.Incident.OpenedAt) && (at.IsZero() || p.At.Before(*at)) {
+			*at = p.At
+		}
 	}
 	b.Groups = []groups{}
 	at := map[string]int{}

@@ -104,6 +104,7 @@ type told struct {
 	Drifts int              `json:"drifts"`
 	At     time.Time        `json:"at"` // of the newest mail about a new one
 	Open   []incident.Drift `json:"open"`
+	Known  []incident.Drift `json:"known"` // all, the newest of them, for the report
 }
 
 // Run is safe to repeat: what was told is not told again, but for a mail whose
@@ -123,6 +124,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	for n, d := range known.Open {
 		isNew := fresh && n == len(known.Open)-1
 		d.By, d.Unknown = s.ask(ctx, in.Incident, d)
+		known.keep(d)
 		if isNew || len(d.By) > 0 {
 			tell = append(tell, d)
 		}
@@ -153,6 +155,19 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		out.Alarm = Again
 	}
 	return out, nil
+}
+
+// kept is how many drifts the record keeps: an item of the table holds 400 KB.
+const kept = 50
+
+// keep puts what is known of a drift into its place.
+func (t *told) keep(d incident.Drift) {
+	if n := slices.IndexFunc(t.Known, func(k incident.Drift) bool { return k.Number == d.Number }); n >= 0 {
+		t.Known[n] = d
+		return
+	}
+	t.Known = append(t.Known, d)
+	t.Known = t.Known[max(0, len(t.Known)-kept):]
 }
 
 // newest is what isolate found since people were told last. Where that is more

@@ -9,6 +9,7 @@ import (
 
 	"cordon/internal/drift"
 	"cordon/internal/incident"
+	"cordon/internal/record"
 	"cordon/internal/scene"
 	"cordon/internal/sim"
 
@@ -81,6 +82,10 @@ func TestTold(t *testing.T) {
 	}
 	if out = must(t, s, i); len(s.Mails()) != 2 {
 		t.Errorf("%+v: who it was is told twice", out)
+	}
+	var kept struct{ Known []incident.Drift }
+	if _, err := record.LoadStep(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, "drift", &kept); err != nil || len(kept.Known) != 1 || len(kept.Known[0].By) == 0 || kept.Known[0].By[0].Who != terraform {
+		t.Errorf("%+v, %v: the report cannot say who it was", kept, err)
 	}
 }
 

@@ -153,6 +153,8 @@ type Isolation struct {
 	Repaired   []string    `json:"repaired"`  // what had been undone by others since and was put right
 	StaysOpen  []string    `json:"staysOpen"` // codes of message: what isolation does not stop
 	At         time.Time   `json:"at"`
+	Since      time.Time   `json:"since"`    // when it was first found contained; zero while it never was
+	SealedAt   time.Time   `json:"sealedAt"` // when it was first found sealed
 
 	Drifts      int       `json:"drifts"`      // how often a look found it undone by others
 	Undone      []string  `json:"undone"`      // interfaces and groups that the newest such look found undone

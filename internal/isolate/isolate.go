@@ -359,7 +359,7 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	}
 	out := Output{
 		Contained: len(interfaces) > 0, Sealed: len(interfaces) > 0, Interfaces: []incident.Interface{},
-		Repaired: union(l.before.Repaired, nil), At: l.before.At,
+		Repaired: union(l.before.Repaired, nil), At: l.before.At, Since: l.before.Since, SealedAt: l.before.SealedAt,
 		Drifts: l.before.Drifts, Undone: union(l.before.Undone, nil), UndoneSince: l.before.UndoneSince, UndoneAt: l.before.UndoneAt,
 	}
 	// Somebody may have been as fast as this run.
@@ -401,6 +401,12 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 	}
 	if len(interfaces) == 0 {
 		wrong = append(wrong, "its interfaces are no longer to be seen")
+	}
+	if out.Contained && out.Since.IsZero() {
+		out.Since = out.At
+	}
+	if out.Sealed && out.SealedAt.IsZero() {
+		out.SealedAt = out.At
 	}
 	out.StaysOpen = s.staysOpen(in, out)
 	out.Status, out.Reason = incident.OK, strings.Join(append(remains, groups.notes...), "; ")

@@ -540,7 +540,7 @@ func concerns(w *world, c sim.Call, kind string) bool {
 // said is an output without what differs from run to run: the time, and the IDs
 // of groups that were made in another order.
 func said(o isolate.Output) isolate.Output {
-	o.At, o.UndoneSince, o.UndoneAt = time.Time{}, time.Time{}, time.Time{}
+	o.At, o.Since, o.SealedAt, o.UndoneSince, o.UndoneAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	o.Interfaces = slices.Clone(o.Interfaces)
 	for n := range o.Interfaces {
 		o.Interfaces[n].Groups = nil

@@ -85,7 +85,7 @@ func TestBothLanguagesSayTheSame(t *testing.T) {
 // A key that nothing uses is a text that nobody keeps true.
 func TestEveryEntryIsUsed(t *testing.T) {
 	var used strings.Builder
-	for _, file := range []string{"message.go", "evidence.go", "page.go", "problem.go", "plain.go", "../decide/decide.go", "../decide/facts.go", "../decide/progress.go", "../decide/page.go", "../decide/page.html", "../snapshot/snapshot.go", "../snapshot/describe.go"} {
+	for _, file := range []string{"message.go", "evidence.go", "page.go", "problem.go", "plain.go", "../decide/decide.go", "../decide/facts.go", "../decide/progress.go", "../decide/page.go", "../decide/page.html", "../snapshot/snapshot.go", "../snapshot/describe.go", "../report/report.go", "../report/timeline.go"} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func TestEveryEntryIsUsed(t *testing.T) {
 	for key := range entries(t) {
 		// Some are put together from a prefix and a code.
 		prefix, _, _ := strings.Cut(key, ".")
-		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot", "purpose", "known"}, prefix)
+		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot", "purpose", "known", "ending"}, prefix)
 		for _, suffix := range []string{".subject", ".story", ".stake", ".next", ".title"} {
 			built = built || strings.HasSuffix(key, suffix)
 		}

@@ -137,18 +137,33 @@ const subjectMax = 99
 // Mail is a subject of at most 99 characters on one line, and a plain-text body.
 // The body's first line tells the story: it is what a locked phone shows.
 func (l Language) Mail(m Letter) (subject, body string) {
-	kind := m.Kind
-	if !l.known(string(kind) + ".subject") {
-		kind = "other"
-	}
-	switch {
-	case kind != Released:
-	case m.Decision.Choice == incident.Leave:
-		kind = leftAlone
-	case m.Restoration.Status != incident.OK:
-		kind = releasedPartly
-	}
+	kind := l.kind(m)
 	return l.subject(string(kind)+".subject", m), l.body(kind, m)
+}
+
+// Story is the first line of a mail's body: what happened, in a sentence.
+func (l Language) Story(m Letter) string {
+	return l.Text(string(l.kind(m))+".story", l.facts(m)...)
+}
+
+// Ending names in a word or two how the incident of a last mail ended.
+func (l Language) Ending(m Letter) string {
+	return l.coded("ending.", string(l.kind(m)))
+}
+
+// kind is that of a letter as people are told of it.
+func (l Language) kind(m Letter) Kind {
+	switch {
+	case !l.known(string(m.Kind) + ".subject"):
+		return "other"
+	case m.Kind != Released:
+		return m.Kind
+	case m.Decision.Choice == incident.Leave:
+		return leftAlone
+	case m.Restoration.Status != incident.OK:
+		return releasedPartly
+	}
+	return m.Kind
 }
 
 // releasedPartly is Released where not everything is as it was.
@@ -207,7 +222,7 @@ func (p *paper) list(key string, items []string) {
 
 func (l Language) body(kind Kind, m Letter) string {
 	p := &paper{l: l}
-	p.line(l.Text(string(kind)+".story", l.facts(m)...))
+	p.line(l.Story(m))
 	if s := l.Because(m.Problem, m.Reason); s != "" {
 		p.line(l.Text("because", "reason", s))
 	}
@@ -228,7 +243,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.line("\n" + l.Text("seeFinding"))
 		p.line(u)
 	}
-	p.list("head.drifts", l.drifts(m.Drifts))
+	p.list("head.drifts", l.Drifts(m.Drifts))
 	p.list("head.brakes", cutEach(m.Brakes, 600))
 	l.what(p, m)
 	l.decision(p, m)
@@ -269,8 +284,12 @@ func (l Language) facts(m Letter) []string {
 	if id == "" {
 		id = l.Text("unknownInstance")
 	}
+	since := m.Isolation.Since
+	if since.IsZero() {
+		since = m.Isolation.At
+	}
 	return []string{
-		"instance", id, "at", l.Time(m.Isolation.At), "person", l.Stranger(m.Decision.Person), "until", l.Time(m.Until),
+		"instance", id, "at", l.Time(since), "person", l.Stranger(m.Decision.Person), "until", l.Time(m.Until),
 		"left", l.Left(m.Left), "status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
 	}
 }
@@ -285,8 +304,8 @@ func first(these ...string) string {
 	return ""
 }
 
-// drifts says of each what was undone and when, and then who did it.
-func (l Language) drifts(all []incident.Drift) []string {
+// Drifts says of each what was undone and when, and then who did it.
+func (l Language) Drifts(all []incident.Drift) []string {
 	var lines []string
 	for _, d := range all {
 		lines = append(lines, l.Text("drift", "number", strconv.Itoa(d.Number), "what", strings.Join(each(d.Undone), ", "), "since", l.Time(d.Since), "at", l.Time(d.At)))
@@ -460,7 +479,7 @@ func (l Language) Interfaces(i incident.Isolation, contained bool) []string {
 		if (n.Where == incident.Quarantined || n.Where == incident.Capturing) != contained {
 			continue
 		}
-		s := ID(n.ID) + " (" + ID(n.VPC) + "): " + l.coded("place.", string(n.Where))
+		s := ID(n.ID) + " (" + ID(n.VPC) + "): " + l.Place(n.Where)
 		if n.Reason != "" {
 			s += "; " + Plain(n.Reason, 300)
 		}
@@ -468,6 +487,9 @@ func (l Language) Interfaces(i incident.Isolation, contained bool) []string {
 	}
 	return all
 }
+
+// Place says where an interface stands.
+func (l Language) Place(p incident.Place) string { return l.coded("place.", string(p)) }
 
 // StaysOpen says what isolation does not stop: what was worked out for this
 // instance, and what holds for every one.

@@ -208,6 +208,36 @@ func Close(ctx context.Context, db Updater, table, id string, s State, at time.T
 	return update(ctx, db, table, k, "REMOVE #a", "#s = :s", names, values)
 }
 
+// ClosingKey is the sort key of the note that a run closes an incident.
+func ClosingKey(run string) string { return "closing#" + run }
+
+// BeginClosing notes that a run closes an incident, and is when it first began to:
+// what is written then says the same time when the run is repeated.
+func BeginClosing(ctx context.Context, db interface {
+	Querier
+	Updater
+}, table, id, run string, at time.Time,
+) (time.Time, error) {
+	sk := ClosingKey(run)
+	err := update(ctx, db, table, key(id, sk), "SET #t = :t", "attribute_not_exists(#t)", map[string]string{"#t": "at"}, item{":t": stamp(at)})
+	if !errors.Is(err, ErrTaken) {
+		return at.UTC(), err
+	}
+	var first time.Time
+	err = each(ctx, db, table, id, sk, func(i item) error {
+		if text(i, "sk") != sk {
+			return nil
+		}
+		var err error
+		first, err = time.Parse(time.RFC3339Nano, text(i, "at"))
+		return err
+	})
+	if err == nil && first.IsZero() {
+		err = fmt.Errorf("%s %s %w", id, sk, ErrNone)
+	}
+	return first, err
+}
+
 // Reopen gives an incident that nobody works on to an execution that asks people
 // about it once more. Its state stays what it is, so that a new finding is
 // treated as before. ErrTaken if a third was faster.

@@ -102,13 +102,10 @@ func EachPrior(ctx context.Context, db Querier, table string, inc incident.Incid
 	return nil
 }
 
-// StepKey is the sort key of what SaveStep stores.
-func StepKey(step string) string { return "step#" + step }
-
 // SaveStep stores what a step must know when it runs again, or what others are
 // shown of it. v is that step's own type.
 func SaveStep(ctx context.Context, db Putter, table, id, step string, v any) error {
-	i, err := encode(id, StepKey(step), v)
+	i, err := encode(id, "step#"+step, v)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@
 //	pk ACCOUNT.REGION.INSTANCE     sk incident#000001      Head: the claim and the state
 //	pk ACCOUNT.REGION.INSTANCE.1   sk finding#ID           a finding that opened or joined it
 //	                               sk prior#RESOURCE#WHAT  a value before we changed it
+//	                               sk closing#RUN          when a run first began to close it
 //	                               sk step#NAME            what a step must know when it runs again; written by that step only
 //	pk queue#CALL                  sk turn                 until when the calls that were spoken for take
 //	pk request#ACCOUNT.REGION.INSTANCE.1

@@ -246,6 +246,30 @@ func TestCloseLater(t *testing.T) {
 	}
 }
 
+// The first time counts, for each run alone: what is written at closing says the
+// same when a run is repeated.
+func TestBeginClosing(t *testing.T) {
+	a := world(t, "dynamodb:UpdateItem#1=lost")
+	id := machine + ".1"
+	if _, err := record.BeginClosing(t.Context(), a.DynamoDB(), table, id, "run-1", at); err == nil {
+		t.Fatal("the answer was to be lost")
+	}
+	for _, c := range []struct {
+		run       string
+		now, want time.Time
+	}{
+		{"run-1", at.Add(time.Minute), at},
+		{"run-1", at.Add(time.Hour), at},
+		{"run-10", at.Add(2 * time.Hour), at.Add(2 * time.Hour)},
+		{"run-1", at.Add(3 * time.Hour), at},
+		{"run-10", at.Add(3 * time.Hour), at.Add(2 * time.Hour)},
+	} {
+		if got, err := record.BeginClosing(t.Context(), a.DynamoDB(), table, id, c.run, c.now); err != nil || !got.Equal(c.want) || got.Location() != time.UTC {
+			t.Errorf("%s at %v: %v, %v; want %v", c.run, c.now, got, err, c.want)
+		}
+	}
+}
+
 func TestReopen(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "first")
@@ -497,6 +521,24 @@ func request(round int) record.Request {
 	return record.Request{
 		Incident: incident.NewID(machine, 1), Round: round, SecretHash: "hash", Secret: []byte("sealed"),
 		OpenedAt: at, Problem: "", ExpiresAt: at.Add(24 * time.Hour),
+	}
+}
+
+// All steps' notes are read at once, and nothing else of the incident.
+func TestAllSteps(t *testing.T) {
+	a := world(t)
+	id := machine + ".1"
+	for _, step := range []string{"isolate", "console"} {
+		if err := record.SaveStep(t.Context(), a.DynamoDB(), table, id, step, step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := record.AddFinding(t.Context(), a.DynamoDB(), table, id, incident.Finding{ID: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := record.Steps(t.Context(), a.DynamoDB(), table, id)
+	if d := cmp.Diff(map[string]json.RawMessage{"isolate": json.RawMessage(`"isolate"`), "console": json.RawMessage(`"console"`)}, all); err != nil || d != "" {
+		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 }
 

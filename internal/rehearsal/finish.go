@@ -119,7 +119,7 @@ func (w *world) journals() (map[string][]byte, error) {
 const running = string(asl.Running)
 
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
-	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
+	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Also: w.also, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
 	if t.Journal, err = w.journals(); err != nil {
 		return Trace{}, err
@@ -133,11 +133,16 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		return Trace{}, err
 	}
 	w.result.before, w.result.after = t.Before, t.After
+	blind := false
 	if w.wish {
 		_, t.Later = t.Before.Instance(w.finding.InstanceID)
 		t.Ours = t.Later
 	} else if w.actionable(t.Before) {
 		t.Braked = w.braked(t.Before)
+		// A pause that nobody could read holds nothing back: ADR 7.
+		if t.Braked == pauseSwitch && slices.ContainsFunc(calls, func(c sim.Call) bool { return c.Action == "GetParameter" && c.Error != "" }) {
+			t.Braked, blind = "", true
+		}
 		t.Ours = t.Braked == ""
 	}
 	t.DryRun = w.parameter("DryRun") == "true"
@@ -153,7 +158,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			t.Ending = r.States[n-1].State
 		}
 	}
-	if len(w.Faults) > 0 && !w.Script.eventful() {
+	if len(w.Faults) > 0 && !w.Script.eventful() && !blind {
 		t.Again = func() (string, Account, error) {
 			r := w.Undisturbed
 			if r == nil {
@@ -187,6 +192,8 @@ func (w *world) parameter(name string) string {
 	v, _ := w.deployment.Parameter(name)
 	return v
 }
+
+const pauseSwitch = "the pause switch"
 
 // braked says which brake holds the finding, as the parameters and the account
 // have it when the event arrives.
@@ -223,7 +230,7 @@ func (w *world) braked(before Account) string {
 			continue
 		}
 		if w.start.Before(until) && w.start.Before(p.LastModifiedDate.Add(time.Duration(hours*float64(time.Hour)))) {
-			return "the pause switch"
+			return pauseSwitch
 		}
 	}
 	return ""

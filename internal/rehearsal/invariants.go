@@ -59,7 +59,7 @@ func silentFailure(t Trace) string {
 	if wide := t.widened(); wide != "" {
 		return wide
 	}
-	if t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided" {
+	if (t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided") && !t.undoneUnseen() {
 		k := t.kinds()
 		for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
 			if !k.all(groupIDs(i), "quarantine") {
@@ -83,10 +83,32 @@ func silentFailure(t Trace) string {
 	return "the finding was actionable, the instance is not contained, and nobody was told"
 }
 
-// closed says which of our closed groups is not closed at the end.
+// undoneUnseen says whether others undid something after the last look at the
+// isolation had begun: nobody could know.
+func (t Trace) undoneUnseen() bool {
+	var last time.Time
+	for _, c := range t.Calls {
+		if c.By != nil && c.By.Function == "isolate" {
+			last = c.At
+		}
+	}
+	return slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.At.After(last.Add(-time.Second)) })
+}
+
+// closed says which of our closed groups, with an interface of the instance in it,
+// is not closed at the end. One that stands empty is mended before it is used.
 func (t Trace) closed() string {
+	used := map[string]bool{}
+	for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
+		for _, g := range groupIDs(i) {
+			used[g] = true
+		}
+	}
 	for _, g := range t.After.SecurityGroups {
 		id := aws.ToString(g.GroupId)
+		if !used[id] {
+			continue
+		}
 		switch t.kinds()[id] {
 		case "quarantine":
 			if len(g.IpPermissions)+len(g.IpPermissionsEgress) > 0 {
@@ -162,12 +184,28 @@ func (t Trace) ofS3(list string) bool {
 func (t Trace) standing(instance string, c incident.Choice, at time.Time) (incident.Decision, bool) {
 	machine := t.Before.AttachedAt(instance)
 	var newest incident.Decision
+	var when time.Time
 	for _, d := range t.After.Decisions() {
-		if d.InstanceID == instance && !d.DecidedAt.After(at) && d.DecidedAt.After(newest.DecidedAt) && t.about(d, machine) && t.Sealed(d) {
-			newest = d
+		if made := t.made(d); d.InstanceID == instance && !made.After(at) && made.After(when) && t.about(d, machine) && t.Sealed(d) {
+			newest, when = d, made
 		}
 	}
 	return newest, newest.Choice == c && at.Before(newest.ExpiresAt)
+}
+
+// made is when a decision was recorded: as the trace has it, since the clock of who
+// records it may be wrong, or by an earlier run as it says.
+func (t Trace) made(d incident.Decision) time.Time {
+	seal, err := json.Marshal(d.MAC)
+	if err != nil {
+		return d.DecidedAt
+	}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		if in, ok := c.Input.(*dynamodb.PutItemInput); ok && strings.Contains(stringOf(in.Item["body"]), string(seal)) {
+			return c.Made
+		}
+	}
+	return d.DecidedAt
 }
 
 // about says whether a decision is about this machine. A release may be forced
@@ -286,7 +324,7 @@ func (t Trace) allowedAgain() string {
 
 // owner is the instance that an interface was attached to.
 func (t Trace) owner(eni string) string {
-	for _, i := range t.Before.NetworkInterfaces {
+	for _, i := range slices.Concat(t.Before.NetworkInterfaces, t.After.NetworkInterfaces) {
 		if aws.ToString(i.NetworkInterfaceId) == eni && i.Attachment != nil {
 			return aws.ToString(i.Attachment.InstanceId)
 		}
@@ -336,7 +374,8 @@ func changedUnrecorded(t Trace) string {
 	}
 	after := t.After.Places(t.Finding.InstanceID)
 	for _, place := range t.Before.Places(t.Finding.InstanceID) {
-		if !slices.Contains(after, place) {
+		// What cannot come back until people change something else is told.
+		if !slices.Contains(after, place) && !t.died() && !t.lastTells(place) {
 			return fmt.Sprintf("%s sends the instance nothing after a release", place)
 		}
 	}
@@ -353,6 +392,8 @@ func changedUnrecorded(t Trace) string {
 		switch after := now[id]; {
 		case k.all(after, "quarantine", "capture", "conversion") && before == nil && t.lastTells(id):
 			// What it had before is gone since, and people know.
+		case t.died():
+			// Somebody ended it meanwhile.
 		case k.all(after, "quarantine", "capture", "conversion"):
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
@@ -360,6 +401,12 @@ func changedUnrecorded(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// died says whether the instance ended and nobody here terminated it.
+func (t Trace) died() bool {
+	i, exists := t.After.Instance(t.Finding.InstanceID)
+	return (!exists || dead(State(i))) && len(t.effective("ec2", "TerminateInstances")) == 0
 }
 
 // lastTells says whether the last mail names something.
@@ -428,6 +475,9 @@ func (t Trace) belongs(id string) bool {
 	if _, ok := t.kinds()[id]; ok {
 		return true
 	}
+	if slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.NetworkInterface == id }) {
+		return true // one that somebody attached to it
+	}
 	for _, s := range t.After.Snapshots {
 		if id == aws.ToString(s.SnapshotId) && tag(s.Tags, "cordon:incident") != "" {
 			return true
@@ -456,16 +506,19 @@ func (a Account) knows(id string) bool {
 // One incident, one snapshot set and one capture an instance. A second one can
 // come only from an answer that was lost.
 func secondIncident(t Trace) string {
-	opened := map[string]int{}
+	opened := map[string]time.Time{}
+	incidents := 0
 	for _, c := range t.effective("dynamodb", "PutItem") {
-		if in, ok := c.Input.(*dynamodb.PutItemInput); ok && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
-			opened[stringOf(in.Item["pk"])]++
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		if !ok || !strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
+			continue
 		}
-	}
-	for _, instance := range sortedKeys(opened) {
-		if opened[instance] > 1 {
+		instance := stringOf(in.Item["pk"])
+		if last, again := opened[instance]; again && !t.decidedBetween(last, c.At) {
 			return instance + " has two incidents"
 		}
+		opened[instance] = c.At
+		incidents++
 	}
 	for _, one := range []struct{ service, action string }{{"ec2", "CreateSnapshots"}, {"ssm", "SendCommand"}} {
 		answered := 0
@@ -474,7 +527,7 @@ func secondIncident(t Trace) string {
 				answered++
 			}
 		}
-		if answered > 1 {
+		if answered > max(1, incidents) {
 			return fmt.Sprintf("%s was answered %d times", one.action, answered)
 		}
 	}
@@ -757,7 +810,8 @@ func reversed(t Trace) string {
 			continue
 		}
 		for _, c := range t.Calls {
-			if c.Effective && c.Mutating && outside(c) && !t.decidedSince(c.At) {
+			news := func(f incident.Finding) bool { return f.Type != was.Finding.Type || f.Severity > was.Finding.Severity }
+			if c.Effective && c.Mutating && outside(c) && !t.decidedSince(c.At) && !t.since(c.At, news) {
 				return fmt.Sprintf("%s:%s after a person's decision on the same finding", c.Service, c.Action)
 			}
 		}
@@ -767,10 +821,23 @@ func reversed(t Trace) string {
 
 // decidedSince says whether a person has decided anew, between the event and a
 // moment.
-func (t Trace) decidedSince(at time.Time) bool {
+func (t Trace) decidedSince(at time.Time) bool { return t.decidedBetween(t.Start, at) }
+
+func (t Trace) decidedBetween(from, at time.Time) bool {
 	return slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
 		return d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
-			!d.DecidedAt.Before(t.Start) && !d.DecidedAt.After(at) && t.Sealed(d)
+			!t.made(d).Before(from) && !t.made(d).After(at) && t.Sealed(d)
+	})
+}
+
+// critical is the severity from which nobody is asked before an instance is isolated.
+const critical = 9
+
+// since says whether another finding about the instance, of that kind, had come by
+// then.
+func (t Trace) since(at time.Time, of func(incident.Finding) bool) bool {
+	return slices.ContainsFunc(t.Also, func(o Arrival) bool {
+		return o.Finding.InstanceID == t.Finding.InstanceID && !o.At.After(at) && of(o.Finding)
 	})
 }
 
@@ -786,12 +853,12 @@ func isolatedUnasked(t Trace) string {
 		return "" // it is asked what becomes of an isolated instance
 	}
 	for _, c := range t.Calls {
-		if !c.Effective || !c.Mutating || !outside(c) {
+		if !c.Effective || !c.Mutating || !outside(c) || t.since(c.At, func(f incident.Finding) bool { return f.Severity >= critical }) {
 			continue
 		}
 		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
 			return (d.Choice == incident.Isolate || t.Later) && d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
-				!d.DecidedAt.After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
+				!t.made(d).After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
 		}) {
 			return fmt.Sprintf("%s:%s, and people were asked whether to isolate: no valid decision says so", c.Service, c.Action)
 		}

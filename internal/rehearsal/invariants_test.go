@@ -163,7 +163,7 @@ func eni(id string, groups ...string) types.NetworkInterface {
 }
 
 func call(at float64, service, action string, in any, resources ...string) sim.Call {
-	return sim.Call{Service: service, Action: action, Mutating: true, At: second(at), Ended: second(at + 0.1), Effective: true, Resources: resources, Input: in, By: &sim.Invocation{Function: "isolate"}}
+	return sim.Call{Service: service, Action: action, Mutating: true, At: second(at), Ended: second(at + 0.1), Made: second(at + 0.1), Effective: true, Resources: resources, Input: in, By: &sim.Invocation{Function: "isolate"}}
 }
 
 func put(at float64, sk string) sim.Call {
@@ -371,7 +371,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		{"in the conversion group for a minute", "Never left open", spoil(func(x *rehearsal.Trace) {
 			for n := range x.Calls {
 				if x.Calls[n].At.Equal(second(2.2)) {
-					x.Calls[n].Ended = second(62)
+					x.Calls[n].Ended, x.Calls[n].Made = second(62), second(62)
 				}
 			}
 			*x = with(*x, call(2.5, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{}))

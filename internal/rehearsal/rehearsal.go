@@ -96,6 +96,7 @@ type world struct {
 	wish       bool                  // no finding: somebody wants to decide once more
 	executions map[string]*execution // by ARN
 	first      *execution            // the one the event started
+	also       []Arrival             // further findings that were delivered
 	asked      map[string]bool       // links that reached the person
 	read       int                   // mails that did
 	shown      map[int]bool          // calls that were watched, by their place

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/asl"
+	"cordon/internal/finding"
 	"cordon/internal/incident"
 	"cordon/internal/sim"
 )
@@ -160,15 +162,33 @@ func (w *world) play() {
 		if event == nil {
 			event = w.Event
 		}
-		w.clock.At(w.start.Add(seconds(e.At)), func() { w.deliver(event) })
+		w.clock.At(w.start.Add(seconds(e.At)), func() {
+			if f, _, err := finding.Decode(event); err == nil {
+				w.also = append(w.also, Arrival{At: w.clock.Now(), Finding: f})
+			}
+			w.deliver(event)
+		})
 	}
 	for _, o := range w.Script.Others {
 		w.clock.At(w.start.Add(seconds(o.At)), func() {
+			if !w.running() {
+				return // what is done after the end shows nothing
+			}
 			if err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
 				panic(err) // what others can do was checked
 			}
 		})
 	}
+}
+
+// running says whether any execution is.
+func (w *world) running() bool {
+	for _, e := range w.executions {
+		if e.Status() == asl.Running {
+			return true
+		}
+	}
+	return false
 }
 
 // people are those of the script who got a mail.

@@ -33,7 +33,8 @@ type Trace struct {
 	DryRun  bool     // by the template's parameter
 	Central []string // networks of central endpoints, by the template's parameter
 	Calls   []sim.Call
-	Others  []sim.Change // of interfaces, by others than the stack
+	Others  []sim.Change // of interfaces and of our groups, by others than the stack
+	Also    []Arrival    // further findings, while it lasted
 	Mails   []sim.Mail
 	Before  Account
 	After   Account
@@ -46,6 +47,12 @@ type Trace struct {
 	Journal map[string][]byte               // entries of journals in the bucket, by key
 	Sealed  func(d incident.Decision) bool  // recomputes the MAC
 	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
+}
+
+// Arrival is a further finding that came.
+type Arrival struct {
+	At      time.Time
+	Finding incident.Finding
 }
 
 // Account is the part of an account that invariants look at.
@@ -163,6 +170,19 @@ func (t Trace) kinds() kinds {
 			}
 		}
 	}
+	// One that somebody deleted since.
+	for _, c := range t.effective("ec2", "CreateSecurityGroup") {
+		in, made := c.Input.(*ec2.CreateSecurityGroupInput)
+		out, answered := c.Output.(*ec2.CreateSecurityGroupOutput)
+		if !made || !answered {
+			continue
+		}
+		for _, s := range in.TagSpecifications {
+			if v := tag(s.Tags, "cordon:group"); v != "" {
+				k[aws.ToString(out.GroupId)] = v
+			}
+		}
+	}
 	return k
 }
 
@@ -187,7 +207,7 @@ func (k kinds) all(groups []string, want ...string) bool {
 
 // swap is one change of an interface's groups.
 type swap struct {
-	at       time.Time // when it was effective at the latest
+	at       time.Time // when it was effective
 	call     sim.Call
 	eni      string
 	from, to []string
@@ -205,9 +225,12 @@ func (t Trace) swaps() []swap {
 		if !ok || in.Groups == nil {
 			continue
 		}
-		all = append(all, swap{at: c.Ended, call: c, eni: aws.ToString(in.NetworkInterfaceId), to: in.Groups})
+		all = append(all, swap{at: c.Made, call: c, eni: aws.ToString(in.NetworkInterfaceId), to: in.Groups})
 	}
 	for _, o := range t.Others {
+		if o.NetworkInterface == "" {
+			continue
+		}
 		all = append(all, swap{at: o.At, eni: o.NetworkInterface, to: o.Groups})
 	}
 	slices.SortStableFunc(all, func(a, b swap) int { return a.at.Compare(b.at) })
@@ -297,7 +320,7 @@ func (t Trace) written(prefix string, c sim.Call) bool {
 	}
 	for _, p := range t.effective("dynamodb", "PutItem") {
 		in, ok := p.Input.(*dynamodb.PutItemInput)
-		if ok && !p.Ended.After(c.At) && strings.HasPrefix(stringOf(in.Item["sk"]), prefix) {
+		if ok && !p.Made.After(c.At) && strings.HasPrefix(stringOf(in.Item["sk"]), prefix) {
 			return true
 		}
 	}

@@ -30,10 +30,10 @@ type CloudTrail struct {
 	changes []Change
 }
 
-// Change is what others did to an interface.
+// Change is what others did: put an interface into groups, or opened groups.
 type Change struct {
 	At               time.Time
-	NetworkInterface string
+	NetworkInterface string // empty where groups were opened
 	Groups           []string
 }
 

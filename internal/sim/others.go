@@ -95,6 +95,7 @@ var doings = map[string]func(*EC2, *types.Instance){
 			_, _ = c.authorize(id, false, all) // already open: nothing happens
 			_, _ = c.authorize(id, true, all)
 		}
+		c.a.cloudtrail.changes = append(c.a.cloudtrail.changes, Change{At: c.a.now(), Groups: c.ours()})
 	},
 	// A group in use cannot be deleted.
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSecurityGroup.html

@@ -123,9 +123,10 @@ type Call struct {
 	Number    int // of the calls of this action, from 1 in order of start
 	At        time.Time
 	Ended     time.Time
-	Error     string   // the code; empty when there was none
-	Effective bool     // the effect was made, whatever was answered
-	Resources []string // IDs, sorted
+	Made      time.Time // when the effect was; zero where there was none
+	Error     string    // the code; empty when there was none
+	Effective bool      // the effect was made, whatever was answered
+	Resources []string  // IDs, sorted
 	By        *Invocation
 	Input     any
 	Output    any // nil where the effect was not made or was an error
@@ -231,7 +232,7 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		}
 		out, err := effect(fault == Stale)
 		if err == nil {
-			c.Effective, c.Output = true, out
+			c.Effective, c.Output, c.Made = true, out, a.now()
 		}
 		switch fault {
 		case KilledAfter:

@@ -1,0 +1,218 @@
+// Package faults_test runs incidents under faults: every kind at every call, all
+// pairs within isolation and within termination, and what seeds draw. After each
+// run the invariants of internal/rehearsal are checked; docs/reliability.md says
+// what came of it.
+package faults_test
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
+)
+
+var (
+	full  = flag.Bool("full", false, "run everything, and report: make test-faults")
+	seeds = flag.Int("seeds", 10_000, "how many random runs with -full")
+	out   = flag.String("out", "../../bin/faults", "where what replays a violation is written")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// A run leaves megabytes behind and keeps little: collecting less often is a
+	// third of the time.
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
+
+func unchanged(*rehearsal.Options) {}
+
+// single are the trials with one fault: every kind at every call.
+func single(all []*base) []trial {
+	var trials []trial
+	for _, b := range all {
+		for _, c := range b.undisturbed.Calls {
+			for _, k := range kinds(c) {
+				trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(c, k)}}})
+			}
+		}
+	}
+	return trials
+}
+
+// pairs are two faults at two calls of one function in its first run that does
+// something, each of the kinds that differ for what the function does next.
+func pairs(all []*base) []trial {
+	var trials []trial
+	for _, p := range []struct{ base, function string }{{"plain, kept", "isolate"}, {"plain, terminated", "terminate"}} {
+		b := all[slices.IndexFunc(all, func(b *base) bool { return b.name == p.base })]
+		var calls []rehearsal.Call
+		for _, c := range b.undisturbed.Calls {
+			if c.By == p.function && (len(calls) == 0 || c.At-calls[0].At < 15) {
+				calls = append(calls, c)
+			}
+		}
+		for n, first := range calls {
+			for _, second := range calls[n+1:] {
+				for _, k := range []sim.Kind{sim.Throttled, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
+					for _, l := range []sim.Kind{sim.Throttled, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
+						if slices.Contains(kinds(first), k) && slices.Contains(kinds(second), l) {
+							trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(first, k), fault(second, l)}}})
+						}
+					}
+				}
+			}
+		}
+	}
+	return trials
+}
+
+func random(all []*base, from, n int) []trial {
+	var trials []trial
+	for seed := range n {
+		trials = append(trials, drawn(all, uint64(from+seed))) //nolint:gosec // small and positive
+	}
+	return trials
+}
+
+// thin is every so manieth, at most n of them.
+func thin(trials []trial, n int) []trial {
+	if len(trials) <= n {
+		return trials
+	}
+	some := make([]trial, n)
+	for i := range some {
+		some[i] = trials[i*len(trials)/n]
+	}
+	return some
+}
+
+// TestFaults is the campaign: whole with -full, else a sample that takes seconds.
+func TestFaults(t *testing.T) {
+	began := time.Now()
+	all := bases(t)
+	e := newEngine(unchanged)
+	for _, b := range all {
+		e.run(trial{base: b, seed: 1}, e.seen)
+	}
+	singles, both, drawn := single(all), pairs(all), random(all, 1, *seeds)
+	if !*full {
+		singles, both, drawn = thin(singles, 100), thin(both, 20), thin(drawn, 40)
+	}
+	if testing.Short() {
+		singles, both, drawn = thin(singles, 1), thin(both, 1), random(all, 1, 200)
+	}
+	var r report
+	r.bases(all)
+	for _, part := range []struct {
+		name   string
+		trials []trial
+	}{{"one fault", singles}, {"two faults", both}, {"random", drawn}} {
+		if *only != "" && part.name != *only {
+			continue
+		}
+		r.part(t, e, part.name, part.trials)
+	}
+	r.coverage(t, e.seen)
+	if *full {
+		fmt.Print(r.String())
+		fmt.Printf("took %.1f s\ndigest %x\n", time.Since(began).Seconds(), r.digest.Sum(nil))
+	}
+}
+
+// A run is the same whatever else runs beside it, on any number of workers.
+func TestDigestIsTheSameAgain(t *testing.T) {
+	all := bases(t)
+	trials := append(thin(single(all), 6), random(all, 500, 6)...)
+	e := newEngine(unchanged)
+	together := e.all(trials)
+	for n, trial := range trials {
+		if alone := e.run(trial, newWay()); alone.digest != together[n].digest {
+			t.Errorf("%s, seed %d: another run beside others", trial.base.name, trial.seed)
+		}
+	}
+}
+
+// violation writes what replays a trial and says how.
+func violation(t *testing.T, e *engine, tr trial, o outcome) string {
+	t.Helper()
+	tr = e.shrink(tr)
+	run := tr.options()
+	e.change(&run)
+	r, err := rehearsal.Run(run)
+	name := fmt.Sprintf("%x", sha256.Sum256([]byte(tr.base.name+tr.line())))[:10]
+	dir, err2 := filepath.Abs(*out)
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	write := func(kind string, b []byte) string {
+		file := filepath.Join(dir, name+"-"+kind+".json")
+		if err := os.WriteFile(file, append(b, '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rel, err := filepath.Rel(filepath.Join(dir, "../.."), file); err == nil {
+			return rel
+		}
+		return file
+	}
+	words := []string{"go run ./cmd/cordon rehearse", fmt.Sprint("--seed ", tr.seed), "--decision " + tr.base.decision, "--account " + write("account", tr.base.account)}
+	for _, k := range slices.Sorted(maps.Keys(tr.base.parameters)) {
+		words = append(words, "--parameter '"+k+"="+tr.base.parameters[k]+"'")
+	}
+	words = append(words, "--script "+write("script", []byte(tr.line())), write("event", tr.base.event))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\tseed %d, shrunk to %s\n", tr.base.name, strings.Join(append(r.Broken, errorText(err)...), "; "), tr.seed, tr.line())
+	if err != nil {
+		fmt.Fprintf(&b, "\t%v\n", o.err)
+	}
+	for _, c := range r.Calls {
+		if c.Error != "" || c.Mutating && !slices.Contains([]string{"dynamodb", "s3", "kms", "sns", "sfn"}, c.Service) {
+			fmt.Fprintf(&b, "\t%9.3f %s %s:%s %s %s\n", float64(c.At), c.By, c.Service, c.Action, strings.Join(c.Resources, " "), c.Error)
+		}
+	}
+	fmt.Fprintf(&b, "\tends as %q, %s\n\treplay: %s", r.Ending, r.Status, strings.Join(words, " "))
+	return b.String()
+}
+
+func errorText(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return []string{err.Error()}
+}
+
+// line is the script as its file holds it.
+func (t trial) line() string {
+	b, err := json.Marshal(t.script)
+	if err != nil {
+		panic(err) // numbers and strings
+	}
+	return string(b)
+}
+
+// BenchmarkFaults says how many runs a second there are.
+func BenchmarkFaults(b *testing.B) {
+	all := bases(b)
+	e := newEngine(unchanged)
+	trials := append(thin(single(all), 400), random(all, 1, 400)...)
+	n := 0
+	for b.Loop() {
+		e.all(trials[n%len(trials):][:1])
+		n += 7
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+}

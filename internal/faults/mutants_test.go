@@ -1,0 +1,349 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
+)
+
+var (
+	mutate = flag.Bool("mutants", false, "plant every fault of the table and look for it: make test-mutants")
+	only   = flag.String("only", "", "with -mutants, those whose name holds this; with -full, that part")
+	hunt   = flag.Bool("hunt", false, "say what the first violation is; for a mutant's own binary")
+)
+
+// edit is a change of a file of the checkout: old stands there exactly so often.
+type edit struct {
+	file     string
+	old, new string
+	times    int // 0: once
+}
+
+// mutant is a planted fault, and the invariants of which one must find it.
+type mutant struct {
+	name  string
+	edits []edit
+	finds []string
+}
+
+const (
+	definition = "statemachines/incident-response.asl.json"
+	settings   = "template.yaml"
+)
+
+var mutants = []mutant{
+	// The definition.
+	{"a Catch removed", []edit{in(definition, cut("Start the memory capture", "Catch"))}, []string{"Converges"}},
+	{"a Retry removed", []edit{in(definition, cut("Read the finding", "Retry"))}, []string{"Converges"}},
+	{"a validation error retried for ever", []edit{in(definition, put("Read the finding", "Retry", []any{object{"ErrorEquals": []any{"States.ALL"}, "IntervalSeconds": 1, "MaxAttempts": 99999999, "BackoffRate": 1}})), {
+		file: "internal/enrich/enrich.go", old: "\tif out.Verdict != Act {\n\t\treturn out, nil\n\t}\n", new: "\tif out.Verdict == Nothing {\n\t\treturn Output{}, errors.New(out.Reason)\n\t}\n\tif out.Verdict != Act {\n\t\treturn out, nil\n\t}\n",
+	}}, []string{"Ends or waits for a human"}},
+	{"a loop without an end", []edit{in(definition, never("Are the snapshots done?"))}, []string{"Ends or waits for a human"}},
+	{"silence taken for consent", []edit{in(definition, caught("Verify before isolating", "Undecided", "Protect and snapshot"))}, []string{"Asked first, isolated after"}},
+	{"an error taken for a release", []edit{
+		in(definition, caught("Verify the decision", "Undecided", "Release was decided")),
+		{file: "internal/release/release.go", old: "in.Round, incident.Release)\n\tif err != nil {\n\t\treturn Output{}, err\n\t}", new: "in.Round, incident.Release)\n\tif err != nil {\n\t\td, err = incident.Decision{}, nil\n\t}"},
+	}, []string{"Never reconnected by an error"}},
+	{"the last look left out", []edit{in(definition, otherwise("Is it contained now?", "Carry out the decision"))}, []string{"No silent failure"}},
+
+	// The template.
+	{"the setting of a dry run lost", []edit{{file: settings, old: "DRY_RUN: !Ref DryRun", new: "DRY_RUN: 'false'", times: 8}}, []string{"A dry run changes nothing"}},
+
+	// The steps.
+	{"time-out taken for approval", []edit{
+		{file: "internal/mandate/mandate.go", old: "\tif !found {\n", new: "\tif !found {\n\t\treturn incident.Decision{Version: incident.DecisionVersion, Incident: inc.ID, Round: round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt, Choice: incident.Terminate}, nil\n"},
+	}, []string{"No unapproved kill"}},
+	{"snapshot check skipped", []edit{{file: "internal/terminate/terminate.go", old: "if !d.Override {", new: "if d.Override {"}}, []string{"No evidence, no kill"}},
+	{"act before record, interfaces", []edit{{
+		file: "internal/isolate/isolate.go", old: "\tif err := s.remember(ctx, in, l, i, groups); err != nil {\n\t\treturn move{err: err}\n\t}\n", new: "\tdefer func() { _ = s.remember(ctx, in, l, i, groups) }()\n",
+	}}, []string{"Recorded before changed"}},
+	{"act before record, flags", []edit{{
+		file: "internal/preserve/preserve.go", old: "\tif err := s.remember(ctx, inc, prior, now); err != nil {\n\t\treturn result{name: name, err: err}\n\t}\n\tif now == want {", new: "\tdefer func() { _ = s.remember(ctx, inc, prior, now) }()\n\tif now == want {",
+	}}, []string{"Recorded before changed"}},
+	{"second interface forgotten", []edit{{file: "internal/isolate/isolate.go", old: "\treturn all, nil\n}\n\n// close moves", new: "\treturn all[:min(1, len(all))], nil\n}\n\n// close moves"}}, []string{"No silent failure", "Converges"}},
+	{"::/0 forgotten", []edit{{file: "internal/isolate/groups.go", old: "if !slices.Contains(want, r.rule) {", new: "if !slices.Contains(want, r.rule) && r.peer != \"::/0\" {"}}, []string{"No silent failure"}},
+	{"seal skipped", []edit{{file: "internal/isolate/isolate.go", old: "in.Seal = in.Seal || l.before.Sealed", new: "in.Seal = false"}}, []string{"No silent failure"}},
+	{"rollback on error", []edit{{file: "internal/isolate/isolate.go", old: "\tcase got == nil:\n\t\tm.err = err\n", new: "\tcase got == nil:\n\t\tm.err = err\n\t\t_ = s.assign(ctx, i, &group{id: groupIDs(i)[0]})\n"}}, []string{"Never reconnected by an error"}},
+	{"left in the conversion group", []edit{{
+		file: "internal/isolate/isolate.go", old: "err = errors.Join(err, s.assign(ctx, i, through))\n", new: "err = errors.Join(err, s.assign(ctx, i, through))\n\t\t\tif err == nil {\n\t\t\t\treturn m\n\t\t\t}\n",
+	}}, []string{"Never left open"}},
+	{"a sample acted on", []edit{{file: "internal/enrich/enrich.go", old: "case flags.Sample:", new: "case flags.Sample && flags.Archived:"}}, []string{"Not ours, not touched"}},
+	{"the pause not read", []edit{{file: "internal/enrich/enrich.go", old: "if !pause.until.IsZero() {", new: "if pause.until.IsZero() && !pause.until.IsZero() {"}}, []string{"Not ours, not touched"}},
+	{"repeat acts after release", []edit{{file: "internal/enrich/claim.go", old: "return newType || moreSevere, nil", new: "return newType || moreSevere || true, nil"}}, []string{"A decision is not reversed by a repeat"}},
+	{"an open incident not joined", []edit{{file: "internal/enrich/claim.go", old: "\tcase h.State == record.Open:\n\t\treturn s.join(ctx, a, h)", new: "\tcase h.State == record.Open:\n\t\treturn s.claim(ctx, a, last)"}}, []string{"One incident an instance"}},
+	{"claimed without a condition", []edit{{file: "internal/record/record.go", old: `ConditionExpression: aws.String("attribute_not_exists(pk)"),`, new: ""}}, []string{"One incident an instance", "Recorded before changed", "Never reconnected by an error", "No unapproved kill"}},
+	{"snapshots taken again blindly", []edit{{file: "internal/snapshot/set.go", old: "\tshown := l.tagged\n", new: "\tshown := l.tagged[:0]\n"}}, []string{"One incident an instance"}},
+	{"capture sent again blindly", []edit{{file: "internal/memory/advance.go", old: `if c.state.Command == "" && !c.state.SentAt.IsZero() {`, new: `if c.state.Command != "" && c.state.SentAt.IsZero() {`}}, []string{"One incident an instance"}},
+	{"release forgets the second interface", []edit{{file: "internal/release/world.go", old: "\tfor _, i := range w.attached {\n\t\tid := aws.ToString(i.NetworkInterfaceId)\n\t\town, recorded", new: "\tfor _, i := range w.attached[:min(1, len(w.attached))] {\n\t\tid := aws.ToString(i.NetworkInterfaceId)\n\t\town, recorded"}}, []string{"Recorded before changed"}},
+	{"a secret in a subject", []edit{{file: "internal/approval/remind.go", old: "subject, body := s.language.Mail(letter)\n", new: "subject, body := s.language.Mail(letter)\n\tsubject = subject[:9] + letter.Link[max(0, len(letter.Link)-80):]\n"}}, []string{"No secret leaves"}},
+	{"the token kept in clear", []edit{{file: "internal/approval/approval.go", old: "return out.CiphertextBlob, nil", new: "return append(out.CiphertextBlob, plain...), nil"}}, []string{"No secret leaves"}},
+	{"an error that nobody is told of", []edit{
+		{file: "internal/isolate/isolate.go", old: "return Output{}, errors.Join(fmt.Errorf(\"isolate %s: %s%s: %w\"", new: "return out, errors.Join(nil, fmt.Errorf(\"isolate %s: %s%s: %w\""},
+	}, []string{"Converges", "No silent failure", "Never left open"}},
+}
+
+// in is an edit of a whole JSON file, made by a function of its states.
+func in(file string, change func(states map[string]object) error) edit {
+	editors = append(editors, change)
+	return edit{file: file, old: fmt.Sprint("\x00", len(editors)-1)}
+}
+
+// editors are the functions behind the edits of the definition.
+var editors []func(map[string]object) error
+
+func cut(state, field string) func(map[string]object) error {
+	return func(states map[string]object) error {
+		if states[state][field] == nil {
+			return fmt.Errorf("%q has no %s", state, field)
+		}
+		delete(states[state], field)
+		return nil
+	}
+}
+
+func put(state, field string, value any) func(map[string]object) error {
+	return func(states map[string]object) error {
+		if states[state][field] == nil {
+			return fmt.Errorf("%q has no %s", state, field)
+		}
+		states[state][field] = value
+		return nil
+	}
+}
+
+// never makes no rule of a Choice hold.
+func never(state string) func(map[string]object) error {
+	return func(states map[string]object) error {
+		rules, ok := states[state]["Choices"].([]any)
+		if !ok {
+			return fmt.Errorf("%q has no rules", state)
+		}
+		for _, r := range rules {
+			r.(object)["Condition"] = "{% false %}"
+		}
+		return nil
+	}
+}
+
+// caught sends an error elsewhere.
+func caught(state, name, next string) func(map[string]object) error {
+	return func(states map[string]object) error {
+		all, _ := states[state]["Catch"].([]any)
+		for _, c := range all {
+			if slices.Contains(c.(object)["ErrorEquals"].([]any), any(name)) {
+				c.(object)["Next"] = next
+				return nil
+			}
+		}
+		return fmt.Errorf("%q catches no %s", state, name)
+	}
+}
+
+func otherwise(state, next string) func(map[string]object) error {
+	return put(state, "Default", next)
+}
+
+// states are all of a definition, by name.
+func states(d object) map[string]object {
+	all := map[string]object{}
+	var walk func(object)
+	walk = func(m object) {
+		for name, s := range m["States"].(object) {
+			all[name] = s.(object)
+			branches, _ := s.(object)["Branches"].([]any)
+			for _, b := range branches {
+				walk(b.(object))
+			}
+		}
+	}
+	walk(d)
+	return all
+}
+
+// apply is a file after an edit.
+func (e edit) apply(text []byte) ([]byte, error) {
+	var n int
+	if _, err := fmt.Sscanf(e.old, "\x00%d", &n); err == nil {
+		var d object
+		if err := json.Unmarshal(text, &d); err != nil {
+			return nil, err
+		}
+		if err := editors[n](states(d)); err != nil {
+			return nil, err
+		}
+		return json.Marshal(d)
+	}
+	if have, want := bytes.Count(text, []byte(e.old)), max(e.times, 1); have != want {
+		return nil, fmt.Errorf("%q stands there %d times, not %d", e.old, have, want)
+	}
+	return bytes.ReplaceAll(text, []byte(e.old), []byte(e.new)), nil
+}
+
+const root = "../.."
+
+// planted are the files of a mutant, by their place in the checkout.
+func (m mutant) planted() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, e := range m.edits {
+		text, ok := files[e.file]
+		if !ok {
+			var err error
+			if text, err = os.ReadFile(filepath.Join(root, e.file)); err != nil {
+				return nil, err
+			}
+		}
+		text, err := e.apply(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.file, err)
+		}
+		files[e.file] = text
+	}
+	return files, nil
+}
+
+// Every mutant can still be planted: a table that names what is gone proves nothing.
+func TestMutantsApply(t *testing.T) {
+	for _, m := range mutants {
+		if _, err := m.planted(); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
+// TestMutants plants each fault and looks for it.
+func TestMutants(t *testing.T) {
+	if !*mutate {
+		t.Skip("takes minutes: make test-mutants")
+	}
+	for _, m := range mutants {
+		if !strings.Contains(m.name, *only) {
+			continue
+		}
+		files, err := m.planted()
+		if err != nil {
+			t.Errorf("%s: %v", m.name, err)
+			continue
+		}
+		var said string
+		if code := slices.ContainsFunc(m.edits, func(e edit) bool { return strings.HasSuffix(e.file, ".go") }); code {
+			said, err = overlaid(t, files)
+		} else {
+			said, err = first(func(o *rehearsal.Options) {
+				if f, ok := files[definition]; ok {
+					o.Definition = f
+				}
+				if f, ok := files[settings]; ok {
+					o.Template = f
+				}
+			})
+		}
+		name, _, _ := strings.Cut(said, ":")
+		verdict := "found by"
+		if err != nil || !slices.Contains(m.finds, name) {
+			verdict = "NOT found, but"
+			t.Errorf("%s: %v %q, want one of %q", m.name, err, said, m.finds)
+		}
+		fmt.Printf("%-40s %s %s\n", m.name, verdict, said)
+	}
+}
+
+// overlaid builds the campaign with other files in the place of the checkout's and
+// runs it.
+func overlaid(t *testing.T, files map[string][]byte) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for name, text := range files {
+		real, err := filepath.Abs(filepath.Join(root, name))
+		if err != nil {
+			return "", err
+		}
+		instead := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(instead, text, 0o600); err != nil {
+			return "", err
+		}
+		replace[real] = instead
+	}
+	overlay, err := json.Marshal(object{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	list, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "faults.test")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "test", "-c", "-overlay", list, "-o", binary, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	out, err := exec.CommandContext(t.Context(), binary, "-test.run", "^TestHunt$", "-hunt").Output()
+	_, said, ok := bytes.Cut(out, []byte("hunted: "))
+	if !ok {
+		return "", fmt.Errorf("hunt: %w\n%s", err, out)
+	}
+	said, _, _ = bytes.Cut(said, []byte("\n"))
+	return string(said), nil
+}
+
+// TestHunt runs in a mutant's binary.
+func TestHunt(t *testing.T) {
+	if !*hunt {
+		t.Skip("for the binary of a mutant")
+	}
+	said, err := first(unchanged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("hunted: %s\n", said)
+}
+
+// deaths are the trials in which a function dies beside a change, in three bases.
+func deaths(all []*base) []trial {
+	var trials []trial
+	for _, b := range all {
+		if !slices.Contains([]string{"plain, terminated", "plain, released", "Auto Scaling and balancers"}, b.name) {
+			continue
+		}
+		for _, c := range b.undisturbed.Calls {
+			for _, k := range []sim.Kind{sim.KilledBefore, sim.KilledAfter} {
+				if c.Mutating {
+					trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(c, k)}}})
+				}
+			}
+		}
+	}
+	return trials
+}
+
+// first is the first violation of a short campaign; empty if there is none.
+func first(change func(*rehearsal.Options)) (string, error) {
+	all, err := load(change)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range all {
+		if len(b.undisturbed.Broken) > 0 {
+			return b.undisturbed.Broken[0], nil
+		}
+	}
+	e := newEngine(change)
+	trials := slices.Concat(thin(single(all), 200), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
+	for chunk := range slices.Chunk(trials, 32) {
+		for _, o := range e.all(chunk) {
+			if len(o.broken) > 0 {
+				return o.broken[0], nil
+			}
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,86 @@
+package faults_test
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"cordon/internal/incident"
+	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
+)
+
+// drawn is what a seed does to an incident.
+func drawn(all []*base, seed uint64) trial {
+	r := rand.New(rand.NewPCG(seed, 8)) //nolint:gosec // the seed must decide
+	t := trial{base: all[r.IntN(len(all))], seed: 1 + r.Uint64N(1<<32)}
+	calls := t.base.undisturbed.Calls
+	s := &t.script
+
+	// Faults come in clusters as often as alone.
+	at := r.IntN(len(calls))
+	hit := map[string]bool{}
+	for range r.IntN(5) {
+		if r.IntN(2) == 0 {
+			at = r.IntN(len(calls))
+		} else {
+			at = min(at+r.IntN(8), len(calls)-1)
+		}
+		all := kinds(calls[at])
+		f := fault(calls[at], all[r.IntN(len(all))])
+		name := fault(calls[at], "")
+		if !hit[name] {
+			s.Faults, hit[name] = append(s.Faults, f), true
+		}
+	}
+	// A quarter are held against the undisturbed run of their own seed, so they have that.
+	if r.IntN(4) == 0 {
+		t.seed = 1
+		return t
+	}
+	end := float64(calls[len(calls)-1].At) + 60
+	moment := func() float64 {
+		if r.IntN(2) == 0 {
+			return round(r.Float64() * min(end, 30))
+		}
+		return round(r.Float64() * min(end, 4000))
+	}
+	for r.IntN(3) == 0 && len(s.Storms) < 3 {
+		from := moment()
+		s.Storms = append(s.Storms, rehearsal.Storm{
+			From: from, Until: round(from + []float64{2, 10, 60, 300}[r.IntN(4)]),
+			Calls: storms[r.IntN(len(storms))], Kind: []sim.Kind{sim.Denied, sim.Throttled, sim.Unavailable}[r.IntN(3)],
+		})
+	}
+	for r.IntN(2) == 0 && len(s.Others) < 3 {
+		s.Others = append(s.Others, rehearsal.Doing{At: moment(), What: sim.Doings()[r.IntN(len(sim.Doings()))]})
+	}
+	for r.IntN(3) == 0 && len(s.Events) < 3 {
+		d := rehearsal.Delivery{At: round(r.Float64() * 60)}
+		if n := r.IntN(len(t.base.racing) + 2); n < len(t.base.racing) {
+			d.Event = t.base.racing[n]
+		}
+		s.Events = append(s.Events, d)
+	}
+	for r.IntN(3) == 0 && len(s.People) < 3 {
+		all := incident.Choices
+		s.People = append(s.People, rehearsal.Choosing{After: round(r.Float64() * 120), Choice: all[r.IntN(len(all))]})
+	}
+	for r.IntN(5) == 0 && len(s.Skew) < 3 {
+		if s.Skew == nil {
+			s.Skew = map[string]rehearsal.Skew{}
+		}
+		if name := calls[r.IntN(len(calls))].By; name != "" {
+			s.Skew[name] = rehearsal.Skew(round(r.Float64()*2 - 1))
+		}
+	}
+	t.script = clone(t.script)
+	return t
+}
+
+// storms are the calls that a storm hits.
+var storms = []string{
+	"*", "*", "ec2:*", "ec2:Describe*", "ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateSecurityGroup", "ec2:TerminateInstances", "ec2:CreateTags",
+	"dynamodb:*", "dynamodb:PutItem", "dynamodb:GetItem", "kms:*", "s3:*", "ssm:*", "sns:*", "sfn:*",
+}
+
+func round(f float64) float64 { return math.Round(f*1000) / 1000 }

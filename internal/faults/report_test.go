@@ -1,0 +1,150 @@
+package faults_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon"
+	"cordon/internal/asl"
+	"cordon/internal/rehearsal"
+	"cordon/internal/template"
+)
+
+// report is what a campaign comes to.
+type report struct {
+	strings.Builder
+	digest hash.Hash
+}
+
+func (r *report) bases(all []*base) {
+	r.digest = sha256.New()
+	calls := 0
+	for _, b := range all {
+		calls += len(b.undisturbed.Calls)
+	}
+	fmt.Fprintf(r, "%d base incidents, %d calls of AWS in their undisturbed runs\n", len(all), calls)
+	for _, b := range all {
+		fmt.Fprintf(r, "  %-30s %4d calls, ends as %q\n", b.name, len(b.undisturbed.Calls), b.undisturbed.Ending)
+		for _, how := range b.undisturbed.Broken {
+			fmt.Fprintf(r, "    violated: %s\n", how)
+		}
+	}
+}
+
+// most is how many violations of a part are shrunk and told.
+const most = 20
+
+// part runs trials and tells what came of them.
+func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
+	t.Helper()
+	faults, endings, violations := map[string]int{}, map[string]int{}, map[string]int{}
+	told := map[string]bool{}
+	for n, o := range e.all(trials) {
+		tr := trials[n]
+		_, _ = r.digest.Write(o.digest[:]) // a hash takes everything
+		for _, f := range tr.script.Faults {
+			faults[f[strings.LastIndexByte(f, '=')+1:]]++
+		}
+		for _, s := range tr.script.Storms {
+			faults["storm, "+string(s.Kind)]++
+		}
+		for _, s := range tr.script.Others {
+			faults["others "+s.What]++
+		}
+		faults["event more"] += len(tr.script.Events)
+		faults["person more"] += len(tr.script.People)
+		faults["clock ahead or behind"] += len(tr.script.Skew)
+		endings[o.ending]++
+		for n, broken := range o.names() {
+			violations[broken]++
+			if key := tr.base.name + broken; n == 0 && !told[key] && len(told) < most {
+				told[key] = true
+				t.Errorf("%s", violation(t, e, tr, o))
+			}
+		}
+	}
+	fmt.Fprintf(r, "%s: %d runs\n", name, len(trials))
+	counts := func(what string, m map[string]int) {
+		var all []string
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if m[k] > 0 {
+				all = append(all, fmt.Sprintf("%s %d", k, m[k]))
+			}
+		}
+		fmt.Fprintf(r, "  %s: %s\n", what, strings.Join(all, ", "))
+	}
+	counts("faults", faults)
+	counts("endings", endings)
+	total := 0
+	for _, n := range violations {
+		total += n
+	}
+	fmt.Fprintf(r, "  violations: %d\n", total)
+	if total > 0 {
+		counts("violated", violations)
+		t.Errorf("%s: %d violations: %v", name, total, violations)
+	}
+}
+
+// coverage holds what was seen against the definition itself.
+func (r *report) coverage(t *testing.T, seen way) {
+	t.Helper()
+	m := machine(t)
+	var states, moves int
+	var missedStates, missedMoves []string
+	reached := map[string]bool{}
+	for _, s := range m.States() {
+		states++
+		if !seen.states[s.Name] {
+			missedStates = append(missedStates, s.Name)
+		}
+		for _, to := range s.Targets {
+			if reached[s.Name+to] {
+				continue
+			}
+			reached[s.Name+to] = true
+			moves++
+			if !seen.moves[move{s.Name, to}] {
+				missedMoves = append(missedMoves, s.Name+" -> "+to)
+			}
+		}
+	}
+	fmt.Fprintf(r, "states: %d of %d seen\ntransitions: %d of %d seen\n", states-len(missedStates), states, moves-len(missedMoves), moves)
+	for _, s := range missedStates {
+		fmt.Fprintf(r, "  never entered: %s\n", s)
+	}
+	for _, s := range missedMoves {
+		fmt.Fprintf(r, "  never taken: %s\n", s)
+	}
+}
+
+// machine is the definition as it is deployed.
+func machine(t *testing.T) *asl.Machine {
+	t.Helper()
+	tm, err := template.Parse(cordon.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := tm.Deploy(template.Settings{Account: "111122223333", Region: "us-east-1", Stack: "cordon", Parameters: rehearsal.Defaults})
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared, ok := d.StateMachine()
+	if !ok {
+		t.Fatal("there is no state machine")
+	}
+	text, err := template.Substitute(cordon.Definition, declared.Substitutions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := asl.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
