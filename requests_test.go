@@ -372,7 +372,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads a raw event", action: "s3:GetObject", on: event, may: may("close")},
 		{ask: "reads the list of an image's parts", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/parts.json"), may: may("close", "memory")},
 		{ask: "writes an entry of a journal", action: "s3:PutObject", on: entry, may: may("journal"), never: everyone(p, "journal")},
-		{ask: "reads an entry of a journal", action: "s3:GetObject", on: entry, may: may("journal")},
+		{ask: "reads an entry of a journal", action: "s3:GetObject", on: entry, may: may("close", "journal")},
 		{ask: "locks an entry in governance mode", action: "s3:PutObjectRetention", on: entry, with: lock("GOVERNANCE"), may: may("journal")},
 		{ask: "locks an entry so that nobody can undo it", action: "s3:PutObjectRetention", on: entry, with: lock("COMPLIANCE")},
 		{ask: "deletes an entry of a journal", action: "s3:DeleteObject", on: entry, never: everyone(p)},

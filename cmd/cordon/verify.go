@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/internal/chain"
 	"cordon/internal/manifest"
 )
 
@@ -71,9 +72,21 @@ func names(root *os.Root, dir string) ([]string, error) {
 	return all, err
 }
 
-// check prints what there is to say of one incident's manifests, and says
-// whether all of them hold.
+// check prints what there is to say of one incident's journal and manifests, and
+// says whether all of it holds.
 func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, error) {
+	holds := true
+	broken := func(of, format string, args ...any) {
+		holds = false
+		fmt.Fprintf(to, "%s: DOES NOT HOLD: %s\n", of, fmt.Sprintf(format, args...))
+	}
+	written, entries, err := journalOf(root, id)
+	if err != nil {
+		return false, err
+	}
+	for _, line := range written.Broken {
+		broken(id+"/journal", "%s", line)
+	}
 	dir := path.Join("incidents", id, "manifests")
 	files, err := names(root, dir)
 	if err != nil {
@@ -84,31 +97,88 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, 
 		fmt.Fprintf(to, "%s: no manifest: it is open, or its manifest is gone\n", id)
 		return false, nil
 	}
-	holds := true
+	signed := 0
 	for _, name := range files {
 		text, err := root.ReadFile(path.Join(dir, name))
 		if err != nil {
 			return false, err
 		}
-		run := strings.TrimSuffix(name, ".json")
+		of := id + "/" + strings.TrimSuffix(name, ".json")
 		found := manifest.Check(text, key, func(o manifest.Object) (io.ReadCloser, error) { return root.Open(filepath.FromSlash(o.Key)) })
 		if len(found.Broken) == 0 && found.Incident != id {
 			found.Broken = []string{fmt.Sprintf("the manifest is that of incident %q", found.Incident)}
 		}
-		if len(found.Broken) == 0 && found.Run != run {
+		if run := strings.TrimSuffix(name, ".json"); len(found.Broken) == 0 && found.Run != run {
 			found.Broken = []string{fmt.Sprintf("the manifest is that of execution %q", found.Run)}
 		}
 		for _, line := range found.Broken {
-			holds = false
-			fmt.Fprintf(to, "%s/%s: DOES NOT HOLD: %s\n", id, run, line)
+			broken(of, "%s", line)
 		}
+		incomplete := slices.Clone(found.Missing)
 		for _, k := range found.Missing {
 			holds = false
-			fmt.Fprintf(to, "%s/%s: INCOMPLETE: %s was not there, or not hashed, when it closed\n", id, run, k)
+			fmt.Fprintf(to, "%s: INCOMPLETE: %s was not there, or not hashed, when it closed\n", of, k)
 		}
-		if len(found.Broken)+len(found.Missing) == 0 {
-			fmt.Fprintf(to, "%s/%s: holds: signature and %d objects\n", id, run, len(found.Objects))
+		if len(found.Broken) > 0 {
+			continue
+		}
+		j := found.Journal
+		if err := written.Holds(j.Entries, j.Last); err != nil {
+			broken(of, "journal: %v", err)
+			continue
+		}
+		signed = max(signed, j.Entries)
+		if !j.Complete && j.Reason != "" {
+			holds, incomplete = false, append(incomplete, "journal")
+			fmt.Fprintf(to, "%s: INCOMPLETE: the journal was signed without its end: %s\n", of, j.Reason)
+		}
+		if len(incomplete) == 0 {
+			fmt.Fprintf(to, "%s: holds: signature, %s and %s\n", of, count(len(found.Objects), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
 		}
 	}
+	if after := entries - signed; after > 0 {
+		fmt.Fprintf(to, "%s/journal: %s after the last signature: recorded since, by the closing itself or by a later execution, and signed by nobody yet\n", id, count(after, "entry", "entries"))
+	}
 	return holds, nil
+}
+
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", more)
+}
+
+// journalOf checks an incident's journal for itself, and says how many entries
+// there are.
+func journalOf(root *os.Root, id string) (chain.Checked, int, error) {
+	dir := path.Join("incidents", id, "journal")
+	files, err := names(root, dir)
+	if err != nil {
+		return chain.Checked{}, 0, err
+	}
+	var numbers []int
+	var strange []string
+	for _, name := range files {
+		n, ok := chain.NumberOf(name)
+		if !ok {
+			strange = append(strange, fmt.Sprintf("%.60q is no entry", name))
+			continue
+		}
+		numbers = append(numbers, n)
+	}
+	c := chain.Check(id, numbers, func(n int) ([]byte, error) {
+		f, err := root.Open(path.Join(dir, fmt.Sprintf("%06d.json", n)))
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		text, err := io.ReadAll(io.LimitReader(f, chain.MaxEntry+1))
+		if err == nil && len(text) > chain.MaxEntry {
+			err = fmt.Errorf("it has more than %d bytes, which no entry has", chain.MaxEntry)
+		}
+		return text, err
+	})
+	c.Broken = append(c.Broken, strange[:min(len(strange), 10)]...)
+	return c, len(numbers), nil
 }

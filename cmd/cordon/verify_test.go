@@ -72,7 +72,7 @@ func evidence(t *testing.T, objects map[string]string, missing ...string) (dir, 
 func TestVerify(t *testing.T) {
 	image := "incidents/1.r.i-1.1/memory/image.lime"
 	dir, key := evidence(t, map[string]string{image: "EMiL", "events/1.json": "{}"})
-	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1/run-1: holds: signature and 2 objects\n" {
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1/run-1: holds: signature, 2 objects and 0 entries of the journal\n" {
 		t.Errorf("%+v, want it to hold", p)
 	}
 
@@ -112,7 +112,7 @@ func TestVerify(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "incidents/2.r.i-2.1/memory"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	want := "1.r.i-1.1/run-1: holds: signature and 1 objects\n2.r.i-2.1: no manifest: it is open, or its manifest is gone\n"
+	want := "1.r.i-1.1/run-1: holds: signature, 1 object and 0 entries of the journal\n2.r.i-2.1: no manifest: it is open, or its manifest is gone\n"
 	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 1 || p.out != want {
 		t.Errorf("%+v, want status 1 and\n%s", p, want)
 	}
@@ -124,7 +124,7 @@ func TestVerify(t *testing.T) {
 	if err := os.Rename(other, strings.Replace(dir, "copy[1]", "copy1", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1/run-1: holds: signature and 1 objects\n" {
+	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 0 || p.out != "1.r.i-1.1/run-1: holds: signature, 1 object and 0 entries of the journal\n" {
 		t.Errorf("%+v, want the copy that was named", p)
 	}
 

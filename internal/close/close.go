@@ -6,10 +6,12 @@ package close
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"cordon/internal/evidence"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
 	"cordon/internal/message"
 	"cordon/internal/record"
 
@@ -70,9 +72,6 @@ type Decision struct {
 	Person string          `json:"person"` // empty where the machine does not know it any more
 	Reason string          `json:"reason"`
 }
-
-// Output says that the incident is closed and people were told.
-type Output = incident.Report
 
 // Step closes incidents.
 type Step struct {
@@ -138,11 +137,28 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if !known {
 		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
 	}
+	_, run, ok := strings.Cut(in.Execution, ":execution:")
+	if !ok {
+		return Output{}, fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
+	}
+	_, run, _ = strings.Cut(run, ":") // the machine's name
+	closedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
+	if err != nil {
+		return Output{}, fmt.Errorf("close incident %s: %w", in.Incident.ID, err)
+	}
+	journal := s.journal(ctx, in.Incident.ID, run)
+	if !journal.Complete && s.host.Now().Sub(closedAt) < patience {
+		return Output{Report: incident.Report{Status: incident.OK, Reason: journal.Reason}, Waiting: true}, nil
+	}
 	noted, err := s.noted(ctx, in.Incident.ID)
 	if err != nil {
 		return Output{}, err
 	}
-	if err := s.sign(ctx, in, noted, ending.state, ending.kind); err != nil {
+	b := body{
+		Format: manifest.Format, ClosedAt: closedAt, State: ending.state, Input: in, Journal: journal,
+		Console: noted.Console, Custody: noted.Custody, Exposure: noted.Exposure, Drifts: noted.Drift.Known, Begun: noted.begun(),
+	}
+	if err := s.sign(ctx, b, run, ending.kind); err != nil {
 		return Output{}, err
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
@@ -156,5 +172,5 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
 	}
-	return Output{Status: incident.OK}, nil
+	return Output{Report: incident.Report{Status: incident.OK}}, nil
 }

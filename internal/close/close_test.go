@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"cordon/internal/chain"
 	closing "cordon/internal/close"
 	"cordon/internal/incident"
+	"cordon/internal/journal"
 	"cordon/internal/manifest"
 	"cordon/internal/record"
 	"cordon/internal/scene"
@@ -36,7 +39,7 @@ func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, er
 	if err != nil {
 		return closing.Output{}, err
 	}
-	return step.Run(ctx, closing.Input{
+	return carry(ctx, s, step, closing.Input{
 		Incident: s.Incident, Execution: of(ending), Ending: ending, Instance: incident.Instance{ID: s.Incident.InstanceID},
 		Decision: closing.Decision{Choice: incident.Keep, Person: "Sato"},
 		Snapshots: incident.Snapshots{
@@ -44,6 +47,103 @@ func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, er
 			Set:    []incident.Snapshot{{ID: "snap-1", VolumeID: "vol-1", State: "completed"}},
 		},
 	})
+}
+
+// carry runs the step as the machine does: again while it waits for the journal.
+func carry(ctx context.Context, s *scene.Scene, step *closing.Step, in closing.Input) (closing.Output, error) {
+	for {
+		out, err := step.Run(ctx, in)
+		if err != nil || !out.Waiting {
+			return out, err
+		}
+		s.Wait(10 * time.Second)
+	}
+}
+
+// TestTheJournalIsSigned: the closing waits until its own mark is in the journal,
+// and signs the entry that is the last then. Where none comes it says so.
+func TestTheJournalIsSigned(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		journals bool
+		spoil    string // put in the place of the first entry
+		want     string
+	}{
+		{"it comes", true, "", `"journal":{"complete":true,"entries":2,"last":"`},
+		{"it does not come", false, "", `"journal":{"complete":false,"entries":0,"last":"","reason":"the journal does not have yet what was recorded last"}`},
+		{"it is none", false, "{}", `"reason":"the journal cannot be read: incidents/`},
+	} {
+		s := scene.Open(t, scene.File)
+		var waiting []sim.StreamRecord
+		s.DynamoDB().OnChange = func(r sim.StreamRecord) { waiting = append(waiting, r) }
+		if err := record.AddFinding(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, incident.Finding{ID: "f-1"}); err != nil {
+			t.Fatal(err)
+		}
+		first, err := chain.Key(s.Incident.ID, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.spoil != "" {
+			if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: &first, Body: strings.NewReader(c.spoil)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writes, err := journal.New(s.Host, s.S3())
+		if err != nil {
+			t.Fatal(err)
+		}
+		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := closing.Input{Incident: s.Incident, Execution: execution, Ending: "Kept isolated"}
+		began, turns := s.Host.Now(), 0
+		for {
+			out, err := step.Run(t.Context(), in)
+			if err != nil {
+				t.Fatal(c.name, err)
+			}
+			if !out.Waiting {
+				break
+			}
+			if turns++; s.Head(t).State != record.Open || len(s.Mails()) > 0 {
+				t.Fatalf("%s: it is closed before it is signed", c.name)
+			}
+			s.Wait(10 * time.Second)
+			if !c.journals {
+				continue
+			}
+			var batch journal.Input
+			for _, r := range waiting {
+				text, err := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/x")
+				if err != nil {
+					t.Fatal(err)
+				}
+				var change journal.Change
+				if err := json.Unmarshal(text, &change); err != nil {
+					t.Fatal(err)
+				}
+				batch.Records = append(batch.Records, change)
+			}
+			if _, err := writes.Run(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := s.Host.Now().Sub(began); turns == 0 || took > 3*time.Minute || c.journals && turns != 1 {
+			t.Errorf("%s: closed after %d turns and %v", c.name, turns, took)
+		}
+		out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("incidents/" + s.Incident.ID + "/manifests/run-1.json")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(file, []byte(c.want)) || s.Head(t).State != record.Kept {
+			t.Errorf("%s: state %s; the manifest does not say %s:\n%s", c.name, s.Head(t).State, c.want, file)
+		}
+	}
 }
 
 func TestCloses(t *testing.T) {
@@ -76,7 +176,7 @@ func TestLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Execution: execution, Ending: "Released", Decision: closing.Decision{Choice: incident.Leave, Person: "Sato"}}); err != nil {
+	if _, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: execution, Ending: "Released", Decision: closing.Decision{Choice: incident.Leave, Person: "Sato"}}); err != nil {
 		t.Fatal(err)
 	}
 	if mail := s.Mails()[0]; s.Head(t).State != record.Released || !strings.Contains(mail.Subject, "left alone") || strings.Contains(mail.Body, "was released") {
@@ -148,7 +248,7 @@ func TestTheManifestHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := step.Run(t.Context(), in); err != nil {
+	if _, err := carry(t.Context(), s, step, in); err != nil {
 		t.Fatal(err)
 	}
 
@@ -258,7 +358,7 @@ func TestNothingClosesWithoutAManifest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, err := step.Run(t.Context(), closing.Input{Incident: s.Incident, Execution: c.execution, Ending: "Kept isolated"}); err == nil {
+		if out, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: c.execution, Ending: "Kept isolated"}); err == nil {
 			t.Errorf("%+v: %+v without an error", c, out)
 		}
 		if s.Head(t).State != record.Open || len(s.Mails()) > 0 {
@@ -283,7 +383,7 @@ func TestEachClosingHasItsManifest(t *testing.T) {
 	for _, c := range [][2]string{{"Kept isolated", "run-1"}, {"Released", "run-2"}} {
 		ending, run := c[0], c[1]
 		in := closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + run, Ending: ending, Event: "events/gone.json", Memory: incident.Memory{Object: image}}
-		if _, err := step.Run(t.Context(), in); err != nil {
+		if _, err := carry(t.Context(), s, step, in); err != nil {
 			t.Fatal(err)
 		}
 		out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("cordon-evidence"), Key: aws.String("incidents/" + s.Incident.ID + "/manifests/" + run + ".json")})

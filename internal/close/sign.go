@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"cordon/internal/evidence"
@@ -39,6 +38,7 @@ type body struct {
 	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
 	Before    []record.Prior      `json:"before"`    // each value as it was before it was changed, also by an incident that this one inherits from
 	Groups    []groups            `json:"groups"`
+	Journal   manifest.Journal    `json:"journal"`
 	Objects   []manifest.Object   `json:"objects"`
 	Missing   []string            `json:"missing"` // keys that the record names and the bucket does not have any more, or that have no hash
 }
@@ -65,24 +65,13 @@ type groups struct {
 // sign writes this run's manifest, signed and locked. One that is there stays, if
 // it holds: a run whose answer was lost wrote it. An incident that was kept may be
 // released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, in Input, known noted, state record.State, kind message.Kind) error {
-	_, run, ok := strings.Cut(in.Execution, ":execution:")
-	if !ok {
-		return fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
-	}
-	_, run, _ = strings.Cut(run, ":") // the machine's name
-	closedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
-	if err != nil {
-		return fmt.Errorf("close incident %s: %w", in.Incident.ID, err)
-	}
-	b := body{
-		Format: manifest.Format, ClosedAt: closedAt, State: state, Input: in,
-		Console: known.Console, Custody: known.Custody, Exposure: known.Exposure, Drifts: known.Drift.Known, Begun: known.begun(),
-	}
-	if err := s.recorded(ctx, in, &b); err != nil {
+func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) error {
+	in := b.Input
+	var err error
+	if err = s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	if b.Objects, b.Missing, err = s.objects(ctx, in, known.Console); err != nil {
+	if b.Objects, b.Missing, err = s.objects(ctx, in, b.Console); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"

@@ -92,6 +92,15 @@ type Claims struct {
 	Ending   string // how that ended
 	Objects  []Object
 	Missing  []string // keys of what was not there, or not hashed, when it was written
+	Journal  Journal
+}
+
+// Journal is how far the incident's journal was when the manifest was written.
+type Journal struct {
+	Entries  int    `json:"entries"`
+	Last     string `json:"last"`     // SHA-256 of the last of them, lower-case hex; empty where there is none
+	Complete bool   `json:"complete"` // it held all that the closing had recorded before
+	Reason   string `json:"reason"`   // why not
 }
 
 // Read takes a stored manifest apart. Its error says in one line why it does not
@@ -115,12 +124,13 @@ func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 		Ending    string
 		Objects   []Object
 		Missing   []string
+		Journal   Journal
 	}
 	if err := json.Unmarshal(s.Manifest, &m); err != nil || m.Format != Format {
 		return Claims{}, fmt.Errorf("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
 	}
 	run := m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
-	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, Objects: m.Objects, Missing: m.Missing}, nil
+	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal}, nil
 }
 
 // Checked is what Check found.

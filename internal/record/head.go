@@ -220,6 +220,9 @@ func Close(ctx context.Context, db Updater, table, id string, s State, at time.T
 	return update(ctx, db, table, k, "REMOVE #a", "#s = :s", names, values)
 }
 
+// ClosingKey is the sort key of the note that a run closes an incident.
+func ClosingKey(run string) string { return "closing#" + run }
+
 // BeginClosing notes that a run closes an incident, and is when it first began to:
 // what is written then says the same time when the run is repeated.
 func BeginClosing(ctx context.Context, db interface {
@@ -227,7 +230,7 @@ func BeginClosing(ctx context.Context, db interface {
 	Updater
 }, table, id, run string, at time.Time,
 ) (time.Time, error) {
-	sk := "closing#" + run
+	sk := ClosingKey(run)
 	err := update(ctx, db, table, key(id, sk), "SET #t = :t", "attribute_not_exists(#t)", map[string]string{"#t": "at"}, item{":t": stamp(at)})
 	if !errors.Is(err, ErrTaken) {
 		return at.UTC(), err
