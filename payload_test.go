@@ -15,7 +15,7 @@ import (
 
 // holders are the variables that hold what a step answered.
 var holders = map[string]string{
-	"protection": "preserve", "credentials": "credentials", "snapshots": "snapshot", "snapshotsNow": "snapshot", "isolation": "isolate", "isolationNow": "isolate", "isolationSeen": "isolate", "exposure": "exposure",
+	"protection": "preserve", "credentials": "credentials", "snapshots": "snapshot", "snapshotsNow": "snapshot", "custody": "custody", "custodyNow": "custody", "isolation": "isolate", "isolationNow": "isolate", "isolationSeen": "isolate", "exposure": "exposure",
 	"memory": "memory", "memoryNow": "memory", "digest": "digest", "restoration": "release",
 }
 

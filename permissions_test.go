@@ -152,7 +152,7 @@ Resources without an account or Region are those of this account and Region. STA
 			may, never := cmp.Or(names(p, r.may), "nobody"), names(p, r.never)
 			if r.by != "" {
 				r.ask = "`" + r.by + "` " + r.ask
-				if r.by == administrator || r.by == stranger {
+				if r.by == administrator || r.by == stranger || r.by == evidence {
 					r.ask = strings.ReplaceAll(r.ask, "`"+r.by+"`", r.by)
 				}
 				may = map[bool]string{true: "yes", false: "no"}[len(r.may) > 0]

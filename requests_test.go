@@ -42,6 +42,10 @@ type keys map[string]string
 const (
 	administrator = "an administrator of this account"
 	stranger      = "an administrator of another account"
+	evidence      = "the role of the evidence account"
+	evidenceRole  = "arn:aws:iam::999988887777:role/evidence"
+	// anyKey stands for every key of the account.
+	anyKey = ":key/volume"
 )
 
 // section is what an auditor looks at together.
@@ -312,6 +316,48 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the blocks of a snapshot", action: "ebs:GetSnapshotBlock", on: on(snapshot)},
 	}})
 
+	transfer := tagged(ourSnapshot, "cordon:transfer", "x")
+	theirTransfer := tagged(tagged(snapshot, "cordon:stack", "another"), "cordon:transfer", "x")
+	shared := func(o target, account string) []target { return on(o.and("ec2:Add/userId", account)) }
+	volumeKey, transferKey := at("arn:aws:kms:us-east-1:111122223333"+anyKey), the("TransferKey")
+	viaEC2 := keys{"kms:ViaService": "ec2.us-east-1.amazonaws.com"}
+	forEC2 := viaEC2.and("kms:GrantIsForAWSResource", "true")
+	copies := section{"Copies in the evidence account", []request{
+		{ask: "copies a snapshot", action: "ec2:CopySnapshot", on: on(snapshot), may: may("custody")},
+		{ask: "tags a copy as it is made", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:transfer,cordon:source,cordon:stack,Name", "cordon").and("ec2:CreateAction", "CopySnapshot"), may: may("custody")},
+		{ask: "tags a copy as another stack's", action: "ec2:CreateTags", on: on(snapshot), with: asTag("cordon:transfer,cordon:stack", "another").and("ec2:CreateAction", "CopySnapshot")},
+		{ask: "marks a snapshot of ours as one on its way", action: "ec2:CreateTags", on: on(ourSnapshot), with: asTag("cordon:transfer,cordon:stack", "cordon")},
+		{ask: "shares a copy on its way with the evidence account", action: "ec2:ModifySnapshotAttribute", on: shared(transfer, "999988887777"), may: may("custody")},
+		{ask: "shares a copy on its way with another account", action: "ec2:ModifySnapshotAttribute", on: shared(transfer, "444455556666")},
+		{ask: "shares a copy on its way with everybody", action: "ec2:ModifySnapshotAttribute", on: on(transfer.and("ec2:Add/group", "all"))},
+		{ask: "shares the evidence itself with the evidence account", action: "ec2:ModifySnapshotAttribute", on: shared(ourSnapshot, "999988887777")},
+		{ask: "shares another stack's copy with the evidence account", action: "ec2:ModifySnapshotAttribute", on: shared(theirTransfer, "999988887777")},
+		{ask: "deletes a copy that was on its way", action: "ec2:DeleteSnapshot", on: on(transfer), may: may("custody")},
+		{ask: "deletes another stack's copy", action: "ec2:DeleteSnapshot", on: on(theirTransfer)},
+		{ask: "grants a key to itself", action: "kms:CreateGrant", on: volumeKey, with: viaEC2},
+		{ask: "grants a key to another service", action: "kms:CreateGrant", on: volumeKey, with: keys{"kms:GrantIsForAWSResource": "true", "kms:ViaService": "rds.us-east-1.amazonaws.com"}},
+		{ask: "has EC2 grant itself the key of a volume", action: "kms:CreateGrant", on: volumeKey, with: forEC2, may: may("custody")},
+		{ask: "has EC2 grant itself the key of copies on their way", action: "kms:CreateGrant", on: transferKey, with: forEC2, by: evidence, may: may(evidence)},
+		{ask: "grants the key of copies on their way to itself", action: "kms:CreateGrant", on: transferKey, with: viaEC2, by: evidence},
+		{ask: "grants the key of copies on their way to another service", action: "kms:CreateGrant", on: transferKey, with: keys{"kms:GrantIsForAWSResource": "true", "kms:ViaService": "rds.us-east-1.amazonaws.com"}, by: evidence},
+		{ask: "has EC2 grant itself the key of copies on their way", action: "kms:CreateGrant", on: transferKey, with: forEC2, by: stranger},
+		{ask: "administers the key of copies on their way", action: "kms:EnableKeyRotation", on: transferKey, by: administrator, may: may(administrator)},
+		{ask: "administers the key of copies on their way", action: "kms:EnableKeyRotation", on: transferKey, by: stranger},
+		{ask: "takes the role of the evidence account", action: "sts:AssumeRole", on: at(evidenceRole), may: may("custody")},
+		{ask: "takes another role of the evidence account", action: "sts:AssumeRole", on: at(evidenceRole + "-2")},
+	}}
+	for _, action := range []string{"Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"} {
+		copies.all = append(copies.all,
+			request{ask: "has EC2 use the key of a volume (" + action + ")", action: "kms:" + action, on: volumeKey, with: viaEC2, may: may("custody")},
+			request{ask: "has another service use the key of a volume (" + action + ")", action: "kms:" + action, on: volumeKey, with: keys{"kms:ViaService": "rds.us-east-1.amazonaws.com"}},
+			request{ask: "uses the key of a volume itself (" + action + ")", action: "kms:" + action, on: volumeKey},
+			request{ask: "has EC2 use the key of copies on their way (" + action + ")", action: "kms:" + action, on: transferKey, with: viaEC2, by: evidence, may: may(evidence)},
+			request{ask: "uses the key of copies on their way itself (" + action + ")", action: "kms:" + action, on: transferKey, by: evidence},
+			request{ask: "has EC2 use the key of copies on their way (" + action + ")", action: "kms:" + action, on: transferKey, with: viaEC2, by: stranger},
+		)
+	}
+	sections = append(sections, copies)
+
 	lock := func(mode string) keys { return keys{"s3:object-lock-mode": mode} }
 	entry := at(bucket + "/incidents/x/journal/000001.json")
 	image, event, tool := at(bucket+"/incidents/x/memory/image.lime"), at(bucket+"/events/2026/x.json"), at(bucket+"/tools/avml")
@@ -382,7 +428,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "journal", "machine", "rule")},
 		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
 		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},
-		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("console", "credentials", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
+		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("console", "credentials", "custody", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
 		{ask: "records a decision", action: "dynamodb:PutItem", on: decisions, with: head, may: may("decide")},
 		{ask: "reads a decision", action: "dynamodb:GetItem", on: decisions, with: head, may: may("approval", "authorize", "credentials", "release", "terminate")},
 		{ask: "lists decisions", action: "dynamodb:Query", on: decisions, with: head, may: may("close")},
@@ -668,7 +714,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "console", "decide", "digest", "drift", "exposure", "isolate", "journal", "notify", "machine", "rule")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "console", "custody", "decide", "digest", "drift", "exposure", "isolate", "journal", "notify", "machine", "rule")},
 		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "exposure", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},
@@ -677,7 +723,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{"prefix lists", "ec2:DescribePrefixLists", may("enrich")},
 		{"instance types", "ec2:DescribeInstanceTypes", may("memory", "snapshot")},
 		{"volumes", "ec2:DescribeVolumes", may("snapshot")},
-		{"snapshots", "ec2:DescribeSnapshots", may("snapshot", "terminate")},
+		{"snapshots", "ec2:DescribeSnapshots", may("custody", "snapshot", "terminate")},
 		{"locked snapshots", "ec2:DescribeLockedSnapshots", may("snapshot")},
 		{"instances with an agent", "ssm:DescribeInstanceInformation", may("memory")},
 		{"open sessions", "ssm:DescribeSessions", may("exposure")},

@@ -17,11 +17,13 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/console"
 	"cordon/internal/credentials"
+	"cordon/internal/custody"
 	"cordon/internal/decide"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
 	"cordon/internal/exposure"
+	"cordon/internal/incident"
 	"cordon/internal/isolate"
 	"cordon/internal/journal"
 	"cordon/internal/memory"
@@ -37,7 +39,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New, "journal": journal.New,
+	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "custody": custody.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New, "journal": journal.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -66,16 +68,17 @@ func called(t *testing.T, construct any) []string {
 				all["s3:"+cmp.Or(s3Actions[m], m)] = true
 			case "SFN":
 				all["states:"+m] = true
+			case "Evidence": // with the role of another account: TestEvidenceRoleAllowsWhatIsCalled
 			case "EC2":
 				all["ec2:"+m] = true
 				// Tags given in the call need a right of their own.
 				// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
-				if m == "CreateSnapshot" || m == "CreateSnapshots" || m == "CreateSecurityGroup" {
+				if m == "CreateSnapshot" || m == "CreateSnapshots" || m == "CopySnapshot" || m == "CreateSecurityGroup" {
 					all["ec2:CreateTags"] = true
 				}
 			case "ElasticLoadBalancing", "ElasticLoadBalancingV2":
 				all["elasticloadbalancing:"+m] = true
-			case "AutoScaling", "CloudTrail", "IAM", "KMS", "SNS", "SSM":
+			case "AutoScaling", "CloudTrail", "IAM", "KMS", "SNS", "SSM", "STS":
 				all[strings.ToLower(p.Name())+":"+m] = true
 			default:
 				t.Errorf("%v takes a %v, whose service nobody knows", n, p)
@@ -157,6 +160,12 @@ func wanted(t *testing.T, name string) []string {
 		// Lambda itself sends what notify failed to tell, with notify's role.
 		// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 		all = append(all, "sqs:SendMessage")
+	}
+	if name == "custody" {
+		// EC2 uses the keys in its name, and asks for its rights.
+		// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+		all = append(all, "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+		slices.Sort(all)
 	}
 	if name == "journal" {
 		// Lambda itself reads the streams and sends what it gave up, with journal's role.
@@ -403,7 +412,9 @@ var only = map[string]string{
 	"s3:DeleteObject":                    "",
 	"s3:DeleteObjectVersion":             "",
 	"s3:BypassGovernanceRetention":       "",
-	"ec2:DeleteSnapshot":                 "",
+	"ec2:DeleteSnapshot":                 "CustodyRole", // what carries the tag of a transfer
+	"ec2:ModifySnapshotAttribute":        "CustodyRole", // the same
+	"sts:AssumeRole":                     "CustodyRole",
 	"ec2:UnlockSnapshot":                 "",
 	"states:StartExecution":              "FindingRuleRole",
 	"cloudtrail:LookupEvents":            "DriftRole", // who did what in the whole account
@@ -462,4 +473,52 @@ func wide(d *template.Deployment) (wrong []string) {
 // marks tells whether a statement lets its role write a tag on an instance.
 func marks(s template.Statement) bool {
 	return slices.ContainsFunc(s.Resources, func(r string) bool { return r == "*" || strings.Contains(r, ":instance/") })
+}
+
+// TestEvidenceRoleAllowsWhatIsCalled: what custody does in the evidence account
+// it does with the role of stacks/evidence.yaml, which may that and no more, and
+// which only custody of that stack may take.
+func TestEvidenceRoleAllowsWhatIsCalled(t *testing.T) {
+	parsed, err := template.Parse([]byte(read(t, "stacks/evidence.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := parsed.Deploy(template.Settings{Account: "999988887777", Region: "us-east-1", Stack: "evidence", Parameters: map[string]string{
+		"SourceAccount": "111122223333", "SourceStack": "cordon", "ExternalId": "external",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles := d.Roles()
+	if len(roles) != 1 {
+		t.Fatalf("%d roles, want one", len(roles))
+	}
+	want := []string{"ec2:CreateTags", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+	there := reflect.TypeFor[custody.Evidence]()
+	for n := range there.NumMethod() {
+		want = append(want, "ec2:"+there.Method(n).Name)
+	}
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, allowed(d, roles[0])); diff != "" {
+		t.Errorf("calls in the evidence account and its role differ (-called +allowed):\n%s", diff)
+	}
+	for _, s := range roles[0].Statements {
+		for _, a := range s.Actions {
+			if !strings.HasPrefix(a, "ec2:Describe") && a != "ec2:CopySnapshot" && len(s.Condition) == 0 {
+				t.Errorf("%s: %s without a condition", s.Sid, a)
+			}
+		}
+	}
+	trust, ok := d.Resource("EvidenceRole")
+	if !ok {
+		t.Fatal("no EvidenceRole")
+	}
+	var p policy
+	if err := decodeProperty(trust.Properties["AssumeRolePolicyDocument"], &p); err != nil {
+		t.Fatal(err)
+	}
+	ours, conditions := roleOf(t, deployment(t), "custody"), p.Statement[0].Condition
+	if len(p.Statement) != 1 || conditions["StringEquals"]["sts:ExternalId"][0] != "external" || !incident.Pattern(conditions["ArnLike"]["aws:PrincipalArn"][0]).Matches(ours.ARN) {
+		t.Errorf("%s cannot take the role, or others can: %+v", ours.ARN, p.Statement)
+	}
 }

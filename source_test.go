@@ -375,8 +375,11 @@ func parametersOfNew(t *testing.T, name string) []string {
 			continue
 		}
 		service := strings.ToLower(id.Name)
-		if service == "incidents" || service == "decisions" {
+		switch service {
+		case "incidents", "decisions":
 			service = "dynamodb"
+		case "evidence": // in another account
+			service = "ec2"
 		}
 		for range max(1, len(p.Names)) {
 			all = append(all, service)

@@ -18,7 +18,10 @@ import (
 )
 
 // given are values for the parameters that have no default.
-var given = map[string]string{"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": ""}
+var given = map[string]string{
+	"NotificationEmail": "oncall@example.com", "MemoryToolKey": "", "MemoryToolSha256": "",
+	"EvidenceRoleArn": "arn:aws:iam::999988887777:role/evidence", "EvidenceKeyArn": "arn:aws:kms:us-east-1:999988887777:key/evidence", "EvidenceExternalId": "external",
+}
 
 func deployment(t *testing.T) *template.Deployment {
 	t.Helper()

@@ -53,7 +53,7 @@ var scope = regexp.MustCompile(`Credential=[^/]+/[0-9]{8}/[^/]+/([a-z0-9-]+)/aws
 // packages are the SDK's packages by the name under which a service signs.
 var packages = map[string]string{
 	"autoscaling": "autoscaling", "cloudtrail": "cloudtrail", "dynamodb": "dynamodb", "ec2": "ec2", "elasticloadbalancing": "elasticloadbalancing", "iam": "iam",
-	"kms": "kms", "s3": "s3", "sns": "sns", "ssm": "ssm", "states": "sfn",
+	"kms": "kms", "s3": "s3", "sns": "sns", "ssm": "ssm", "states": "sfn", "sts": "sts",
 }
 
 // The classic balancers and those of today sign alike; the version of the API
@@ -91,10 +91,12 @@ var operations = map[string]operation{
 
 	"ec2:AuthorizeSecurityGroupEgress":    changes("GroupId"),
 	"ec2:AuthorizeSecurityGroupIngress":   changes("GroupId"),
+	"ec2:CopySnapshot":                    changes("SourceSnapshotId"),
 	"ec2:CreateSecurityGroup":             changes("VpcId"),
 	"ec2:CreateSnapshot":                  changes("VolumeId"),
 	"ec2:CreateSnapshots":                 changes("InstanceSpecification.InstanceId"),
 	"ec2:CreateTags":                      changes("ResourceId"),
+	"ec2:DeleteSnapshot":                  changes("SnapshotId"),
 	"ec2:DescribeInstanceAttribute":       reads("InstanceId"),
 	"ec2:DescribeInstanceTypes":           reads("InstanceType"),
 	"ec2:DescribeInstances":               reads("InstanceId", "Filter.Value"),
@@ -110,6 +112,7 @@ var operations = map[string]operation{
 	"ec2:DescribeVpcEndpoints":            reads("VpcEndpointId", "Filter.Value"),
 	"ec2:GetConsoleOutput":                reads("InstanceId"),
 	"ec2:GetConsoleScreenshot":            reads("InstanceId"),
+	"ec2:ModifySnapshotAttribute":         changes("SnapshotId"),
 	"ec2:LockSnapshot":                    changes("SnapshotId"),
 	"ec2:ModifyInstanceAttribute":         changes("InstanceId", "GroupId"),
 	"ec2:ModifyNetworkInterfaceAttribute": changes("NetworkInterfaceId", "SecurityGroupId"),
@@ -160,6 +163,8 @@ var operations = map[string]operation{
 	"ssm:GetParameter":                reads("Name"),
 	"ssm:ListCommands":                reads("CommandId", "InstanceId"),
 	"ssm:SendCommand":                 changes("InstanceIds", "DocumentName"),
+
+	"sts:AssumeRole": reads("RoleArn"),
 }
 
 // ErrUnsigned is a request without a signature, as a host makes it with an

@@ -23,6 +23,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/console"
 	"cordon/internal/credentials"
+	"cordon/internal/custody"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
@@ -54,6 +55,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // mains are what the functions' mains wire up, on clients that reach the account.
@@ -75,6 +77,9 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 	"credentials": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		db := dynamodb.NewFromConfig(cfg)
 		return lambdafn.Handle(credentials.New(h, ec2.NewFromConfig(cfg), iam.NewFromConfig(cfg), kms.NewFromConfig(cfg), db, db))
+	},
+	"custody": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
+		return lambdafn.Handle(custody.New(h, ec2.NewFromConfig(cfg), ec2.NewFromConfig(cfg), sts.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"digest": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(digest.New(h, s3.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))

@@ -151,7 +151,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	subject, body := s.language.Mail(message.Letter{
 		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
 		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
-		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: noted.Console, Restoration: in.Restoration,
+		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: noted.Console, Custody: noted.Custody, Restoration: in.Restoration,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)

@@ -25,6 +25,7 @@ import (
 // release that ends the other branches loses nothing of it.
 type noted struct {
 	Console   incident.Console
+	Custody   incident.Custody
 	Exposure  incident.Exposure
 	Drift     struct{ Known []incident.Drift }
 	Memory    struct{ SentAt time.Time }
@@ -36,7 +37,10 @@ func (n noted) begun() report.Begun {
 }
 
 func (s *Step) noted(ctx context.Context, id string) (noted, error) {
-	n := noted{Console: incident.Console{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}}}
+	n := noted{
+		Console: incident.Console{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}},
+		Custody: incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: true, Copies: []incident.Copy{}},
+	}
 	steps, err := record.Steps(ctx, s.incidents, s.table, id)
 	if err != nil {
 		return noted{}, fmt.Errorf("read what the steps noted of incident %s: %w", id, err)
@@ -44,7 +48,7 @@ func (s *Step) noted(ctx context.Context, id string) (noted, error) {
 	for _, step := range []struct {
 		name string
 		to   any
-	}{{"console", &n.Console}, {"exposure", &n.Exposure}, {"drift", &n.Drift}, {"memory", &n.Memory}, {"terminate", &n.Terminate}} {
+	}{{"console", &n.Console}, {"custody", &n.Custody}, {"exposure", &n.Exposure}, {"drift", &n.Drift}, {"memory", &n.Memory}, {"terminate", &n.Terminate}} {
 		if body, ok := steps[step.name]; ok {
 			if err := json.Unmarshal(body, step.to); err != nil {
 				return noted{}, fmt.Errorf("what step %s noted of incident %s: %w", step.name, id, err)
@@ -92,7 +96,7 @@ func (b body) facts(kind message.Kind, manifestKey string) report.Facts {
 	f := report.Facts{
 		Kind: kind, ClosedAt: b.ClosedAt, Execution: b.Execution, Manifest: manifestKey, Incident: b.Incident, Instance: b.Instance, Findings: b.Findings,
 		Isolation: b.Isolation, Exposure: b.Exposure, Protection: b.Protection, Credentials: b.Credentials, Restoration: b.Restoration, Drifts: b.Drifts,
-		Evidence: incident.Evidence{Snapshots: b.Snapshots, Memory: b.Memory, Digest: b.Digest, Console: b.Console},
+		Evidence: incident.Evidence{Snapshots: b.Snapshots, Custody: b.Custody, Memory: b.Memory, Digest: b.Digest, Console: b.Console},
 		Decision: message.Decision{Choice: b.Decision.Choice, Person: b.Decision.Person, Reason: b.Decision.Reason}, Decisions: b.Decisions,
 		Objects: b.Objects, Missing: b.Missing, Begun: b.Begun,
 	}

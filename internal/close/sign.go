@@ -30,6 +30,7 @@ type body struct {
 	State     record.State        `json:"state"` // of the incident from now on
 	Input                         // as the machine hands it over
 	Console   incident.Console    `json:"console"`
+	Custody   incident.Custody    `json:"custody"`
 	Exposure  incident.Exposure   `json:"exposure"`
 	Drifts    []incident.Drift    `json:"drifts"` // by others, as far as it is known whom
 	Begun     report.Begun        `json:"begun"`
@@ -76,7 +77,7 @@ func (s *Step) sign(ctx context.Context, in Input, known noted, state record.Sta
 	}
 	b := body{
 		Format: manifest.Format, ClosedAt: closedAt, State: state, Input: in,
-		Console: known.Console, Exposure: known.Exposure, Drifts: known.Drift.Known, Begun: known.begun(),
+		Console: known.Console, Custody: known.Custody, Exposure: known.Exposure, Drifts: known.Drift.Known, Begun: known.begun(),
 	}
 	if err := s.recorded(ctx, in, &b); err != nil {
 		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)

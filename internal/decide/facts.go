@@ -91,6 +91,7 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 		{"preserve", &k.protection},
 		{"credentials", &k.credentials},
 		{"snapshot", &k.evidence.Snapshots},
+		{"custody", &k.evidence.Custody},
 		{"console", &k.evidence.Console},
 		{"digest", &hash},
 		{"terminate", &k.termination},

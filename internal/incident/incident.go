@@ -250,6 +250,46 @@ type Snapshots struct {
 	Refusals int        `json:"refusals"` // looks in a row at which a snapshot could not be made again
 }
 
+// Custody is how far the copies in the evidence account are. While Done is false
+// Status is OK and Reason says what is under way.
+type Custody struct {
+	Report
+	Done     bool      `json:"done"`
+	Off      bool      `json:"off"`     // no evidence account is configured
+	Decided  bool      `json:"decided"` // a decision stands, which must not wait for copies
+	Account  string    `json:"account"` // the evidence account's ID
+	Copies   []Copy    `json:"copies"`
+	BegunAt  time.Time `json:"begunAt"`
+	Refusals int       `json:"refusals"` // looks in a row at which something was refused
+}
+
+// Copy is a snapshot's way into the evidence account: copied here under a key
+// that can be shared, and from there, by the evidence account, under its own.
+type Copy struct {
+	Source   string    `json:"source"` // the incident's snapshot
+	VolumeID string    `json:"volumeId"`
+	Device   string    `json:"device"`
+	State    CopyState `json:"state"`
+	Transfer string    `json:"transfer"` // the copy in this account; deleted once the other is locked
+	ID       string    `json:"id"`       // the copy in the evidence account
+	Progress string    `json:"progress"`
+	KMSKey   string    `json:"kmsKey"` // of the evidence account
+	Locked   bool      `json:"locked"`
+	Reason   string    `json:"reason"`
+	AskedAt  time.Time `json:"askedAt"` // when the newest of both was asked for
+}
+
+// CopyState is how far a copy is.
+type CopyState string
+
+const (
+	Waiting      CopyState = "waiting"      // not begun
+	Transferring CopyState = "transferring" // on its way under the key that is shared
+	Copying      CopyState = "copying"      // on its way in the evidence account
+	Copied       CopyState = "copied"
+	NotCopied    CopyState = "failed" // given up
+)
+
 // Memory is how far the memory capture is. Status is Skipped, Partial or Failed
 // with the reason, or OK; while Done is false it is OK and Reason says what is
 // under way.
@@ -293,6 +333,7 @@ type Kept struct {
 // Evidence is what was taken of an instance, and what was not.
 type Evidence struct {
 	Snapshots Snapshots
+	Custody   Custody
 	Memory    Memory
 	Digest    Digest
 	Console   Console

@@ -652,6 +652,8 @@ var catalogue = map[string]text{
 	"note.deletedToo":    {"Volume {detail} would be deleted with the instance", "ボリューム {detail} はインスタンスとともに削除されます"},
 	"note.later":         {"A snapshot shows another moment than the others: {detail}", "ほかと異なる時点のスナップショットがあります: {detail}"},
 	"note.volumesUnread": {"What else the volumes are attached to could not be read: {detail}", "ボリュームのほかのアタッチ先を確認できませんでした: {detail}"},
+	"copies":             {"Copies in the evidence account", "証拠アカウントへのコピー"},
+	"copy":               {"Copy of {source}: {id} in account {account}, under {key}", "{source} のコピー: アカウント {account} の {id}、キー {key}"},
 	"memory":             {"Memory", "メモリ"},
 	"memoryObject":       {"Memory image: {object} in the evidence bucket, {bytes} bytes", "メモリイメージ: 証拠バケットの {object} ({bytes} バイト)"},
 	"memoryHash":         {"SHA-256 as the host claims it: {sha256}", "SHA-256 (ホストの申告値): {sha256}"},

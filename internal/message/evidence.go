@@ -20,6 +20,14 @@ func (l Language) Taken(e incident.Evidence) []string {
 			all = append(all, l.snapshot(n))
 		}
 	}
+	if c := e.Custody; c.Status == incident.OK {
+		all = append(all, l.Text("copies")+": "+l.progress(c.Report, c.Done))
+	}
+	for _, c := range e.Custody.Copies {
+		if c.State == incident.Copied {
+			all = append(all, l.copied(e.Custody.Account, c))
+		}
+	}
 	m := e.Memory
 	if m.Status == incident.OK {
 		all = append(all, l.Text("memory")+": "+l.progress(m.Report, m.Done))
@@ -60,6 +68,9 @@ func (l Language) NotTaken(e incident.Evidence) []string {
 		if n.State == snapshotFailed {
 			all = append(all, l.snapshot(n))
 		}
+	}
+	if !e.Custody.Off {
+		not(l.Text("copies"), e.Custody.Report)
 	}
 	for _, v := range s.Missing {
 		all = append(all, l.Text("missing", "volume", Plain(v, 200)))
@@ -123,6 +134,15 @@ func (l Language) console(c incident.Console) []kept {
 		}
 	}
 	return all
+}
+
+// copied is a snapshot's copy in the evidence account.
+func (l Language) copied(account string, c incident.Copy) string {
+	s := l.Text("copy", "source", ID(c.Source), "id", ID(c.ID), "account", ID(account), "key", Plain(c.KMSKey, 200))
+	if c.Locked {
+		return s + l.Text("snapshot.locked")
+	}
+	return s + l.Text("snapshot.unlocked")
 }
 
 func (l Language) snapshot(n incident.Snapshot) string {

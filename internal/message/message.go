@@ -99,6 +99,7 @@ type Letter struct {
 	Protection  incident.Protection
 	Credentials incident.Credentials
 	Snapshots   incident.Snapshots
+	Custody     incident.Custody
 	Memory      incident.Memory
 	Digest      incident.Digest
 	Console     incident.Console
@@ -267,7 +268,7 @@ func (l Language) body(kind Kind, m Letter) string {
 	}
 	p.list("head.restored", each(m.Restoration.Restored))
 	p.list("head.notBack", each(m.Restoration.NotBack))
-	evidence := incident.Evidence{Snapshots: m.Snapshots, Memory: m.Memory, Digest: m.Digest, Console: m.Console}
+	evidence := incident.Evidence{Snapshots: m.Snapshots, Custody: m.Custody, Memory: m.Memory, Digest: m.Digest, Console: m.Console}
 	p.list("head.taken", l.Taken(evidence))
 	p.list("head.notTaken", l.NotTaken(evidence))
 	if !over {

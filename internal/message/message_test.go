@@ -52,6 +52,13 @@ func letter(kind message.Kind) message.Letter {
 			{What: "a-note-of-tomorrow", Detail: "x"},
 		},
 	}
+	custody := incident.Custody{
+		Report: incident.Report{Status: incident.Partial, Reason: "1 of 2 copied into account 999988887777; take the role: AccessDenied"}, Done: true, Account: "999988887777",
+		Copies: []incident.Copy{
+			{Source: "snap-0a", ID: "snap-0copy", State: incident.Copied, KMSKey: "arn:aws:kms:ap-northeast-1:999988887777:key/e", Locked: true},
+			{Source: "snap-0d", State: incident.Transferring},
+		},
+	}
 	memory := incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "memory is off"}}
 	protection := incident.Protection{
 		Report: incident.Report{Status: incident.Partial, Reason: "not everything could be protected"},
@@ -63,7 +70,7 @@ func letter(kind message.Kind) message.Letter {
 	}
 	work := func() {
 		m.Credentials = credentials
-		m.Isolation, m.Snapshots, m.Memory, m.Protection = isolation, snapshots, memory, protection
+		m.Isolation, m.Snapshots, m.Memory, m.Protection, m.Custody = isolation, snapshots, memory, protection, custody
 		m.Exposure = incident.Exposure{Openings: []incident.Opening{
 			{What: "nat", State: incident.Found, Detail: "eni-0nat in vpc-0a"},
 			{What: "transit", State: incident.None},

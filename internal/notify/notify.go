@@ -57,6 +57,7 @@ type Input struct {
 	Protection  incident.Protection  `json:"protection"`
 	Credentials incident.Credentials `json:"credentials"`
 	Snapshots   incident.Snapshots   `json:"snapshots"`
+	Custody     incident.Custody     `json:"custody"`
 	Memory      incident.Memory      `json:"memory"`
 	Problem     incident.Problem     `json:"problem"`
 	Reason      string               `json:"reason"`
@@ -108,7 +109,7 @@ func compose(in Input) (message.Letter, string) {
 	}
 	letter := message.Letter{
 		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
-		Exposure: in.Exposure, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
+		Exposure: in.Exposure, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Custody: in.Custody, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
 		Decision: message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
 	}
 	// Where the first step failed there is only the event.

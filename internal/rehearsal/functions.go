@@ -8,6 +8,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/console"
 	"cordon/internal/credentials"
+	"cordon/internal/custody"
 	"cordon/internal/decide"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
@@ -42,6 +43,9 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 	},
 	"credentials": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(credentials.New(h, a.EC2(), a.IAM(), a.KMS(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"custody": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(custody.New(h, a.EC2(), a.EC2(), a.STS(), a.DynamoDB()))
 	},
 	"digest": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(digest.New(h, a.S3(), a.DynamoDB()))

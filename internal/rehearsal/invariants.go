@@ -504,7 +504,7 @@ func (t Trace) belongs(id string) bool {
 		return true // one that somebody attached to it
 	}
 	for _, s := range t.After.Snapshots {
-		if id == aws.ToString(s.SnapshotId) && tag(s.Tags, "cordon:incident") != "" {
+		if id == aws.ToString(s.SnapshotId) && (tag(s.Tags, "cordon:incident") != "" || tag(s.Tags, "cordon:transfer") != "") {
 			return true
 		}
 	}

@@ -327,7 +327,7 @@ func (w *world) open(file []byte, account, region string) error {
 	w.account, err = sim.Open(sim.Settings{
 		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Storms: w.storms(), Account: account, Region: region,
 		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"), Escalation: ref("EscalationTopic"),
-		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(),
+		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(), Evidence: w.evidence(),
 	}, file)
 	w.macKey = ref("MacKey")
 	document, _ := w.deployment.Resource("MemoryDocument")
@@ -350,6 +350,16 @@ func (w *world) open(file []byte, account, region string) error {
 		return fmt.Errorf("template: MemoryDocument: %w", err)
 	}
 	return w.account.SSM().AddDocument(name, content)
+}
+
+// evidence is the account into which the template has snapshots copied.
+func (w *world) evidence() sim.EvidenceAccount {
+	for _, f := range w.deployment.Functions() {
+		if e := f.Environment; f.LogicalID == "CustodyFunction" && e["EVIDENCE_ROLE_ARN"] != "off" {
+			return sim.EvidenceAccount{Role: e["EVIDENCE_ROLE_ARN"], ExternalID: e["EVIDENCE_EXTERNAL_ID"], Key: e["EVIDENCE_KEY_ARN"], Transfer: e["TRANSFER_KEY_ARN"]}
+		}
+	}
+	return sim.EvidenceAccount{}
 }
 
 // roles are the ARNs of the functions' roles, by the function's name.

@@ -19,15 +19,18 @@ const (
 
 // Stretches of the way that routes share.
 var (
-	seen      = []string{"Read the finding", "Choose what to do"}
-	told      = slices.Concat(seen, []string{"Tell why nothing was changed", "Choose the ending"})
-	tried     = slices.Concat(seen, []string{"Protect and snapshot", "Isolate instance"})
-	asked     = slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Look at what stays open", "Was it a dry run?", "Tell people", "Gather evidence and ask"})
-	sealed    = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Was it undone?", "Carry out the decision"})
-	closed    = []string{"Close the incident", "Name the ending"}
-	hashed    = slices.Concat([]string{"Is the image hashed?", "Hash the image", "Is the image hashed?"}, closed)
+	seen   = []string{"Read the finding", "Choose what to do"}
+	told   = slices.Concat(seen, []string{"Tell why nothing was changed", "Choose the ending"})
+	tried  = slices.Concat(seen, []string{"Protect and snapshot", "Isolate instance"})
+	asked  = slices.Concat(tried, []string{"Narrow its credentials", "Start the memory capture", "Look at what stays open", "Was it a dry run?", "Tell people", "Gather evidence and ask"})
+	sealed = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Was it undone?", "Carry out the decision"})
+	closed = []string{"Close the incident", "Name the ending"}
+	hash   = []string{"Is the image hashed?", "Hash the image", "Is the image hashed?"}
+	hashed = slices.Concat(hash, []string{"Are the copies done?"}, closed)
+	// A release ends the branch that knows whether there are copies.
+	uncopied  = slices.Concat([]string{"Are the copies done?", "Wait for the copies", "Copy what is left", "Are the copies done?"}, closed)
 	freed     = slices.Concat(asked, []string{"Let running steps end", "Release instance", "Allow its credentials again", "End the capture"})
-	released  = slices.Concat(freed, hashed, []string{"Released"})
+	released  = slices.Concat(freed, hash, uncopied, []string{"Released"})
 	undecided = slices.Concat(sealed, []string{"Tell that nobody decided", "Isolated, undecided"})
 	// Where a brake asks before isolating, and is told to isolate.
 	askedWay   = slices.Concat(seen, []string{"Ask before isolating", "Verify before isolating"})
@@ -219,7 +222,7 @@ func TestRoutes(t *testing.T) {
 		// before is known to the first one only.
 		{
 			"more severe after keep, released", severe, afterKeep, nil, "release", "Released", "SUCCEEDED",
-			slices.Concat(freed, []string{"Is the image hashed?"}, closed, []string{"Released"}), // nothing of its memory was to be had
+			slices.Concat(freed, []string{"Is the image hashed?"}, uncopied, []string{"Released"}), // nothing of its memory was to be had
 			[]string{isolatedMail, askedMail, "Closed: EC2 instance released"},
 			with(free, func(m *machineState) {
 				m.Snapshots = []string{"completed locked", "completed locked", "pending locked", "pending locked"}

@@ -14,6 +14,7 @@ import (
 	closing "cordon/internal/close"
 	"cordon/internal/console"
 	"cordon/internal/credentials"
+	"cordon/internal/custody"
 	"cordon/internal/digest"
 	"cordon/internal/drift"
 	"cordon/internal/enrich"
@@ -52,6 +53,7 @@ var shapes = map[string]func() (in, out any){
 	"close":       func() (any, any) { return new(closing.Input), new(closing.Output) },
 	"console":     func() (any, any) { return new(console.Input), new(console.Output) },
 	"credentials": func() (any, any) { return new(credentials.Input), new(credentials.Output) },
+	"custody":     func() (any, any) { return new(custody.Input), new(custody.Output) },
 	"digest":      func() (any, any) { return new(digest.Input), new(digest.Output) },
 	"drift":       func() (any, any) { return new(drift.Input), new(drift.Output) },
 	"enrich":      func() (any, any) { return new(enrich.Input), new(enrich.Output) },

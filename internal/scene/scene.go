@@ -36,6 +36,12 @@ const (
 	mac       = "mac"
 )
 
+// Evidence is the account into which snapshots are copied.
+var Evidence = sim.EvidenceAccount{
+	Role: "arn:aws:iam::999988887777:role/cordon-evidence", ExternalID: "external", Key: "arn:aws:kms:eu-west-1:999988887777:key/evidence",
+	Transfer: "arn:aws:kms:eu-west-1:123456789012:key/transfer",
+}
+
 // AttachedAt is when the primary interface was attached, in every account here.
 var AttachedAt = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
@@ -60,7 +66,7 @@ func (c *clock) Sleep(d time.Duration) { c.now = c.now.Add(d) }
 func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 	t.Helper()
 	c := &clock{time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)}
-	a, err := sim.Open(sim.Settings{Clock: c, Account: account, Region: region, Incidents: incidents, Decisions: decisions, MACKey: mac, Faults: faults}, []byte(file))
+	a, err := sim.Open(sim.Settings{Clock: c, Account: account, Region: region, Incidents: incidents, Decisions: decisions, MACKey: mac, Evidence: Evidence, Faults: faults}, []byte(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +74,7 @@ func Open(t testing.TB, file string, faults ...sim.Fault) *Scene {
 		"EVIDENCE_BUCKET": "cordon-evidence", "SIGNING_KEY_ID": "signing", "INCIDENTS_TABLE": incidents, "DECISIONS_TABLE": decisions, "MAC_KEY_ID": mac, "STACK_NAME": Stack,
 		"APPROVERS_FOR_TERMINATION": "1",
 		"AUTO_SCALING_ACTION":       "standby", "AUTO_SCALING_CAPACITY": "shrink",
+		"EVIDENCE_ROLE_ARN": Evidence.Role, "EVIDENCE_EXTERNAL_ID": Evidence.ExternalID, "EVIDENCE_KEY_ARN": Evidence.Key, "TRANSFER_KEY_ARN": Evidence.Transfer,
 		"ISOLATE_ROLE":     "arn:aws:iam::123456789012:role/isolate",
 		"CREDENTIAL_ROLES": "arn:aws:iam::123456789012:role/*",
 		"RETENTION_DAYS":   "30", "LANGUAGE": "en", "TOPIC_ARN": fmt.Sprintf("arn:aws:sns:%s:%s:cordon", region, account),

@@ -37,6 +37,7 @@ func Open(s Settings, file []byte) (*Account, error) {
 		a.faults[f.call()] = f
 	}
 	a.ec2, a.dynamodb, a.s3, a.sns, a.kms, a.sfn, a.ssm = newEC2(a), newDynamoDB(a), newS3(a), newSNS(a), newKMS(a), newSFN(a), newSSM(a)
+	a.sts = newSTS(a)
 	a.iam, a.autoscaling, a.balancers, a.classics, a.cloudtrail = newIAM(a), newAutoScaling(a), newBalancers(a), newClassics(a), newCloudTrail(a)
 	a.access = newVerifiedAccess(a)
 	if file == nil {
@@ -66,14 +67,14 @@ func Open(s Settings, file []byte) (*Account, error) {
 
 // sections are the keys of the account file.
 func (a *Account) sections() []section {
-	return append(slices.Concat(a.ec2.sections(), a.dynamodb.sections(), a.ssm.sections(),
+	return append(slices.Concat(a.ec2.sections(), a.sts.sections(), a.dynamodb.sections(), a.ssm.sections(),
 		a.autoscaling.sections(), a.balancers.sections(), a.classics.sections(), a.iam.sections(), a.cloudtrail.sections()), group("Behaviour", a.behaviours()))
 }
 
 // behaviours are the keys of the account file's Behaviour: what the account
 // does that no answer of AWS tells.
 func (a *Account) behaviours() []section {
-	return slices.Concat(a.ec2.behaviours(), a.ssm.behaviours(), a.autoscaling.behaviours(), a.cloudtrail.behaviours())
+	return slices.Concat(a.ec2.behaviours(), a.sts.behaviours(), a.ssm.behaviours(), a.autoscaling.behaviours(), a.cloudtrail.behaviours())
 }
 
 // group is a section of sections.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,11 +16,13 @@ import (
 
 // EC2 is the part of EC2 that the steps touch.
 type EC2 struct {
-	a *Account
+	a     *Account
+	owner string // another account's ID; empty for this one
 	world
-	before *world // before the newest write, where a stale read may ask for it
-	ids    int    // IDs given out
-	quirks quirks
+	before  *world   // before the newest write, where a stale read may ask for it
+	ids     int      // IDs given out
+	refused []string // copies whose key may not be used
+	quirks  quirks
 }
 
 // world is all there is, one list for each key of the account file. Each thing
@@ -30,6 +33,7 @@ type world struct {
 	Volumes            []*types.Volume
 	Snapshots          []*types.Snapshot
 	Locks              []*types.LockedSnapshotsInfo
+	Shared             map[string][]string       // accounts that may use a snapshot
 	NetworkInterfaces  []*types.NetworkInterface // truth of attachments and groups
 	SecurityGroups     []*types.SecurityGroup    // without rules, which are in Rules
 	Rules              []*types.SecurityGroupRule
@@ -50,6 +54,8 @@ type quirks struct {
 	failingSnapshots []string // volumes whose snapshots end in error
 	snapshotSeconds  int      // how long a snapshot is pending; 0 grows with the volume
 
+	copySeconds      int                 // how long a copy is pending; 0 grows with the volume
+	keyRefuses       bool                // copies end in error
 	snapshotFailures map[string]int      // how many snapshots of a volume end in error, the first ones
 	volumesMoved     []*volumeMoving     // others attach a volume, or take it off
 	snapshotsDeleted []*snapshotDeletion // others delete what snapshots of a volume there are
@@ -73,6 +79,7 @@ func (c *EC2) sections() []section {
 		kept("Volumes", &c.Volumes),
 		kept("Snapshots", &c.Snapshots),
 		kept("LockedSnapshots", &c.Locks),
+		kept("SharedSnapshots", &c.Shared),
 		kept("NetworkInterfaces", &c.NetworkInterfaces),
 		kept("SecurityGroupRules", &c.Rules),
 		kept("VpcEndpoints", &c.VpcEndpoints),
@@ -98,6 +105,9 @@ func (c *EC2) behaviours() []section {
 		optional("Resolves", &c.quirks.resolves),
 	}
 }
+
+// account is the ID of the account that this EC2 is of.
+func (c *EC2) account() string { return cmp.Or(c.owner, c.a.account()) }
 
 // ec2Error is an answer of EC2, which has no types for its errors.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html

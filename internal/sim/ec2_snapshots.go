@@ -44,6 +44,9 @@ func (c *EC2) describeVolumes(in *ec2.DescribeVolumesInput) (*ec2.DescribeVolume
 
 // pendingFor is how long a snapshot of a volume is pending.
 func (c *EC2) pendingFor(s *types.Snapshot) time.Duration {
+	if seconds := c.a.ec2.quirks.copySeconds; seconds > 0 && aws.ToString(s.VolumeId) == arbitrary {
+		return time.Duration(seconds) * time.Second
+	}
 	if c.quirks.snapshotSeconds > 0 {
 		return time.Duration(c.quirks.snapshotSeconds) * time.Second
 	}
@@ -63,6 +66,10 @@ func (c *EC2) completeSnapshots() {
 			continue
 		}
 		end := s.StartTime.Add(whole)
+		if slices.Contains(c.refused, *s.SnapshotId) {
+			s.State, s.StateMessage = types.SnapshotStateError, aws.String("Given key ID is not accessible")
+			continue
+		}
 		if c.fails(aws.ToString(s.VolumeId)) {
 			s.State, s.StateMessage = types.SnapshotStateError, aws.String("Internal error: the data could not be copied")
 			// https://docs.aws.amazon.com/ebs/latest/userguide/snapshot-lock-considerations.html
@@ -147,7 +154,7 @@ func (c *EC2) busy(v *types.Volume) error {
 func (c *EC2) begin(v *types.Volume, description *string, tags []types.Tag) *types.Snapshot {
 	return &types.Snapshot{
 		SnapshotId: c.id("snap"), VolumeId: v.VolumeId, VolumeSize: v.Size, Description: aws.String(aws.ToString(description)),
-		Encrypted: aws.Bool(aws.ToBool(v.Encrypted)), KmsKeyId: v.KmsKeyId, OwnerId: aws.String(c.a.account()), Progress: aws.String("0%"),
+		Encrypted: aws.Bool(aws.ToBool(v.Encrypted)), KmsKeyId: v.KmsKeyId, OwnerId: aws.String(c.account()), Progress: aws.String("0%"),
 		StartTime: c.second(), State: types.SnapshotStatePending, StorageTier: types.StorageTierStandard, Tags: slices.Clone(tags),
 	}
 }
@@ -233,7 +240,11 @@ func (c *EC2) createSnapshots(in *ec2.CreateSnapshotsInput) (*ec2.CreateSnapshot
 // DescribeSnapshots tells of all snapshots that the account may read, those of
 // other owners too unless OwnerIds says whose.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html
-func (c *EC2) DescribeSnapshots(ctx context.Context, in *ec2.DescribeSnapshotsInput, _ ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error) {
+func (c *EC2) DescribeSnapshots(ctx context.Context, in *ec2.DescribeSnapshotsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error) {
+	c, err := c.as(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
 	return invokeEC2(ctx, c, operation{
 		action: "DescribeSnapshots", resources: concerned(in.SnapshotIds, in.Filters),
 		takes: []string{"SnapshotIds", "OwnerIds", "Filters", "MaxResults", "NextToken"},
@@ -243,7 +254,7 @@ func (c *EC2) DescribeSnapshots(ctx context.Context, in *ec2.DescribeSnapshotsIn
 func (c *EC2) describeSnapshots(in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
 	all := slices.DeleteFunc(slices.Clone(c.Snapshots), func(s *types.Snapshot) bool {
 		owner := aws.ToString(s.OwnerId)
-		ours := owner == c.a.account() && slices.Contains(in.OwnerIds, "self")
+		ours := owner == c.account() && slices.Contains(in.OwnerIds, "self")
 		return len(in.OwnerIds) > 0 && !ours && !slices.Contains(in.OwnerIds, owner)
 	})
 	id := func(s *types.Snapshot) *string { return s.SnapshotId }
@@ -264,7 +275,11 @@ func (c *EC2) describeSnapshots(in *ec2.DescribeSnapshotsInput) (*ec2.DescribeSn
 // LockSnapshot locks a snapshot, pending or completed, for a number of days
 // that begin when it is complete.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
-func (c *EC2) LockSnapshot(ctx context.Context, in *ec2.LockSnapshotInput, _ ...func(*ec2.Options)) (*ec2.LockSnapshotOutput, error) {
+func (c *EC2) LockSnapshot(ctx context.Context, in *ec2.LockSnapshotInput, opts ...func(*ec2.Options)) (*ec2.LockSnapshotOutput, error) {
+	c, err := c.as(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
 	return invokeEC2(ctx, c, operation{
 		action: "LockSnapshot", mutating: true, resources: []string{aws.ToString(in.SnapshotId)},
 		needs: []string{"SnapshotId", "LockMode", "LockDuration"},
@@ -303,7 +318,11 @@ func (c *EC2) lockSnapshot(in *ec2.LockSnapshotInput) (*ec2.LockSnapshotOutput, 
 
 // DescribeLockedSnapshots tells of locks, expired ones too.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLockedSnapshots.html
-func (c *EC2) DescribeLockedSnapshots(ctx context.Context, in *ec2.DescribeLockedSnapshotsInput, _ ...func(*ec2.Options)) (*ec2.DescribeLockedSnapshotsOutput, error) {
+func (c *EC2) DescribeLockedSnapshots(ctx context.Context, in *ec2.DescribeLockedSnapshotsInput, opts ...func(*ec2.Options)) (*ec2.DescribeLockedSnapshotsOutput, error) {
+	c, err := c.as(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
 	return invokeEC2(ctx, c, operation{
 		action: "DescribeLockedSnapshots", resources: concerned(in.SnapshotIds, in.Filters),
 		takes: []string{"SnapshotIds", "Filters", "MaxResults", "NextToken"},

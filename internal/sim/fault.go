@@ -101,7 +101,7 @@ func (a *Account) Unmet() []Fault {
 
 // serviceIDs are the SDK's names of the services, by package.
 var serviceIDs = map[string]string{
-	"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM",
+	"dynamodb": "DynamoDB", "ec2": "EC2", "kms": "KMS", "s3": "S3", "sfn": "SFN", "sns": "SNS", "ssm": "SSM", "sts": "STS",
 	"iam": "IAM", "cloudtrail": "CloudTrail", "autoscaling": "Auto Scaling", "elasticloadbalancing": "Elastic Load Balancing", "elasticloadbalancingv2": "Elastic Load Balancing v2",
 }
 
@@ -131,6 +131,7 @@ func refusalOf(k Kind, op operation) error {
 		all = map[string]error{
 			"ec2": &smithy.GenericAPIError{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation.", Fault: smithy.FaultClient},
 			"s3":  &smithy.GenericAPIError{Code: "AccessDenied", Message: "Access Denied", Fault: smithy.FaultClient},
+			"sts": &smithy.GenericAPIError{Code: "AccessDenied", Message: who + " is not authorized to perform: sts:AssumeRole", Fault: smithy.FaultClient},
 			"sns": &snstypes.AuthorizationErrorException{Message: &denied.Message},
 		}
 		return or(all[op.service], denied)
@@ -190,6 +191,8 @@ func notFound(op operation) error {
 			return &smithy.GenericAPIError{Code: "NoSuchUpload", Message: "The specified upload does not exist.", Fault: smithy.FaultClient}
 		}
 		return &smithy.GenericAPIError{Code: "NoSuchBucket", Message: "The specified bucket does not exist", Fault: smithy.FaultClient}
+	case "sts": // a role that does not exist looks like one that refuses
+		return roleRefuses(strings.Join(op.resources, ", "))
 	case "iam":
 		return noEntity("role", strings.Join(op.resources, ", "))
 	case "autoscaling":

@@ -46,8 +46,17 @@ type Settings struct {
 	MACKey     string            // ID of the key that authenticates; mac
 	SigningKey string            // ID of the key that signs; signing
 	Roles      map[string]string // ARN of a function's role; of the function's name
+	Evidence   EvidenceAccount   // none
 	Faults     []Fault
 	Storms     []Storm
+}
+
+// EvidenceAccount is a second account, into which snapshots are copied.
+type EvidenceAccount struct {
+	Role       string // ARN of the role that may be assumed there
+	ExternalID string // without which it may not
+	Key        string // ARN of its key
+	Transfer   string // ARN of the key of the first account that it may use
 }
 
 func (s Settings) withDefaults() Settings {
@@ -82,6 +91,7 @@ type Account struct {
 	kms      *KMS
 	sfn      *SFN
 	ssm      *SSM
+	sts      *STS
 
 	autoscaling *AutoScaling
 	balancers   *ElasticLoadBalancingV2
@@ -98,6 +108,7 @@ func (a *Account) SNS() *SNS           { return a.sns }
 func (a *Account) KMS() *KMS           { return a.kms }
 func (a *Account) SFN() *SFN           { return a.sfn }
 func (a *Account) SSM() *SSM           { return a.ssm }
+func (a *Account) STS() *STS           { return a.sts }
 
 func (a *Account) CloudTrail() *CloudTrail                         { return a.cloudtrail }
 func (a *Account) IAM() *IAM                                       { return a.iam }
@@ -280,7 +291,7 @@ func (a *Account) wait(ctx context.Context) error {
 func (a *Account) latency(op operation, key string, attempt int) time.Duration {
 	between := map[string][2]int{ // milliseconds
 		"ec2": {25, 120}, "ssm": {25, 100}, "s3": {15, 60}, "dynamodb": {5, 15}, "sns": {10, 40}, "kms": {5, 20}, "sfn": {10, 40},
-		"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120}, "cloudtrail": {100, 500},
+		"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120}, "cloudtrail": {100, 500}, "sts": {20, 80},
 	}[op.service]
 	h := hash(a.seed(), "latency", key, attempt)
 	us := (between[1] - between[0]) * 1000

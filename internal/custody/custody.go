@@ -1,0 +1,383 @@
+// Package custody copies the incident's snapshots into an evidence account, where
+// nobody of the incident's account can delete them or withdraw their key.
+//
+// Each snapshot goes in two steps. It is copied here under a key of this stack:
+// one under AWS's default key cannot be shared, and the key of the victim's
+// volumes is not for others to use. That copy is shared with the evidence account
+// alone, and copied there with that account's own credentials, under its own key,
+// and locked. Then the copy here is deleted.
+// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-modifying-snapshot-permissions.html
+//
+// CopySnapshot has no client token. A copy is found by its tags before it is made
+// again, and by the record where EC2 does not show it yet.
+package custody
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/internal/incident"
+	"cordon/internal/record"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// EC2 is the part of the EC2 API this step calls in this account.
+type EC2 interface {
+	ec2.DescribeSnapshotsAPIClient
+	CopySnapshot(context.Context, *ec2.CopySnapshotInput, ...func(*ec2.Options)) (*ec2.CopySnapshotOutput, error)
+	DeleteSnapshot(context.Context, *ec2.DeleteSnapshotInput, ...func(*ec2.Options)) (*ec2.DeleteSnapshotOutput, error)
+	ModifySnapshotAttribute(context.Context, *ec2.ModifySnapshotAttributeInput, ...func(*ec2.Options)) (*ec2.ModifySnapshotAttributeOutput, error)
+}
+
+// Evidence is the part of the EC2 API this step calls in the evidence account,
+// each call with that account's credentials. stacks/evidence.yaml allows it.
+type Evidence interface {
+	ec2.DescribeSnapshotsAPIClient
+	CopySnapshot(context.Context, *ec2.CopySnapshotInput, ...func(*ec2.Options)) (*ec2.CopySnapshotOutput, error)
+	DescribeLockedSnapshots(context.Context, *ec2.DescribeLockedSnapshotsInput, ...func(*ec2.Options)) (*ec2.DescribeLockedSnapshotsOutput, error)
+	LockSnapshot(context.Context, *ec2.LockSnapshotInput, ...func(*ec2.Options)) (*ec2.LockSnapshotOutput, error)
+}
+
+// STS is the part of the STS API this step calls.
+type STS interface {
+	AssumeRole(context.Context, *sts.AssumeRoleInput, ...func(*sts.Options)) (*sts.AssumeRoleOutput, error)
+}
+
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Getter
+	record.Putter
+}
+
+// Input is the incident and its snapshots as they are.
+type Input struct {
+	Incident  incident.Incident  `json:"incident"`
+	Snapshots incident.Snapshots `json:"snapshots"`
+}
+
+// Output says how far the copies are. Until Done the machine asks again.
+type Output = incident.Custody
+
+// Step copies snapshots.
+type Step struct {
+	host      incident.Host
+	ec2       EC2
+	evidence  Evidence
+	sts       STS
+	incidents Incidents
+
+	table, stack              string
+	role, account             string // of the evidence account; empty where none is configured
+	key, transfer, externalID string
+	days                      int32
+}
+
+// New reads INCIDENTS_TABLE, STACK_NAME, RETENTION_DAYS, EVIDENCE_ROLE_ARN,
+// EVIDENCE_KEY_ARN, EVIDENCE_EXTERNAL_ID and TRANSFER_KEY_ARN. Where the role is
+// "off", nothing is copied.
+func New(host incident.Host, ec2 EC2, evidence Evidence, sts STS, incidents Incidents) (*Step, error) {
+	s := &Step{host: host, ec2: ec2, evidence: evidence, sts: sts, incidents: incidents}
+	var err error
+	for name, to := range map[string]*string{
+		"INCIDENTS_TABLE": &s.table, "STACK_NAME": &s.stack, "EVIDENCE_ROLE_ARN": &s.role, "EVIDENCE_KEY_ARN": &s.key,
+		"EVIDENCE_EXTERNAL_ID": &s.externalID, "TRANSFER_KEY_ARN": &s.transfer,
+	} {
+		if *to, err = host.Setting(name); err != nil {
+			return nil, err
+		}
+	}
+	days, err := host.Number("RETENTION_DAYS")
+	if err != nil {
+		return nil, err
+	}
+	if days != math.Trunc(days) || days > maxDays {
+		return nil, fmt.Errorf("environment variable RETENTION_DAYS: %v is not a whole number of days from 1 to %d", days, maxDays)
+	}
+	s.days = int32(days)
+	if s.role == off {
+		return s, nil
+	}
+	parts := strings.Split(s.role, ":") // arn:aws:iam::ACCOUNT:role/NAME
+	if len(parts) != 6 || parts[4] == "" {
+		return nil, fmt.Errorf("environment variable EVIDENCE_ROLE_ARN: %q is not the ARN of a role", s.role)
+	}
+	s.account = parts[4]
+	return s, nil
+}
+
+const (
+	stepName = "custody"
+	off      = "off"
+	// maxDays is the longest lock there is.
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
+	maxDays = 36500
+	// patience is how long copies are waited for. A copy to another key is a full
+	// one; two of them of the largest volumes take days.
+	patience = 3 * 24 * time.Hour
+	// mostOf is how often one copy is begun: the first, and two that make it again.
+	mostOf = 3
+	// mostRefusals is how many looks in a row may be refused something.
+	mostRefusals = 10
+	// hiding is how long EC2 may not show a snapshot that it made.
+	// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+	hiding = 15 * time.Minute
+)
+
+// Tags of a copy. Its volume ID is arbitrary, so all that it is stands in tags.
+// Here it must not look like the evidence, which cordon:incident marks.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopySnapshot.html
+const (
+	tagTransfer = "cordon:transfer" // here: of which incident
+	tagIncident = "cordon:incident" // there
+	tagSource   = "cordon:source"
+	tagStack    = "cordon:stack"
+	tagAccount  = "cordon:account"
+	tagInstance = "cordon:instance"
+	tagVolume   = "cordon:volume"
+	tagDevice   = "cordon:device"
+)
+
+// Run is safe to repeat: it takes each copy one step further, and says how far
+// all are.
+func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if s.role == off {
+		return listed(Output{Report: incident.Report{Status: incident.Skipped, Reason: "no evidence account is configured"}, Done: true, Off: true}), nil
+	}
+	var out Output
+	if _, err := record.LoadStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, &out); err != nil {
+		return Output{}, err
+	}
+	h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
+	if err != nil {
+		return Output{}, err
+	}
+	out.Account, out.Decided = s.account, h.Decision != ""
+	if !want(&out, in.Snapshots) && out.Done {
+		return listed(out), nil
+	}
+	out.Done = false
+	if out.BegunAt.IsZero() {
+		out.BegunAt = s.host.Now().UTC()
+	}
+	var refused []refusal
+	switch {
+	case s.account == in.Incident.Account:
+		refused = []refusal{{why: "the evidence account is the incident's own", last: true}}
+	case h.Decision == incident.Release:
+		if refused, err = s.end(ctx, in.Incident); err != nil {
+			return Output{}, err
+		}
+		refused = append(refused, refusal{why: "the instance was released", last: true})
+	case len(out.Copies) > 0:
+		if refused, err = s.advance(ctx, in.Incident, &out); err != nil {
+			return Output{}, err
+		}
+	}
+	s.judge(in, &out, refused)
+	out = listed(out)
+	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
+}
+
+// end deletes what is on its way.
+func (s *Step) end(ctx context.Context, inc incident.Incident) ([]refusal, error) {
+	here, err := described(ctx, s.ec2, tagTransfer, inc.ID)
+	if err != nil {
+		return nil, fmt.Errorf("look for copies here: %w", err)
+	}
+	return s.clear(ctx, here)
+}
+
+// want adds the snapshots that are to be copied and are not on the list. Only a
+// completed one can be.
+// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-copy-snapshot.html
+func want(o *Output, s incident.Snapshots) (added bool) {
+	for _, sn := range s.Set {
+		known := slices.ContainsFunc(o.Copies, func(c incident.Copy) bool { return c.Source == sn.ID })
+		if known || sn.Duplicate || sn.Superseded || sn.State != string(types.SnapshotStateCompleted) {
+			continue
+		}
+		o.Copies = append(o.Copies, incident.Copy{Source: sn.ID, VolumeID: sn.VolumeID, Device: sn.Device, State: incident.Waiting})
+		added = true
+	}
+	return added
+}
+
+// refusal is what keeps a copy from going on.
+type refusal struct {
+	why   string
+	count bool // it is not going to end by itself
+	last  bool // trying again cannot help
+}
+
+// answered makes an answer of AWS that is no success a refusal to tell of; any
+// other error is one of the step. More copies at once than a Region allows ends
+// by itself.
+// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-copy-snapshot.html
+func answered(what string, err error) (refusal, error) {
+	var answer smithy.APIError
+	if !errors.As(err, &answer) {
+		return refusal{}, fmt.Errorf("%s: %w", what, err)
+	}
+	busy := slices.Contains([]string{"ResourceLimitExceeded", "RequestLimitExceeded", "ConcurrentSnapshotLimitExceeded"}, answer.ErrorCode())
+	return refusal{why: fmt.Sprintf("%s: %s: %s", what, answer.ErrorCode(), answer.ErrorMessage()), count: !busy}, nil
+}
+
+// advance takes each copy one step further.
+func (s *Step) advance(ctx context.Context, inc incident.Incident, out *Output) ([]refusal, error) {
+	as, err := s.assume(ctx, inc)
+	if err != nil {
+		r, err := answered("take the role "+s.role, err)
+		return []refusal{r}, err
+	}
+	var here, there []types.Snapshot
+	errs := make([]error, 2)
+	s.host.Each(2, func(n int) {
+		if n == 0 {
+			here, errs[n] = described(ctx, s.ec2, tagTransfer, inc.ID)
+		} else {
+			there, errs[n] = described(ctx, s.evidence, tagIncident, inc.ID, as)
+		}
+	})
+	if errs[0] != nil {
+		return nil, fmt.Errorf("look for copies here: %w", errs[0])
+	}
+	locked := map[string]bool{}
+	if errs[1] == nil {
+		locked, errs[1] = s.locked(ctx, there, as)
+	}
+	if errs[1] != nil {
+		r, err := answered("look for copies in account "+s.account, errs[1])
+		return []refusal{r}, err
+	}
+	refusals, errs := make([][]refusal, len(out.Copies)), make([]error, len(out.Copies))
+	s.host.Each(len(out.Copies), func(n int) {
+		c := &out.Copies[n]
+		if c.State == incident.NotCopied {
+			return
+		}
+		at := stage{here: of(here, c.Source), there: of(there, c.Source), locked: locked, as: as}
+		refusals[n], errs[n] = s.step(ctx, inc, c, at)
+		var whys []string
+		for _, r := range refusals[n] {
+			whys = append(whys, r.why)
+		}
+		c.Reason = cmp.Or(strings.Join(whys, "; "), map[bool]string{true: c.Reason}[c.State == incident.NotCopied])
+	})
+	return slices.Concat(refusals...), errors.Join(errs...)
+}
+
+// stage is what stands of one copy.
+type stage struct {
+	here, there []types.Snapshot
+	locked      map[string]bool
+	as          func(*ec2.Options)
+}
+
+// step takes one copy one step further.
+func (s *Step) step(ctx context.Context, inc incident.Incident, c *incident.Copy, at stage) ([]refusal, error) {
+	hidden := s.host.Now().Sub(c.AskedAt) < hiding
+	copied, failedThere := best(at.there)
+	transferred, failedHere := best(at.here)
+	switch {
+	case copied != nil && copied.State == types.SnapshotStateCompleted:
+		c.State, c.ID, c.Progress, c.KMSKey = incident.Copied, aws.ToString(copied.SnapshotId), "", aws.ToString(copied.KmsKeyId)
+		if c.Locked = at.locked[c.ID]; !c.Locked {
+			if _, err := s.evidence.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: &c.ID, LockMode: types.LockModeGovernance, LockDuration: &s.days}, at.as); err != nil {
+				return refused(answered("lock "+c.ID, err))
+			}
+			c.Locked = true
+		}
+		return s.clear(ctx, at.here)
+	case copied != nil:
+		c.State, c.ID, c.Progress = incident.Copying, aws.ToString(copied.SnapshotId), aws.ToString(copied.Progress)
+		return nil, nil
+	case c.ID != "" && hidden && failedThere == 0:
+		return nil, nil
+	case failedThere >= mostOf:
+		c.State, c.Reason = incident.NotCopied, fmt.Sprintf("%d copies failed in account %s: %s", failedThere, s.account, why(at.there))
+		return s.clear(ctx, at.here)
+	case transferred != nil && transferred.State == types.SnapshotStateCompleted:
+		return s.copy(ctx, inc, c, aws.ToString(transferred.SnapshotId), at.as)
+	case transferred != nil:
+		c.State, c.Transfer, c.Progress = incident.Transferring, aws.ToString(transferred.SnapshotId), aws.ToString(transferred.Progress)
+		return nil, nil
+	case c.Transfer != "" && hidden && failedHere == 0:
+		return nil, nil
+	case failedHere >= mostOf:
+		c.State, c.Reason = incident.NotCopied, fmt.Sprintf("%d copies failed here: %s", failedHere, why(at.here))
+		return s.clear(ctx, at.here)
+	}
+	out, err := s.ec2.CopySnapshot(ctx, s.request(inc, c.Source, s.transfer, tags(map[string]string{
+		tagTransfer: inc.ID, tagSource: c.Source, tagStack: s.stack, "Name": "cordon transfer of " + c.Source,
+	})), once)
+	if err != nil {
+		return refused(answered("copy "+c.Source, err))
+	}
+	c.State, c.Transfer, c.AskedAt, c.Progress = incident.Transferring, aws.ToString(out.SnapshotId), s.host.Now().UTC(), ""
+	return nil, nil
+}
+
+// copy has the evidence account make its own copy. The permission that it needs
+// for it is that of one snapshot, and goes with it.
+func (s *Step) copy(ctx context.Context, inc incident.Incident, c *incident.Copy, transfer string, as func(*ec2.Options)) ([]refusal, error) {
+	c.Transfer = transfer
+	if _, err := s.ec2.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
+		SnapshotId: &transfer, Attribute: types.SnapshotAttributeNameCreateVolumePermission, OperationType: types.OperationTypeAdd, UserIds: []string{s.account},
+	}); err != nil {
+		return refused(answered("share "+transfer, err))
+	}
+	out, err := s.evidence.CopySnapshot(ctx, s.request(inc, transfer, s.key, tags(map[string]string{
+		tagIncident: inc.ID, tagSource: c.Source, tagStack: s.stack, tagAccount: inc.Account, tagInstance: inc.InstanceID, tagVolume: c.VolumeID,
+		tagDevice: c.Device, "Name": "cordon " + inc.ID,
+	})), once, as)
+	if err != nil {
+		return refused(answered("copy "+c.Source+" in account "+s.account, err))
+	}
+	c.State, c.ID, c.AskedAt, c.Progress = incident.Copying, aws.ToString(out.SnapshotId), s.host.Now().UTC(), ""
+	return nil, nil
+}
+
+func (s *Step) request(inc incident.Incident, source, key string, with []types.Tag) *ec2.CopySnapshotInput {
+	return &ec2.CopySnapshotInput{
+		SourceRegion: &inc.Region, SourceSnapshotId: &source, Encrypted: aws.Bool(true), KmsKeyId: &key,
+		Description:       aws.String("Cordon: evidence of incident " + inc.ID),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: with}},
+	}
+}
+
+// clear deletes what was copied here on the way. The evidence itself stays: the
+// role may delete only what carries the tag of a transfer.
+func (s *Step) clear(ctx context.Context, here []types.Snapshot) ([]refusal, error) {
+	var all []refusal
+	for _, sn := range here {
+		_, err := s.ec2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: sn.SnapshotId})
+		var answer smithy.APIError
+		if err == nil || errors.As(err, &answer) && answer.ErrorCode() == "InvalidSnapshot.NotFound" {
+			continue
+		}
+		r, err := answered("delete "+aws.ToString(sn.SnapshotId), err)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func refused(r refusal, err error) ([]refusal, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []refusal{r}, nil
+}
