@@ -212,7 +212,7 @@ func TestForgedHeaders(t *testing.T) {
 		"an expiry beyond time":        {[]string{with(func(k *jwt.Token) { k.Header["exp"] = 1e300 })}, access.Malformed},
 		"expiry in the claims alone": {[]string{with(func(k *jwt.Token) {
 			delete(k.Header, "exp")
-			k.Claims.(jwt.MapClaims)["exp"] = now.Add(time.Hour).Unix() //nolint:errorlint,forcetypeassert // no error, and made above
+			k.Claims.(jwt.MapClaims)["exp"] = now.Add(time.Hour).Unix()
 		})}, access.Malformed},
 		"a key nobody published": {[]string{with(func(k *jwt.Token) { k.Header["kid"] = "00000000-0000-0000-0000-000000000000" })}, access.KeyID},
 		"no user":                {[]string{with(func(k *jwt.Token) { k.Claims = jwt.MapClaims{"sub": userID} })}, access.Nobody},
