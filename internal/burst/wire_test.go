@@ -20,13 +20,15 @@ import (
 
 	"cordon/internal/sim"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 )
 
 // What the services speak, as far as the steps call them: EC2's and the others'
-// query protocols, AWS JSON, and PutObject of S3. A parameter that is sent and not
+// query protocols, AWS JSON, and two operations of S3. A parameter that is sent and not
 // understood is an error, never passed over.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
@@ -63,8 +65,13 @@ func serve(a *sim.Account, r *http.Request, body []byte) (*http.Response, error)
 	case "states":
 		return jsonRPC(ctx, a.SFN(), r, body)
 	}
-	if r.Method == http.MethodPut && strings.Contains(r.URL.Host, ".s3.") {
-		return putObject(ctx, a.S3(), service, r, body)
+	if strings.Contains(r.URL.Host, ".s3.") {
+		switch {
+		case r.Method == http.MethodPut:
+			return putObject(ctx, a.S3(), service, r, body)
+		case r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2":
+			return listObjects(ctx, a.S3(), service, r)
+		}
 	}
 	return nil, fmt.Errorf("burst: nobody answers %s %s", r.Method, r.URL.Host)
 }
@@ -510,4 +517,47 @@ func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Reque
 		}
 	}
 	return answer, nil
+}
+
+func listObjects(ctx context.Context, client *sim.S3, bucket string, r *http.Request) (*http.Response, error) {
+	query := r.URL.Query()
+	in := s3.ListObjectsV2Input{Bucket: &bucket}
+	for name, to := range map[string]**string{"prefix": &in.Prefix, "start-after": &in.StartAfter, "continuation-token": &in.ContinuationToken} {
+		if query.Has(name) {
+			*to = aws.String(query.Get(name))
+		}
+	}
+	if most := query.Get("max-keys"); most != "" {
+		n, err := strconv.ParseInt(most, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		in.MaxKeys = aws.Int32(int32(n))
+	}
+	out, err := client.ListObjectsV2(ctx, &in)
+	if err != nil {
+		api, ok := refusal(err)
+		if !ok {
+			return nil, err
+		}
+		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
+	}
+	type object struct {
+		Key  string
+		Size int64
+	}
+	list := struct {
+		XMLName               xml.Name `xml:"ListBucketResult"`
+		IsTruncated           bool
+		NextContinuationToken string `xml:",omitempty"`
+		Contents              []object
+	}{IsTruncated: aws.ToBool(out.IsTruncated), NextContinuationToken: aws.ToString(out.NextContinuationToken)}
+	for _, o := range out.Contents {
+		list.Contents = append(list.Contents, object{aws.ToString(o.Key), aws.ToInt64(o.Size)})
+	}
+	text, err := xml.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	return response(http.StatusOK, "application/xml", text), nil
 }
