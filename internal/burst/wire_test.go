@@ -521,20 +521,23 @@ func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Reque
 
 func listObjects(ctx context.Context, client *sim.S3, bucket string, r *http.Request) (*http.Response, error) {
 	query := r.URL.Query()
-	in := s3.ListObjectsV2Input{Bucket: &bucket}
-	for name, to := range map[string]**string{"prefix": &in.Prefix, "start-after": &in.StartAfter, "continuation-token": &in.ContinuationToken} {
-		if query.Has(name) {
-			*to = aws.String(query.Get(name))
+	out, err := call(ctx, client, "ListObjectsV2", func(in reflect.Value) error {
+		list := s3.ListObjectsV2Input{Bucket: &bucket}
+		for name, to := range map[string]**string{"prefix": &list.Prefix, "start-after": &list.StartAfter, "continuation-token": &list.ContinuationToken} {
+			if query.Has(name) {
+				*to = aws.String(query.Get(name))
+			}
 		}
-	}
-	if most := query.Get("max-keys"); most != "" {
-		n, err := strconv.ParseInt(most, 10, 32)
-		if err != nil {
-			return nil, err
+		if most := query.Get("max-keys"); most != "" {
+			n, err := strconv.ParseInt(most, 10, 32)
+			if err != nil {
+				return err
+			}
+			list.MaxKeys = aws.Int32(int32(n))
 		}
-		in.MaxKeys = aws.Int32(int32(n))
-	}
-	out, err := client.ListObjectsV2(ctx, &in)
+		in.Set(reflect.ValueOf(list))
+		return nil
+	})
 	if err != nil {
 		api, ok := refusal(err)
 		if !ok {
@@ -542,18 +545,29 @@ func listObjects(ctx context.Context, client *sim.S3, bucket string, r *http.Req
 		}
 		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
 	}
+	told, ok := out.Interface().(*s3.ListObjectsV2Output)
+	if !ok {
+		return nil, fmt.Errorf("burst: a list of S3 is %T", out.Interface())
+	}
 	type object struct {
-		Key  string
-		Size int64
+		Key, ETag, StorageClass string
+		Size                    int64
+		LastModified            time.Time
 	}
 	list := struct {
-		XMLName               xml.Name `xml:"ListBucketResult"`
-		IsTruncated           bool
-		NextContinuationToken string `xml:",omitempty"`
-		Contents              []object
-	}{IsTruncated: aws.ToBool(out.IsTruncated), NextContinuationToken: aws.ToString(out.NextContinuationToken)}
-	for _, o := range out.Contents {
-		list.Contents = append(list.Contents, object{aws.ToString(o.Key), aws.ToInt64(o.Size)})
+		XMLName                       xml.Name `xml:"ListBucketResult"`
+		Name, Prefix                  *string
+		StartAfter, ContinuationToken *string
+		NextContinuationToken         *string
+		IsTruncated                   *bool
+		KeyCount, MaxKeys             *int32
+		Contents                      []object
+	}{
+		Name: told.Name, Prefix: told.Prefix, StartAfter: told.StartAfter, ContinuationToken: told.ContinuationToken, NextContinuationToken: told.NextContinuationToken,
+		IsTruncated: told.IsTruncated, KeyCount: told.KeyCount, MaxKeys: told.MaxKeys,
+	}
+	for _, o := range told.Contents {
+		list.Contents = append(list.Contents, object{aws.ToString(o.Key), aws.ToString(o.ETag), string(o.StorageClass), aws.ToInt64(o.Size), aws.ToTime(o.LastModified)})
 	}
 	text, err := xml.Marshal(list)
 	if err != nil {
