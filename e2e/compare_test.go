@@ -152,9 +152,9 @@ func naming(groups []types.SecurityGroup, snapshots []types.Snapshot) map[string
 }
 
 var (
-	ruleID      = regexp.MustCompile(`^sgr-`)
-	manifestKey = regexp.MustCompile(`/manifests/[^/]+\.json$`) // named by the execution
-	called      = map[string]*regexp.Regexp{
+	ruleID = regexp.MustCompile(`^sgr-`)
+	byRun  = regexp.MustCompile(`(/manifests/|/reports/|closing#)[^/.]+`) // named by the execution
+	called = map[string]*regexp.Regexp{
 		"incidents": regexp.MustCompile(`IncidentsTable`), "decisions": regexp.MustCompile(`DecisionsTable`),
 		"bucket": regexp.MustCompile(`(?i)^[^/]*evidencebucket[^/]*$`), "document": regexp.MustCompile(`MemoryDocument`),
 	}
@@ -180,7 +180,7 @@ func (all changes) add(service, action string, resources []string, names map[str
 		if n, ok := names[r]; ok {
 			r = n
 		}
-		r = manifestKey.ReplaceAllString(r, "/manifests/RUN.json")
+		r = byRun.ReplaceAllString(r, "${1}RUN")
 		for n, pattern := range called {
 			if pattern.MatchString(r) {
 				r = n
