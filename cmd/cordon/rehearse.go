@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"cordon"
@@ -24,6 +27,7 @@ type rehearse struct {
 	Fault     []string `help:"What goes wrong with the Nth call of an action." placeholder:"SERVICE:ACTION#N=KIND" sep:"none"`
 	Script    string   `help:"What else happens: faults, storms, what others do, more events and people; one JSON object." placeholder:"FILE"`
 	Seed      uint64   `help:"Decides order and latencies; the same seed gives the same run." default:"1"`
+	Evidence  string   `help:"Folder, new or empty, that gets the evidence bucket as it is afterwards, for cordon verify, and beside it the public key, as FOLDER.der." placeholder:"FOLDER"`
 	JSON      bool     `name:"json" help:"Print the result as one JSON object."`
 }
 
@@ -53,9 +57,19 @@ func (c *rehearse) Run(s streams) error {
 	if !c.JSON {
 		o.Watch = newTimeline(s.out, cordon.Definition).show
 	}
+	if o.Keep = c.Evidence != ""; o.Keep {
+		if err := emptyFolder(c.Evidence); err != nil {
+			return err
+		}
+	}
 	r, err := rehearsal.Run(o)
 	if err != nil {
 		return err
+	}
+	if o.Keep {
+		if err := writeEvidence(s.err, c.Evidence, r.Bucket); err != nil {
+			return fmt.Errorf("--evidence: %w", err)
+		}
 	}
 	if c.JSON {
 		if err := printJSON(s.out, r); err != nil {
@@ -102,6 +116,53 @@ func (c *rehearse) options(s streams) (rehearsal.Options, error) {
 		o.Faults = append(o.Faults, fault)
 	}
 	return o, nil
+}
+
+// emptyFolder makes a folder, or refuses one that has something in it: nothing of
+// anybody's is written over, and evidence of two runs is not mixed.
+func emptyFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--evidence: %w; give a folder that can be made", err)
+	}
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("--evidence: %w; give a folder that can be read", err)
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("--evidence %s: the folder is not empty; give a new one", dir)
+	}
+	if _, err := os.Lstat(publicKeyOf(dir)); err == nil {
+		return fmt.Errorf("--evidence %s: %s is there already; give another folder", dir, publicKeyOf(dir))
+	}
+	return nil
+}
+
+func publicKeyOf(dir string) string { return filepath.Clean(dir) + ".der" }
+
+// writeEvidence writes a bucket as aws s3 sync would, and says how to verify it.
+func writeEvidence(to io.Writer, dir string, b rehearsal.Bucket) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, key := range slices.Sorted(maps.Keys(b.Objects)) {
+		name := filepath.FromSlash(key)
+		if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return err
+		}
+		if err := root.WriteFile(name, b.Objects[key], 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(publicKeyOf(dir), b.PublicKey, 0o600); err != nil {
+		return err
+	}
+	for _, key := range b.Without {
+		fmt.Fprintf(to, "not written: %s, of which a rehearsal has no bytes; cordon verify will miss it. --parameter MemoryToolKey= --parameter MemoryToolSha256= rehearses without\n", key)
+	}
+	fmt.Fprintf(to, "evidence: cordon verify --key %s %s\n", quote(publicKeyOf(dir)), quote(dir))
+	return nil
 }
 
 // judge is the exit status; violations are told with the way to see them again.

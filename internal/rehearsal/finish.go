@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -96,43 +97,52 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
-	r.Report, err = w.report()
+	if r.Report, err = w.report(); err == nil && w.Keep {
+		r.Bucket, err = w.bucket()
+	}
 	return *r, err
 }
 
 // report is the page that closing wrote into the evidence bucket, the last one by
 // name if it closed more than once; nil if it did not.
 func (w *world) report() ([]byte, error) {
-	bucket, _ := w.deployment.Resource("EvidenceBucket")
-	var page []byte
-	for _, o := range w.account.S3().Objects(bucket.Ref) {
-		if !strings.Contains(o.Key, "/reports/") {
-			continue
-		}
-		var b bytes.Buffer
-		if err := w.account.S3().Copy(&b, bucket.Ref, o.Key); err != nil {
-			return nil, err
-		}
-		page = b.Bytes()
+	pages, _, err := w.stored("/reports/")
+	if err != nil || len(pages) == 0 {
+		return nil, err
 	}
-	return page, nil
+	return pages[slices.Max(slices.Collect(maps.Keys(pages)))], nil
 }
 
-// journals are the entries in the evidence bucket.
-func (w *world) journals() (map[string][]byte, error) {
+// stored are the objects of the evidence bucket with in somewhere in their keys,
+// and the keys of those of which the model has no bytes.
+func (w *world) stored(in string) (all map[string][]byte, without []string, err error) {
 	bucket, _ := w.deployment.Resource("EvidenceBucket")
-	all := map[string][]byte{}
+	all = map[string][]byte{}
 	for _, o := range w.account.S3().Objects(bucket.Ref) {
-		if !strings.Contains(o.Key, "/journal/") {
+		if !strings.Contains(o.Key, in) {
 			continue
 		}
 		var b bytes.Buffer
 		if err := w.account.S3().Copy(&b, bucket.Ref, o.Key); err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if int64(b.Len()) != o.Size { // thinned
+			without = append(without, o.Key)
+			continue
 		}
 		all[o.Key] = b.Bytes()
 	}
-	return all, nil
+	return all, without, nil
+}
+
+// bucket is what there is to verify afterwards.
+func (w *world) bucket() (b Bucket, err error) {
+	if b.Objects, b.Without, err = w.stored(""); err != nil {
+		return Bucket{}, err
+	}
+	key, _ := w.deployment.Resource("SigningKey")
+	b.PublicKey, err = w.account.KMS().PublicKey(key.Ref)
+	return b, err
 }
 
 const running = string(asl.Running)
@@ -140,7 +150,7 @@ const running = string(asl.Running)
 func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Also: w.also, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
-	if t.Journal, err = w.journals(); err != nil {
+	if t.Journal, _, err = w.stored("/journal/"); err != nil {
 		return Trace{}, err
 	}
 	if w.Undisturbed != nil {

@@ -43,6 +43,7 @@ type Options struct {
 	Person     Person         // who decides; nil: nobody does
 	Watch      func(Moment)   // told of everything as it happens; may be nil
 	Way        func(asl.Move) // told of each state entered, left, retried; may be nil
+	Keep       bool           // the result has the evidence bucket as it is afterwards
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
 	// run with faults is held against, and the account that it begins with. Nil: it

@@ -27,8 +27,16 @@ type Result struct {
 	Evidence   []string        `json:"-"`
 	History    int             `json:"-"` // events of the execution, as AWS counts them
 	Report     []byte          `json:"-"` // the page that closing wrote; nil where nothing was closed
+	Bucket     Bucket          `json:"-"` // empty unless Options.Keep
 
 	before, after Account // what Before and Account say
+}
+
+// Bucket is the evidence bucket after a run.
+type Bucket struct {
+	Objects   map[string][]byte // by key
+	Without   []string          // keys of memory images: a model of memory has no bytes to give
+	PublicKey []byte            // of the stack's SigningKey, DER
 }
 
 // Call is one call to AWS.

@@ -292,6 +292,16 @@ func (k *KMS) sign(in *kms.SignInput, _ bool) (*kms.SignOutput, error) {
 	return &kms.SignOutput{KeyId: &found.arn, Signature: signature, SigningAlgorithm: in.SigningAlgorithm}, nil
 }
 
+// PublicKey is the public key of a key that signs, in DER, without a call: for
+// those who look at a run afterwards.
+func (k *KMS) PublicKey(id string) ([]byte, error) {
+	out, err := k.publicKey(&kms.GetPublicKeyInput{KeyId: &id}, false)
+	if err != nil {
+		return nil, err
+	}
+	return out.PublicKey, nil
+}
+
 // GetPublicKey answers the public key in DER.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_GetPublicKey.html
 func (k *KMS) GetPublicKey(ctx context.Context, in *kms.GetPublicKeyInput, _ ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error) {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRehearsedEvidence: what a whole incident leaves is verified offline, and a
+// byte changed in any object that is signed, or in any entry of the journal, is found.
+func TestRehearsedEvidence(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "evidence")
+	args := []string{"rehearse", "--json", "--decision", "terminate", "--parameter", "MemoryToolKey=", "--parameter", "MemoryToolSha256=", "--evidence", dir, "../../events/plain.json"}
+	if p := invoke(t, nil, args...); p.status != 0 || !strings.Contains(p.err, "cordon verify --key "+dir+".der "+dir) {
+		t.Fatalf("status %d, stderr %q; want the command that verifies", p.status, p.err)
+	}
+	refused(t, invoke(t, nil, args...), "not empty")
+	check := func() printed { return invoke(t, nil, "verify", "--key", dir+".der", dir) }
+	if p := check(); p.status != 0 || !strings.Contains(p.out, ": holds: ") {
+		t.Fatalf("%+v, want it to hold", p)
+	}
+	signed := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || strings.Contains(path, string(filepath.Separator)+"tools"+string(filepath.Separator)) {
+			return err
+		}
+		was, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		is := append([]byte{}, was...)
+		is[len(is)/2] ^= 1
+		if err := os.WriteFile(path, is, 0o600); err != nil {
+			return err
+		}
+		if p := check(); p.status != 1 || !strings.Contains(p.out, "DOES NOT HOLD") {
+			// The entries after the last signature are chained to nothing that is signed.
+			if !strings.Contains(path, "journal") || p.status == 2 {
+				t.Errorf("%s: a byte changed, and verify says (%d) %s%s", path, p.status, p.out, p.err)
+			}
+		} else {
+			signed++
+		}
+		return os.WriteFile(path, was, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signed < 40 {
+		t.Errorf("only %d objects of a whole incident are held by its manifest and journal", signed)
+	}
+}
+
+// A model of memory has no bytes: its image is named, never written as something else.
+func TestRehearsedEvidenceNamesImages(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "evidence")
+	p := invoke(t, nil, "rehearse", "--json", "--decision", "keep", "--evidence", dir, "../../events/plain.json")
+	if p.status != 0 || !strings.Contains(p.err, "not written: ") || !strings.Contains(p.err, "memory/image.lime") {
+		t.Errorf("status %d, stderr %q; want the image named", p.status, p.err)
+	}
+	if v := invoke(t, nil, "verify", "--key", dir+".der", dir); v.status != 1 || !strings.Contains(v.out, "image.lime: it cannot be read") {
+		t.Errorf("%+v, want the image missed", v)
+	}
+}
