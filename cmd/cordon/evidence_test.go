@@ -64,3 +64,34 @@ func TestRehearsedEvidenceNamesImages(t *testing.T) {
 		t.Errorf("%+v, want the image missed", v)
 	}
 }
+
+// TestAClosingWhoseManifestIsGone: the journal says that there was one.
+func TestAClosingWhoseManifestIsGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "evidence")
+	if p := invoke(t, nil, "rehearse", "--json", "--decision", "keep", "--parameter", "MemoryToolKey=", "--parameter", "MemoryToolSha256=", "--evidence", dir, "../../events/plain.json"); p.status != 0 {
+		t.Fatalf("%+v", p)
+	}
+	all, err := filepath.Glob(filepath.Join(dir, "incidents", "*", "manifests", "*.json"))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("manifests %q, %v", all, err)
+	}
+	if err := os.Rename(all[0], filepath.Join(filepath.Dir(all[0]), "another.json")); err != nil {
+		t.Fatal(err)
+	}
+	run := strings.TrimSuffix(filepath.Base(all[0]), ".json")
+	p := invoke(t, nil, "verify", "--key", dir+".der", dir)
+	if p.status != 1 || !strings.Contains(p.out, run+": INCOMPLETE: the journal says") {
+		t.Errorf("%+v, want the closing %s named", p, run)
+	}
+
+	// What a copy holds that nobody can read hides no other incident, and what it
+	// is called forges no line of ours.
+	hostile := filepath.Join(dir, "incidents", "0\n1.r.i-1.1: holds: signature")
+	if err := os.WriteFile(hostile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = invoke(t, nil, "verify", "--key", dir+".der", dir)
+	if p.status != 1 || !strings.Contains(p.out, run) || strings.Contains(p.out, "\n1.r.i-1.1: holds") {
+		t.Errorf("%+v, want both incidents told, each on lines of its own", p)
+	}
+}

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"cordon/internal/chain"
 	"cordon/internal/manifest"
+	"cordon/internal/record"
 )
 
 // verify checks manifests against a public key and a copy of the evidence bucket.
@@ -47,11 +51,7 @@ func (c verify) Run(s streams) error {
 	}
 	holds := true
 	for _, id := range incidents {
-		one, err := check(root, key, id, s.out)
-		if err != nil {
-			return err
-		}
-		holds = holds && one
+		holds = check(root, key, id, s.out) && holds
 	}
 	if !holds {
 		return errBad
@@ -73,16 +73,20 @@ func names(root *os.Root, dir string) ([]string, error) {
 }
 
 // check prints what there is to say of one incident's journal and manifests, and
-// says whether all of it holds.
-func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, error) {
+// says whether all of it holds. What cannot be read does not hold, and hides
+// nothing of the incidents after it.
+func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) bool {
 	holds := true
+	say := func(of, format string, args ...any) {
+		fmt.Fprintf(to, "%s: %s\n", oneLine(of), oneLine(fmt.Sprintf(format, args...)))
+	}
 	broken := func(of, format string, args ...any) {
 		holds = false
-		fmt.Fprintf(to, "%s: DOES NOT HOLD: %s\n", of, fmt.Sprintf(format, args...))
+		say(of, "DOES NOT HOLD: "+format, args...)
 	}
 	written, entries, err := journalOf(root, id)
 	if err != nil {
-		return false, err
+		broken(id+"/journal", "%v", err)
 	}
 	for _, line := range written.Broken {
 		broken(id+"/journal", "%s", line)
@@ -90,20 +94,21 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, 
 	dir := path.Join("incidents", id, "manifests")
 	files, err := names(root, dir)
 	if err != nil {
-		return false, err
+		broken(id+"/manifests", "%v", err)
 	}
 	files = slices.DeleteFunc(files, func(name string) bool { return path.Ext(name) != ".json" })
 	if len(files) == 0 {
-		fmt.Fprintf(to, "%s: no manifest: it is open, or its manifest is gone\n", id)
-		return false, nil
+		say(id, "no manifest: it is open, or its manifest is gone")
+		return false
 	}
 	signed := 0
 	for _, name := range files {
+		of := id + "/" + strings.TrimSuffix(name, ".json")
 		text, err := root.ReadFile(path.Join(dir, name))
 		if err != nil {
-			return false, err
+			broken(of, "%v", err)
+			continue
 		}
-		of := id + "/" + strings.TrimSuffix(name, ".json")
 		found := manifest.Check(text, key, func(o manifest.Object) (io.ReadCloser, error) { return root.Open(filepath.FromSlash(o.Key)) })
 		if len(found.Broken) == 0 && found.Incident != id {
 			found.Broken = []string{fmt.Sprintf("the manifest is that of incident %q", found.Incident)}
@@ -117,7 +122,7 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, 
 		incomplete := slices.Clone(found.Missing)
 		for _, k := range found.Missing {
 			holds = false
-			fmt.Fprintf(to, "%s: INCOMPLETE: %s was not there, or not hashed, when it closed\n", of, k)
+			say(of, "INCOMPLETE: %s was not there, not hashed, or not what had been kept, when it closed", k)
 		}
 		if len(found.Broken) > 0 {
 			continue
@@ -130,16 +135,30 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) (bool, 
 		signed = max(signed, j.Entries)
 		if !j.Complete && j.Reason != "" {
 			holds, incomplete = false, append(incomplete, "journal")
-			fmt.Fprintf(to, "%s: INCOMPLETE: the journal was signed without its end: %s\n", of, j.Reason)
+			say(of, "INCOMPLETE: the journal was signed without its end: %s", j.Reason)
 		}
 		if len(incomplete) == 0 {
-			fmt.Fprintf(to, "%s: holds: signature, %s and %s\n", of, count(len(found.Objects), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
+			say(of, "holds: signature, %s and %s", count(len(found.Objects), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
+		}
+	}
+	for _, item := range slices.Sorted(maps.Keys(written.Newest)) {
+		if _, run, ok := strings.Cut(item, " "+record.ClosingKey("")); ok && !slices.Contains(files, run+".json") {
+			holds = false
+			say(id+"/"+run, "INCOMPLETE: the journal says that this execution began to close it, and its manifest is not there: it is still at it, or the manifest is gone")
 		}
 	}
 	if after := entries - signed; after > 0 {
-		fmt.Fprintf(to, "%s/journal: %s after the last signature: recorded since, by the closing itself or by a later execution, and signed by nobody yet\n", id, count(after, "entry", "entries"))
+		say(id+"/journal", "%s after the last signature: recorded since, by the closing itself or by a later execution, and signed by nobody yet", count(after, "entry", "entries"))
 	}
-	return holds, nil
+	return holds
+}
+
+// oneLine quotes what names of a hostile copy could put between our lines.
+func oneLine(s string) string {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 func count(n int, one, more string) string {

@@ -154,6 +154,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
+	// A release ends the branch that knows how far the snapshots came.
+	if noted.Snapshots != nil && ending.state == record.Released {
+		in.Snapshots = *noted.Snapshots
+	}
 	b := body{
 		Format: manifest.Format, ClosedAt: closedAt, State: ending.state, Input: in, Journal: journal,
 		Console: noted.Console, Custody: noted.Custody, Exposure: noted.Exposure, Drifts: noted.Drift.Known, Begun: noted.begun(),

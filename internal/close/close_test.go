@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -508,5 +509,52 @@ func TestTheReportHasWhatWasNoted(t *testing.T) {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
+	}
+}
+
+// TestWhatWasWrittenOverIsNotSigned: what was kept of the console is hashed where
+// it is kept; another object under its key is not signed as that.
+func TestWhatWasWrittenOverIsNotSigned(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	output := "incidents/" + s.Incident.ID + "/console/output.txt"
+	sum := sha256.Sum256([]byte("login:"))
+	s.Save(t, "console", incident.Console{Output: incident.Kept{Report: incident.Report{Status: incident.OK}, Object: output, Bytes: 6, SHA256: hex.EncodeToString(sum[:])}})
+	if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: &output, Body: strings.NewReader("forged")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t.Context(), s, "Kept isolated"); err != nil {
+		t.Fatal(err)
+	}
+	_, name, _ := strings.Cut(of("Kept isolated"), "execution:cordon:")
+	text, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/"+name+".json")
+	var signed struct {
+		Manifest struct {
+			Objects []struct{ Key string }
+			Missing []string
+		}
+	}
+	if err := json.Unmarshal(text, &signed); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(signed.Manifest.Missing, output) {
+		t.Errorf("missing %q; the console's output was written over", signed.Manifest.Missing)
+	}
+	for _, o := range signed.Manifest.Objects {
+		if o.Key == output {
+			t.Error("what somebody wrote over the console's output is signed as that")
+		}
+	}
+}
+
+// TestAReleaseTellsTheSnapshots: the machine knows those of the first ten seconds
+// only, because the release ends the branch that goes on with them.
+func TestAReleaseTellsTheSnapshots(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	s.Save(t, "snapshot", incident.Snapshots{Report: incident.Report{Status: incident.OK}, Done: true, Set: []incident.Snapshot{{ID: "snap-0later", VolumeID: "vol-1", State: "completed"}}})
+	if _, err := run(t.Context(), s, "Released"); err != nil {
+		t.Fatal(err)
+	}
+	if page, _ := file(t, s, reports(t, s)[0]); !bytes.Contains(page, []byte("snap-0later")) {
+		t.Errorf("the page does not name the snapshot that the record has:\n%s", page)
 	}
 }

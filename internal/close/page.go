@@ -24,6 +24,7 @@ import (
 // noted is what steps left in the record and the machine does not carry: a
 // release that ends the other branches loses nothing of it.
 type noted struct {
+	Snapshots *incident.Snapshots // nil where nothing was noted
 	Console   incident.Console
 	Custody   incident.Custody
 	Exposure  incident.Exposure
@@ -48,7 +49,7 @@ func (s *Step) noted(ctx context.Context, id string) (noted, error) {
 	for _, step := range []struct {
 		name string
 		to   any
-	}{{"console", &n.Console}, {"custody", &n.Custody}, {"exposure", &n.Exposure}, {"drift", &n.Drift}, {"memory", &n.Memory}, {"terminate", &n.Terminate}} {
+	}{{"snapshot", &n.Snapshots}, {"console", &n.Console}, {"custody", &n.Custody}, {"exposure", &n.Exposure}, {"drift", &n.Drift}, {"memory", &n.Memory}, {"terminate", &n.Terminate}} {
 		if body, ok := steps[step.name]; ok {
 			if err := json.Unmarshal(body, step.to); err != nil {
 				return noted{}, fmt.Errorf("what step %s noted of incident %s: %w", step.name, id, err)

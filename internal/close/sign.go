@@ -40,7 +40,7 @@ type body struct {
 	Groups    []groups            `json:"groups"`
 	Journal   manifest.Journal    `json:"journal"`
 	Objects   []manifest.Object   `json:"objects"`
-	Missing   []string            `json:"missing"` // keys that the record names and the bucket does not have any more, or that have no hash
+	Missing   []string            `json:"missing"` // keys that the record names and the bucket does not have any more, that have no hash, or are not what was kept
 }
 
 // request is what a manifest says of a request for a decision: nothing by which
@@ -220,9 +220,11 @@ func (s *Step) objects(ctx context.Context, in Input, console incident.Console) 
 	if in.Memory.Object != "" {
 		small = append(small, "incidents/"+in.Incident.ID+"/memory/parts.json")
 	}
+	kept := map[string]string{} // the hash that whoever kept it wrote down
 	for _, k := range []incident.Kept{console.Output, console.Screenshot, in.Memory.Triage} {
 		if k.Object != "" {
 			small = append(small, k.Object)
+			kept[k.Object] = k.SHA256
 		}
 	}
 	for _, key := range small {
@@ -237,6 +239,10 @@ func (s *Step) objects(ctx context.Context, in Input, console incident.Console) 
 		o, err := evidence.Hash(ctx, s.s3, s.bucket, key)
 		if err != nil {
 			return nil, nil, err
+		}
+		if sum := kept[key]; sum != "" && sum != o.SHA256 { // written over since: nothing to sign for
+			missing = append(missing, key)
+			continue
 		}
 		all = append(all, o)
 	}

@@ -181,7 +181,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		refused = append(refused, refusal{why: "the instance was released", last: true})
 	case len(out.Copies) > 0:
 		if refused, err = s.advance(ctx, in.Incident, &out); err != nil {
-			return Output{}, err
+			// What was begun side by side is written down: nothing of it is begun twice.
+			return Output{}, errors.Join(err, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, listed(out)))
 		}
 	}
 	s.judge(in, &out, refused)

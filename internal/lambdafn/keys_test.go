@@ -41,16 +41,32 @@ func keysOn(n *network) *lambdafn.PublicKeys {
 }
 
 func TestKeysAreFetchedOnce(t *testing.T) {
-	n := &network{answers: map[string]*http.Response{keyHost + keyID: says(200, "the key")}}
+	n := &network{answers: map[string]*http.Response{keyHost + keyID: says(200, pemKey)}}
 	keys := keysOn(n)
 	for range 3 {
 		key, ok, err := keys.Key(t.Context(), keyID)
-		if string(key) != "the key" || !ok || err != nil {
+		if string(key) != pemKey || !ok || err != nil {
 			t.Fatalf("%q, %v, %v", key, ok, err)
 		}
 	}
 	if len(n.asked) != 1 {
 		t.Errorf("asked %q; a key does not change under its ID", n.asked)
+	}
+}
+
+// pemKey has the form of a key; whether it is one is not for this package to say.
+const pemKey = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
+
+// TestWhatIsNoKeyIsNotKept: one bad answer must not close the page for good.
+func TestWhatIsNoKeyIsNotKept(t *testing.T) {
+	n := &network{answers: map[string]*http.Response{keyHost + keyID: says(200, "")}}
+	keys := keysOn(n)
+	if key, _, err := keys.Key(t.Context(), keyID); len(key) != 0 || err != nil {
+		t.Fatalf("%q, %v; want what was answered", key, err)
+	}
+	n.answers[keyHost+keyID] = says(200, pemKey)
+	if key, ok, err := keys.Key(t.Context(), keyID); string(key) != pemKey || !ok || err != nil {
+		t.Errorf("%q, %v, %v; want the key, which is there now", key, ok, err)
 	}
 }
 

@@ -91,7 +91,7 @@ type Claims struct {
 	Run      string // name of the execution that wrote it
 	Ending   string // how that ended
 	Objects  []Object
-	Missing  []string // keys of what was not there, or not hashed, when it was written
+	Missing  []string // keys of what was not there, not hashed, or not what had been kept, when it was written
 	Journal  Journal
 }
 

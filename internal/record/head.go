@@ -195,7 +195,9 @@ func WithdrawDecision(ctx context.Context, db Updater, table, id, execution stri
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "REMOVE #d, #t", "#e = :e", map[string]string{"#d": "decision", "#t": "decidedAt", "#e": "execution"}, item{":e": str(execution)})
+	names := maps.Clone(noted)
+	names["#e"] = "execution"
+	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r", "#e = :e", names, item{":e": str(execution)})
 }
 
 // Close ends an incident. Closing it again the same way changes nothing. What was
