@@ -22,7 +22,9 @@ const patience = 2 * time.Minute
 const lookBack = 50
 
 // journal says how far the journal is, and whether it has the note that this
-// closing began: what was recorded of the incident before is in it then, too.
+// closing began: what was recorded in the incident's partition before is in it
+// then, too. The head, requests and decisions come by other shards; the manifest
+// has requests and decisions itself.
 func (s *Step) journal(ctx context.Context, id, run string) manifest.Journal {
 	var j manifest.Journal
 	last, err := evidence.LastEntry(ctx, s.s3, s.bucket, id)

@@ -163,11 +163,14 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	out.Account, out.Decided = s.account, h.Decision != ""
-	if !want(&out, in.Snapshots) && out.Done {
+	added := want(&out, in.Snapshots)
+	if !added && out.Done {
 		return listed(out), nil
 	}
 	out.Done = false
-	if out.BegunAt.IsZero() {
+	// Patience counts from the snapshot that was last to complete: snapshots may take
+	// longer than copies are waited for.
+	if added || out.BegunAt.IsZero() {
 		out.BegunAt = s.host.Now().UTC()
 	}
 	var refused []refusal

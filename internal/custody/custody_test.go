@@ -255,6 +255,21 @@ func TestWaitsForSnapshots(t *testing.T) {
 	}
 }
 
+// TestSnapshotsTakeLongerThanCopiesAreWaitedFor: a snapshot may complete days
+// after the first look, and its copy has its own days from then.
+func TestSnapshotsTakeLongerThanCopiesAreWaitedFor(t *testing.T) {
+	s := scene.Open(t, taken(""))
+	pending := incident.Snapshots{Set: []incident.Snapshot{{ID: "snap-root", VolumeID: "vol-root", State: "pending"}}}
+	must(t)(look(t.Context(), s, pending))
+	s.Wait(4 * 24 * time.Hour)
+	if out := must(t)(run(t.Context(), s)); out.Status != incident.OK || len(out.Copies) != 2 {
+		t.Errorf("got %+v", out)
+	}
+	if copies, locked, left := there(t, s); len(copies) != 2 || len(locked) != 2 || len(left) != 0 {
+		t.Errorf("there are %d copies, %d locked, and left here is %q", len(copies), len(locked), left)
+	}
+}
+
 func TestReleased(t *testing.T) {
 	s := scene.Open(t, taken(""))
 	s.Note(t, incident.Release)

@@ -99,7 +99,7 @@ type Claims struct {
 type Journal struct {
 	Entries  int    `json:"entries"`
 	Last     string `json:"last"`     // SHA-256 of the last of them, lower-case hex; empty where there is none
-	Complete bool   `json:"complete"` // it held all that the closing had recorded before
+	Complete bool   `json:"complete"` // it held the note that the closing began, and so what was recorded of the incident before; requests and decisions come by other shards, and stand in the manifest themselves
 	Reason   string `json:"reason"`   // why not
 }
 
