@@ -166,7 +166,7 @@ func TestASLValidatorRefuses(t *testing.T) {
 		"a state that is not":    {definitionFile, `"Next": "Isolate instance"`, `"Next": "Isolate instances"`, "Isolate instances"},
 		"an expression's syntax": {definitionFile, `{% $`, `{% ($`, "Read the finding/Arguments/Payload/event is invalid"},
 		// Step Functions has JSONata 2.0.6, which does not know it.
-		"an operator of a newer JSONata": {definitionFile, `"{% ${ApprovalHours} * 3600 %}"`, `"{% (${ApprovalHours} ?? 24) * 3600 %}"`, "Ask before isolating/TimeoutSeconds is invalid"},
+		"an operator of a newer JSONata": {definitionFile, `"{% ${ApprovalHours} * 3600 %}"`, `"{% (${ApprovalHours} ?? 24) * 3600 %}"`, "Ask whether to isolate/TimeoutSeconds is invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := planted(t, f)
