@@ -98,6 +98,10 @@ type World struct {
 	// Moved, when set, is told of each state as it is entered and left.
 	Moved func(Move)
 
+	// Recorded, when set, is told of each event of the history, by its type. Those of
+	// a Task are named as those of a service integration, whatever the resource.
+	Recorded func(event string)
+
 	// Ended, when set, is told of the end of an execution.
 	Ended func(Result)
 }

@@ -34,7 +34,8 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		if t := v.state.items; t != nil {
 			return nil, wrongType(t.expr, "Items", "array", list)
 		}
-		return nil, &Failure{Name: queryError, own: true, guess: true, Cause: "The state's input is the items of the Map, and is not an array: " + typeName(list.raw)}
+		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_map_state_items_input_types.
+		return nil, &Failure{Name: queryError, own: true, Cause: "Map state input must be an array but was: " + string(list.raw)}
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(list.raw, &items); err != nil {
@@ -88,7 +89,14 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		}
 		e.measure(input)
 		out, f := e.walk(r, v.state.branches[0], input, v.scope.inner(), it)
-		e.event("MapIterationSucceeded") // or Failed, or Aborted
+		switch {
+		case f == aborted:
+			e.event("MapIterationAborted")
+		case f != nil:
+			e.event("MapIterationFailed")
+		default:
+			e.event("MapIterationSucceeded")
+		}
 		return out, f
 	})
 	if tolerates && f != nil && f != aborted {

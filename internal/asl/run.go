@@ -2,8 +2,10 @@ package asl
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +68,6 @@ func (e *Execution) run() {
 	})
 	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil)
 	cancel()
-	e.result.History++ // what ends it
 	if e.fatal == nil && f != nil && f.guess {
 		e.fatal = refusal(f)
 	}
@@ -83,6 +84,7 @@ func (e *Execution) run() {
 	default:
 		e.result.Status, e.result.Output = Succeeded, out.raw
 	}
+	e.record(map[Status]string{Succeeded: "ExecutionSucceeded", FailedRun: "ExecutionFailed", TimedOut: "ExecutionTimedOut"}[e.result.Status])
 	e.root.end() // calls that nobody waits for any more
 	for _, wake := range e.waiters {
 		wake()
@@ -122,16 +124,23 @@ func (e *Execution) Result() Result {
 	return r
 }
 
-// event counts one event of the history and returns its number. The one that
+// event adds one event to the history and returns its number. The one that
 // reaches the limit is that which ends the execution.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
-func (e *Execution) event(string) int {
+func (e *Execution) event(kind string) int {
 	if e.result.History >= MaxHistory-1 {
 		e.end(&Failure{Name: runtimeError, Cause: "The execution reached the maximum number of history events (" + strconv.Itoa(MaxHistory) + ")."})
 		return e.result.History
 	}
-	e.result.History++
+	e.record(kind)
 	return e.result.History
+}
+
+func (e *Execution) record(kind string) {
+	e.result.History++
+	if e.world.Recorded != nil {
+		e.world.Recorded(kind)
+	}
 }
 
 func (e *Execution) measure(v *value) { e.result.MaxPayload = max(e.result.MaxPayload, len(v.raw)) }
@@ -460,12 +469,24 @@ func (e *Execution) wait(v *visit) *Failure {
 		if f != nil {
 			return f
 		}
-		at, err := parseTimestamp(got.raw)
-		if err != nil {
-			return &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf(
-				"The JSONata expression '%s' specified for the field 'Timestamp' did not give a time: %s", t.expr.source, got.raw)}
+		var text string
+		if json.Unmarshal(got.raw, &text) != nil || got.raw[0] != '"' {
+			f := wrongType(t.expr, "Timestamp", "string", got)
+			f.guess = true
+			return f
 		}
-		until = at
+		at, err := parseTimestamp(text)
+		switch {
+		case err == nil && at.Sub(until) > math.MaxInt32*time.Second:
+			return &Failure{Name: runtimeError, refused: true, Cause: "a wait of more than 2147483647 seconds, which AWS does not take: " + text}
+		case err == nil:
+			until = at
+		case oddTimestamp(text):
+			return &Failure{Name: runtimeError, refused: true, Cause: "nobody knows whether AWS takes this for a time: " + text}
+		default:
+			// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_wait_timestamp_jsonata.
+			return &Failure{Name: queryError, own: true, Cause: "The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: " + text}
+		}
 	}
 	if !e.park(v.region, until, nil) {
 		return aborted
@@ -473,15 +494,25 @@ func (e *Execution) wait(v *visit) *Failure {
 	return nil
 }
 
-// parseTimestamp reads a JSON string in the RFC 3339 profile of ISO 8601 that the
-// language takes: an upper-case T, and an upper-case Z where there is no offset.
-func parseTimestamp(raw json.RawMessage) (time.Time, error) {
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return time.Time{}, err
+// parseTimestamp reads the RFC 3339 profile of ISO 8601 that the language takes: an
+// upper-case T, and an upper-case Z where there is no offset.
+func parseTimestamp(s string) (time.Time, error) {
+	if !timestamp.MatchString(s) { // time.Parse takes more, such as a comma
+		return time.Time{}, errors.New("not of the form 2016-08-18T17:33:00Z")
 	}
 	return time.Parse(time.RFC3339Nano, s)
 }
+
+// oddTimestamp says whether a text is no such time and yet may be one to AWS.
+func oddTimestamp(s string) bool { return !timestamp.MatchString(s) && almostTimestamp.MatchString(s) }
+
+var (
+	timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
+	// almostTimestamp is what the format that AWS names in its words takes besides.
+	// https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/time/format/DateTimeFormatter.html#ISO_OFFSET_DATE_TIME
+	almostTimestamp = regexp.MustCompile(`(?i)^[+-]?\d{4,10}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d*)?)?(Z|[+-]\d\d.*)$`)
+)
 
 // seconds evaluates a field that counts seconds, least or more.
 func (e *Execution) seconds(t *template, field string, least int, n names) (int, *Failure) {

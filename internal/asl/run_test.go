@@ -52,6 +52,32 @@ func TestHistoryIsCountedAsAWSCounts(t *testing.T) {
 	}
 }
 
+// The types of events and their order are those of histories recorded on AWS: see
+// localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios and assign.
+func TestHistoryIsToldAsAWSTellsIt(t *testing.T) {
+	iteration := "MapIterationStarted PassStateEntered PassStateExited MapIterationSucceeded"
+	inner := `"MaxConcurrency": 1, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, "End": true}`
+	for name, test := range map[string]struct {
+		states string
+		tasks  map[string]task
+		want   string
+	}{
+		"Task that fails":    {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": failing("E", "", 1)}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskFailed ExecutionFailed"},
+		"Task that is late":  {`"A": {` + lambda + `, "TimeoutSeconds": 1, "End": true}`, map[string]task{"A": never}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskTimedOut ExecutionFailed"},
+		"too long a result":  {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": answering(strings.Repeat("x", asl.MaxPayload))}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskFailed ExecutionFailed"},
+		"bad expression":     {`"A": {` + lambda + `, "Arguments": "{% $nope %}", "End": true}`, nil, "ExecutionStarted TaskStateEntered EvaluationFailed ExecutionFailed"},
+		"Map, one by one":    {`"M": {"Type": "Map", "Items": [1, 2], ` + inner, nil, "ExecutionStarted MapStateEntered MapStateStarted " + iteration + " " + iteration + " MapStateSucceeded MapStateExited ExecutionSucceeded"},
+		"Map of no array":    {`"M": {"Type": "Map", ` + inner, nil, "ExecutionStarted MapStateEntered EvaluationFailed MapStateFailed ExecutionFailed"},
+		"Map that fails":     {`"M": {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Fail", "Error": "E"}}}, "End": true}`, nil, "ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted FailStateEntered MapIterationFailed MapStateFailed ExecutionFailed"},
+		"Succeed and a rule": {`"C": {"Type": "Choice", "Choices": [{"Condition": true, "Next": "S"}]}, "S": {"Type": "Succeed"}`, nil, "ExecutionStarted ChoiceStateEntered ChoiceStateExited SucceedStateEntered SucceedStateExited ExecutionSucceeded"},
+	} {
+		r := execute(t, 0, machine(test.states), `{}`, test.tasks)
+		if got := strings.Join(r.events, " "); got != test.want || r.Result().History != len(r.events) {
+			t.Errorf("%s: %d events, %s\nwant %s", name, r.Result().History, got, test.want)
+		}
+	}
+}
+
 // The event that ends the execution is number 25,000.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 func TestLoopForEverEndsAtTheLimit(t *testing.T) {
