@@ -155,7 +155,7 @@ const (
 type Result struct {
 	Status     Status
 	Output     json.RawMessage // nil unless it succeeded
-	Error      string
+	Error      string          // as DescribeExecution tells it: none of one that timed out
 	Cause      string
 	Refused    string  // what ended the execution, where AWS may have gone on: a limit of this interpreter
 	History    int     // events, counted as AWS counts them

@@ -73,7 +73,9 @@ func (e *Execution) run() {
 	}
 	switch {
 	case e.fatal != nil && e.fatal.Name == timeoutError:
-		e.result.Status, e.result.Error = TimedOut, timeoutError
+		// Its history names States.Timeout; DescribeExecution tells of no error. Measured:
+		// https://github.com/floci-io/floci/issues/2733
+		e.result.Status = TimedOut
 	case e.fatal != nil:
 		e.result.Status, e.result.Error, e.result.Cause = FailedRun, e.fatal.Name, e.fatal.Cause
 		if e.fatal.refused {
