@@ -66,7 +66,7 @@ func (e *Execution) run() {
 	cancel := e.world.Clock.At(e.world.Clock.Now().Add(time.Duration(limit)*time.Second), func() {
 		e.end(&Failure{Name: timeoutError})
 	})
-	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil)
+	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil, func(*Failure) {})
 	cancel()
 	if e.fatal == nil && f != nil && f.guess {
 		e.fatal = refusal(f)
@@ -138,6 +138,14 @@ func (e *Execution) event(kind string) int {
 	return e.result.History
 }
 
+// aborted is the event of what is left because something beside it failed. There is
+// none where the execution itself is ended: https://github.com/floci-io/floci/issues/2733
+func (e *Execution) aborted(kind string) {
+	if e.fatal == nil {
+		e.event(kind)
+	}
+}
+
 func (e *Execution) record(kind string) {
 	e.result.History++
 	if e.world.Recorded != nil {
@@ -167,10 +175,12 @@ type item struct {
 	value *value
 }
 
-// walk runs states from the first to an end.
-func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item) (*value, *Failure) {
+// walk runs states from the first to an end. over is called at the end: before the
+// event of the state that it leaves unfinished, as AWS tells it.
+func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item, over func(*Failure)) (*value, *Failure) {
 	for name := s.start; ; {
 		if r.over {
+			over(aborted)
 			return nil, aborted
 		}
 		st := s.byName[name]
@@ -180,12 +190,14 @@ func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item
 		e.tell(v, Move{Kind: Entered})
 		out, next, f := e.stay(v)
 		if f == aborted || r.over {
-			e.event(st.kind + "StateAborted")
+			over(aborted)
+			e.aborted(st.kind + "StateAborted")
 			e.tell(v, Move{Kind: Aborted})
 			return nil, aborted
 		}
 		e.result.States[v.index].Left = e.world.Clock.Now()
 		if f != nil {
+			over(f)
 			if st.kind == "Task" && r != e.root && f.Name != runtimeError && f.Name != queryError {
 				e.event("TaskStateAborted") // that of a branch, as AWS has it
 			}
@@ -195,6 +207,7 @@ func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item
 		e.event(st.kind + "StateExited")
 		e.tell(v, Move{Kind: Left, Next: next})
 		if next == "" {
+			over(nil)
 			return out, nil
 		}
 		name, input = next, out
