@@ -71,7 +71,8 @@ func TestHistoryIsToldAsAWSTellsIt(t *testing.T) {
 		"Map of no array":   {`"M": {"Type": "Map", ` + inner, nil, "ExecutionStarted MapStateEntered EvaluationFailed MapStateFailed ExecutionFailed"},
 		"Map that fails":    {`"M": {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Fail", "Error": "E"}}}, "End": true}`, nil, "ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted FailStateEntered MapIterationFailed MapStateFailed ExecutionFailed"},
 		"Map of two, one late": {
-			`"M": {"Type": "Map", "Items": [9, 1], "ItemProcessor": {"StartAt": "A", "States": {"A": {` + lambda + `, "TimeoutSeconds": "{% $states.input %}", "End": true}}}, "End": true}`, map[string]task{"A": never},
+			`"M": {"Type": "Map", "Items": [9, 1], "ItemProcessor": {"StartAt": "A", "States": {"A": {` + lambda + `, "TimeoutSeconds": "{% $states.input %}", "End": true}}}, "End": true}`,
+			map[string]task{"A": never},
 			"ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted MapIterationStarted TaskStateEntered TaskScheduled TaskStarted TaskStateEntered TaskScheduled TaskStarted " +
 				"TaskTimedOut MapIterationFailed TaskStateAborted MapIterationAborted TaskStateAborted MapStateFailed ExecutionFailed",
 		},
