@@ -186,6 +186,15 @@ func TestLanguage(t *testing.T) {
 		"a bad Output is caught":           {states: `"A": {` + lambda + `, "Output": "{% $nope %}", "Catch": [{"ErrorEquals": ["States.QueryEvaluationError"], "Output": "{% $states.errorOutput.Error %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `"States.QueryEvaluationError"`},
 		"a bad catcher is not":             {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $nope %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("Boom", "", 1)}, error: "States.QueryEvaluationError"},
 		"States.ALL spares States.Runtime": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, error: "States.Runtime"},
+		"States.Runtime by name":           {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "names States.Runtime"},
+		"an error without a name": {
+			states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail"}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
+			refuse: "a failure without a name",
+		},
+		"an error without a name, recorded": { // tests/aws/services/stepfunctions/v2/scenarios, test_map_state_catch_empty_fail
+			states: `"M": {"Type": "Map", "Items": [1], "ItemProcessor": {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}, "Catch": [{"ErrorEquals": ["Internal Error"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
+			status: asl.FailedRun,
+		},
 		"RetryCount": {states: `"A": {` + lambda + `, "Arguments": "{% $states.context.State.RetryCount %}", "Retry": [{"ErrorEquals": ["States.ALL"]}], "End": true}`, tasks: map[string]task{"A": func(_ *run, one asl.Task) (any, error) {
 			if one.Attempt < 2 {
 				return nil, &asl.Failure{Name: "Boom"}
@@ -198,6 +207,7 @@ func TestLanguage(t *testing.T) {
 		"a time-out":                   {states: `"A": {` + lambda + `, "TimeoutSeconds": 5, "End": true}`, tasks: map[string]task{"A": never}, error: "States.Timeout", status: asl.FailedRun, took: 5 * time.Second},
 		"a caught time-out, recorded":  {states: `"A": {` + lambda + `, "TimeoutSeconds": "{% $states.input.t %}", "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "X"}, {"ErrorEquals": ["States.Timeout"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}, "X": {"Type": "Fail"}`, input: `{"t": 5}`, tasks: map[string]task{"A": never}, output: `{"Error":"States.Timeout","Cause":""}`, took: 5 * time.Second},
 		"a missed heartbeat, recorded": {states: `"A": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "TimeoutSeconds": 600, "HeartbeatSeconds": 5, "End": true}`, error: "States.Timeout", took: 5 * time.Second},
+		"a heartbeat of no token":      {states: `"A": {` + lambda + `, "HeartbeatSeconds": 5, "End": true}`, tasks: map[string]task{"A": never}, refuse: "a missed heartbeat"},
 		"a heartbeat by its own name":  {states: `"A": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "TimeoutSeconds": 600, "HeartbeatSeconds": 5, "Catch": [{"ErrorEquals": ["States.HeartbeatTimeout"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `{"Error":"States.Timeout","Cause":""}`, took: 5 * time.Second},
 		"no time-out lasts a year":     {states: `"A": {` + lambda + `, "End": true}`, tasks: map[string]task{"A": never}, status: asl.TimedOut, took: 365 * 24 * time.Hour},
 		"a late answer has no effect": {

@@ -234,6 +234,10 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 			return nil, "", aborted
 		}
 		f = e.worded(v, f)
+		if why := v.state.unsure(f); why != "" {
+			e.end(&Failure{Name: runtimeError, refused: true, Cause: why})
+			return nil, "", aborted
+		}
 		delay, again := tries.next(f, e.world.Rand)
 		if !again {
 			break

@@ -97,6 +97,8 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		case c.closed:
 		case !now.Before(end):
 			c.closed, c.failed, timedOut = true, &Failure{Name: timeoutError}, true
+		case beat > 0 && !now.Before(c.beat.Add(beat)) && v.token == "" && !strings.Contains(s.resource, ":activity:"):
+			return nil, &Failure{Name: runtimeError, refused: true, Cause: "nobody knows what a missed heartbeat does to " + s.resource + ", which gives no token"}
 		case beat > 0 && !now.Before(c.beat.Add(beat)):
 			// AWS reports a missed heartbeat under the name of a time-out.
 			c.closed, c.failed, timedOut = true, &Failure{Name: timeoutError, heartbeat: true}, true
