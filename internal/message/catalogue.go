@@ -158,6 +158,23 @@ var catalogue = map[string]text{
 		"閉じられるまで、このインスタンスの新しい検出結果はすべてこのインシデントに加わり、新たな隔離は行われません。理由を確認して閉じてください。",
 	},
 
+	"unsigned.subject": {"No signed report of how it stands: {instance}", "状況の署名付き報告を作成できません: {instance}"},
+	"unsigned.story": {
+		"What was told of EC2 instance {instance} before still holds, but no signed manifest and report of it could be written. Nothing else has changed.",
+		"EC2インスタンス {instance} についてお伝えした状況に変わりはありませんが、署名付きのマニフェストと報告を書き込めませんでした。ほかには何も変わっていません。",
+	},
+	"unsigned.next": {
+		"The record and its journal are as they were: cordon show {incident}. The next execution that works on this incident signs again.",
+		"記録とジャーナルはそのままです: cordon show {incident}。このインシデントの次の実行が、あらためて署名します。",
+	},
+
+	"after.notContained": {
+		"Move every network interface of the instance into a security group without rules. Do not stop or terminate it: its memory is evidence.\n" +
+			"The incident stays open. The next finding on this instance tries again to isolate it; so does cordon decide {incident} keep --reason TEXT, once you have decided so on the request that it opens.",
+		"インスタンスのすべてのネットワークインターフェイスを、ルールのないセキュリティグループへ移してください。メモリは証拠なので、停止や終了はしないでください。\n" +
+			"インシデントは対応中のままです。このインスタンスの次の検出結果で、隔離を再試行します。cordon decide {incident} keep --reason TEXT で開かれる依頼で隔離継続を決定した場合も再試行します。",
+	},
+
 	"told.subject": {"[URGENT] GuardDuty finding that needs a person: {instance}", "[緊急・要対応] 人の確認が必要なGuardDutyの検出結果: {instance}"},
 	"told.story": {
 		"GuardDuty found something severe that may concern EC2. It names no instance to isolate by machine: a person must look at it. Nothing was changed.",
@@ -770,6 +787,12 @@ var catalogue = map[string]text{
 
 	"report.title":           {"Incident report: {instance}", "インシデント報告: {instance}"},
 	"report.ending":          {"Ending", "結果"},
+	"ending.undecided":       {"Isolated, undecided", "隔離中・未決定"},
+	"ending.notContained":    {"NOT contained", "隔離できていません"},
+	"ending.notSealed":       {"NOT contained as far as is known", "隔離を確認できません"},
+	"ending.notIsolated":     {"NOT isolated: nobody decided", "隔離していません (決定なし)"},
+	"reportFollows":          {"When this execution ends, a signed report says how it stands then: cordon show {incident} names it.", "この実行が終わると、その時点の状況を署名付きの報告に記します。場所は cordon show {incident} で確認できます。"},
+	"reportIs":               {"Signed report", "署名付き報告"},
 	"ending.Terminated":      {"Terminated", "終了済み"},
 	"ending.Kept isolated":   {"Kept isolated", "隔離を継続"},
 	"ending.Released":        {"Released", "解放済み"},
@@ -827,6 +850,7 @@ var catalogue = map[string]text{
 	"moment.undone":      {"Undone by others, put right", "第三者による解除を修復"},
 	"moment.terminating": {"Termination began", "終了処理を開始"},
 	"moment.closed":      {"Closed: {ending}", "対応完了: {ending}"},
+	"moment.stands":      {"Reported, still open: {ending}", "報告時点 (対応中): {ending}"},
 
 	"gap.s":   {"{n} s", "{n}秒"},
 	"gap.min": {"{n} min", "{n}分"},

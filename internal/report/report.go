@@ -20,10 +20,11 @@ import (
 // Facts are what the page is made of. What is zero is left out, or said to be
 // missing where a reader would look for it.
 type Facts struct {
-	Kind        message.Kind // of the last mail: how the incident ended
-	ClosedAt    time.Time
-	Execution   string // ARN of the one that closes it
-	Manifest    string // key of the manifest that names this page
+	Kind        message.Kind // of the last mail: how it ended
+	Open        bool         // the incident is open all the same
+	ClosedAt    time.Time    // or, where it is open, when this was written
+	Execution   string       // ARN of the one that ends so
+	Manifest    string       // key of the manifest that names this page
 	Incident    incident.Incident
 	Instance    incident.Instance
 	Findings    []incident.Finding // all that came
@@ -33,6 +34,7 @@ type Facts struct {
 	Credentials incident.Credentials
 	Evidence    incident.Evidence
 	Restoration incident.Restoration
+	Problem     incident.Problem // that came last, where it is open
 	Drifts      []incident.Drift
 	Decision    message.Decision // that was carried out
 	Requests    []Request        // for a decision, the first first
@@ -54,9 +56,11 @@ type Begun struct {
 
 // Request is when people were asked.
 type Request struct {
-	Round    int
-	OpenedAt time.Time
-	MailedAt time.Time // zero if no mail of it was accepted
+	Round     int
+	OpenedAt  time.Time
+	MailedAt  time.Time // zero if no mail of it was accepted
+	ExpiresAt time.Time
+	Problem   string // why it was asked again
 }
 
 // Interface is what became of the security groups of one.

@@ -50,7 +50,11 @@ func (p *page) moments(f Facts) []moment {
 	}
 	add(f.Begun.Terminating, "done", "moment.terminating")
 	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
-	add(f.ClosedAt, "end", "moment.closed", "ending", p.l.Ending(f.letter()))
+	closed := "moment.closed"
+	if f.Open {
+		closed = "moment.stands"
+	}
+	add(f.ClosedAt, "end", closed, "ending", p.l.Ending(f.letter()))
 	return all
 }
 
