@@ -188,6 +188,7 @@ func Page(l message.Language, f Facts) []byte {
 	p.done(f)
 	p.open(f)
 	p.decisions(f)
+	p.next(f)
 	p.raw("</div>\n</div>\n")
 	p.objects(f)
 	p.raw("\n<footer>\n")
@@ -284,12 +285,15 @@ func (p *page) done(f Facts) {
 	p.section("page.done", func() {
 		var rows [][]string
 		for _, i := range f.Interfaces {
-			rows = append(rows, []string{message.ID(i.ID), ids(i.Before), ids(i.Isolated), p.l.Place(i.Where)})
+			rows = append(rows, []string{message.ID(i.ID), p.known(ids(i.Before)), p.known(ids(i.Isolated)), p.known(p.l.Place(i.Where))})
 		}
 		p.table([]string{"report.interface", "report.before", "report.isolated", "report.where"}, rows)
 		if r := f.Isolation.Reason; r != "" {
 			p.el("p", message.Plain(r, 600))
 			p.raw("\n")
+		}
+		if !f.Isolation.Contained {
+			p.list("head.notContained", ` class="gaps"`, p.l.Interfaces(f.Isolation, false))
 		}
 		p.list("head.protection", "", p.l.Protection(f.Protection))
 		p.list("head.credentials", "", p.l.Credentials(f.Credentials))
@@ -301,10 +305,11 @@ func (p *page) done(f Facts) {
 func (p *page) open(f Facts) {
 	p.section("head.staysOpen", func() {
 		all := p.l.StaysOpen(f.Isolation, f.Credentials, f.Exposure)
-		if len(all) == 0 {
-			p.el("p", p.t("page.nothingYet"))
+		if f.Isolation.Since.IsZero() {
+			p.el("p", p.t("report.notStopped"))
 			p.raw("\n")
-		} else {
+		}
+		if len(all) > 0 {
 			p.raw("<ul>\n")
 			p.items(all)
 			p.raw("</ul>\n")
@@ -319,6 +324,18 @@ func (p *page) decisions(f Facts) {
 			p.el("p", p.t("report.nobody"))
 			p.raw("\n")
 		}
+		var asked []string
+		for _, r := range f.Requests {
+			s := p.t("report.asked", "round", strconv.Itoa(r.Round), "at", p.l.Time(r.OpenedAt), "until", p.l.Time(r.ExpiresAt))
+			if r.MailedAt.IsZero() {
+				s += p.t("report.unmailed")
+			}
+			if r.Problem != "" {
+				s += p.t("report.again", "reason", message.Plain(r.Problem, 300))
+			}
+			asked = append(asked, s)
+		}
+		p.list("report.requests", "", asked)
 		for _, d := range f.Decisions[:min(len(f.Decisions), shown)] {
 			consent := ""
 			switch {
@@ -334,6 +351,27 @@ func (p *page) decisions(f Facts) {
 			)
 		}
 	})
+}
+
+// next is what is left to do, and what people were asked so far.
+func (p *page) next(f Facts) {
+	p.section("head.next", func() {
+		if s := p.l.Because(f.Problem, ""); s != "" {
+			p.el("p", p.t("because", "reason", s))
+			p.raw("\n")
+		}
+		p.raw("<ul>\n")
+		p.items(p.l.Next(f.letter()))
+		p.raw("</ul>\n")
+	})
+}
+
+// known is a cell that may be empty, which would look like nothing at all.
+func (p *page) known(s string) string {
+	if s == "" {
+		return p.t("report.unknown")
+	}
+	return s
 }
 
 func (p *page) objects(f Facts) {
