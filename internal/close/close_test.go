@@ -200,7 +200,7 @@ func TestStands(t *testing.T) {
 	}{
 		{"undecided", "Isolated, undecided", isolated, incident.Isolation{}, record.Open, []string{
 			"stays isolated: nobody decided in time", "cordon decide " + incident.NewID(incident.InstanceKey("123456789012", "eu-west-1", scene.Instance), 1) + " terminate|keep|release",
-			"Reported, still open: Isolated, undecided", "No decision is recorded.",
+			"Reported, still open", "No decision is recorded.",
 		}},
 		{"never contained", "Not contained", func(t *testing.T, s *scene.Scene) {
 			s.Save(t, "isolate", incident.Isolation{Report: incident.Report{Status: incident.Failed, Reason: "eni-1: UnauthorizedOperation"}, Interfaces: []incident.Interface{{ID: "eni-1", Where: incident.Open}}})

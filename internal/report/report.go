@@ -209,9 +209,14 @@ func (p *page) figures(f Facts) {
 	if at := f.Isolation.Since; !at.IsZero() {
 		contained = p.gap(at.Sub(first(f.Incident.Finding.EventTime, f.Incident.OpenedAt)))
 	}
-	missing := p.t("report.nothing")
-	if n := len(p.l.NotTaken(f.Evidence)); n > 0 {
+	missing, n, going := p.t("report.nothing"), len(p.l.NotTaken(f.Evidence)), len(p.underWay(f))
+	switch {
+	case n > 0 && going > 0:
+		missing = p.t("report.gapsGoing", "n", strconv.Itoa(n), "going", strconv.Itoa(going))
+	case n > 0:
 		missing = p.t("report.gaps", "n", strconv.Itoa(n))
+	case going > 0:
+		missing = p.t("report.going", "going", strconv.Itoa(going))
 	}
 	p.raw("<dl class=\"figures\">\n")
 	for _, pair := range [][2]string{
@@ -278,14 +283,28 @@ func (p *page) evidence(f Facts) {
 		}
 		p.list("head.taken", "", taken)
 		p.list("head.notTaken", ` class="gaps"`, not)
+		p.list("report.underWay", ` class="gaps"`, p.underWay(f))
 	})
+}
+
+// underWay is what had not come to its end yet: it may or may not have since.
+func (p *page) underWay(f Facts) []string {
+	e := f.Evidence
+	all := p.l.UnderWay(e)
+	if c := e.Custody; c.Status == incident.OK && !c.Done && !c.Off {
+		all = append(all, p.t("report.copying", "reason", message.Plain(c.Reason, 300)))
+	}
+	if d := e.Digest; !d.Done && e.Memory.Done && e.Memory.Object != "" {
+		all = append(all, p.t("report.hashing", "reason", message.Plain(d.Reason, 300)))
+	}
+	return all
 }
 
 func (p *page) done(f Facts) {
 	p.section("page.done", func() {
 		var rows [][]string
 		for _, i := range f.Interfaces {
-			rows = append(rows, []string{message.ID(i.ID), p.known(ids(i.Before)), p.known(ids(i.Isolated)), p.known(p.l.Place(i.Where))})
+			rows = append(rows, []string{message.ID(i.ID), p.or(ids(i.Before), "report.unchanged"), p.or(ids(i.Isolated), "report.unseen"), p.or(p.l.Place(i.Where), "report.unseen")})
 		}
 		p.table([]string{"report.interface", "report.before", "report.isolated", "report.where"}, rows)
 		if r := f.Isolation.Reason; r != "" {
@@ -297,6 +316,10 @@ func (p *page) done(f Facts) {
 		}
 		p.list("head.protection", "", p.l.Protection(f.Protection))
 		p.list("head.credentials", "", p.l.Credentials(f.Credentials))
+		if f.Restoration.Connected {
+			p.el("p", p.t("report.connected"))
+			p.raw("\n")
+		}
 		p.list("head.restored", "", plain(f.Restoration.Restored))
 		p.list("head.notBack", ` class="gaps"`, plain(f.Restoration.NotBack))
 	})
@@ -324,18 +347,6 @@ func (p *page) decisions(f Facts) {
 			p.el("p", p.t("report.nobody"))
 			p.raw("\n")
 		}
-		var asked []string
-		for _, r := range f.Requests {
-			s := p.t("report.asked", "round", strconv.Itoa(r.Round), "at", p.l.Time(r.OpenedAt), "until", p.l.Time(r.ExpiresAt))
-			if r.MailedAt.IsZero() {
-				s += p.t("report.unmailed")
-			}
-			if r.Problem != "" {
-				s += p.t("report.again", "reason", message.Plain(r.Problem, 300))
-			}
-			asked = append(asked, s)
-		}
-		p.list("report.requests", "", asked)
 		for _, d := range f.Decisions[:min(len(f.Decisions), shown)] {
 			consent := ""
 			switch {
@@ -350,6 +361,18 @@ func (p *page) decisions(f Facts) {
 				"report.shown", message.ID(d.Facts),
 			)
 		}
+		var asked []string
+		for _, r := range f.Requests {
+			s := p.t("report.asked", "round", strconv.Itoa(r.Round), "at", p.l.Time(r.OpenedAt), "until", p.l.Time(r.ExpiresAt))
+			if r.MailedAt.IsZero() {
+				s += p.t("report.unmailed")
+			}
+			if r.Problem != "" {
+				s += p.t("report.again", "reason", message.Plain(r.Problem, 300))
+			}
+			asked = append(asked, s)
+		}
+		p.list("report.requests", "", asked)
 	})
 }
 
@@ -366,10 +389,10 @@ func (p *page) next(f Facts) {
 	})
 }
 
-// known is a cell that may be empty, which would look like nothing at all.
-func (p *page) known(s string) string {
+// or is a cell that may be empty, which would look like nothing at all.
+func (p *page) or(s, key string) string {
 	if s == "" {
-		return p.t("report.unknown")
+		return p.t(key)
 	}
 	return s
 }
