@@ -91,7 +91,7 @@ type Claims struct {
 	Incident string
 	Run      string    // name of the execution that wrote it
 	Ending   string    // how that ended
-	Stands   bool      // nothing was closed: it says how the incident stood
+	State    string    // of the incident from then on
 	At       time.Time // when that execution began to sign
 	Objects  []Object
 	Missing  []string // keys of what was not there, not hashed, or not what had been kept, when it was written
@@ -125,7 +125,7 @@ func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 		Incident  struct{ ID string }
 		Execution string
 		Ending    string
-		Stands    bool
+		State     string
 		ClosedAt  time.Time
 		Objects   []Object
 		Missing   []string
@@ -135,7 +135,7 @@ func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 		return Claims{}, fmt.Errorf("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
 	}
 	run := m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
-	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, Stands: m.Stands, At: m.ClosedAt, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal}, nil
+	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, State: m.State, At: m.ClosedAt, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal}, nil
 }
 
 // Checked is what Check found.
