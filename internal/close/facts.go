@@ -38,8 +38,18 @@ func (s *Step) noted(ctx context.Context, id string) (noted, error) {
 		name string
 		to   any
 	}{
-		{"isolate", &n.Isolation}, {"preserve", &n.Protection}, {"credentials", &n.Credentials}, {"snapshot", &n.Snapshots}, {"custody", &n.Custody}, {"memory", &n.Memory},
-		{"digest", &n.Digest}, {"release", &n.Restoration}, {"console", &n.Console}, {"exposure", &n.Exposure}, {"drift", &n.Drift}, {"terminate", &n.Terminate},
+		{"isolate", &n.Isolation},
+		{"preserve", &n.Protection},
+		{"credentials", &n.Credentials},
+		{"snapshot", &n.Snapshots},
+		{"custody", &n.Custody},
+		{"memory", &n.Memory},
+		{"digest", &n.Digest},
+		{"release", &n.Restoration},
+		{"console", &n.Console},
+		{"exposure", &n.Exposure},
+		{"drift", &n.Drift},
+		{"terminate", &n.Terminate},
 	} {
 		if body, ok := steps[step.name]; ok {
 			if err := json.Unmarshal(body, step.to); err != nil {
