@@ -818,6 +818,7 @@ func TestCapture(t *testing.T) {
 		"main route table":       {swap{`, "SubnetId": "subnet-1"}]}`, `, "SubnetId": "subnet-9"}]}`}, "route table", ""},
 		"main table has it":      {swap{`"SubnetId": "subnet-1"}]}`, `"SubnetId": "subnet-9"}]}`, `["rtb-1"]`, `["rtb-main"]`}, "", ""},
 		"windows":                {swap{`"InstanceType"`, `"Platform": "windows", "InstanceType"`}, "", ""},
+		"windows, read only":     {swap{`"InstanceType"`, `"Platform": "windows", "InstanceType"`, `,\"s3:Put*\"`, ``}, "triage-sent.txt", ""},
 		"stopped":                {swap{`{"Code": 16, "Name": "running"}`, `{"Code": 80, "Name": "stopped"}`}, "stopped", ""},
 		"default policy":         {swap{`, "PolicyDocument": ` + policy, ``}, "", "vpce-s3"},
 		"full access":            {swap{policy, text(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`)}, "", "vpce-s3"},

@@ -5,6 +5,7 @@ package memory
 var reasons = map[string]string{
 	"lockdown":          "the kernel is locked down (confidentiality): not even root may read its memory",
 	"low-memory":        "the host has too little free memory to hold one part",
+	"no-proc":           "the host has no /proc as Linux has it",
 	"no-tmpfs":          "the host has no tmpfs that may run programs, and the disk is left as it is",
 	"no-directory":      "the host could not make a directory in its tmpfs",
 	"no-curl":           "the host has no curl",
