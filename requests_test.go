@@ -645,16 +645,17 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "tells others without TLS", action: "sns:Publish", on: others, with: plain, never: everyone(p)},
 		{ask: "tells others for an alarm of this account", action: "sns:Publish", on: others, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
 		{ask: "subscribes somebody to what others are told", action: "sns:Subscribe", on: others},
+		{ask: "sees who is subscribed", action: "sns:ListSubscriptionsByTopic", on: topic, may: may("audience")},
+		{ask: "sees who is subscribed to what others are told", action: "sns:ListSubscriptionsByTopic", on: others, may: may("audience")},
+		{ask: "sees who is subscribed to another topic", action: "sns:ListSubscriptionsByTopic", on: at(fmt.Sprintf(another, "sns", "another"))},
+		{ask: "confirms a subscription", action: "sns:ConfirmSubscription", on: topic},
+		{ask: "ends a subscription", action: "sns:Unsubscribe"},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
 		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},
 		{ask: "subscribes somebody", action: "sns:Subscribe", on: topic},
 		{ask: "changes the topic's policy", action: "sns:SetTopicAttributes", on: topic},
 		{ask: "deletes the topic", action: "sns:DeleteTopic", on: topic},
-		{ask: "mails people for our alarm", action: "sns:Publish", on: topic, with: from(alarm), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our other alarm", action: "sns:Publish", on: topic, with: from(arn("NotContainedAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our alarm of drifts", action: "sns:Publish", on: topic, with: from(arn("DriftAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our alarm of the journal", action: "sns:Publish", on: topic, with: from(arn("JournalAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for another alarm", action: "sns:Publish", on: topic, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for another account", action: "sns:Publish", on: topic, with: keys{"aws:SourceArn": strings.Replace(alarm, "111122223333", "444455556666", 1), "aws:SourceAccount": "444455556666"}, by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
@@ -675,7 +676,18 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "sends a letter", action: "sqs:SendMessage", on: queue, by: stranger},
 		{ask: "reads letters", action: "sqs:ReceiveMessage", on: queue, by: administrator, may: may(administrator)},
 	}}
+	for _, a := range alarms(d) {
+		tells := request{ask: "tells others for `" + a.LogicalID + "`", action: "sns:Publish", on: others, with: from(a.ARN()), by: "cloudwatch.amazonaws.com"}
+		if slices.Contains(untold, a.LogicalID) {
+			tells.may = may("cloudwatch.amazonaws.com")
+		}
+		people.all = append(people.all, tells,
+			request{ask: "mails people for `" + a.LogicalID + "`", action: "sns:Publish", on: topic, with: from(a.ARN()), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")})
+	}
 	for _, r := range d.Rules() {
+		if r.Schedule != "" {
+			continue // a look that does not take place is told by its alarm
+		}
 		people.all = append(people.all, request{ask: "keeps a finding that `" + r.LogicalID + "` could not deliver", action: "sqs:SendMessage", on: queue, with: from(r.ARN), by: "events.amazonaws.com", may: may("events.amazonaws.com")})
 	}
 	sections = append(sections, people)
