@@ -50,8 +50,8 @@ type Output struct {
 type Counts struct {
 	Notifications int `json:"notifications"` // that are confirmed and reach people
 	Escalations   int `json:"escalations"`
-	Pending       int `json:"pending"` // of both topics: not confirmed, so they get nothing
-	Others        int `json:"others"`  // of both topics: queues, functions, streams
+	Deaf          int `json:"deaf"`   // of both topics: not confirmed, or deleted, so they get nothing
+	Others        int `json:"others"` // of both topics: queues, functions, streams
 }
 
 // Run changes nothing. It fails where nobody hears what is said: its answer is
@@ -67,7 +67,7 @@ func (s *Step) Run(ctx context.Context, _ Input) (Output, error) {
 
 func (s *Step) count(ctx context.Context, what, topic string, people *int, c *Counts) error {
 	pages := sns.NewListSubscriptionsByTopicPaginator(s.sns, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
-	pending, others := 0, 0
+	deaf, others := 0, 0
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -76,7 +76,7 @@ func (s *Step) count(ctx context.Context, what, topic string, people *int, c *Co
 		for _, one := range page.Subscriptions {
 			switch {
 			case !Confirmed(one):
-				pending++
+				deaf++
 			case Reaches(one):
 				*people++
 			default:
@@ -84,17 +84,17 @@ func (s *Step) count(ctx context.Context, what, topic string, people *int, c *Co
 			}
 		}
 	}
-	c.Pending += pending
+	c.Deaf += deaf
 	c.Others += others
 	if *people == 0 {
-		return fmt.Errorf("nobody is subscribed to %s: %d wait for confirmation, %d reach no person", what, pending, others)
+		return fmt.Errorf("nobody is subscribed to %s: %d are not confirmed or deleted, %d reach no person", what, deaf, others)
 	}
 	return nil
 }
 
 // Confirmed tells whether SNS delivers to a subscription. In the place of an ARN
 // stands PendingConfirmation or Deleted where it does not.
-// https://docs.aws.amazon.com/sns/latest/dg/sns-create-subscribe-endpoint-to-topic.html
+// https://docs.aws.amazon.com/sdk-for-ruby/v3/developer-guide/sns-example-create-subscription.html
 // https://repost.aws/knowledge-center/sns-cross-account-subscription
 func Confirmed(s types.Subscription) bool {
 	return strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:")
