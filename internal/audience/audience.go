@@ -104,7 +104,7 @@ func Confirmed(s types.Subscription) bool {
 // telephone, or an address on the web, as pagers and chats have. Queues,
 // functions and streams are often archives or forwarders of logs; that one of
 // them wakes somebody cannot be seen from here, so none of them counts.
-// https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
+// The protocols: https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 func Reaches(s types.Subscription) bool {
 	switch aws.ToString(s.Protocol) {
 	case "email", "email-json", "sms", "application", "http", "https":
