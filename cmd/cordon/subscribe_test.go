@@ -59,23 +59,21 @@ type nobody struct{}
 
 func (nobody) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
+// signed is how the one subscription of a topic is confirmed.
 func (s *site) signed(topic string) string {
 	s.t.Helper()
 	out, err := s.sns.ListSubscriptionsByTopic(s.t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, one := range out.Subscriptions {
-		if !strings.HasPrefix(*one.SubscriptionArn, "arn:") {
-			return "pending"
-		}
-		how, err := s.sns.GetSubscriptionAttributes(s.t.Context(), &sns.GetSubscriptionAttributesInput{SubscriptionArn: one.SubscriptionArn})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		return how.Attributes["ConfirmationWasAuthenticated"]
+	if len(out.Subscriptions) != 1 || !strings.HasPrefix(*out.Subscriptions[0].SubscriptionArn, "arn:") {
+		return "gone or not confirmed"
 	}
-	return "gone"
+	how, err := s.sns.GetSubscriptionAttributes(s.t.Context(), &sns.GetSubscriptionAttributesInput{SubscriptionArn: out.Subscriptions[0].SubscriptionArn})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return how.Attributes["ConfirmationWasAuthenticated"]
 }
 
 // TestSubscribeConfirms: however the link or the token comes, it confirms with a

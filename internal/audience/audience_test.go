@@ -91,8 +91,9 @@ func TestWhoCounts(t *testing.T) {
 		{"no others, who are to be told", others, []types.Subscription{to(topic, "email", "a@example.com", true), to(others, "email", "boss@example.com", false)}, audience.Counts{}, []string{"escalations: 1 are not confirmed"}},
 		{"neither", others, nil, audience.Counts{}, []string{"notifications: 0", "escalations: 0"}},
 		{"no others, who need not be told", "", []types.Subscription{to(topic, "email", "a@example.com", true), to(others, "email", "boss@example.com", false)}, audience.Counts{Notifications: 1}, nil},
-		{"both", others, []types.Subscription{to(topic, "email", "a@example.com", true), to(topic, "email", "new@example.com", false), to(topic, "sqs", "q", true), to(others, "https", "https://p", true)},
-			audience.Counts{Notifications: 1, Escalations: 1, Deaf: 1, Others: 1}, nil},
+		{"both", others, []types.Subscription{
+			to(topic, "email", "a@example.com", true), to(topic, "email", "new@example.com", false), to(topic, "sqs", "q", true), to(others, "https", "https://p", true),
+		}, audience.Counts{Notifications: 1, Escalations: 1, Deaf: 1, Others: 1}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, clock := open(t, nil, test.all...)
