@@ -69,10 +69,10 @@ var catalogue = map[string]text{
 	},
 	"joined.next": {
 		"Weigh it in your decision; the link is in the mail of that incident.\n" +
-			"Without the link, as who your AWS credentials say: cordon decide {incident}; cordon show {incident} lists what can be decided.\n" +
+			"Without the link, as who your AWS credentials say: cordon decide {incident} DECISION --reason TEXT; cordon show {incident} lists what can be decided.\n" +
 			"If nobody decides, everything stays as that mail says.",
 		"決定の際に考慮してください。リンクはそのインシデントのメールにあります。\n" +
-			"リンクなしで、AWS認証情報のIDとして決定するには: cordon decide {incident}。選択肢は cordon show {incident} で確認できます。\n" +
+			"リンクなしで、AWS認証情報のIDとして決定するには: cordon decide {incident} DECISION --reason TEXT。選択肢は cordon show {incident} で確認できます。\n" +
 			"決定がなければ、そのメールに記載のとおりです。",
 	},
 
