@@ -801,7 +801,7 @@ var catalogue = map[string]text{
 	"ending.notSealed":       {"NOT contained as far as is known", "隔離を確認できません"},
 	"ending.notIsolated":     {"NOT isolated: nobody decided", "隔離していません (決定なし)"},
 	"reportFollows":          {"When this execution ends, a signed report says how it stands then: cordon show {incident} names it.", "この実行が終わると、その時点の状況を署名付きの報告に記します。場所は cordon show {incident} で確認できます。"},
-	"reportIs":               {"Signed report", "署名付き報告"},
+	"reportIs":               {"Signed report: {object} in the evidence bucket", "署名付き報告: 証拠バケットの {object}"},
 	"ending.Terminated":      {"Terminated", "終了済み"},
 	"ending.Kept isolated":   {"Kept isolated", "隔離を継続"},
 	"ending.Released":        {"Released", "解放済み"},
