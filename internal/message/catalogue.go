@@ -614,6 +614,11 @@ var catalogue = map[string]text{
 		"Its VPC is shared by another account: {detail}. Others there could be reached until the isolation, and gateways of the owner are not all to be seen from here.",
 		"VPCは他のアカウントから共有されています: {detail}。隔離前は他の参加者と通信でき、所有者のゲートウェイはここからすべては見えません。",
 	},
+	"opening.buckets": {"other buckets behind the endpoints of the capture", "メモリ取得用エンドポイントの先のほかのバケット"},
+	"opening.buckets.found": {
+		"Until it was sealed, the endpoints of the memory capture led to other buckets, too: {detail}. Data can have left that way.",
+		"完全遮断までの間、メモリ取得用のエンドポイントからほかのバケットにも届きました: {detail}。データが持ち出された可能性があります。",
+	},
 	"opening.dns": {"the VPC resolver", "VPCリゾルバー"},
 	"opening.dns.found": {
 		"The resolver of its VPCs answers: {detail}. Security groups do not filter it; data can leave by DNS queries.",
