@@ -34,6 +34,14 @@ const (
 // time. Nothing waits behind this call.
 func (s *Step) remind(ctx context.Context, in Input) (Output, error) {
 	out := Output{Report: incident.Report{Status: incident.OK}, Wait: int(soon / time.Second)}
+	ours, err := s.owns(ctx, in)
+	if err != nil {
+		return Output{}, err
+	}
+	if !ours { // the one that has it asks and reminds
+		out.Over, out.Reason = true, "another execution has the incident"
+		return out, nil
+	}
 	request, found, err := record.LoadRequest(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round)
 	if err != nil {
 		return Output{}, fmt.Errorf("read request %d of incident %s: %w", in.Round, in.Incident.ID, err)
@@ -47,7 +55,7 @@ func (s *Step) remind(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("look for a standing decision: %w", err)
 	}
 	now := s.host.Now()
-	out.Decided = decided && !now.Before(decision.DecidedAt.Add(grace))
+	out.Over = decided && !now.Before(decision.DecidedAt.Add(grace))
 	if now.Sub(request.OpenedAt) >= time.Hour {
 		out.Wait = int(max(soon, s.valid/calls) / time.Second)
 	}

@@ -34,7 +34,7 @@ func escalating(t *testing.T, hours string, faults ...sim.Fault) *world {
 
 func (w *world) start(in approval.Input) {
 	w.t.Helper()
-	in.Incident, in.Instance, in.Round, in.Token = inc, instance, 1, "token-1"
+	in.Incident, in.Execution, in.Instance, in.Round, in.Token = inc, "x", instance, 1, "token-1"
 	w.do(func(ctx context.Context) {
 		if _, err := w.step.Run(ctx, in); err != nil {
 			w.t.Fatal(err)
@@ -45,7 +45,7 @@ func (w *world) start(in approval.Input) {
 func (w *world) remind() (out approval.Output, err error) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) {
-		out, err = w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 1, Remind: true})
+		out, err = w.step.Run(ctx, approval.Input{Incident: inc, Execution: "x", Instance: instance, Round: 1, Remind: true})
 	})
 	return out, err
 }
@@ -198,11 +198,11 @@ func TestFindsADecision(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if out, err := w.remind(); err != nil || out.Decided {
+	if out, err := w.remind(); err != nil || out.Over {
 		t.Errorf("in the moment of the decision: %+v, %v", out, err)
 	}
 	w.clock.Run(func() { w.clock.Sleep(time.Minute) })
-	if out, err := w.remind(); err != nil || !out.Decided {
+	if out, err := w.remind(); err != nil || !out.Over {
 		t.Errorf("a minute after the decision: %+v, %v", out, err)
 	}
 	if len(w.delivered) > 0 {

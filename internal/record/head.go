@@ -177,19 +177,10 @@ func note(d incident.Decision) (set string, names map[string]string, values item
 	}
 }
 
-// ForgetDecision takes back the note of a decision that was not carried out,
-// when people are asked anew.
-func ForgetDecision(ctx context.Context, db Updater, table, id string) error {
-	k, err := headKey(id)
-	if err != nil {
-		return err
-	}
-	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r", "attribute_exists(pk)", noted, nil)
-}
-
-// WithdrawDecision is ForgetDecision for the execution that has the incident, at
-// its end: a decision that was refused to the last is none. ErrTaken if another
-// has it.
+// WithdrawDecision takes back the note of a decision that was not carried out,
+// when people are asked anew or not any more, for the execution that has the
+// incident. ErrTaken if another has it: the note may be of a decision made to
+// that one.
 func WithdrawDecision(ctx context.Context, db Updater, table, id, execution string) error {
 	k, err := headKey(id)
 	if err != nil {

@@ -322,7 +322,11 @@ func TestNoteDecision(t *testing.T) {
 		Decided: record.Note{Round: 2, Person: "Satō", Identity: incident.ByLink, At: at},
 	}
 	same(t, "the head", head(t, a, 1), want)
-	if err := record.ForgetDecision(t.Context(), a.DynamoDB(), table, id); err != nil {
+	if err := record.WithdrawDecision(t.Context(), a.DynamoDB(), table, id, "y"); !errors.Is(err, record.ErrTaken) {
+		t.Errorf("for an execution that has not the incident: %v", err)
+	}
+	same(t, "the head, after another's withdrawal", head(t, a, 1), want)
+	if err := record.WithdrawDecision(t.Context(), a.DynamoDB(), table, id, "x"); err != nil {
 		t.Fatal(err)
 	}
 	want.Decision, want.Decided = "", record.Note{}

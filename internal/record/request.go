@@ -9,6 +9,8 @@ import (
 
 	"cordon/internal/incident"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
@@ -27,6 +29,7 @@ type Request struct {
 	Incomplete bool      `json:"incomplete"` // a termination was refused because evidence is not complete, so that one without it is offered
 	Earlier    []Earlier `json:"earlier"`    // what was decided on the requests before, the oldest first
 	ExpiresAt  time.Time `json:"expiresAt"`  // no decision after it
+	Execution  string    `json:"-"`          // ARN of the one that asks
 	Token      []byte    `json:"-"`          // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`          // zero until the mail was accepted
 
@@ -68,6 +71,7 @@ func decodeRequest(i item) (Request, error) {
 	if err := decode(i, &r); err != nil {
 		return Request{}, err
 	}
+	r.Execution = text(i, "execution")
 	if b, ok := i["token"].(*types.AttributeValueMemberB); ok {
 		r.Token = b.Value
 	}
@@ -94,16 +98,46 @@ func decodeRequest(i item) (Request, error) {
 // OpenRequest stores a new request, or returns the one that stands under its
 // incident and round.
 func OpenRequest(ctx context.Context, db Putter, table string, r Request) (Request, error) {
-	i, err := encode(requestPK(r.Incident), requestSK(r.Round), r)
+	i, err := encodeRequest(r)
 	if err != nil {
 		return Request{}, err
 	}
-	i["openedAt"] = stamp(r.OpenedAt)
 	standing, err := create(ctx, db, table, i)
 	if errors.Is(err, ErrTaken) {
 		return decodeRequest(standing)
 	}
 	return r, err
+}
+
+// TakeRequest puts a request in the place of one of another execution, or returns
+// the one that stands there by now.
+func TakeRequest(ctx context.Context, db Putter, table string, r Request, from string) (Request, error) {
+	i, err := encodeRequest(r)
+	if err != nil {
+		return Request{}, err
+	}
+	_, err = db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: i, ConditionExpression: aws.String("#e = :from"),
+		ExpressionAttributeNames: map[string]string{"#e": "execution"}, ExpressionAttributeValues: item{":from": str(from)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var taken *types.ConditionalCheckFailedException
+	if errors.As(err, &taken) && taken.Item != nil {
+		return decodeRequest(taken.Item)
+	}
+	if err != nil {
+		return Request{}, fmt.Errorf("write request %d of %s anew: %w", r.Round, r.Incident, err)
+	}
+	return r, nil
+}
+
+func encodeRequest(r Request) (item, error) {
+	i, err := encode(requestPK(r.Incident), requestSK(r.Round), r)
+	if err != nil {
+		return nil, err
+	}
+	i["openedAt"], i["execution"] = stamp(r.OpenedAt), str(r.Execution)
+	return i, nil
 }
 
 // LoadRequest reads a request; false if there is none.
