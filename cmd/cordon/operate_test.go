@@ -125,7 +125,11 @@ func (s *site) must(f func(context.Context) error) {
 func (s *site) request(round int) {
 	s.t.Helper()
 	s.must(func(ctx context.Context) error {
-		_, err := s.ask.Run(ctx, approval.Input{Incident: s.incident(1), Round: round, Token: fmt.Sprint("secret-token-", round)})
+		h, err := record.LoadHead(ctx, s.records, s.incidentsIn, one)
+		if err != nil {
+			return err
+		}
+		_, err = s.ask.Run(ctx, approval.Input{Incident: s.incident(1), Execution: h.Execution, Round: round, Token: fmt.Sprint("secret-token-", round)})
 		return err
 	})
 }
