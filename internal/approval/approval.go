@@ -316,9 +316,36 @@ func (s *Step) earlier(ctx context.Context, in Input) ([]record.Earlier, error) 
 	if err != nil {
 		return nil, fmt.Errorf("look for the last decision: %w", err)
 	}
+	firsts, err := s.firsts(ctx, in.Incident.ID, in.Round-1)
+	if err != nil {
+		return nil, err
+	}
 	all := append([]record.Earlier{}, last.Earlier...)
+	for _, f := range firsts {
+		e := record.OfFirst(f)
+		if decided && d.First == f.Mark() {
+			e.Part = incident.FirstOfTwo
+		}
+		all = append(all, e)
+	}
 	if decided {
-		all = append(all, record.Earlier{Round: d.Round, Choice: d.Choice, Person: d.Person, At: d.DecidedAt})
+		e := record.Earlier{Round: d.Round, Choice: d.Chosen(), Person: d.Person, At: d.DecidedAt}
+		if d.First != "" {
+			e.Part = incident.Second
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// firsts are the decisions of first people on a request, where two must decide.
+func (s *Step) firsts(ctx context.Context, id string, round int) ([]incident.Decision, error) {
+	if !s.two {
+		return nil, nil
+	}
+	all, err := record.LoadFirsts(ctx, s.decisions, s.decisionsTable, id, round)
+	if err != nil {
+		return nil, fmt.Errorf("look for the decisions of first people: %w", err)
 	}
 	return all, nil
 }

@@ -68,9 +68,10 @@ type Input struct {
 
 // Decision is what the machine carries of the decision that was carried out.
 type Decision struct {
-	Choice incident.Choice `json:"choice"`
-	Person string          `json:"person"` // empty where the machine does not know it any more
-	Reason string          `json:"reason"`
+	Choice  incident.Choice `json:"choice"`
+	Person  string          `json:"person"`  // empty where the machine does not know it any more
+	Seconds string          `json:"seconds"` // whose decision it seconds; empty where one person is enough
+	Reason  string          `json:"reason"`
 }
 
 // Step closes incidents.
@@ -170,7 +171,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	subject, body := s.language.Mail(message.Letter{
 		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
-		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
+		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Seconds: in.Decision.Seconds, Reason: in.Decision.Reason},
 		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: noted.Console, Custody: noted.Custody, Restoration: in.Restoration,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {

@@ -74,6 +74,7 @@ const (
 	Answered     Kind = "answered"      // a person decided, and it is not carried out yet
 
 	Reminded        Kind = "reminded"        // nobody has decided yet
+	OneOfTwo        Kind = "oneOfTwo"        // one person decided to terminate, and a second is wanted
 	RemindedBefore  Kind = "remindedBefore"  // the same, where nothing is isolated yet
 	RemindedLater   Kind = "remindedLater"   // the same, where people were asked once more
 	Escalated       Kind = "escalated"       // others are told that nobody has decided
@@ -85,7 +86,7 @@ var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released, ClosedGone,
 	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
-	HalfReleased, Answered, Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
+	HalfReleased, Answered, Reminded, OneOfTwo, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -121,10 +122,12 @@ type Letter struct {
 
 // Decision is what people are told of one.
 type Decision struct {
-	Choice incident.Choice
-	Person string
-	Reason string
-	At     time.Time // zero where it is not known
+	Choice  incident.Choice
+	Person  string
+	Seconds string        // whose decision it seconds; empty where one person is enough
+	Part    incident.Part // Unseconded where it waits for a second person's
+	Reason  string
+	At      time.Time // zero where it is not known
 }
 
 // Execution is one run of the state machine that did not end well.
@@ -366,6 +369,10 @@ func (l Language) ask(p *paper, m Letter) {
 		silence = "ask.before.silence"
 	case AskedLater, RemindedLater:
 		silence = "ask.later.silence"
+	case OneOfTwo:
+		if m.Reason != "" { // people were asked once more
+			silence = "ask.later.silence"
+		}
 	}
 	for _, c := range m.Choices {
 		p.item(l.Choice(c) + ": " + l.Text("does."+string(c)))
@@ -430,7 +437,9 @@ func (l Language) decision(p *paper, m Letter) {
 	}
 	p.head("head.decision")
 	p.fact("choice", l.Choice(d.Choice))
+	p.fact("report.part", l.Part(d.Part))
 	p.fact("person", l.Stranger(d.Person))
+	p.fact("seconds", l.Stranger(d.Seconds))
 	p.fact("reason", l.Stranger(d.Reason))
 	p.fact("decidedAt", l.Time(d.At))
 }
@@ -479,6 +488,15 @@ func (l Language) Role(role string) string {
 // Choice names a decision.
 func (l Language) Choice(c incident.Choice) string {
 	return l.coded("choice.", string(c))
+}
+
+// Part says what a decision is where two people must decide; empty where one is
+// enough.
+func (l Language) Part(p incident.Part) string {
+	if p == incident.Alone {
+		return ""
+	}
+	return l.coded("part.", string(p))
 }
 
 // coded is the text of a code; a code without one is shown as it is, so that
