@@ -160,6 +160,16 @@ type shown struct {
 	Credentials *incident.Credentials `json:"credentials"`
 	Snapshots   *incident.Snapshots   `json:"snapshots"`
 	Release     *incident.Restoration `json:"release"`
+
+	Reports []left `json:"reports"` // what each execution that ended left, the earliest first
+}
+
+// left is what an execution left in the evidence bucket when it ended.
+type left struct {
+	At       time.Time `json:"at"`
+	Ending   string    `json:"ending"` // empty where it has signed nothing: it is at it, or could not
+	Manifest string    `json:"manifest"`
+	Report   string    `json:"report"`
 }
 
 // said is a decision, and what it is where two people must decide.
@@ -212,7 +222,7 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 	}
 	i := shown{
 		summed: head, InstanceID: h.Incident.InstanceID, AttachedAt: h.Incident.AttachedAt, Root: h.Incident.Root, Inherits: h.Incident.Inherits,
-		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []said{}, Priors: []record.Prior{},
+		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []said{}, Priors: []record.Prior{}, Reports: []left{},
 	}
 	findings, err := record.Findings(ctx, d.records, d.incidentsIn, id)
 	if err != nil {
@@ -232,6 +242,13 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 	}
 	for _, r := range decisions {
 		i.Decisions = append(i.Decisions, said{*api.Stands(r.Decision), r.Round, r.Part})
+	}
+	closings, err := record.Closings(ctx, d.records, d.incidentsIn, id)
+	if err != nil {
+		return shown{}, explain("read what was signed", err)
+	}
+	for _, c := range closings {
+		i.Reports = append(i.Reports, left{c.At, c.Ending, c.Manifest, c.Report})
 	}
 	err = record.EachPrior(ctx, d.records, d.incidentsIn, h.Incident, func(p record.Prior) error {
 		i.Priors = append(i.Priors, p)
@@ -305,6 +322,14 @@ func (i shown) print(out io.Writer) {
 	}
 	if v := i.Release; v != nil {
 		line("released", "%s; %s", v.Status, v.Reason)
+	}
+	for _, r := range i.Reports {
+		switch {
+		case r.Ending == "":
+			line("report", "%s: none is signed: it is being written, or could not be", stamp(r.At))
+		default:
+			line("report", "%s, %s: %s, signed by %s", stamp(r.At), r.Ending, r.Report, r.Manifest)
+		}
 	}
 }
 
