@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cordon/internal/access"
+	"cordon/internal/approval"
 	"cordon/internal/decide"
 	"cordon/internal/incident"
 	"cordon/internal/record"
@@ -271,6 +272,30 @@ func TestSecondDisagrees(t *testing.T) {
 		if got := w.by("u3", "decision", "terminate"); got.status == http.StatusOK || len(w.got) != 1 {
 			t.Errorf("a second after %s: %d, delivered %v", choice, got.status, w.got)
 		}
+	}
+}
+
+// TestPageShowsWhoWasFirst: from the next look on, whoever opens the page sees whose
+// decision waits for theirs; and what was shown stands in their own.
+func TestPageShowsWhoWasFirst(t *testing.T) {
+	w := known(t, "2")
+	w.by("u1", "decision", "terminate")
+	w.as = "u2"
+	if page := w.open(); strings.Contains(page.body, "name-of-u1") {
+		t.Fatal("this test wants a page that cannot know yet")
+	}
+	w.do(func(ctx context.Context) {
+		if _, err := w.asking.Run(ctx, approval.Input{Incident: inc, Execution: "e", Instance: incident.Instance{ID: inc.InstanceID}, Round: 1, Remind: true}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	page := w.open()
+	if !strings.Contains(page.body, "name-of-u1") || !strings.Contains(page.body, "a second person is wanted") {
+		t.Errorf("the page does not say whose decision waits:\n%s", page.body)
+	}
+	w.by("u2", "decision", "keep")
+	if d := w.decision(); d == nil || strings.Count(d.Shown, "name-of-u1") != 1 {
+		t.Errorf("recorded %+v", d)
 	}
 }
 

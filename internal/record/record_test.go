@@ -679,8 +679,11 @@ func TestDecisionsTellWhatEachIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the decisions", got, []incident.Recorded{
-		{Decision: one, Part: incident.Unseconded}, {Decision: two, Part: incident.Alone},
-		{Decision: three, Part: incident.Unseconded}, {Decision: four, Part: incident.FirstOfTwo}, {Decision: five, Part: incident.Second},
+		{Decision: one, Part: incident.Unseconded},
+		{Decision: two, Part: incident.Alone},
+		{Decision: three, Part: incident.Unseconded},
+		{Decision: four, Part: incident.FirstOfTwo},
+		{Decision: five, Part: incident.Second},
 		{Decision: six, Part: incident.Unseconded},
 	})
 	firsts, err := record.LoadFirsts(t.Context(), a.DynamoDB(), decisions, id, 2)
