@@ -126,7 +126,11 @@ func (s *site) must(f func(context.Context) error) {
 func (s *site) request(round int) {
 	s.t.Helper()
 	s.must(func(ctx context.Context) error {
-		_, err := s.ask.Run(ctx, approval.Input{Incident: s.incident(1), Round: round, Token: fmt.Sprint("secret-token-", round)})
+		h, err := record.LoadHead(ctx, s.records, s.incidentsIn, one)
+		if err != nil {
+			return err
+		}
+		_, err = s.ask.Run(ctx, approval.Input{Incident: s.incident(1), Execution: h.Execution, Round: round, Token: fmt.Sprint("secret-token-", round)})
 		return err
 	})
 }
@@ -328,8 +332,45 @@ func TestDecideRefuses(t *testing.T) {
 	}
 }
 
-// TestListAndShow: what there is, plainly and as JSON; nothing by which anybody
-// could decide, and nothing that a terminal would obey.
+// TestShowsWhoWasFirst: where two must decide, the first's decision is seen while it
+// waits for a second, and as what it was afterwards.
+func TestShowsWhoWasFirst(t *testing.T) {
+	s := newSite(t)
+	first := incident.Decision{Incident: one, Round: 1, Choice: incident.Terminate, Override: true, Person: "sato", Reason: "seen", DecidedAt: s.at, MAC: []byte("of the first")}
+	s.must(func(ctx context.Context) error {
+		_, err := record.DecideFirst(ctx, s.aws.DynamoDB(), s.decisionsIn, first)
+		return err
+	})
+	shows := func() string { return s.run((&show{Incident: one}).run).out }
+	if out := s.run((&list{}).run).out; !strings.Contains(out, "open, one of two decided to terminate") {
+		t.Errorf("a second person is wanted, and the list says\n%s", out)
+	}
+	if out := shows(); !strings.Contains(out, "terminate without complete evidence by sato") || !strings.Contains(out, "the first of two, not seconded: seen") {
+		t.Errorf("while it waits:\n%s", out)
+	}
+	s.must(func(ctx context.Context) error {
+		d := first
+		d.Person, d.First, d.Seconds, d.MAC = "tanaka", first.Mark(), "sato", []byte("of the second")
+		_, err := record.Decide(ctx, s.aws.DynamoDB(), s.decisionsIn, d)
+		return err
+	})
+	if out := s.run((&list{}).run).out; strings.Contains(out, "one of two") {
+		t.Errorf("it is decided, and the list says\n%s", out)
+	}
+	if out := shows(); !strings.Contains(out, "by sato () the first of two: seen") && !strings.Contains(out, "by sato (), the first of two: seen") || !strings.Contains(out, "by tanaka (), the second of two: seen") {
+		t.Errorf("afterwards:\n%s", out)
+	}
+	var i struct {
+		Decisions []struct{ Person, Seconds, Part string }
+	}
+	if err := json.Unmarshal([]byte(s.run((&show{Incident: one, JSON: true}).run).out), &i); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(i.Decisions); got != "[{sato  first} {tanaka sato second}]" {
+		t.Errorf("show --json: %s", got)
+	}
+}
+
 // People are asked for as long as a request is open on which nobody decided, not
 // for as long as the incident's head says so.
 func TestListSaysWhoIsAsked(t *testing.T) {
@@ -352,6 +393,8 @@ func TestListSaysWhoIsAsked(t *testing.T) {
 	}
 }
 
+// TestListAndShow: what there is, plainly and as JSON; nothing by which anybody
+// could decide, and nothing that a terminal would obey.
 func TestListAndShow(t *testing.T) {
 	s := newSite(t)
 	s.must(func(ctx context.Context) error {

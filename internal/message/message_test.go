@@ -112,7 +112,11 @@ func letter(kind message.Kind) message.Letter {
 	case message.Asked:
 		m.Choices = asked
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
-	case message.Reminded, message.RemindedLater:
+	case message.Reminded, message.RemindedLater, message.OneOfTwo:
+		if kind == message.OneOfTwo {
+			m.Decision, m.Two, m.SignIn = person, true, true
+			m.Decision.Part = incident.Unseconded
+		}
 		m.Choices, m.Left = asked, 20*time.Hour+59*time.Minute+40*time.Second
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
 	case message.RemindedBefore:

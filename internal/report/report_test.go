@@ -86,10 +86,10 @@ func terminated() report.Facts {
 		},
 		Decision: message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics"},
 		Requests: []report.Request{{Round: 1, OpenedAt: later(3 * time.Second), MailedAt: later(3 * time.Second), ExpiresAt: later(72 * time.Hour)}},
-		Decisions: []incident.Decision{{
+		Decisions: []incident.Recorded{{Decision: incident.Decision{
 			Incident: id, Round: 1, InstanceID: finding.InstanceID, Choice: incident.Terminate, Person: "Aiko Tanaka", Identity: incident.ByLink,
 			Reason: "confirmed by forensics", Address: "198.51.100.7", Agent: "Mozilla/5.0", Facts: hash, DecidedAt: later(4 * time.Minute),
-		}},
+		}}},
 		Interfaces: []report.Interface{{ID: "eni-0a", Before: []string{"sg-0web", "sg-0ssh"}, Isolated: []string{"sg-0q"}, Where: incident.Quarantined}},
 		Objects: []manifest.Object{
 			{Key: key + "/console/output.txt", Bytes: 20480, SHA256: hash}, {Key: key + "/memory/image.lime", Bytes: 8 << 30, SHA256: hash},
@@ -128,6 +128,9 @@ func kept() report.Facts {
 	})
 	f.Decisions[0].DecidedAt, f.Decisions[0].Round = at.Add(51*time.Hour-3*time.Minute), 2
 	f.Decisions[0].Identity = incident.ByIAM + "arn:aws:sts::111122223333:assumed-role/Responder/tanaka"
+	f.Decisions = append([]incident.Recorded{{Part: incident.Unseconded, Decision: incident.Decision{
+		Round: 1, Choice: incident.Terminate, Person: "Sato", Identity: incident.ByAccess + "f4-1", Reason: "seen enough", DecidedAt: at.Add(2 * time.Hour),
+	}}}, f.Decisions...)
 	f.Missing = []string{"incidents/x/memory/parts.json"}
 	return f
 }
@@ -153,7 +156,7 @@ func left() report.Facts {
 			Console: incident.Console{Report: not(incident.Skipped, "nothing was kept")},
 		},
 		Decision: message.Decision{Choice: incident.Leave, Person: "Aiko Tanaka"}, Requests: f.Requests,
-		Decisions: []incident.Decision{{Round: 1, Choice: incident.Leave, Person: "Aiko Tanaka", Identity: incident.ByLink, DecidedAt: at.Add(9 * time.Minute)}},
+		Decisions: []incident.Recorded{{Decision: incident.Decision{Round: 1, Choice: incident.Leave, Person: "Aiko Tanaka", Identity: incident.ByLink, DecidedAt: at.Add(9 * time.Minute)}}},
 	}
 }
 
@@ -405,7 +408,7 @@ func TestSize(t *testing.T) {
 	for n := range 5000 {
 		f.Findings = append(f.Findings, incident.Finding{EventID: fmt.Sprint(n), EventTime: at.Add(time.Duration(n) * time.Minute), Title: "x"})
 		f.Evidence.Snapshots.Missing = append(f.Evidence.Snapshots.Missing, fmt.Sprint("vol-", n))
-		f.Decisions = append(f.Decisions, incident.Decision{Round: n, DecidedAt: at})
+		f.Decisions = append(f.Decisions, incident.Recorded{Decision: incident.Decision{Round: n, DecidedAt: at}})
 		f.Objects = append(f.Objects, manifest.Object{Key: fmt.Sprint(n)})
 	}
 	for _, code := range languages {
