@@ -101,17 +101,16 @@ func deploy(o Options, account, region string) (*stack, error) {
 
 // matches says whether the rule that starts an incident lets the event through.
 func (s *stack) matches(event []byte) (bool, error) {
-	found := false
+	e, err := eventpattern.Read(event)
+	if err != nil {
+		return false, err
+	}
 	for _, r := range s.rules {
 		for _, t := range r.targets {
-			if t.Resource == s.machineID {
-				hit, err := r.pattern.Match(event)
-				if err != nil {
-					return false, fmt.Errorf("rule %s: %w", r.logicalID, err)
-				}
-				found = found || hit
+			if t.Resource == s.machineID && r.pattern.Matches(e) {
+				return true, nil
 			}
 		}
 	}
-	return found, nil
+	return false, nil
 }

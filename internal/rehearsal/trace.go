@@ -270,9 +270,9 @@ func groupIDs(i types.NetworkInterface) []string {
 // effective are the calls of an action that had their effect, whatever was answered.
 func (t Trace) effective(service, action string) []sim.Call {
 	var all []sim.Call
-	for _, c := range t.Calls {
-		if c.Service == service && c.Action == action && c.Effective {
-			all = append(all, c)
+	for n := range t.Calls { // a call is large, and this is asked often
+		if c := &t.Calls[n]; c.Action == action && c.Service == service && c.Effective {
+			all = append(all, *c)
 		}
 	}
 	return all
