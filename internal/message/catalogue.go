@@ -20,11 +20,32 @@ func (l Language) Text(key string, facts ...string) string {
 	if len(facts) == 0 {
 		return s
 	}
-	pairs := make([]string, len(facts))
-	for i := 0; i+1 < len(facts); i += 2 {
-		pairs[i], pairs[i+1] = "{"+facts[i]+"}", facts[i+1]
+	var b strings.Builder
+	for {
+		before, rest, open := strings.Cut(s, "{")
+		b.WriteString(before)
+		if !open {
+			return b.String()
+		}
+		s = rest
+		if name, after, closed := strings.Cut(rest, "}"); closed {
+			if fact, ok := factNamed(facts, name); ok {
+				b.WriteString(fact)
+				s = after
+				continue
+			}
+		}
+		b.WriteByte('{')
 	}
-	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+func factNamed(facts []string, name string) (string, bool) {
+	for i := 0; i+1 < len(facts); i += 2 {
+		if facts[i] == name {
+			return facts[i+1], true
+		}
+	}
+	return "", false
 }
 
 func (l Language) known(key string) bool {
