@@ -405,6 +405,16 @@ func TestListAndShow(t *testing.T) {
 		t.Fatal(got.bad)
 	}
 	s.close(record.Kept)
+	for n, c := range []record.Closing{{Ending: "Isolated, undecided", Report: "incidents/x/reports/a.html"}, {Ending: "Kept isolated", Report: "incidents/x/reports/b.html"}, {}} {
+		s.must(func(ctx context.Context) error {
+			run := fmt.Sprint("run-", 9-n) // not in the order of their names
+			_, err := record.BeginClosing(ctx, s.aws.DynamoDB(), s.incidentsIn, one, run, s.at.Add(time.Duration(n)*time.Hour))
+			if err != nil || c.Ending == "" {
+				return err
+			}
+			return record.EndClosing(ctx, s.aws.DynamoDB(), s.incidentsIn, one, run, c)
+		})
+	}
 	s.Sleep(time.Hour)
 	s.must(func(ctx context.Context) error {
 		_, err := record.Claim(ctx, s.aws.DynamoDB(), s.incidentsIn, record.Head{Incident: s.incident(2), Execution: "x"})
@@ -428,6 +438,9 @@ func TestListAndShow(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(all["list"].out), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], strings.TrimSuffix(one, "1")+"2") || !strings.Contains(lines[0], "open") || !strings.Contains(lines[1], "kept") {
 		t.Errorf("the list, the newest first:\n%s", all["list"].out)
+	}
+	if a, b, c := strings.Index(all["show"].out, "Isolated, undecided: incidents/x/reports/a.html"), strings.Index(all["show"].out, "Kept isolated: incidents/x/reports/b.html"), strings.Index(all["show"].out, "none is signed"); a < 0 || b < a || c < b {
+		t.Errorf("show does not name the reports in order, and that of one that signed nothing:\n%s", all["show"].out)
 	}
 	for _, part := range []string{"kept", "groups of eni-1", `["sg-1"]`, "keep by Responder/sato", operator, "a pentest"} {
 		if !strings.Contains(all["show"].out, part) {
