@@ -33,12 +33,17 @@ func decides(choice string) rehearsal.Person {
 // moto described it before.
 func (sc *scene) rehearse(account []byte, event, choice string, faults ...string) rehearsal.Result {
 	sc.Helper()
+	if choice == "" {
+		return sc.rehearseWith(account, event, nil, faults...)
+	}
+	return sc.rehearseWith(account, event, decides(choice), faults...)
+}
+
+func (sc *scene) rehearseWith(account []byte, event string, person rehearsal.Person, faults ...string) rehearsal.Result {
+	sc.Helper()
 	parameters := maps.Clone(sc.d.parameters)
 	maps.DeleteFunc(parameters, func(name, _ string) bool { return strings.HasPrefix(name, "MemoryTool") }) // it has a tool of its own
-	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(event), Account: account, Seed: 1, Parameters: parameters}
-	if choice != "" {
-		o.Person = decides(choice)
-	}
+	o := rehearsal.Options{Template: cordon.Template, Definition: cordon.Definition, Event: []byte(event), Account: account, Seed: 1, Parameters: parameters, Person: person}
 	for _, f := range faults {
 		fault, err := sim.ParseFault(f)
 		sc.must(err)
@@ -65,6 +70,32 @@ func (sc *scene) same(x execution, r rehearsal.Result) {
 		sc.Errorf("other mails (-rehearsed +run):\n%s", diff)
 	}
 }
+
+// sameInTime is same where time was made to pass, so that what is said again and
+// again was said once: when it comes, and how much time it says is left, is not
+// compared.
+func (sc *scene) sameInTime(x execution, r rehearsal.Result) {
+	sc.Helper()
+	sc.sameWay(x, r)
+	if diff := cmp.Diff(rehearsed(sc, r), sc.changes()); diff != "" {
+		sc.Errorf("other changes (-rehearsed +run):\n%s", diff)
+	}
+	timeless := func(subjects []string) []string {
+		var all []string
+		for _, s := range subjects {
+			all = append(all, left.ReplaceAllString(s, "$1"))
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	want := timeless(rehearsedSubjects(r))
+	sc.eventually("the mails of the rehearsal", func() bool { return len(timeless(subjects(sc.mails()))) >= len(want) })
+	if diff := cmp.Diff(want, timeless(subjects(sc.mails()))); diff != "" {
+		sc.Errorf("other mails (-rehearsed +run):\n%s", diff)
+	}
+}
+
+var left = regexp.MustCompile(`\b[0-9][0-9a-z ]* (left)\b`)
 
 // sameWay compares the way through the machine.
 func (sc *scene) sameWay(x execution, r rehearsal.Result) {
@@ -207,11 +238,12 @@ func (all changes) add(service, action string, resources []string, names map[str
 }
 
 // settled takes out what has no order or no number. A step that is asked again
-// how far it is saves that each time: how often is a matter of time. And isolate
+// how far it is saves that each time: how often is a matter of time. So is how
+// often people were reminded, which their request notes. And isolate
 // mends the rules of a group by calls that it makes side by side.
 func (all changes) settled() changes {
 	for subject, calls := range all {
-		if strings.Contains(subject, " step#") {
+		if strings.Contains(subject, " step#") || strings.HasPrefix(subject, "request#") || strings.Contains(subject, " request#") {
 			calls = slices.Compact(calls)
 		}
 		if strings.HasPrefix(subject, "group ") {

@@ -328,7 +328,7 @@ func deploy(t *testing.T) *deployment {
 	}
 	tool, sum := captureTool(avml)
 	d.parameters = map[string]string{
-		"NotificationEmail": "oncall@example.com", "MemoryToolKey": toolKey, "MemoryToolSha256": sum,
+		"NotificationEmail": "oncall@example.com", "EscalationEmail": "boss@example.com", "MemoryToolKey": toolKey, "MemoryToolSha256": sum,
 		"CredentialRoles": appRoles, "MaxIsolationsPerHour": "1000", // the scenes are ten and more
 	}
 	if err := d.deploy(t, stack, "deploy.yaml"); err != nil {
@@ -531,15 +531,25 @@ func (d *deployment) subscribe(t *testing.T) {
 	if err := call(t.Context(), "CreateQueue", map[string]string{"QueueName": "mails"}, &queue); err != nil {
 		t.Fatal(err)
 	}
-	var subscribed struct {
-		ARN string `xml:"SubscribeResult>SubscriptionArn"`
+	var topics struct {
+		ARNs []string `xml:"ListTopicsResult>Topics>member>TopicArn"`
 	}
-	d.query(t, "sns", url.Values{
-		"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {d.outputs["TopicArn"]}, "Protocol": {"sqs"},
-		"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"},
-	}, &subscribed)
-	if subscribed.ARN == "" {
-		t.Fatal("SNS did not take the subscription of the queue")
+	d.query(t, "sns", url.Values{"Action": {"ListTopics"}, "Version": {"2010-03-31"}}, &topics)
+	escalation := slices.IndexFunc(topics.ARNs, func(arn string) bool { return strings.Contains(arn, "EscalationTopic") })
+	if escalation < 0 {
+		t.Fatalf("there is no topic for escalations among %v", topics.ARNs)
+	}
+	for _, topic := range []string{d.outputs["TopicArn"], topics.ARNs[escalation]} {
+		var subscribed struct {
+			ARN string `xml:"SubscribeResult>SubscriptionArn"`
+		}
+		d.query(t, "sns", url.Values{
+			"Action": {"Subscribe"}, "Version": {"2010-03-31"}, "TopicArn": {topic}, "Protocol": {"sqs"},
+			"Endpoint": {"arn:aws:sqs:" + region + ":" + account + ":mails"},
+		}, &subscribed)
+		if subscribed.ARN == "" {
+			t.Fatalf("SNS did not take the subscription of the queue to %s", topic)
+		}
 	}
 	ctx := t.Context()
 	var reading sync.WaitGroup

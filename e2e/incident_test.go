@@ -3,6 +3,9 @@
 package e2e_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +31,8 @@ func TestIncidents(t *testing.T) {
 	d := deploy(t)
 	all := map[string]func(*testing.T, *deployment){
 		"terminate": terminate, "keep, with a scanner": scanned, "release": release, "release into service": intoService, "no agent": noAgent, "seven findings at once": crowd,
-		"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice,
+		"isolate is killed": killed, "EC2 throttles": throttled, "EC2 throttles for long": throttledForLong, "posted twice at once": twice, "nobody answers for long": reminded,
+		"undone while asked": undone,
 	}
 	if why := noGuest(); why == "" {
 		all["memory of a guest"] = capturesAGuest
@@ -237,6 +242,104 @@ func noAgent(t *testing.T, d *deployment) {
 	if !slices.ContainsFunc(sc.mails(), func(m mail) bool { return strings.Contains(m.Message, "no SSM agent") }) {
 		t.Error("no mail tells that there is no SSM agent")
 	}
+}
+
+// reminded are people who do not answer for half of the time that they have: they
+// are reminded with the link that they have, which decides, and others are told
+// without it.
+func reminded(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 1})
+	sc.publish(sc.finding(nil))
+	link := sc.link()
+	sc.evidence()
+	const long = 13 * time.Hour
+	sc.passes(long)
+	about := func(begins string) (all []mail) {
+		for _, m := range sc.mails() {
+			if strings.HasPrefix(m.Subject, begins) {
+				all = append(all, m)
+			}
+		}
+		return all
+	}
+	sc.eventually("people are reminded and others told", func() bool { return len(about("[DECIDE] Nobody")) > 0 && len(about("[ESCALATION]")) > 0 })
+	if m := about("[DECIDE] Nobody")[0].Message; strings.Count(m, link) != 1 {
+		t.Errorf("the reminder has not the link of the first mail, once:\n%s", m)
+	}
+	if m := about("[ESCALATION]")[0].Message; strings.Contains(m, "/d/") || !strings.Contains(m, "cordon decide") {
+		t.Errorf("the escalation has a link, or no way to decide:\n%s", m)
+	}
+	sc.decide(link, "keep")
+	x := sc.ended(1)[0]
+	sc.sameInTime(x, sc.rehearseWith(sc.before, x.input, func(q rehearsal.Question) {
+		q.Sleep(long)
+		rehearsal.Decides("keep")(q)
+	}))
+	sc.decided("keep")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
+}
+
+// passes makes time pass for the request that is open: it was opened, and ends, so
+// much earlier.
+func (sc *scene) passes(long time.Duration) {
+	sc.Helper()
+	table, key := aws.String(sc.d.outputs["IncidentsTableName"]), map[string]dynamodbtypes.AttributeValue{
+		"pk": &dynamodbtypes.AttributeValueMemberS{Value: "request#" + account + "." + region + "." + sc.instance + ".1"}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: "request#001"},
+	}
+	out, err := sc.d.dynamodb.GetItem(sc.Context(), &dynamodb.GetItemInput{TableName: table, Key: key, ConsistentRead: aws.Bool(true)})
+	sc.must(err)
+	text, ok := out.Item["body"].(*dynamodbtypes.AttributeValueMemberS)
+	if !ok {
+		sc.Fatalf("the request is %v", out.Item)
+	}
+	var body map[string]any
+	sc.must(json.Unmarshal([]byte(text.Value), &body))
+	for _, name := range []string{"openedAt", "expiresAt"} {
+		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(body[name]))
+		sc.must(err)
+		body[name] = at.Add(-long).Format(time.RFC3339Nano)
+	}
+	earlier, err := json.Marshal(body)
+	sc.must(err)
+	_, err = sc.d.dynamodb.UpdateItem(sc.Context(), &dynamodb.UpdateItemInput{
+		TableName: table, Key: key, UpdateExpression: aws.String("SET body = :b"),
+		ExpressionAttributeValues: map[string]dynamodbtypes.AttributeValue{":b": &dynamodbtypes.AttributeValueMemberS{Value: string(earlier)}},
+	})
+	sc.must(err)
+}
+
+// undone is an isolation that somebody undoes while people are asked: the next look
+// puts it right, and they are told before they decide.
+func undone(t *testing.T, d *deployment) {
+	sc := newScene(t, d, setting{interfaces: 2})
+	sc.publish(sc.finding(nil))
+	link := sc.link()
+	sc.evidence()
+	_, err := d.ec2.ModifyNetworkInterfaceAttribute(t.Context(), &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &sc.interfaces[0], Groups: []string{sc.web}})
+	sc.must(err)
+	told := func() bool {
+		return slices.ContainsFunc(sc.mails(), func(m mail) bool {
+			return strings.Contains(m.Subject, "undid") && strings.Contains(m.Message, sc.interfaces[0])
+		})
+	}
+	sc.eventually("it is put right, and people are told", func() bool {
+		return told() && maps.EqualFunc(sc.groups(), sc.everywhere("quarantine-sg"), slices.Equal)
+	})
+	sc.decide(link, "keep")
+	x := sc.ended(1)[0]
+	var before map[string]any
+	sc.must(json.Unmarshal(sc.before, &before))
+	before["Behaviour"] = map[string]any{
+		"CloudTrailSeconds": 1e6, // nobody says here who it was
+		"Undone":            []any{map[string]any{"Seconds": 1800, "NetworkInterfaceId": sc.interfaces[0], "Groups": []string{sc.web}, "Arn": "arn:aws:iam::" + account + ":user/somebody"}},
+	}
+	undoing, err := json.Marshal(before)
+	sc.must(err)
+	sc.same(x, sc.rehearse(undoing, x.input, "keep"))
+	sc.decided("keep")
+	sc.in(sc.everywhere("quarantine-sg"))
+	sc.kept("kept")
 }
 
 // crowd is the same finding five times and two others, all at once.
