@@ -21,6 +21,9 @@ const (
 // TestMemoryTable rehearses what a capture may meet, and holds docs/memory.md to
 // what came of it. The invariants hold in each, or run fails.
 func TestMemoryTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("24 TiB take minutes under the race detector")
+	}
 	plain := readFile(t, "plain.json")
 	behaves := func(b object) []byte { return around(t, plain, func(a object) { a["Behaviour"] = b }) }
 	// typed is an instance whose type has that much memory, as the plan is made by it.
@@ -62,6 +65,7 @@ func TestMemoryTable(t *testing.T) {
 	}{
 		{"1 GiB of memory", plain, typed(1, nil), "", "ok", "", true},
 		{"768 GiB of memory", plain, typed(768, nil), "", "ok", "", true},
+		{"24 TiB of memory, 160 MiB a second", plain, typed(24<<10, object{"ThroughputMiBps": 160}), "", "ok", "", true},
 		{"no endpoints", plain, around(t, plain, func(a object) { delete(a, "VpcEndpoints") }), "", "skipped", "no usable endpoint for ssm", false},
 		{"a gateway endpoint for S3 only", plain, around(t, plain, func(a object) {
 			var doors []any
