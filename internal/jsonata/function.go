@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // lambda is a function of the expression's own.
@@ -26,7 +27,13 @@ type native struct {
 }
 
 // matcher is a regular expression.
-type matcher struct{ pattern, flags string }
+type matcher struct {
+	pattern, flags string
+
+	once  sync.Once
+	re    *regexp.Regexp
+	empty bool
+}
 
 func isFunction(v any) bool {
 	switch v.(type) {
@@ -461,6 +468,9 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		x, _ := asNumber(args[0])
 		y, is := asNumber(argument(args, 1))
 		if f := math.Pow(x, y); is && !math.IsNaN(f) && !math.IsInf(f, 0) {
+			if !exact(x, y, f) {
+				return nil, Unsupported("a $power that has to be rounded")
+			}
 			return f, nil
 		}
 		return nil, &Error{Code: "D3061", Text: "the result is not finite", unsure: true}
