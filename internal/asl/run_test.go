@@ -66,6 +66,7 @@ func TestHistoryIsToldAsAWSTellsIt(t *testing.T) {
 		"Task that fails":   {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": failing("E", "", 1)}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskFailed ExecutionFailed"},
 		"Task that is late": {`"A": {` + lambda + `, "TimeoutSeconds": 1, "End": true}`, map[string]task{"A": never}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskTimedOut ExecutionFailed"},
 		"too long a result": {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": answering(strings.Repeat("x", asl.MaxPayload))}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskFailed ExecutionFailed"},
+		"a job":             {`"A": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "End": true}`, map[string]task{"A": answering("x")}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSubmitted TaskSucceeded TaskStateExited ExecutionSucceeded"},
 		"bad expression":    {`"A": {` + lambda + `, "Arguments": "{% $nope %}", "End": true}`, nil, "ExecutionStarted TaskStateEntered EvaluationFailed ExecutionFailed"},
 		"Map, one by one":   {`"M": {"Type": "Map", "Items": [1, 2], ` + inner, nil, "ExecutionStarted MapStateEntered MapStateStarted " + iteration + " " + iteration + " MapStateSucceeded MapStateExited ExecutionSucceeded"},
 		"Map of no array":   {`"M": {"Type": "Map", ` + inner, nil, "ExecutionStarted MapStateEntered EvaluationFailed MapStateFailed ExecutionFailed"},

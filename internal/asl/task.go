@@ -75,6 +75,9 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 
 	e.event("TaskScheduled")
 	e.event("TaskStarted")
+	if strings.HasSuffix(strings.TrimSuffix(s.resource, ":2"), ".sync") {
+		e.event("TaskSubmitted")
+	}
 	ctx, cancel := clock.Deadline(context.Background(), end)
 	clock.Go(func() {
 		defer cancel()

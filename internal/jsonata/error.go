@@ -106,6 +106,7 @@ var messages = map[string]string{
 	"T0412": "Argument {{index}} of function {{token}} must be an array of {{type}}",
 	"D1001": "Number out of range: {{value}}",
 	"D1002": "Cannot negate a non-numeric value: {{value}}",
+	"D1004": "Regular expression matches zero length string",
 	"T1003": "Key in object structure must evaluate to a string; got: {{value}}",
 	"T1005": "Attempted to invoke a non-function. Did you mean ${{{token}}}?",
 	"T1006": "Attempted to invoke a non-function",

@@ -1,11 +1,10 @@
 package jsonata
 
 import (
-	"errors"
+	"cmp"
 	"maps"
 	"math"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -123,20 +122,26 @@ var limited = map[string]func(args []any) error{
 	"toMillis":     func(args []any) error { return absent("$toMillis with a picture", argument(args, 1)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
 	"fromMillis": func(args []any) error {
-		return errors.Join(within("$fromMillis", argument(args, 0), -62167219200000, 253402300799999), picture(argument(args, 1))) // of the years 0 to 9999
+		return cmp.Or(within("$fromMillis", argument(args, 0), -62167219200000, 253402300799999), matching("the picture", argument(args, 1), components), matching("the timezone", argument(args, 2), zone)) // of the years 0 to 9999
 	},
 	"formatNumber": func(args []any) error {
-		return errors.Join(within("$formatNumber", argument(args, 0), -1e15, 1e15), absent("$formatNumber with options", argument(args, 2)))
+		return cmp.Or(within("$formatNumber", argument(args, 0), -1e15, 1e15), absent("$formatNumber with options", argument(args, 2)))
 	},
-	"formatBase": func(args []any) error { return within("$formatBase", argument(args, 0), -1<<53, 1<<53) },
+	"formatBase": func(args []any) error {
+		return cmp.Or(integer("$formatBase of a number", argument(args, 0), 1<<53), integer("$formatBase to a radix", argument(args, 1), 36))
+	},
 	"formatInteger": func(args []any) error {
 		most := 1e50
 		if picture, _ := argument(args, 1).(string); strings.ContainsAny(picture, "iI") { // MMMMM…
 			most = 1e5
 		}
-		return within("$formatInteger", argument(args, 0), -most, most)
+		if f, _ := asNumber(argument(args, 0)); f < 0 && f != math.Trunc(f) {
+			return Unsupported("$formatInteger of a negative fraction")
+		}
+		return cmp.Or(within("$formatInteger", argument(args, 0), -most, most), matching("the picture", argument(args, 1), integerPicture))
 	},
-	"replace": replacement,
+	"parseInteger": parsable,
+	"replace":      replacement,
 }
 
 // replacement refuses what may make a text out of all measure.
@@ -175,16 +180,6 @@ func absent(what string, v any) error {
 	return nil
 }
 
-// components are those of https://docs.jsonata.org/2.0.0/date-time that have a meaning.
-var components = regexp.MustCompile(`^([^\[\]]|\[\[|\]\]|\[[YMDdFWwXxHhPmsfZzCE][^\[\]]*\])*$`)
-
-func picture(v any) error {
-	if s, is := v.(string); is && !components.MatchString(s) {
-		return Unsupported("the picture " + s)
-	}
-	return nil
-}
-
 func ascii(what string, v any) error {
 	if s, is := v.(string); is {
 		for i := range len(s) {
@@ -215,6 +210,12 @@ var natives = func() map[string]*native {
 				continue
 			}
 			call = borrowed(name)
+		}
+		switch name {
+		case "match", "replace", "split", "contains":
+			call = regular(name, call)
+		case "formatNumber":
+			call = formats(call)
 		}
 		if check := limited[name]; check != nil {
 			unlimited := call

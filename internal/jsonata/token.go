@@ -186,7 +186,7 @@ func (l *lexer) regex() (token, error) {
 			if _, err := regexp.Compile(prefix + pattern); err != nil {
 				return token{}, Unsupported("the regular expression /" + pattern + "/")
 			}
-			return token{id: "(regex)", kind: literal, value: &matcher{pattern, flags}}, nil
+			return token{id: "(regex)", kind: literal, value: &matcher{pattern: pattern, flags: flags}}, nil
 		}
 	}
 	return token{}, &Error{Code: "S0302"}

@@ -28,17 +28,31 @@ const forms = `P [P] {"r":P} (P)[0] P[] P.id [P.id] -P P+1 1-P P*2 P/2 P%2 P&"!"
 
 const plain = (v) => JSON.parse(JSON.stringify(v, (_, x) => (typeof x === "number" && !isFinite(x) ? String(x) : x)));
 
-for (const form of forms)
-  for (const path of paths) {
-    const x = form.replaceAll("P", () => path);
-    const line = { x };
-    try {
-      const expression = jsonata(x);
-      expression.assign("states", { input: JSON.parse(JSON.stringify(input)) });
-      const value = await expression.evaluate(undefined);
-      if (value !== undefined) line.v = plain(value);
-    } catch (e) {
-      line.e = e.code ? `${e.code}: ${e.message}` : "?"; // an error of JavaScript has no words of its own
-    }
-    console.log(JSON.stringify(line));
+// What writes and reads pictures, and searches.
+const each = (form, firsts, seconds) => firsts.flatMap((p) => seconds.map((q) => form.replaceAll("P", () => p).replaceAll("Q", () => JSON.stringify(q))));
+const numbers = ["0", "1", "-1", "-0.5", "0.05", "1.005", "1.015", "2.5", "99.995", "-1234.5678", "12345678.9", "1e6"];
+const whole = numbers.filter((n) => Number.isInteger(+n));
+const written = [
+  ...each("$formatNumber(P,Q)", numbers, ["0", "#", "00", "0.0", "0.00", "#0.0#", "0.##", "#,##0", "#,##0.00", "#,##0.##", "#,###", "0,000", "$0.00", "0;(0)", "#,##0.00;(#,##0.00)"]),
+  ...each("$formatInteger(P,Q)", whole, ["w", "W", "Ww", "w;o", "i", "I", "a", "A", "1", "0001", "#,##0", "1;o"]),
+  ...each("$formatBase(P,2)", whole, [""]),
+  ...each("$power(P,2)", whole, [""]), "$power(2,-2)", "$power(1.5,3)", "$power(2,0)",
+  ...each("$fromMillis(P,Q)", ["1521801216617", "951782405007", "-86400001"], `[Y]-[M]-[D] [Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001] [Y,2] [MNn] [MN] [MNn,3-3] [D1o] [Dwo] [d] [d001] [F] [F1] [FN] [Fn] [FNn] [FNn,3-3] [W01] [w] [X] [x] [h]:[m01] [h#1] [P] [PN] [Z] [z] [[Y]]`.split(" ")),
+  ...each("$parseInteger(P,Q)", ['"12"', '"012"'], ["0", "01", "#0"]), '$parseInteger("1,234","#,##0")', '$parseInteger("MCMXC","I")', '$parseInteger("twenty-three","w")',
+  ...["P", "P,1"].flatMap((p) => ["$match", "$split"].map((f) => `${f}(${p})`)).concat("$contains(P)", "$replace(P,'_')", "$replace(P,'[$0]',1)", "$replace(P,function($m){$uppercase($m.match)})")
+    .flatMap((form) => ["'Hello World',/o/", "'héllo',/l+/", "'a,b,,c',/,/", "'ABC123def',/[a-z]+/i", "'abc',/^[a-z]*$/", "'a1b2',/([a-z])([0-9])/", "'x',/y*z/"].map((on) => form.replaceAll("P", () => on))),
+  "$match('abc',/x*/)", "$replace('abc',/x*/,'_')", "$split('abc',/x*/)", "$contains('abc',/x*/)", "$replace('😀x',/x/,'y')", "$split('😀,x',/,/)",
+];
+
+for (const x of [...forms.flatMap((form) => paths.map((path) => form.replaceAll("P", () => path))), ...written]) {
+  const line = { x };
+  try {
+    const expression = jsonata(x);
+    expression.assign("states", { input: JSON.parse(JSON.stringify(input)) });
+    const value = await expression.evaluate(undefined);
+    if (value !== undefined) line.v = plain(value);
+  } catch (e) {
+    line.e = e.code ? `${e.code}: ${e.message}` : "?"; // an error of JavaScript has no words of its own
   }
+  console.log(JSON.stringify(line));
+}

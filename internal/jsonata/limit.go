@@ -1,0 +1,221 @@
+package jsonata
+
+import (
+	"math"
+	"math/big"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// What the borrowed functions are asked for is what was compared with the reference.
+
+// components are those of https://docs.jsonata.org/2.0.0/date-time in the forms that are written as
+// the reference writes them.
+var components = regexp.MustCompile(`^([^\[\]]|\[\[|\]\]|\[(Y(1|0001|I|i)?|Y(0001)?,2(-2)?|[MD](1|01|#1|I|i)?|M(N|Nn)|MNn,3-3|D(1o|wo|w)|d(1|01|001)?|F(0|1|N|n|Nn)?|FNn,3-3|[Ww](1|01)?|X(1|0001)?|x(1|N|Nn)?|[Hhms](1|01|#1)?|P(N|n|Nn)?|f001|[Zz](0101t)?|[CE])\])*$`)
+
+var zone = regexp.MustCompile(`^[+-]?\d{4}$`)
+
+// pictures are those of functions on numbers, likewise.
+var (
+	integerPicture = regexp.MustCompile(`^(Ww|[wWiIaA]|#*[019]+|#,##[01]|[01],000)(;o)?$`)
+	numberPicture  = regexp.MustCompile(`^[^0-9#.,;%‰e]*(#|#,###|(?:#,##0|#,#00|#,000|0,000|#*0+)(?:\.(0+#*|#+))?)[^0-9#.,;%‰e]*([%‰]?)[^0-9#.,;%‰e]*$`)
+)
+
+func matching(what string, v any, allowed *regexp.Regexp) error {
+	if s, is := v.(string); is && !allowed.MatchString(s) {
+		return Unsupported(what + " " + s)
+	}
+	return nil
+}
+
+// parsable refuses what $parseInteger might read in another way.
+func parsable(args []any) error {
+	s, _ := argument(args, 0).(string)
+	picture, _ := argument(args, 1).(string)
+	for allowed, form := range map[string]*regexp.Regexp{`^([wW]|Ww)(;o)?$`: someText, `^#*[01]+$`: someDigits, `^#,##0$`: someGroups, `^I$`: someRoman} {
+		if is, _ := regexp.MatchString(allowed, picture); is && form.MatchString(s) {
+			return nil
+		}
+	}
+	if argument(args, 0) == nil {
+		return nil
+	}
+	return Unsupported("$parseInteger of such a text by such a picture")
+}
+
+var (
+	someText   = regexp.MustCompile(`.`)
+	someDigits = regexp.MustCompile(`^\d+$`)
+	someGroups = regexp.MustCompile(`^\d{1,3}(,\d{3})*$`)
+	someRoman  = regexp.MustCompile(`^[MDCLXVI]+$`)
+)
+
+// exact says whether a power is one without rounding, which all implementations agree about.
+func exact(x, y, power float64) bool {
+	if y != math.Trunc(y) || math.Abs(y) > 1100 {
+		return false
+	}
+	base, want := new(big.Rat).SetFloat64(x), new(big.Rat).SetFloat64(power)
+	if y < 0 {
+		if x == 0 {
+			return false
+		}
+		base.Inv(base)
+	}
+	n := big.NewInt(int64(math.Abs(y)))
+	num, den := new(big.Int).Exp(base.Num(), n, nil), new(big.Int).Exp(base.Denom(), n, nil)
+	return new(big.Rat).SetFrac(num, den).Cmp(want) == 0
+}
+
+// formats rounds a number before it is formatted, as the reference does, half to even
+// in decimal, and leaves no point without digits behind it.
+func formats(format func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
+	round := borrowed("round")
+	return func(e *evaluation, args []any, input any) (any, error) {
+		x, is := asNumber(args[0])
+		picture, written := argument(args, 1).(string)
+		if !is || !written {
+			return format(e, args, input)
+		}
+		parts := strings.Split(picture, ";")
+		part := parts[0]
+		if x < 0 {
+			part = parts[len(parts)-1]
+		}
+		m := numberPicture.FindStringSubmatch(part)
+		if m == nil || len(parts) > 2 || !numberPicture.MatchString(parts[0]) {
+			return nil, Unsupported("the picture " + picture)
+		}
+		places, scale := len(m[2]), map[string]float64{"": 1, "%": 100, "‰": 1000}[m[3]]
+		near, err := round(e, []any{x * scale, float64(places)}, nil)
+		if err != nil {
+			return nil, err
+		}
+		to, _ := asNumber(near)
+		if to == 0 && x < 0 {
+			to = -math.SmallestNonzeroFloat64 // which keeps the sign
+		}
+		if scale == 1 {
+			args = append([]any{to}, args[1:]...)
+		} else if strconv.FormatFloat(to, 'f', places, 64) != strconv.FormatFloat(x*scale, 'f', places, 64) {
+			return nil, Unsupported("$formatNumber of such a number by the picture " + picture)
+		}
+		v, err := format(e, args, input)
+		if s, is := v.(string); is {
+			v = bareP.ReplaceAllString(s, "$1")
+		}
+		return v, err
+	}
+}
+
+var bareP = regexp.MustCompile(`\.($|[^0-9])`)
+
+// regular is a function that searches with a regular expression: those of Go find what
+// those of JavaScript find but for what is refused here.
+func regular(name string, search func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
+	return func(e *evaluation, args []any, input any) (any, error) {
+		s, is := argument(args, 0).(string)
+		if err := searchable(name, s, args); is && err != nil {
+			return nil, err
+		}
+		return search(e, args, input)
+	}
+}
+
+// halves are what may match a half of a character of JavaScript's.
+var halves = regexp.MustCompile(`[^\x00-\x7f]|\.|\[\^|\\[WDSB]`)
+
+// foreignSyntax is what only one of both languages reads as more than letters.
+var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]`)
+
+func searchable(name, s string, args []any) error {
+	rx, is := argument(args, 1).(*matcher)
+	if !is {
+		if name == "split" && argument(args, 1) == "" && strings.ContainsFunc(s, func(r rune) bool { return r > 0xffff }) {
+			return Unsupported("$split between the halves of a character")
+		}
+		return nil
+	}
+	_, plain := argument(args, 2).(string)
+	told := name == "match" || name == "replace" && !plain // where and what it found
+	for _, r := range s {
+		if r > 0xffff && (told || halves.MatchString(rx.pattern)) || r == '\v' || r == '\r' || r > unicode.MaxASCII && (unicode.IsSpace(r) || r == '\ufeff' || strings.Contains(rx.flags, "i")) {
+			return Unsupported("a regular expression on such a text")
+		}
+	}
+	if foreignSyntax.MatchString(rx.pattern) {
+		return Unsupported("the regular expression " + rx.pattern)
+	}
+	re, mayBeEmpty := rx.compiled()
+	if re == nil {
+		return nil // the library says why
+	}
+	all := re.FindAllStringSubmatchIndex(s, -1)
+	if len(all) == 0 {
+		return nil
+	}
+	first := all[0]
+	_, limited := asNumber(args[len(args)-1])
+	switch {
+	case name == "contains":
+		return nil
+	case first[0] == first[1] && first[1] < len(s) && !limited:
+		return &Error{Code: "D1004"} // once the next is sought
+	case first[0] == first[1], first[1] < len(s) && mayBeEmpty:
+		return Unsupported("a regular expression that may match nothing")
+	}
+	for _, m := range all {
+		if told && slices.Contains(m, -1) {
+			return Unsupported("a group that matches nothing")
+		}
+	}
+	return nil
+}
+
+// compiled is the expression as Go's, and whether it may match nothing.
+func (m *matcher) compiled() (*regexp.Regexp, bool) {
+	m.once.Do(func() {
+		pattern := m.pattern
+		if m.flags != "" {
+			pattern = "(?" + m.flags + ")" + pattern
+		}
+		parsed, err := syntax.Parse(pattern, syntax.Perl)
+		if err == nil {
+			m.re, err = regexp.Compile(pattern)
+		}
+		m.empty = err != nil || empty(parsed)
+	})
+	return m.re, m.empty
+}
+
+// empty says whether a regular expression may match nothing.
+func empty(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune) == 0
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpNoMatch:
+		return false
+	case syntax.OpCapture, syntax.OpPlus:
+		return empty(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min == 0 || empty(re.Sub[0])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			if !empty(sub) {
+				return false
+			}
+		}
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			if empty(sub) {
+				return true
+			}
+		}
+		return false
+	}
+	return true
+}
