@@ -146,6 +146,7 @@ func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn S
 type Input struct {
 	Event     json.RawMessage `json:"event"`
 	Execution string          `json:"execution"` // ARN of the execution that asks
+	Attempt   int             `json:"attempt"`   // how often it has asked before, in vain
 }
 
 // Output is what the rest of the machine works on.

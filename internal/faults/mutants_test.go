@@ -314,7 +314,7 @@ func deaths(all []*base) []trial {
 		for _, c := range b.undisturbed.Calls {
 			for _, k := range []sim.Kind{sim.KilledBefore, sim.KilledAfter} {
 				if c.Mutating {
-					trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(c, k)}}})
+					trials = append(trials, trial{b, 1, b.under(fault(c, k))})
 				}
 			}
 		}

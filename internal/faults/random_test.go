@@ -13,6 +13,7 @@ import (
 func drawn(all []*base, seed uint64) trial {
 	r := rand.New(rand.NewPCG(seed, 8))
 	t := trial{base: all[r.IntN(len(all))], seed: 1 + r.Uint64N(1<<32)}
+	t.script = t.base.under()
 	calls := t.base.undisturbed.Calls
 	s := &t.script
 

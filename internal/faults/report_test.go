@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"hash"
@@ -94,33 +95,34 @@ func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 // coverage holds what was seen against the definition itself.
 func (r *report) coverage(t *testing.T, seen way) {
 	t.Helper()
-	m := machine(t)
-	var states, moves int
-	var missedStates, missedMoves []string
+	missed, total := missing(t, seen)
+	fmt.Fprintf(r, "states and transitions: %d of %d seen\n", total-len(missed), total)
+	for _, m := range missed {
+		fmt.Fprintf(r, "  never: %s: %s\n", m, cmp.Or(unreached[m], "no reason is known"))
+	}
+}
+
+// missing are the states ("A") and transitions ("A -> B") of the definition that
+// were not seen, of how many.
+func missing(t *testing.T, seen way) (missed []string, total int) {
+	t.Helper()
 	reached := map[string]bool{}
-	for _, s := range m.States() {
-		states++
-		if !seen.states[s.Name] {
-			missedStates = append(missedStates, s.Name)
+	note := func(what string, was bool) {
+		if !reached[what] {
+			reached[what] = true
+			total++
+			if !was {
+				missed = append(missed, what)
+			}
 		}
+	}
+	for _, s := range machine(t).States() {
+		note(s.Name, seen.states[s.Name])
 		for _, to := range s.Targets {
-			if reached[s.Name+to] {
-				continue
-			}
-			reached[s.Name+to] = true
-			moves++
-			if !seen.moves[move{s.Name, to}] {
-				missedMoves = append(missedMoves, s.Name+" -> "+to)
-			}
+			note(s.Name+" -> "+to, seen.moves[move{s.Name, to}])
 		}
 	}
-	fmt.Fprintf(r, "states: %d of %d seen\ntransitions: %d of %d seen\n", states-len(missedStates), states, moves-len(missedMoves), moves)
-	for _, s := range missedStates {
-		fmt.Fprintf(r, "  never entered: %s\n", s)
-	}
-	for _, s := range missedMoves {
-		fmt.Fprintf(r, "  never taken: %s\n", s)
-	}
+	return missed, total
 }
 
 // machine is the definition as it is deployed.

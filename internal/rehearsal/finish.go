@@ -97,10 +97,23 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
+	r.Happened, r.planned = w.tally(), w.Script.calm()
 	if r.Report, err = w.report(); err == nil && w.Keep {
 		r.Bucket, err = w.bucket()
 	}
 	return *r, err
+}
+
+// tally counts what was done to the run, and came to something.
+func (w *world) tally() map[string]int {
+	all := w.account.Happened()
+	maps.Copy(all, w.happened)
+	for _, e := range w.executions {
+		if states := e.Result().States; e != w.first && len(states) > 0 {
+			all["event more, "+states[len(states)-1].State]++
+		}
+	}
+	return all
 }
 
 // report is the page that closing wrote into the evidence bucket, the last one by
@@ -187,7 +200,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			t.Ending = r.States[n-1].State
 		}
 	}
-	if len(w.Faults) > 0 && !w.Script.eventful() && !blind {
+	if len(w.Faults) > 0 && !w.eventful() && !blind {
 		t.Again = func() (string, Account, error) {
 			r := w.Undisturbed
 			if r == nil {

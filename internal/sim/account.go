@@ -29,7 +29,7 @@ func Open(s Settings, file []byte) (*Account, error) {
 	if s.Clock == nil {
 		return nil, errors.New("an account needs a clock")
 	}
-	a := &Account{settings: s.withDefaults(), faults: map[string]Fault{}, started: map[string]int{}, attempts: map[string]int{}}
+	a := &Account{settings: s.withDefaults(), faults: map[string]Fault{}, started: map[string]int{}, attempts: map[string]int{}, happened: map[string]int{}}
 	for _, f := range s.Faults {
 		if other, ok := a.faults[f.call()]; ok {
 			return nil, fmt.Errorf("faults %v and %v hit the same call", other, f)

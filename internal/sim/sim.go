@@ -82,6 +82,7 @@ type Account struct {
 	attempts map[string]int // calls so far, by action and resources
 	mails    []Mail
 	unknown  *Unknown                   // the first call that nobody here knows
+	happened map[string]int             // what went wrong or was done by others
 	others   map[string]json.RawMessage // keys of the account file that nobody here knows
 
 	ec2      *EC2
@@ -223,7 +224,15 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
 	}
 	a.calls = append(a.calls, c)
-	fault := cmp.Or(a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind, a.storming(name))
+	fault := a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind
+	switch storm := a.storming(name, c.By); {
+	case fault == Stale: // counted where there is something to be stale about
+	case fault != "":
+		a.happened["fault "+string(fault)]++
+	case storm != "":
+		fault = storm
+		a.happened["storm "+string(storm)]++
+	}
 
 	key := name + " " + strings.Join(c.Resources, " ")
 	a.attempts[key]++
