@@ -200,6 +200,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			t.Ending = r.States[n-1].State
 		}
 	}
+	t.Blind = blind && t.Ours
 	if len(w.Faults) > 0 && !w.eventful() && !blind {
 		t.Again = func() (string, Account, error) {
 			r := w.Undisturbed

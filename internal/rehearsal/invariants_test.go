@@ -198,7 +198,7 @@ func lets(p types.IpPermission) sim.Call {
 }
 
 func change(at float64) sim.Call {
-	return call(at, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(victim)}, victim)
+	return call(at, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(victim), DisableApiTermination: &types.AttributeBooleanValue{Value: aws.Bool(true)}}, victim)
 }
 
 // without is the trace less the calls of an action.

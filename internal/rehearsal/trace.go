@@ -29,6 +29,7 @@ type Trace struct {
 	// Braked is what keeps an actionable finding from being acted on: a list, a
 	// tag, a pause. Nothing may be touched then, and people must be told.
 	Braked  string
+	Blind   bool     // the pause switch could not be read; it holds nothing back then
 	Later   bool     // the event is no finding but the wish to decide once more about an incident in the record
 	DryRun  bool     // by the template's parameter
 	Two     bool     // people must decide on a termination, by the template's parameter
@@ -311,11 +312,23 @@ func (t Trace) contained(want ...string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// stands says whether an earlier run's incident goes on here, or hands on what it
+// recorded: one that was released has given it back.
+func (t Trace) stands(incidentID string) bool {
+	for _, i := range t.Before.Incidents {
+		var was incident.Incident
+		if i.Table == "incidents" && json.Unmarshal([]byte(attribute(i.Item, "body")), &was) == nil && was.ID == incidentID && strings.HasPrefix(attribute(i.Item, "sk"), "incident#") {
+			return t.Later || attribute(i.Item, "state") == "open" || attribute(i.Item, "state") == "kept"
+		}
+	}
+	return false
+}
+
 // written says whether an item whose sort key has that prefix stood in the
 // incidents table before a call began: from an earlier run, or put since.
 func (t Trace) written(prefix string, c sim.Call) bool {
 	for _, i := range t.Before.Incidents {
-		if i.Table == "incidents" && strings.HasPrefix(attribute(i.Item, "sk"), prefix) {
+		if i.Table == "incidents" && strings.HasPrefix(attribute(i.Item, "sk"), prefix) && t.stands(attribute(i.Item, "pk")) {
 			return true
 		}
 	}
