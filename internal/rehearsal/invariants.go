@@ -445,7 +445,7 @@ func changedUnrecorded(t Trace) string {
 			before = nil
 		}
 		switch after := now[id]; {
-		case k.all(after, "quarantine", "capture", "conversion") && before == nil && (t.lastTells(id) || t.Later && !t.decidedSince(t.end())):
+		case k.all(after, "quarantine", "capture", "conversion") && before == nil && (t.lastTells(id) || t.Later && !t.decidedSince(t.Start.AddDate(100, 0, 0))):
 			// What it had before is gone since, and people know: from this run, or from
 			// the earlier one about which nobody decided once more.
 		case t.died():
@@ -906,7 +906,7 @@ func (t Trace) lastRefused(s swap) time.Time {
 	at := s.at
 	for _, c := range t.Calls {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
-		if ok && c.Error != "" && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
+		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
 			at = c.Ended
 		}
 	}
@@ -950,17 +950,6 @@ func reversed(t Trace) string {
 // decidedSince says whether a person has decided anew, between the event and a
 // moment.
 func (t Trace) decidedSince(at time.Time) bool { return t.decidedBetween(t.Start, at) }
-
-// end is when the last call was over.
-func (t Trace) end() time.Time {
-	last := t.Start
-	for _, c := range t.Calls {
-		if c.Ended.After(last) {
-			last = c.Ended
-		}
-	}
-	return last
-}
 
 func (t Trace) decidedBetween(from, at time.Time) bool {
 	return slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
