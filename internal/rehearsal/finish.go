@@ -17,6 +17,7 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -181,9 +182,9 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		t.Ours = t.Later
 	} else if w.actionable(t.Before) {
 		t.Braked = w.braked(t.Before)
-		// A pause that nobody could read holds nothing back: ADR 7.
-		if t.Braked == pauseSwitch && slices.ContainsFunc(calls, func(c sim.Call) bool { return c.Action == "GetParameter" && c.Error != "" }) {
-			t.Braked, blind = "", true
+		// A pause that could not be read holds nothing back: ADR 7.
+		if blind = t.Braked == pauseSwitch && blindly(calls); blind {
+			t.Braked = ""
 		}
 		t.Ours = t.Braked == ""
 	}
@@ -217,6 +218,19 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		}
 	}
 	return t, nil
+}
+
+// blindly says whether an invocation opened an incident without having read the pause
+// switch. One that failed, and whose retry read it, did not.
+func blindly(calls []sim.Call) bool {
+	blind := map[*sim.Invocation]bool{}
+	for _, c := range calls {
+		blind[c.By] = blind[c.By] || c.Action == "GetParameter" && c.Error != ""
+	}
+	return slices.ContainsFunc(calls, func(c sim.Call) bool {
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		return ok && c.Effective && blind[c.By] && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#")
+	})
 }
 
 // actionable says whether the event itself lets anybody act on the finding.

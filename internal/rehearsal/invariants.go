@@ -445,7 +445,7 @@ func changedUnrecorded(t Trace) string {
 			before = nil
 		}
 		switch after := now[id]; {
-		case k.all(after, "quarantine", "capture", "conversion") && before == nil && (t.lastTells(id) || t.Later && !t.decidedSince(t.Start.AddDate(100, 0, 0))):
+		case k.all(after, "quarantine", "capture", "conversion") && before == nil && (t.lastTells(id) || t.Later && !t.decidedSince(ever)):
 			// What it had before is gone since, and people know: from this run, or from
 			// the earlier one about which nobody decided once more.
 		case t.died():
@@ -946,6 +946,9 @@ func reversed(t Trace) string {
 	}
 	return ""
 }
+
+// ever is later than anything that is rehearsed.
+var ever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // decidedSince says whether a person has decided anew, between the event and a
 // moment.
