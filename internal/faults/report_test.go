@@ -43,23 +43,20 @@ const most = 20
 // part runs trials and tells what came of them.
 func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 	t.Helper()
-	faults, endings, violations := map[string]int{}, map[string]int{}, map[string]int{}
+	drawn, runs, happened, endings, violations := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	told := map[string]bool{}
 	for n, o := range e.all(trials) {
 		tr := trials[n]
 		_, _ = r.digest.Write(o.digest[:]) // a hash takes everything
-		for _, f := range tr.script.Faults {
-			faults[f[strings.LastIndexByte(f, '=')+1:]]++
+		for what, n := range o.happened {
+			happened[what] += n
 		}
-		for _, s := range tr.script.Storms {
-			faults["storm, "+string(s.Kind)]++
+		for _, k := range o.hit(tr) {
+			runs[k]++
 		}
-		for _, s := range tr.script.Others {
-			faults["others "+s.What]++
+		for _, k := range drawnKinds(tr) {
+			drawn[k]++
 		}
-		faults["event more"] += len(tr.script.Events)
-		faults["person more"] += len(tr.script.People)
-		faults["clock ahead or behind"] += len(tr.script.Skew)
 		endings[o.ending]++
 		for n, broken := range o.names() {
 			violations[broken]++
@@ -79,7 +76,15 @@ func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 		}
 		fmt.Fprintf(r, "  %s: %s\n", what, strings.Join(all, ", "))
 	}
-	counts("faults", faults)
+	counts("in so many runs", drawn)
+	counts("to some effect", runs)
+	counts("how often", happened)
+	for k, n := range drawn {
+		// Nothing is shown by what is drawn and never comes to anything.
+		if runs[k] == 0 && n >= 100 {
+			t.Errorf("%s: %s was drawn in %d runs and had an effect in none", name, k, n)
+		}
+	}
 	counts("endings", endings)
 	total := 0
 	for _, n := range violations {
@@ -90,6 +95,39 @@ func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 		counts("violated", violations)
 		t.Errorf("%s: %d violations: %v", name, total, violations)
 	}
+}
+
+// drawnKinds are the kinds of what a trial does to its incident.
+func drawnKinds(tr trial) []string {
+	var all []string
+	for _, f := range tr.script.Faults {
+		all = append(all, "fault "+f[strings.LastIndexByte(f, '=')+1:])
+	}
+	for _, s := range tr.script.Storms {
+		all = append(all, "storm "+string(s.Kind))
+	}
+	for _, s := range tr.script.Others {
+		all = append(all, "others "+s.What)
+	}
+	for kind, n := range map[string]int{"event more": len(tr.script.Events), "person more": len(tr.script.People), "clock ahead or behind": len(tr.script.Skew)} {
+		if n > 0 {
+			all = append(all, kind)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// hit are those of them that came to something.
+func (o outcome) hit(tr trial) []string {
+	return slices.DeleteFunc(drawnKinds(tr), func(kind string) bool {
+		for what := range o.happened {
+			if what == kind || strings.HasPrefix(what, kind+", ") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // coverage holds what was seen against the definition itself.

@@ -104,3 +104,36 @@ func TestEveryWay(t *testing.T) {
 	}
 	t.Logf("%d of %d states and transitions", total-len(missed), total)
 }
+
+// TestFoundBefore runs again what campaigns found, each mended since.
+func TestFoundBefore(t *testing.T) {
+	all := bases(t)
+	by := map[string]*base{}
+	for _, b := range all {
+		by[b.name] = b
+	}
+	worse := by["plain, kept"].racing[1]
+	for _, c := range []struct {
+		base   string
+		seed   uint64
+		script rehearsal.Script
+	}{
+		{"Auto Scaling and balancers", 1, rehearsal.Script{Faults: []string{"autoscaling:DescribeAutoScalingInstances#2=denied"}}},
+		{"decided later", 1, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=notfound"}}},
+		{"no SSM", 1576122185, rehearsal.Script{
+			Faults: []string{"ec2:DescribeSecurityGroupRules#5=killed-before", "sfn:SendTaskSuccess#1=notfound"},
+			Others: []rehearsal.Doing{{At: 28.461, What: "reconnect"}},
+		}},
+		{"asked before isolating", 2926409954, rehearsal.Script{
+			Events: []rehearsal.Delivery{{At: 55.06, Event: worse}}, People: []rehearsal.Choosing{{After: 4.256, Choice: incident.Leave}},
+		}},
+		{"credentials denied", 1566823654, lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 1.125, 301.125)},
+		{"credentials denied", 1566823654, lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 1.125, days)},
+		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
+	} {
+		e := newEngine(unchanged)
+		if o := e.run(trial{by[c.base], c.seed, clone(c.script)}, newWay()); len(o.broken) > 0 || o.err != nil {
+			t.Errorf("%s, seed %d: %q %v", c.base, c.seed, o.broken, o.err)
+		}
+	}
+}
