@@ -129,6 +129,8 @@ func TestFoundBefore(t *testing.T) {
 		}},
 		{"credentials denied", 1566823654, lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 1.125, 301.125)},
 		{"credentials denied", 1566823654, lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 1.125, days)},
+		{"no conversion", 4225239653, roleLost("journal", "s3:*", 3.896, days)},
+		{"contained late", 2708081571, rehearsal.Script{Faults: []string{"ec2:ModifyNetworkInterfaceAttribute#80=late"}, Storms: lost("ec2:ModifyNetworkInterfaceAttribute", sim.Throttled, 0, 150).Storms}},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {
 		e := newEngine(unchanged)

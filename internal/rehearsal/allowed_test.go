@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // TestExceptionsAreNarrow: what an invariant lets pass for a reason, and right
@@ -149,6 +150,15 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		return with(anew(100), set(1, first), set(100.5, second))
 	}
 
+	unwritten := spoil(kept, func(x *rehearsal.Trace) {
+		x.After.Incidents = append(slices.Clone(x.After.Incidents), row("incidents", map[string]string{"pk": key + ".1", "sk": "step#isolate", "body": "{}"}))
+	})
+	journal := func(failed, whose string) rehearsal.Trace {
+		c := call(95, "s3", "PutObject", &s3.PutObjectInput{Key: aws.String("incidents/" + whose + "/journal/000002.json")})
+		c.By, c.Error, c.Effective = &sim.Invocation{Function: "journal"}, failed, failed == ""
+		return with(unwritten, c)
+	}
+
 	for _, c := range []struct {
 		name, invariant string
 		passes          rehearsal.Trace
@@ -228,6 +238,12 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it came later":     spoil(unasked(), also(90, 9)),
 			"it is no critical": spoil(unasked(), also(60, 8.9)),
 			"it never came":     unasked(),
+		}},
+		{"a journal that cannot be written to the last", "The journal is the record", journal("AccessDenied", key+".1"), map[string]rehearsal.Trace{
+			"it was written at last":       with(journal("AccessDenied", key+".1"), journal("", key+".1").Calls[len(kept.Calls)]),
+			"another try had written that": journal("PreconditionFailed", key+".1"),
+			"another's is held up":         journal("AccessDenied", key+".2"),
+			"nobody tried":                 unwritten,
 		}},
 		{"a set for each of two incidents", "One incident an instance", sets(key+".1", key+".2"), map[string]rehearsal.Trace{
 			"two for one": sets(key+".1", key+".1"),

@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 
 	"cordon/internal/asl"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -98,7 +100,10 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
-	r.Happened, r.planned = w.tally(), w.Script.calm()
+	r.Happened = w.tally()
+	if w.Script != nil {
+		r.people = w.Script.People
+	}
 	if r.Report, err = w.report(); err == nil && w.Keep {
 		r.Bucket, err = w.bucket()
 	}
@@ -149,6 +154,34 @@ func (w *world) stored(in string) (all map[string][]byte, without []string, err 
 	return all, without, nil
 }
 
+// kept are the objects of the evidence bucket but for journals, and the key under which
+// manifests are signed.
+func (w *world) kept() (map[string]Object, *ecdsa.PublicKey, error) {
+	bucket, _ := w.deployment.Resource("EvidenceBucket")
+	signing, _ := w.deployment.Resource("SigningKey")
+	all := map[string]Object{}
+	for _, o := range w.account.S3().Objects(bucket.Ref) {
+		if strings.Contains(o.Key, "/journal/") {
+			continue
+		}
+		var b bytes.Buffer
+		if err := w.account.S3().Copy(&b, bucket.Ref, o.Key); err != nil {
+			return nil, nil, err
+		}
+		k := Object{StoredObject: o, Body: b.Bytes()}
+		if int64(b.Len()) != o.Size { // thinned
+			k.Body = nil
+		}
+		all[o.Key] = k
+	}
+	der, err := w.account.KMS().PublicKey(signing.Ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := manifest.PublicKey(der)
+	return all, key, err
+}
+
 // bucket is what there is to verify afterwards.
 func (w *world) bucket() (b Bucket, err error) {
 	if b.Objects, b.Without, err = w.stored(""); err != nil {
@@ -166,6 +199,12 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	var err error
 	if t.Journal, _, err = w.stored("/journal/"); err != nil {
 		return Trace{}, err
+	}
+	if t.Bucket, t.Key, err = w.kept(); err != nil {
+		return Trace{}, err
+	}
+	if t.RetentionDays, err = strconv.Atoi(w.parameter("RetentionDays")); err != nil {
+		return Trace{}, fmt.Errorf("template: RetentionDays: %w", err)
 	}
 	if w.Undisturbed != nil {
 		t.Before = w.Undisturbed.before

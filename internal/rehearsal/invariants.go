@@ -51,6 +51,7 @@ var Invariants = []Invariant{
 	{"Asked first, isolated after", isolatedUnasked},
 	{"A dry run changes nothing", dryRunChanged},
 	{"The journal is the record", unjournaled},
+	{"What is told of the evidence is so", untrue},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -759,7 +760,8 @@ func unjournaled(t Trace) string {
 	for _, i := range t.After.Incidents {
 		pk, sk := attribute(i.Item, "pk"), attribute(i.Item, "sk")
 		at := i.Table + " " + pk + " " + sk
-		if _, ok := record.Whose(pk, sk); !ok || reflect.DeepEqual(stood[at], i.Item) {
+		whose, ok := record.Whose(pk, sk)
+		if !ok || reflect.DeepEqual(stood[at], i.Item) || t.heldUp(whose) {
 			continue
 		}
 		is, err := told(i.Item)
@@ -771,6 +773,18 @@ func unjournaled(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// heldUp says whether an incident's journal could not be written to the last: what is
+// lacking then is told by verify, and by the manifest, which says that it is not complete.
+func (t Trace) heldUp(incidentID string) bool {
+	var last sim.Call
+	for _, c := range t.Calls {
+		if c.Service == "s3" && c.By != nil && c.By.Function == "journal" && strings.Contains(plain(c.Input), "incidents/"+incidentID+"/") {
+			last = c
+		}
+	}
+	return last.Error != "" && last.Error != "PreconditionFailed" && !last.Effective // that is an entry which another try wrote
 }
 
 // told is an item of the account file as a journal tells it.

@@ -30,8 +30,8 @@ type Result struct {
 	Bucket     Bucket          `json:"-"` // empty unless Options.Keep
 	Happened   map[string]int  `json:"-"` // faults, storms and others that hit, further events by their ending, people by what they were answered
 
-	before, after Account // what Before and Account say
-	planned       Script  // what else happened, but for faults
+	before, after Account    // what Before and Account say
+	people        []Choosing // of the script
 }
 
 // Bucket is the evidence bucket after a run.

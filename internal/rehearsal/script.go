@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -152,24 +151,16 @@ func (s *Script) faults() ([]sim.Fault, error) {
 	return all, nil
 }
 
-// calm is a script without its faults.
-func (s *Script) calm() Script {
-	if s == nil {
-		return Script{}
-	}
-	c := *s
-	c.Faults = nil
-	return c
-}
-
-// eventful says whether more happens than faults, and than in the run without them:
-// then the end need not be that of the undisturbed run.
+// eventful says whether more happens than faults, and than people who decide as they
+// do in the run without: then the end need not be that of the undisturbed run. A storm
+// or others come at a time of the clock, which a fault may put before or behind.
 func (w *world) eventful() bool {
-	var planned Script
+	var planned []Choosing
 	if w.Undisturbed != nil {
-		planned = w.Undisturbed.planned
+		planned = w.Undisturbed.people
 	}
-	return !reflect.DeepEqual(w.Script.calm(), planned)
+	s := w.Script
+	return s != nil && (len(s.Storms)+len(s.Others)+len(s.Events)+len(s.Skew) > 0 || !slices.Equal(s.People, planned))
 }
 
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -47,6 +48,10 @@ type Trace struct {
 	Tokens  []string
 	API     string                          // address of the decision page
 	Journal map[string][]byte               // entries of journals in the bucket, by key
+	Bucket  map[string]Object                 // what else the bucket holds, by key
+	Key     *ecdsa.PublicKey                // of the stack's SigningKey
+	// RetentionDays is for how long evidence is locked, by the template's parameter.
+	RetentionDays int
 	Sealed  func(d incident.Decision) bool  // recomputes the MAC
 	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
 }
@@ -66,6 +71,7 @@ type Account struct {
 	PrefixLists       []types.PrefixList
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
+	LockedSnapshots   []types.LockedSnapshotsInfo
 	Parameters        []ssmtypes.Parameter
 
 	AutoScalingInstances     []autoscalingtypes.AutoScalingInstanceDetails

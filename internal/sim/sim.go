@@ -224,13 +224,11 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
 	}
 	a.calls = append(a.calls, c)
-	fault := a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind
-	switch storm := a.storming(name, c.By); {
-	case fault == Stale: // counted where there is something to be stale about
-	case fault != "":
+	fault, storm := a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind, a.storming(name, c.By)
+	if fault != "" && fault != Stale { // which is counted where there is something to be stale about
 		a.happened["fault "+string(fault)]++
-	case storm != "":
-		fault = storm
+	}
+	if storm != "" {
 		a.happened["storm "+string(storm)]++
 	}
 
@@ -251,7 +249,11 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		if err := refusalOf(fault, op); err != nil {
 			return err
 		}
-		out, err := effect(fault == Stale)
+		// What a storm refuses has no effect, whatever becomes of the answer.
+		err, out := refusalOf(storm, op), any(nil)
+		if err == nil {
+			out, err = effect(fault == Stale)
+		}
 		if err == nil {
 			c.Effective, c.Output, c.Made = true, out, a.now()
 		}
