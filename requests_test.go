@@ -380,6 +380,8 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "reads the text of a host without an image", action: "s3:GetObject", on: at(bucket + "/incidents/x/memory/triage.txt"), may: may("close", "memory")},
 		{ask: "keeps the console of an instance", action: "s3:PutObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("console")},
 		{ask: "reads the console that was kept", action: "s3:GetObject", on: at(bucket + "/incidents/x/console/output.txt"), may: may("close", "console")},
+		{ask: "locks an event in governance mode", action: "s3:PutObjectRetention", on: event, with: lock("GOVERNANCE"), may: may("enrich")},
+		{ask: "locks an event so that nobody can undo it", action: "s3:PutObjectRetention", on: event, with: lock("COMPLIANCE")},
 		{ask: "locks the console in governance mode", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("GOVERNANCE"), may: may("console")},
 		{ask: "locks the console so that nobody can undo it", action: "s3:PutObjectRetention", on: at(bucket + "/incidents/x/console/output.txt"), with: lock("COMPLIANCE")},
 		{ask: "reads a manifest", action: "s3:GetObject", on: at(bucket + "/incidents/x/manifests/y.json"), may: may("close")},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"cordon/internal/chain"
@@ -98,11 +100,11 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) bool {
 	}
 	files = slices.DeleteFunc(files, func(name string) bool { return path.Ext(name) != ".json" })
 	if len(files) == 0 {
-		say(id, "no manifest: it is open, or its manifest is gone")
+		say(id, "no manifest: no execution of it has ended yet, or its manifest is gone")
 		return false
 	}
 	signed := 0
-	for _, name := range files {
+	for _, name := range inOrder(root, dir, files, key) {
 		of := id + "/" + strings.TrimSuffix(name, ".json")
 		text, err := root.ReadFile(path.Join(dir, name))
 		if err != nil {
@@ -138,7 +140,7 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) bool {
 			say(of, "INCOMPLETE: the journal was signed without its end: %s", j.Reason)
 		}
 		if len(incomplete) == 0 {
-			say(of, "holds: signature, %s and %s", count(len(found.Objects), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
+			say(of, "holds: %ssignature, %s and %s", covers(found.Claims), count(len(found.Objects), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
 		}
 	}
 	for _, item := range slices.Sorted(maps.Keys(written.Newest)) {
@@ -151,6 +153,18 @@ func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) bool {
 		say(id+"/journal", "%s after the last signature: recorded since, by the closing itself or by a later execution, and signed by nobody yet", count(after, "entry", "entries"))
 	}
 	return holds
+}
+
+// covers says which ending a manifest is of, and when; where the incident was open
+// afterwards, another may follow it.
+func covers(c manifest.Claims) string {
+	switch {
+	case c.Ending == "":
+		return ""
+	case c.State == string(record.Open):
+		return fmt.Sprintf("%s, still open at %s: ", c.Ending, c.At.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s at %s: ", c.Ending, c.At.UTC().Format(time.RFC3339))
 }
 
 // oneLine quotes what names of a hostile copy could put between our lines.
@@ -166,6 +180,28 @@ func count(n int, one, more string) string {
 		return "1 " + one
 	}
 	return fmt.Sprint(n, " ", more)
+}
+
+// inOrder puts the manifests that hold in the order in which they were signed, as
+// they say; the others come last, by their names.
+func inOrder(root *os.Root, dir string, files []string, key *ecdsa.PublicKey) []string {
+	at := map[string]time.Time{}
+	for _, name := range files {
+		text, err := root.ReadFile(path.Join(dir, name))
+		if err != nil {
+			continue // told where it is checked
+		}
+		if c, err := manifest.Read(text, key); err == nil {
+			at[name] = c.At
+		}
+	}
+	slices.SortStableFunc(files, func(a, b string) int {
+		if at[a].IsZero() != at[b].IsZero() {
+			return cmp.Compare(strconv.FormatBool(at[a].IsZero()), strconv.FormatBool(at[b].IsZero()))
+		}
+		return at[a].Compare(at[b])
+	})
+	return files
 }
 
 // journalOf checks an incident's journal for itself, and says how many entries

@@ -39,6 +39,10 @@ func ways(all []*base) []trial {
 		{"plain, kept", roleLost("close", "s3:*", 0, days)},                     // Tell that closing failed
 		{"plain, terminated", roleLost("authorize", "ec2:CreateTags", 0, days)}, // asked again
 		{"plain, released", roleLost("release", "ec2:*", 0, days)},              // asked again
+		{"plain, kept", roleLost("digest", "s3:*", 0, days)},
+		{"nobody answers", roleLost("close", "s3:*", 0, days)}, // Tell that it is not signed
+		{"asked first, nobody answers", roleLost("notify", "sns:*", 0, days)},
+		{"nobody answers", rehearsal.Script{Storms: append(roleLost("isolate", "ec2:*", 1000, days).Storms, roleLost("notify", "sns:*", 1000, days).Storms...)}},
 		{"dry run", roleLost("notify", "sns:*", 0, days)},
 		{"credentials denied", roleLost("credentials", "dynamodb:*", 0, days)},
 		{"nobody answers", roleLost("isolate", "ec2:*", 200, 2000)},  // Tell that it cannot be verified

@@ -164,15 +164,15 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		passes          rehearsal.Trace
 		caught          map[string]rehearsal.Trace
 	}{
-		{"put back after the last look", "No silent failure", spoil(kept, others(50, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
-			"another one was":                      spoil(kept, others(50, "eni-9", "web"), now(eni("eni-1", "web"))),
-			"groups were opened meanwhile":         spoil(kept, others(50, "", "quarantine"), now(eni("eni-1", "web"))),
-			"it was before the last look":          spoil(with(kept, described(60, a)), others(50, "eni-1", "web"), now(eni("eni-1", "web"))),
-			"it is terminated, and its other open": spoil(kept, others(50, "eni-1", "web"), now(eni("eni-2", "web"))),
+		{"put back after the last look", "No silent failure", spoil(kept, others(120, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
+			"another one was":                      spoil(kept, others(120, "eni-9", "web"), now(eni("eni-1", "web"))),
+			"groups were opened meanwhile":         spoil(kept, others(120, "", "quarantine"), now(eni("eni-1", "web"))),
+			"it was before the last look":          spoil(with(kept, described(130, a)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
+			"it is terminated, and its other open": spoil(kept, others(120, "eni-1", "web"), now(eni("eni-2", "web"))),
 		}},
-		{"opened after the last look", "No silent failure", spoil(kept, others(50, "", "quarantine", "capture"), opened("quarantine")), map[string]rehearsal.Trace{
-			"another group was":           spoil(kept, others(50, "", "capture"), opened("quarantine")),
-			"it was before the last look": spoil(with(kept, described(60, a)), others(50, "", "quarantine"), opened("quarantine")),
+		{"opened after the last look", "No silent failure", spoil(kept, others(120, "", "quarantine", "capture"), opened("quarantine")), map[string]rehearsal.Trace{
+			"another group was":           spoil(kept, others(120, "", "capture"), opened("quarantine")),
+			"it was before the last look": spoil(with(kept, described(130, a)), others(120, "", "quarantine"), opened("quarantine")),
 		}},
 		{"a capture group that is open, and empty", "No silent failure", spoil(kept, opened("capture"), func(x *rehearsal.Trace) { x.Mails = nil }), map[string]rehearsal.Trace{
 			"the instance is in it": spoil(kept, opened("capture"), now(eni("eni-1", "capture")), ends("Terminated"), func(x *rehearsal.Trace) { x.Mails = nil }),

@@ -71,11 +71,17 @@ func (t Trace) claims(text string, at time.Time) string {
 		}
 	}
 	for _, m := range imageClaim.FindAllStringSubmatch(text, -1) {
-		if o, ok := t.Bucket[m[1]]; !ok || strconv.FormatInt(o.Size, 10) != m[2] {
+		if o, ok := t.Bucket[m[1]]; (ok || !t.earlier(m[1])) && strconv.FormatInt(o.Size, 10) != m[2] {
 			return fmt.Sprintf("there is an image %s of %s bytes, and the bucket has %d", m[1], m[2], o.Size)
 		}
 	}
 	return ""
+}
+
+// earlier says whether an object is of an incident that an earlier run had: an account
+// file has no bucket, so that what was kept then is not in this one's.
+func (t Trace) earlier(key string) bool {
+	return slices.ContainsFunc(t.Before.heads(), func(id string) bool { return strings.HasPrefix(key, "incidents/"+id+"/") })
 }
 
 // slack is how much later than told a thing may have happened: a clock that is wrong,
@@ -99,9 +105,17 @@ func (t Trace) notCompleted(id, volume string, at time.Time) string {
 	return ""
 }
 
+// locked says whether a lock was put on a snapshot by then. It may have expired since:
+// what is told months later is what was recorded.
 func (t Trace) locked(id string, at time.Time) bool {
+	// One that fails afterwards loses it.
+	for _, c := range t.effective("ec2", "LockSnapshot") {
+		if slices.Contains(c.Resources, id) && !c.Made.After(at.Add(slack)) {
+			return true
+		}
+	}
 	return slices.ContainsFunc(t.After.LockedSnapshots, func(l types.LockedSnapshotsInfo) bool {
-		return aws.ToString(l.SnapshotId) == id && l.LockState != types.LockStateExpired && !aws.ToTime(l.LockCreatedOn).After(at.Add(slack))
+		return aws.ToString(l.SnapshotId) == id && !aws.ToTime(l.LockCreatedOn).After(at.Add(slack))
 	})
 }
 
@@ -129,6 +143,7 @@ func (t Trace) manifest(file Object) string {
 		is, ok := t.Bucket[o.Key]
 		sum := sha256.Sum256(is.Body)
 		switch {
+		case !ok && t.earlier(o.Key):
 		case !ok:
 			return o.Key + " is not in the bucket"
 		case is.Size != o.Bytes:
@@ -152,8 +167,8 @@ func (t Trace) manifest(file Object) string {
 			Snapshots struct {
 				Complete bool
 				Set      []struct {
-					ID, VolumeID, State   string
-					Locked, Superseded bool
+					ID, VolumeID, State string
+					Locked, Superseded  bool
 				}
 				Volumes []struct {
 					ID   string
@@ -191,10 +206,10 @@ func (t Trace) manifest(file Object) string {
 	}
 	if memory := m.Manifest.Memory; memory.Object != "" {
 		is, ok := t.Bucket[memory.Object]
-		if !ok || is.Size != memory.Bytes {
+		if (ok || !t.earlier(memory.Object)) && is.Size != memory.Bytes {
 			return fmt.Sprintf("an image %s of %d bytes is told of, and the bucket has %d", memory.Object, memory.Bytes, is.Size)
 		}
-		if !t.retained(is) {
+		if ok && !t.retained(is) {
 			return memory.Object + " is not under retention"
 		}
 	}

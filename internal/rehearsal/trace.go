@@ -46,14 +46,14 @@ type Trace struct {
 	History int    // events
 	Payload int    // largest, bytes
 	Tokens  []string
-	API     string                          // address of the decision page
-	Journal map[string][]byte               // entries of journals in the bucket, by key
-	Bucket  map[string]Object                 // what else the bucket holds, by key
-	Key     *ecdsa.PublicKey                // of the stack's SigningKey
+	API     string            // address of the decision page
+	Journal map[string][]byte // entries of journals in the bucket, by key
+	Bucket  map[string]Object // what else the bucket holds, by key
+	Key     *ecdsa.PublicKey  // of the stack's SigningKey
 	// RetentionDays is for how long evidence is locked, by the template's parameter.
 	RetentionDays int
-	Sealed  func(d incident.Decision) bool  // recomputes the MAC
-	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
+	Sealed        func(d incident.Decision) bool  // recomputes the MAC
+	Again         func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
 }
 
 // Arrival is a further finding that came.
@@ -328,6 +328,17 @@ func (t Trace) stands(incidentID string) bool {
 		}
 	}
 	return false
+}
+
+// heads are the incidents of the record, by their IDs.
+func (a Account) heads() (ids []string) {
+	for _, i := range a.Incidents {
+		var was incident.Incident
+		if i.Table == "incidents" && strings.HasPrefix(attribute(i.Item, "sk"), "incident#") && json.Unmarshal([]byte(attribute(i.Item, "body")), &was) == nil {
+			ids = append(ids, was.ID)
+		}
+	}
+	return ids
 }
 
 // written says whether an item whose sort key has that prefix stood in the
