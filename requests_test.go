@@ -155,6 +155,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	}
 	bucket, table, decisions := arn("EvidenceBucket"), the("IncidentsTable"), the("DecisionsTable")
 	memoryDocument := target{arn: "arn:aws:ssm:us-east-1:111122223333:document/" + arn("MemoryDocument")}
+	windowsDocument := target{arn: "arn:aws:ssm:us-east-1:111122223333:document/" + arn("MemoryWindowsDocument")}
 	execution := strings.Replace(arn("IncidentResponse"), ":stateMachine:", ":execution:", 1) + ":0f7a"
 	head, ask := keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc"}, keys{"dynamodb:LeadingKeys": "request#111122223333.us-east-1.i-0abc.1"}
 	plain := keys{"aws:SecureTransport": "false"}
@@ -684,6 +685,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 
 	sections = append(sections, section{"Commands on instances", []request{
 		{ask: "runs our document on an instance", action: "ssm:SendCommand", on: on(memoryDocument, instance), may: may("memory")},
+		{ask: "runs our document for Windows on an instance", action: "ssm:SendCommand", on: on(windowsDocument, instance), may: may("memory")},
 		{ask: "runs another document on an instance", action: "ssm:SendCommand", on: on(target{arn: fmt.Sprintf(another, "ssm", "document/another")}, instance)},
 		{ask: "runs a document of AWS on an instance", action: "ssm:SendCommand", on: on(target{arn: "arn:aws:ssm:us-east-1::document/AWS-RunShellScript"}, instance)},
 		{ask: "runs our document on an instance of another account", action: "ssm:SendCommand", on: on(memoryDocument, target{arn: "arn:aws:ec2:us-east-1:444455556666:instance/i-0abc"})},
@@ -693,6 +695,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "opens a shell", action: "ssm:StartSession", on: on(instance)},
 		{ask: "starts an automation", action: "ssm:StartAutomationExecution", on: at(fmt.Sprintf(another, "ssm", "automation-definition/x:1"))},
 		{ask: "changes our document", action: "ssm:UpdateDocument", on: on(memoryDocument)},
+		{ask: "changes our document for Windows", action: "ssm:UpdateDocument", on: on(windowsDocument)},
 		{ask: "makes another version of our document the default", action: "ssm:UpdateDocumentDefaultVersion", on: on(memoryDocument)},
 		{ask: "shares our document", action: "ssm:ModifyDocumentPermission", on: on(memoryDocument)},
 		{ask: "reads the pause switch", action: "ssm:GetParameter", on: at("arn:aws:ssm:us-east-1:111122223333:parameter/cordon/pause"), may: may("enrich")},
