@@ -109,14 +109,14 @@ func TestEveryWay(t *testing.T) {
 	t.Logf("%d of %d states and transitions", total-len(missed), total)
 }
 
-// TestFoundBefore runs again what campaigns found, each mended since.
-func TestFoundBefore(t *testing.T) {
-	all := bases(t)
+// found is what campaigns found, each mended since.
+func found(all []*base) []trial {
 	by := map[string]*base{}
 	for _, b := range all {
 		by[b.name] = b
 	}
 	worse := by["plain, kept"].racing[1]
+	var trials []trial
 	for _, c := range []struct {
 		base   string
 		seed   uint64
@@ -137,9 +137,17 @@ func TestFoundBefore(t *testing.T) {
 		{"contained late", 2708081571, rehearsal.Script{Faults: []string{"ec2:ModifyNetworkInterfaceAttribute#80=late"}, Storms: lost("ec2:ModifyNetworkInterfaceAttribute", sim.Throttled, 0, 150).Storms}},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {
-		e := newEngine(unchanged)
-		if o := e.run(trial{by[c.base], c.seed, clone(c.script)}, newWay()); len(o.broken) > 0 || o.err != nil {
-			t.Errorf("%s, seed %d: %q %v", c.base, c.seed, o.broken, o.err)
+		trials = append(trials, trial{by[c.base], c.seed, clone(c.script)})
+	}
+	return trials
+}
+
+// TestFoundBefore runs again what was found before.
+func TestFoundBefore(t *testing.T) {
+	e := newEngine(unchanged)
+	for _, trial := range found(bases(t)) {
+		if o := e.run(trial, newWay()); len(o.broken) > 0 || o.err != nil {
+			t.Errorf("%s, seed %d: %q %v", trial.base.name, trial.seed, o.broken, o.err)
 		}
 	}
 }

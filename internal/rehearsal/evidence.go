@@ -55,6 +55,7 @@ var (
 	tags = regexp.MustCompile(`<[^>]*>`)
 	// As mails and reports put them, in English; others are not read.
 	snapshotClaim = regexp.MustCompile(`(snap-[0-9a-z]+) \(([^,)]*)[^)]*\):\s+(\w+)[^,\n]*(, locked against deletion)?`)
+	copyClaim     = regexp.MustCompile(`Copy of \S+:\s+(snap-[0-9a-z]+) in account \d+, under [^,\n]*(, locked against deletion)?`)
 	imageClaim    = regexp.MustCompile(`Memory image:\s+(\S+) in the evidence bucket, (\d+) bytes`)
 )
 
@@ -70,8 +71,17 @@ func (t Trace) claims(text string, at time.Time) string {
 			return m[1] + " is locked, and it was not"
 		}
 	}
+	for _, m := range copyClaim.FindAllStringSubmatch(text, -1) {
+		n := slices.IndexFunc(t.After.EvidenceSnapshots, func(s types.Snapshot) bool { return aws.ToString(s.SnapshotId) == m[1] })
+		if n < 0 || t.After.EvidenceSnapshots[n].State != types.SnapshotStateCompleted {
+			return m[1] + " is a copy, and the evidence account has none that is completed"
+		}
+		if m[2] != "" && !slices.ContainsFunc(t.After.EvidenceLockedSnapshots, func(l types.LockedSnapshotsInfo) bool { return aws.ToString(l.SnapshotId) == m[1] }) {
+			return "the copy " + m[1] + " is locked, and it is not"
+		}
+	}
 	for _, m := range imageClaim.FindAllStringSubmatch(text, -1) {
-		if o, ok := t.Bucket[m[1]]; (ok || !t.earlier(m[1])) && strconv.FormatInt(o.Size, 10) != m[2] {
+		if o, ok := t.Bucket[m[1]]; !ok && !t.earlier(m[1]) || ok && strconv.FormatInt(o.Size, 10) != m[2] {
 			return fmt.Sprintf("there is an image %s of %s bytes, and the bucket has %d", m[1], m[2], o.Size)
 		}
 	}
@@ -160,6 +170,9 @@ func (t Trace) manifest(file Object) string {
 			return fmt.Sprintf("entry %d of the journal is not the one that it signs", n)
 		}
 	}
+	if said.Journal.Complete && !t.noted(said) {
+		return "the journal is said to be complete, and lacks the note that the closing began"
+	}
 	var m struct {
 		Manifest struct {
 			ClosedAt  time.Time
@@ -206,7 +219,7 @@ func (t Trace) manifest(file Object) string {
 	}
 	if memory := m.Manifest.Memory; memory.Object != "" {
 		is, ok := t.Bucket[memory.Object]
-		if (ok || !t.earlier(memory.Object)) && is.Size != memory.Bytes {
+		if !ok && !t.earlier(memory.Object) || ok && is.Size != memory.Bytes {
 			return fmt.Sprintf("an image %s of %d bytes is told of, and the bucket has %d", memory.Object, memory.Bytes, is.Size)
 		}
 		if ok && !t.retained(is) {
@@ -214,6 +227,18 @@ func (t Trace) manifest(file Object) string {
 		}
 	}
 	return ""
+}
+
+// noted says whether the entries that a manifest signs hold the note of its own closing.
+func (t Trace) noted(said manifest.Claims) bool {
+	for n := 1; n <= said.Journal.Entries; n++ {
+		key, err := chain.Key(said.Incident, n)
+		var e chain.Entry
+		if err == nil && json.Unmarshal(t.Journal[key], &e) == nil && e.SK == "closing#"+said.Run {
+			return true
+		}
+	}
+	return false
 }
 
 // retained says whether nobody may delete an object for as long as the template's

@@ -682,10 +682,15 @@ func dead(s types.InstanceStateName) bool {
 // No token, link secret, pre-signed URL or key in a subject, a table or a
 // command, but for one URL in the command that starts the capture.
 func secretLeft(t Trace) string {
-	secrets := t.Tokens
+	secrets, links := t.Tokens, map[string]string{}
 	for _, m := range t.Mails {
 		if _, rest, ok := strings.Cut(m.Body, t.API+"/d/"); ok {
 			link := strings.FieldsFunc(rest, func(r rune) bool { return r <= ' ' || r == '>' || r == ')' })[0]
+			request, secret, _ := strings.Cut(link, "/")
+			if was, again := links[request]; again && was != secret {
+				return request + " has two links: people hold one that does not work, or a second secret is about"
+			}
+			links[request] = secret
 			secrets = append(secrets, link[strings.LastIndexByte(link, '/')+1:])
 		}
 	}

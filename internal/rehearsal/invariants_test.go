@@ -411,6 +411,9 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			ended.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: types.InstanceStateNameTerminated}}}}}
 			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", ended, nil }
 		})},
+		{"a reminder with another link", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Body: "https://api.example/d/request/0ther-s3cr3t\n"})
+		})},
 		{"a secret in a subject", "No secret leaves", spoil(func(x *rehearsal.Trace) {
 			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Subject: "s3cr3t-s3cr3t"})
 		})},

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"cordon/internal/chain"
-	"cordon/internal/manifest"
+	paper "cordon/internal/manifest"
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
 
@@ -30,9 +30,9 @@ func object30(key, body string) rehearsal.Object {
 	}
 }
 
-// closed is a run whose mail, report and manifest tell of the evidence as it is. change
+// asTold is a run whose mail, report and manifest tell of the evidence as it is. change
 // spoils what the manifest says before it is signed.
-func closed(t *testing.T, change func(says object)) rehearsal.Trace {
+func asTold(t *testing.T, change func(says object)) rehearsal.Trace {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -45,6 +45,8 @@ func closed(t *testing.T, change func(says object)) rehearsal.Trace {
 		Tags: []ec2types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(plainIncidentKey)}},
 	}}
 	x.After.LockedSnapshots = []ec2types.LockedSnapshotsInfo{{SnapshotId: aws.String("snap-1"), LockState: ec2types.LockStateGovernance, LockCreatedOn: aws.Time(second(2))}}
+	x.After.EvidenceSnapshots = []ec2types.Snapshot{{SnapshotId: aws.String("snap-c"), State: ec2types.SnapshotStateCompleted}}
+	x.After.EvidenceLockedSnapshots = []ec2types.LockedSnapshotsInfo{{SnapshotId: aws.String("snap-c")}}
 	event, image := object30("events/2026/e.json", "{}"), object30("incidents/"+plainIncidentKey+"/memory/image.lime", "")
 	image.Size, image.Body = 512, nil
 	const line = "snap-1 (vol-1, /dev/xvda): completed, locked against deletion, encrypted"
@@ -55,7 +57,7 @@ func closed(t *testing.T, change func(says object)) rehearsal.Trace {
 		t.Fatal(err)
 	}
 	says := object{
-		"format": manifest.Format, "incident": object{"id": plainIncidentKey}, "execution": "arn:aws:states:us-east-1:111122223333:execution:m:run", "ending": "Terminated", "closedAt": second(95),
+		"format": paper.Format, "incident": object{"id": plainIncidentKey}, "execution": "arn:aws:states:us-east-1:111122223333:execution:m:run", "ending": "Terminated", "closedAt": second(95),
 		"snapshots": object{
 			"complete": true, "set": []any{object{"id": "snap-1", "volumeId": "vol-1", "state": "completed", "locked": true}}, "volumes": []any{object{"id": "vol-1"}},
 		},
@@ -66,21 +68,21 @@ func closed(t *testing.T, change func(says object)) rehearsal.Trace {
 		"journal": object{"entries": 1, "last": chain.Sum(x.Journal[first])},
 	}
 	change(says)
-	body, err := manifest.Canonical(says)
+	body, err := paper.Canonical(says)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature, err := ecdsa.SignASN1(rand.Reader, key, manifest.Digest(body))
+	signature, err := ecdsa.SignASN1(rand.Reader, key, paper.Digest(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := manifest.Canonical(manifest.Signed{Manifest: json.RawMessage(body), Signature: signature})
+	file, err := paper.Canonical(paper.Signed{Manifest: json.RawMessage(body), Signature: signature})
 	if err != nil {
 		t.Fatal(err)
 	}
 	signed := object30("incidents/"+plainIncidentKey+"/manifests/run.json", string(file))
 	x.Bucket = map[string]rehearsal.Object{event.Key: event, image.Key: image, report.Key: report, signed.Key: signed}
-	x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Closed", Body: "- " + line + "\n- Memory image: " + image.Key + " in the evidence bucket, 512 bytes\n"})
+	x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Closed", Body: "- " + line + "\n- Memory image: " + image.Key + " in the evidence bucket, 512 bytes\n- Copy of snap-1: snap-c in account 999988887777, under arn:key, locked against deletion\n"})
 	return x
 }
 
@@ -94,7 +96,7 @@ func TestUntrueOfTheEvidence(t *testing.T) {
 	}
 	broken := rehearsal.Invariants[n].Broken
 	same := func(object) {}
-	if how := broken(closed(t, same)); how != "" {
+	if how := broken(asTold(t, same)); how != "" {
 		t.Fatalf("all is as it is told, and it is said that %s", how)
 	}
 	in := func(part string, set object) func(object) {
@@ -131,6 +133,9 @@ func TestUntrueOfTheEvidence(t *testing.T) {
 		"the mail tells of another image": {same, func(x *rehearsal.Trace) {
 			x.Mails[0].Body = "Memory image: incidents/x in the evidence bucket, 0 bytes"
 		}},
+		"there is no copy":              {same, func(x *rehearsal.Trace) { x.After.EvidenceSnapshots = nil }},
+		"the copy is not locked":        {same, func(x *rehearsal.Trace) { x.After.EvidenceLockedSnapshots = nil }},
+		"the copy is under way":         {same, func(x *rehearsal.Trace) { x.After.EvidenceSnapshots[0].State = ec2types.SnapshotStatePending }},
 		"the image is shorter":          {same, bucket("image", func(o *rehearsal.Object) { o.Size = 511 })},
 		"the image is not locked":       {same, bucket("image", unlocked)},
 		"the event is not locked":       {same, bucket("events", unlocked)},
@@ -142,15 +147,16 @@ func TestUntrueOfTheEvidence(t *testing.T) {
 		"the manifest was altered": {same, bucket("manifests", func(o *rehearsal.Object) {
 			o.Body = []byte(strings.Replace(string(o.Body), "Terminated", "Released", 1))
 		})},
-		"another journal":                   {same, func(x *rehearsal.Trace) { x.Journal = map[string][]byte{} }},
-		"it signs another entry":            {in("journal", object{"last": "0"}), nothing},
-		"it signs one snapshot more":        {snapshot(object{"id": "snap-2"}), nothing},
-		"all complete, and one is not":      {in("snapshots", object{"volumes": []any{object{"id": "vol-1"}, object{"id": "vol-2"}}}), nothing},
-		"all complete, and there is no set": {in("snapshots", object{"set": []any{}}), nothing},
-		"it signs a longer image":           {in("memory", object{"bytes": 1024}), nothing},
-		"it signs an image that is nowhere": {in("memory", object{"object": "incidents/x/memory/image.lime"}), nothing},
+		"another journal":                      {same, func(x *rehearsal.Trace) { x.Journal = map[string][]byte{} }},
+		"it says that its journal is complete": {in("journal", object{"complete": true}), nothing},
+		"it signs another entry":               {in("journal", object{"last": "0"}), nothing},
+		"it signs one snapshot more":           {snapshot(object{"id": "snap-2"}), nothing},
+		"all complete, and one is not":         {in("snapshots", object{"volumes": []any{object{"id": "vol-1"}, object{"id": "vol-2"}}}), nothing},
+		"all complete, and there is no set":    {in("snapshots", object{"set": []any{}}), nothing},
+		"it signs a longer image":              {in("memory", object{"bytes": 1024}), nothing},
+		"it signs an image that is nowhere":    {in("memory", object{"object": "incidents/x/memory/image.lime"}), nothing},
 	} {
-		x := closed(t, c.says)
+		x := asTold(t, c.says)
 		c.spoil(&x)
 		if broken(x) == "" {
 			t.Errorf("%s: nobody sees it", name)

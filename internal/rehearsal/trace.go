@@ -72,7 +72,10 @@ type Account struct {
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
 	LockedSnapshots   []types.LockedSnapshotsInfo
-	Parameters        []ssmtypes.Parameter
+
+	EvidenceSnapshots       []types.Snapshot // in the evidence account
+	EvidenceLockedSnapshots []types.LockedSnapshotsInfo
+	Parameters              []ssmtypes.Parameter
 
 	AutoScalingInstances     []autoscalingtypes.AutoScalingInstanceDetails
 	TargetHealthDescriptions map[string][]elbv2types.TargetHealthDescription // by ARN of the target group
