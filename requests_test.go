@@ -399,7 +399,6 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "sets retention in governance mode", action: "s3:PutObjectRetention", on: image, with: lock("GOVERNANCE"), may: may("memory")},
 		{ask: "sets retention that nobody can undo", action: "s3:PutObjectRetention", on: image, with: lock("COMPLIANCE")},
 		{ask: "takes retention away by naming no mode", action: "s3:PutObjectRetention", on: image},
-		{ask: "sets retention on a raw event", action: "s3:PutObjectRetention", on: event, with: lock("GOVERNANCE")},
 		{ask: "shortens retention", action: "s3:BypassGovernanceRetention", on: image, never: everyone(p)},
 		{ask: "deletes an object", action: "s3:DeleteObject", on: image, never: everyone(p)},
 		{ask: "deletes a version", action: "s3:DeleteObjectVersion", on: event, never: everyone(p)},

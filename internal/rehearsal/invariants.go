@@ -53,8 +53,8 @@ var Invariants = []Invariant{
 	{"Asked first, isolated after", isolatedUnasked},
 	{"A dry run changes nothing", dryRunChanged},
 	{"The journal is the record", unjournaled},
-	{"What is told of the evidence is so", untrue},
 	{"Every ending is signed", unsigned},
+	{"What is told of the evidence is so", untrue},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
