@@ -92,10 +92,10 @@ var mutants = []mutant{
 	{"a reminder with another secret", []edit{{file: "internal/approval/remind.go", old: "message.Reminded, s.link(request, secret)", new: "message.Reminded, s.link(request, secret+\"A\")"}}, []string{"No secret leaves"}},
 	{"a copy without a lock", []edit{{file: "internal/custody/custody.go", old: "if c.Locked = at.locked[c.ID]; !c.Locked {", new: "if c.Locked = at.locked[c.ID] || c.ID != \"\"; !c.Locked {"}}, []string{"What is told of the evidence is so"}},
 	{"the journal not waited for", []edit{{file: "internal/close/close.go", old: "\tif !journal.Complete && s.host.Now()", new: "\tjournal.Complete = true\n\tif !journal.Complete && s.host.Now()"}}, []string{"What is told of the evidence is so"}},
-	{"an event without a lock", []edit{{file: "internal/enrich/enrich.go", old: "ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),", new: "ContentLanguage: aws.String(string(s3types.ObjectLockModeGovernance))[:0],"}}, []string{"What is told of the evidence is so"}},
+	{"an event without a lock", []edit{{file: "internal/enrich/enrich.go", old: "ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),", new: "ObjectLockMode: s3types.ObjectLockMode(\"\"),"}}, []string{"What is told of the evidence is so"}},
 	{"an image told before it is there", []edit{{file: "internal/message/evidence.go", old: "if m.Object != \"\" && (m.Done || m.Status != incident.OK) {", new: "if m.Object != \"\" {"}}, []string{"What is told of the evidence is so"}},
 	{"gone by a single answer", []edit{{file: "internal/enrich/later.go", old: "in.Attempt >= asked && ", new: "in.Attempt < 99*asked && "}}, []string{"Converges"}},
-	{"a stale claim accepted", []edit{{file: "internal/record/brake.go", old: `" REMOVE #a"), "#e = :mine", names`, new: `" REMOVE #a"), "#e = :mine OR attribute_exists(#e)", names`}}, []string{"One incident an instance", "Converges"}},
+	{"a stale claim accepted", []edit{{file: "internal/enrich/claim.go", old: "return out.Status == types.ExecutionStatusRunning, nil", new: "return out.Status == types.ExecutionStatusRunning && out.Input == nil, nil"}}, []string{"One incident an instance", "Converges", "Never reconnected by an error", "Recorded before changed"}},
 	{"the token kept in clear", []edit{{file: "internal/approval/approval.go", old: "return out.CiphertextBlob, nil", new: "return append(out.CiphertextBlob, plain...), nil"}}, []string{"No secret leaves"}},
 }
 
