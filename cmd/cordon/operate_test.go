@@ -80,7 +80,8 @@ func newSite(t *testing.T) *site {
 	}
 	s.deployed = &deployed{
 		stack: "cordon", account: "123456789012", region: "eu-west-1", url: "https://api.example.com",
-		incidentsIn: "cordon-incidents", decisionsIn: "cordon-decisions", records: db, bus: s, now: s.Now, sleep: s.Sleep,
+		topics:      []topic{{"notifications", "arn:aws:sns:eu-west-1:123456789012:cordon"}},
+		incidentsIn: "cordon-incidents", decisionsIn: "cordon-decisions", records: db, bus: s, sns: s.aws.SNS(), now: s.Now, sleep: s.Sleep,
 		send: func(r *http.Request) (*http.Response, error) {
 			rec := httptest.NewRecorder()
 			if s.caller == "" { // as an HTTP API answers who may not
@@ -361,6 +362,16 @@ func TestListAndShow(t *testing.T) {
 		t.Fatal(got.bad)
 	}
 	s.close(record.Kept)
+	for n, c := range []record.Closing{{Ending: "Isolated, undecided", Report: "incidents/x/reports/a.html"}, {Ending: "Kept isolated", Report: "incidents/x/reports/b.html"}, {}} {
+		s.must(func(ctx context.Context) error {
+			run := fmt.Sprint("run-", 9-n) // not in the order of their names
+			_, err := record.BeginClosing(ctx, s.aws.DynamoDB(), s.incidentsIn, one, run, s.at.Add(time.Duration(n)*time.Hour))
+			if err != nil || c.Ending == "" {
+				return err
+			}
+			return record.EndClosing(ctx, s.aws.DynamoDB(), s.incidentsIn, one, run, c)
+		})
+	}
 	s.Sleep(time.Hour)
 	s.must(func(ctx context.Context) error {
 		_, err := record.Claim(ctx, s.aws.DynamoDB(), s.incidentsIn, record.Head{Incident: s.incident(2), Execution: "x"})
@@ -384,6 +395,9 @@ func TestListAndShow(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(all["list"].out), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], strings.TrimSuffix(one, "1")+"2") || !strings.Contains(lines[0], "open") || !strings.Contains(lines[1], "kept") {
 		t.Errorf("the list, the newest first:\n%s", all["list"].out)
+	}
+	if a, b, c := strings.Index(all["show"].out, "Isolated, undecided: incidents/x/reports/a.html"), strings.Index(all["show"].out, "Kept isolated: incidents/x/reports/b.html"), strings.Index(all["show"].out, "none is signed"); a < 0 || b < a || c < b {
+		t.Errorf("show does not name the reports in order, and that of one that signed nothing:\n%s", all["show"].out)
 	}
 	for _, part := range []string{"kept", "groups of eni-1", `["sg-1"]`, "keep by Responder/sato", operator, "a pentest"} {
 		if !strings.Contains(all["show"].out, part) {
@@ -455,14 +469,18 @@ func TestSigned(t *testing.T) {
 
 func TestOutputs(t *testing.T) {
 	stack := cftypes.Stack{StackId: aws.String("arn:aws:cloudformation:eu-west-1:123456789012:stack/cordon/x")}
-	for _, o := range []string{"DecisionUrl", "IncidentsTableName", "DecisionsTableName"} {
+	for _, o := range []string{"DecisionUrl", "IncidentsTableName", "DecisionsTableName", "TopicArn"} {
 		if _, err := outputs("cordon", stack); err == nil || !strings.Contains(err.Error(), "has no output") {
 			t.Errorf("without %s: %v", o, err)
 		}
 		stack.Outputs = append(stack.Outputs, cftypes.Output{OutputKey: aws.String(o), OutputValue: aws.String("the " + o)})
 	}
 	d, err := outputs("cordon", stack)
-	if err != nil || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" {
+	if err != nil || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" || len(d.topics) != 1 || d.topics[0].arn != "the TopicArn" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	stack.Outputs = append(stack.Outputs, cftypes.Output{OutputKey: aws.String("EscalationTopicArn"), OutputValue: aws.String("the other")})
+	if d, err := outputs("cordon", stack); err != nil || len(d.topics) != 2 || d.topics[1].arn != "the other" {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
@@ -509,7 +527,7 @@ func TestOperatorsRights(t *testing.T) {
 		}
 	}
 	want := []string{"cloudformation:DescribeStacks", "execute-api:Invoke"}
-	for service, calls := range map[string]reflect.Type{"dynamodb": reflect.TypeFor[records](), "events": reflect.TypeFor[bus]()} {
+	for service, calls := range map[string]reflect.Type{"dynamodb": reflect.TypeFor[records](), "events": reflect.TypeFor[bus](), "sns": reflect.TypeFor[topics]()} {
 		for m := range calls.Methods() {
 			want = append(want, service+":"+m.Name)
 		}
