@@ -176,7 +176,7 @@ func wanted(t *testing.T, name string) []string {
 		}
 		all = append(all, "dynamodb:ListStreams *", "sqs:SendMessage")
 	}
-	if name == "close" || name == "console" || name == "journal" {
+	if slices.Contains([]string{"close", "console", "enrich", "journal"}, name) {
 		// S3 asks for it where an object is locked as it is written.
 		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
 		all = append(all, "s3:PutObjectRetention")

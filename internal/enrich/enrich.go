@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
@@ -106,10 +107,11 @@ type Step struct {
 	arm64     string         // key of the one for arm64, if there is one
 	central   []netip.Prefix // where endpoints of a central VPC stand
 	brakes    brakes
-	dry       bool // nothing is opened, and nothing taken
+	dry       bool          // nothing is opened, and nothing taken
+	retention time.Duration // of the events that are kept
 }
 
-// New reads INCIDENTS_TABLE, EVIDENCE_BUCKET, SEVERITY_THRESHOLD, FINDING_TYPES,
+// New reads INCIDENTS_TABLE, EVIDENCE_BUCKET, RETENTION_DAYS, SEVERITY_THRESHOLD, FINDING_TYPES,
 // PAUSE_PARAMETER, PAUSE_HOURS, MAX_ISOLATIONS_PER_HOUR, MAX_GROUP_PERCENT, and,
 // where they are set, EXEMPT_INSTANCES, EXEMPT_TAG, NEVER_FINDING_TYPES,
 // MEMORY_TOOL_KEY, MEMORY_TOOL_ARM64_KEY, CENTRAL_ENDPOINT_CIDRS and DRY_RUN.
@@ -131,6 +133,11 @@ func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn S
 	if s.threshold, err = host.Number("SEVERITY_THRESHOLD"); err != nil {
 		return nil, err
 	}
+	days, err := host.Number("RETENTION_DAYS")
+	if err != nil {
+		return nil, err
+	}
+	s.retention = time.Duration(days * 24 * float64(time.Hour))
 	if s.central, err = centralNetworks(host.Getenv("CENTRAL_ENDPOINT_CIDRS")); err != nil {
 		return nil, err
 	}
@@ -146,6 +153,7 @@ func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn S
 type Input struct {
 	Event     json.RawMessage `json:"event"`
 	Execution string          `json:"execution"` // ARN of the execution that asks
+	Attempt   int             `json:"attempt"`   // how often it has asked before, in vain
 }
 
 // Output is what the rest of the machine works on.
@@ -314,7 +322,7 @@ func (s *Step) guard(f incident.Finding, flags finding.Flags, here place) (Verdi
 // eventID is what may stand in a key; EventBridge's own are UUIDs.
 var eventID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
-// keep stores the event as it came. The same event has the same key, and what
+// keep stores the event as it came, under retention: it is evidence. The same event has the same key, and what
 // is there stays: whoever sends another event with its ID replaces nothing.
 func (s *Step) keep(ctx context.Context, event []byte, f incident.Finding) (string, error) {
 	sum := sha256.Sum256(event)
@@ -329,6 +337,7 @@ func (s *Step) keep(ctx context.Context, event []byte, f incident.Finding) (stri
 	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: strings.NewReader(string(event)), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+		ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),
 	})
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() == "PreconditionFailed" {

@@ -90,7 +90,7 @@ func open(t *testing.T, file string, faults ...sim.Fault) *world {
 	}
 	account.SSM().AddParameter(pauseSwitch, "off")
 	w := &world{t: t, clock: clock, aws: account, settings: map[string]string{
-		"INCIDENTS_TABLE": table, "EVIDENCE_BUCKET": "cordon-evidence", "SEVERITY_THRESHOLD": "7",
+		"INCIDENTS_TABLE": table, "EVIDENCE_BUCKET": "cordon-evidence", "SEVERITY_THRESHOLD": "7", "RETENTION_DAYS": "30",
 		"EXEMPT_INSTANCES": "i-7, i-8", "MEMORY_TOOL_KEY": "tools/avml",
 		"FINDING_TYPES": "*", "NEVER_FINDING_TYPES": "Recon:*, Impact:EC2/PortSweep", "EXEMPT_TAG": "", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
 		"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50",
@@ -1028,14 +1028,14 @@ func TestMemoryIsOff(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	for name, values := range map[string][]string{
-		"INCIDENTS_TABLE": {""}, "EVIDENCE_BUCKET": {""}, "SEVERITY_THRESHOLD": {"high"}, "PAUSE_PARAMETER": {""}, "PAUSE_HOURS": {"0", ""},
+		"INCIDENTS_TABLE": {""}, "EVIDENCE_BUCKET": {""}, "SEVERITY_THRESHOLD": {"high"}, "RETENTION_DAYS": {"", "a month"}, "PAUSE_PARAMETER": {""}, "PAUSE_HOURS": {"0", ""},
 		"MAX_ISOLATIONS_PER_HOUR": {"", "-1", "many"}, "MAX_GROUP_PERCENT": {"", "half"},
 		"CENTRAL_ENDPOINT_CIDRS": {"10.9", "0.0.0.0/0", "10.0.0.0/8", "10.9.0.0/15", "fd00::/64", "::/0", "8.8.8.0/24", "10.9.0.0/24, 1.2.3.4/32", "vpce-1", "10.9.0.300/32"},
 		"FINDING_TYPES":          {"", "Backdoor", "Backdoor:EC2", "Recon:EC2/*; DROP"}, "NEVER_FINDING_TYPES": {"Recon", "*, Backdoor:"},
 	} {
 		for _, value := range values {
 			settings := map[string]string{
-				"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "SEVERITY_THRESHOLD": "7", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
+				"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "SEVERITY_THRESHOLD": "7", "RETENTION_DAYS": "30", "PAUSE_PARAMETER": pauseSwitch, "PAUSE_HOURS": "12",
 				"MAX_ISOLATIONS_PER_HOUR": "10", "MAX_GROUP_PERCENT": "50", "FINDING_TYPES": "*",
 			}
 			get := func(n string) string { return settings[n] }

@@ -110,9 +110,9 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 		out.Standing = Released
 	}
 	described, err := s.describe(ctx, h.Incident.InstanceID)
-	// EC2 forgets and remembers, but an hour after it was seen it does not forget one
-	// that is there.
-	if errors.Is(err, incident.ErrInstanceNotFound) && s.host.Now().Sub(h.Incident.OpenedAt) > time.Hour {
+	// EC2 may not know for a moment what it knew: an hour after an instance was seen,
+	// and asked as often as for a finding, it is believed.
+	if errors.Is(err, incident.ErrInstanceNotFound) && in.Attempt >= asked && s.host.Now().Sub(h.Incident.OpenedAt) > time.Hour {
 		return s.vanished(ctx, in, h, out, "the account does not know it any more")
 	}
 	if err != nil {
@@ -159,6 +159,11 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	}
 	return out, nil
 }
+
+// asked is how often the machine asks again about an instance that the account does
+// not know. The number of attempts is in its context:
+// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+const asked = 4
 
 // vanished has an incident closed whose instance does not exist any more: nobody
 // can decide about it, and open it would stand in every list for ever.

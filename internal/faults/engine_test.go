@@ -27,6 +27,8 @@ type outcome struct {
 	ending string
 	broken []string // invariants, with how they are
 	err    error    // of the rehearsal itself
+
+	happened map[string]int // what was done to it, and came to something
 }
 
 // names are the invariants that do not hold.
@@ -116,7 +118,7 @@ func (e *engine) run(t trial, seen way) outcome {
 	if err != nil {
 		return outcome{err: err, digest: sha256.Sum256([]byte(err.Error()))}
 	}
-	return outcome{digest: digest(r), ending: r.Ending, broken: r.Broken}
+	return outcome{digest: digest(r), ending: r.Ending, broken: r.Broken, happened: r.Happened}
 }
 
 func (t trial) options() rehearsal.Options {

@@ -41,15 +41,24 @@ func TestMain(m *testing.M) {
 
 func unchanged(*rehearsal.Options) {}
 
-// single are the trials with one fault: every kind at every call.
+// mostThinned is how many of its trials with one fault a thinned incident has.
+const mostThinned = 400
+
+// single are the trials with one fault: every kind at every call, but for thinned
+// incidents.
 func single(all []*base) []trial {
 	var trials []trial
 	for _, b := range all {
+		var own []trial
 		for _, c := range b.undisturbed.Calls {
 			for _, k := range kinds(c) {
-				trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(c, k)}}})
+				own = append(own, trial{b, 1, b.under(fault(c, k))})
 			}
 		}
+		if b.thinned {
+			own = thin(own, mostThinned)
+		}
+		trials = append(trials, own...)
 	}
 	return trials
 }
@@ -71,7 +80,7 @@ func pairs(all []*base) []trial {
 				for _, k := range []sim.Kind{sim.Throttled, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
 					for _, l := range []sim.Kind{sim.Throttled, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
 						if slices.Contains(kinds(first), k) && slices.Contains(kinds(second), l) {
-							trials = append(trials, trial{b, 1, rehearsal.Script{Faults: []string{fault(first, k), fault(second, l)}}})
+							trials = append(trials, trial{b, 1, b.under(fault(first, k), fault(second, l))})
 						}
 					}
 				}
@@ -107,7 +116,7 @@ func TestFaults(t *testing.T) {
 	all := bases(t)
 	e := newEngine(unchanged)
 	for _, b := range all {
-		e.run(trial{base: b, seed: 1}, e.seen)
+		e.run(trial{b, 1, b.under()}, e.seen)
 	}
 	one, both, drawn := thin(single(all), *singles), pairs(all), random(all, 1, *seeds)
 	if !*full {

@@ -13,6 +13,7 @@ import (
 func drawn(all []*base, seed uint64) trial {
 	r := rand.New(rand.NewPCG(seed, 8))
 	t := trial{base: all[r.IntN(len(all))], seed: 1 + r.Uint64N(1<<32)}
+	t.script = t.base.under()
 	calls := t.base.undisturbed.Calls
 	s := &t.script
 
@@ -46,10 +47,15 @@ func drawn(all []*base, seed uint64) trial {
 	}
 	for r.IntN(3) == 0 && len(s.Storms) < 3 {
 		from := moment()
-		s.Storms = append(s.Storms, rehearsal.Storm{
+		storm := rehearsal.Storm{
 			From: from, Until: round(from + []float64{2, 10, 60, 300}[r.IntN(4)]),
 			Calls: storms[r.IntN(len(storms))], Kind: []sim.Kind{sim.Denied, sim.Throttled, sim.Unavailable}[r.IntN(3)],
-		})
+		}
+		// One role that lost a right, as often as everybody's, and for as long as it takes.
+		if by := calls[r.IntN(len(calls))].By; storm.Kind == sim.Denied && by != "" && r.IntN(2) == 0 {
+			storm.By, storm.Until = by, round(from+[]float64{60, 600, 6000, days}[r.IntN(4)])
+		}
+		s.Storms = append(s.Storms, storm)
 	}
 	for r.IntN(2) == 0 && len(s.Others) < 3 {
 		s.Others = append(s.Others, rehearsal.Doing{At: moment(), What: sim.Doings()[r.IntN(len(sim.Doings()))]})

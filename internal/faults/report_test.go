@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"hash"
@@ -42,23 +43,20 @@ const most = 20
 // part runs trials and tells what came of them.
 func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 	t.Helper()
-	faults, endings, violations := map[string]int{}, map[string]int{}, map[string]int{}
+	drawn, runs, happened, endings, violations := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	told := map[string]bool{}
 	for n, o := range e.all(trials) {
 		tr := trials[n]
 		_, _ = r.digest.Write(o.digest[:]) // a hash takes everything
-		for _, f := range tr.script.Faults {
-			faults[f[strings.LastIndexByte(f, '=')+1:]]++
+		for what, n := range o.happened {
+			happened[what] += n
 		}
-		for _, s := range tr.script.Storms {
-			faults["storm, "+string(s.Kind)]++
+		for _, k := range o.hit(tr) {
+			runs[k]++
 		}
-		for _, s := range tr.script.Others {
-			faults["others "+s.What]++
+		for _, k := range drawnKinds(tr) {
+			drawn[k]++
 		}
-		faults["event more"] += len(tr.script.Events)
-		faults["person more"] += len(tr.script.People)
-		faults["clock ahead or behind"] += len(tr.script.Skew)
 		endings[o.ending]++
 		for n, broken := range o.names() {
 			violations[broken]++
@@ -78,7 +76,15 @@ func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 		}
 		fmt.Fprintf(r, "  %s: %s\n", what, strings.Join(all, ", "))
 	}
-	counts("faults", faults)
+	counts("in so many runs", drawn)
+	counts("to some effect", runs)
+	counts("how often", happened)
+	for k, n := range drawn {
+		// Nothing is shown by what is drawn and never comes to anything.
+		if runs[k] == 0 && n >= 100 {
+			t.Errorf("%s: %s was drawn in %d runs and had an effect in none", name, k, n)
+		}
+	}
 	counts("endings", endings)
 	total := 0
 	for _, n := range violations {
@@ -91,36 +97,70 @@ func (r *report) part(t *testing.T, e *engine, name string, trials []trial) {
 	}
 }
 
+// drawnKinds are the kinds of what a trial does to its incident.
+func drawnKinds(tr trial) []string {
+	var all []string
+	for _, f := range tr.script.Faults {
+		all = append(all, "fault "+f[strings.LastIndexByte(f, '=')+1:])
+	}
+	for _, s := range tr.script.Storms {
+		all = append(all, "storm "+string(s.Kind))
+	}
+	for _, s := range tr.script.Others {
+		all = append(all, "others "+s.What)
+	}
+	for kind, n := range map[string]int{"event more": len(tr.script.Events), "person more": len(tr.script.People), "clock ahead or behind": len(tr.script.Skew)} {
+		if n > 0 {
+			all = append(all, kind)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// hit are those of them that came to something.
+func (o outcome) hit(tr trial) []string {
+	return slices.DeleteFunc(drawnKinds(tr), func(kind string) bool {
+		for what := range o.happened {
+			if what == kind || strings.HasPrefix(what, kind+", ") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // coverage holds what was seen against the definition itself.
 func (r *report) coverage(t *testing.T, seen way) {
 	t.Helper()
-	m := machine(t)
-	var states, moves int
-	var missedStates, missedMoves []string
+	missed, total := missing(t, seen)
+	fmt.Fprintf(r, "states and transitions: %d of %d seen\n", total-len(missed), total)
+	for _, m := range missed {
+		fmt.Fprintf(r, "  never: %s: %s\n", m, cmp.Or(unreached[m], "no reason is known"))
+	}
+}
+
+// missing are the states ("A") and transitions ("A -> B") of the definition that
+// were not seen, of how many.
+func missing(t *testing.T, seen way) (missed []string, total int) {
+	t.Helper()
 	reached := map[string]bool{}
-	for _, s := range m.States() {
-		states++
-		if !seen.states[s.Name] {
-			missedStates = append(missedStates, s.Name)
+	note := func(what string, was bool) {
+		if !reached[what] {
+			reached[what] = true
+			total++
+			if !was {
+				missed = append(missed, what)
+			}
 		}
+	}
+	for _, s := range machine(t).States() {
+		note(s.Name, seen.states[s.Name])
 		for _, to := range s.Targets {
-			if reached[s.Name+to] {
-				continue
-			}
-			reached[s.Name+to] = true
-			moves++
-			if !seen.moves[move{s.Name, to}] {
-				missedMoves = append(missedMoves, s.Name+" -> "+to)
-			}
+			note(s.Name+" -> "+to, seen.moves[move{s.Name, to}])
 		}
 	}
-	fmt.Fprintf(r, "states: %d of %d seen\ntransitions: %d of %d seen\n", states-len(missedStates), states, moves-len(missedMoves), moves)
-	for _, s := range missedStates {
-		fmt.Fprintf(r, "  never entered: %s\n", s)
-	}
-	for _, s := range missedMoves {
-		fmt.Fprintf(r, "  never taken: %s\n", s)
-	}
+	return missed, total
 }
 
 // machine is the definition as it is deployed.

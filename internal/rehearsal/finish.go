@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,9 +15,11 @@ import (
 
 	"cordon/internal/asl"
 	"cordon/internal/incident"
+	"cordon/internal/manifest"
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -97,10 +100,26 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
+	r.Happened = w.tally()
+	if w.Script != nil {
+		r.people = w.Script.People
+	}
 	if r.Report, err = w.report(); err == nil && w.Keep {
 		r.Bucket, err = w.bucket()
 	}
 	return *r, err
+}
+
+// tally counts what was done to the run, and came to something.
+func (w *world) tally() map[string]int {
+	all := w.account.Happened()
+	maps.Copy(all, w.happened)
+	for _, e := range w.executions {
+		if states := e.Result().States; e != w.first && len(states) > 0 {
+			all["event more, "+states[len(states)-1].State]++
+		}
+	}
+	return all
 }
 
 // report is the page that closing wrote into the evidence bucket, the last one by
@@ -135,6 +154,34 @@ func (w *world) stored(in string) (all map[string][]byte, without []string, err 
 	return all, without, nil
 }
 
+// kept are the objects of the evidence bucket but for journals, and the key under which
+// manifests are signed.
+func (w *world) kept() (map[string]Object, *ecdsa.PublicKey, error) {
+	bucket, _ := w.deployment.Resource("EvidenceBucket")
+	signing, _ := w.deployment.Resource("SigningKey")
+	all := map[string]Object{}
+	for _, o := range w.account.S3().Objects(bucket.Ref) {
+		if strings.Contains(o.Key, "/journal/") {
+			continue
+		}
+		var b bytes.Buffer
+		if err := w.account.S3().Copy(&b, bucket.Ref, o.Key); err != nil {
+			return nil, nil, err
+		}
+		k := Object{StoredObject: o, Body: b.Bytes()}
+		if int64(b.Len()) != o.Size { // thinned
+			k.Body = nil
+		}
+		all[o.Key] = k
+	}
+	der, err := w.account.KMS().PublicKey(signing.Ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := manifest.PublicKey(der)
+	return all, key, err
+}
+
 // bucket is what there is to verify afterwards.
 func (w *world) bucket() (b Bucket, err error) {
 	if b.Objects, b.Without, err = w.stored(""); err != nil {
@@ -153,6 +200,12 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	if t.Journal, _, err = w.stored("/journal/"); err != nil {
 		return Trace{}, err
 	}
+	if t.Bucket, t.Key, err = w.kept(); err != nil {
+		return Trace{}, err
+	}
+	if t.RetentionDays, err = strconv.Atoi(w.parameter("RetentionDays")); err != nil {
+		return Trace{}, fmt.Errorf("template: RetentionDays: %w", err)
+	}
 	if w.Undisturbed != nil {
 		t.Before = w.Undisturbed.before
 	} else if t.Before, err = ReadAccount(w.before); err != nil {
@@ -168,9 +221,9 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		t.Ours = t.Later
 	} else if w.actionable(t.Before) {
 		t.Braked = w.braked(t.Before)
-		// A pause that nobody could read holds nothing back: ADR 7.
-		if t.Braked == pauseSwitch && slices.ContainsFunc(calls, func(c sim.Call) bool { return c.Action == "GetParameter" && c.Error != "" }) {
-			t.Braked, blind = "", true
+		// A pause that could not be read holds nothing back: ADR 7.
+		if blind = t.Braked == pauseSwitch && blindly(calls); blind {
+			t.Braked = ""
 		}
 		t.Ours = t.Braked == ""
 	}
@@ -187,7 +240,8 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			t.Ending = r.States[n-1].State
 		}
 	}
-	if len(w.Faults) > 0 && !w.Script.eventful() && !blind {
+	t.Blind = blind && t.Ours
+	if len(w.Faults) > 0 && !w.eventful() && !blind {
 		t.Again = func() (string, Account, error) {
 			r := w.Undisturbed
 			if r == nil {
@@ -203,6 +257,19 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		}
 	}
 	return t, nil
+}
+
+// blindly says whether an invocation opened an incident without having read the pause
+// switch. One that failed, and whose retry read it, did not.
+func blindly(calls []sim.Call) bool {
+	blind := map[*sim.Invocation]bool{}
+	for _, c := range calls {
+		blind[c.By] = blind[c.By] || c.Action == "GetParameter" && c.Error != ""
+	}
+	return slices.ContainsFunc(calls, func(c sim.Call) bool {
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		return ok && c.Effective && blind[c.By] && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#")
+	})
 }
 
 // actionable says whether the event itself lets anybody act on the finding.

@@ -54,6 +54,7 @@ var Invariants = []Invariant{
 	{"A dry run changes nothing", dryRunChanged},
 	{"The journal is the record", unjournaled},
 	{"Every ending is signed", unsigned},
+	{"What is told of the evidence is so", untrue},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -62,10 +63,13 @@ func silentFailure(t Trace) string {
 	if wide := t.widened(); wide != "" {
 		return wide
 	}
-	if (t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided") && !t.undoneUnseen() {
+	if t.Blind && !slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return strings.Contains(m.Body, "the pause switch") }) {
+		return "it was acted on although the pause switch could not be read, and nobody was told"
+	}
+	if t.Ending == "Kept isolated" || t.Ending == "Isolated, undecided" {
 		k := t.kinds()
 		for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
-			if !k.all(groupIDs(i), "quarantine") {
+			if id := aws.ToString(i.NetworkInterfaceId); !k.all(groupIDs(i), "quarantine") && !t.undoneUnseen(func(o sim.Change) bool { return o.NetworkInterface == id }) {
 				return fmt.Sprintf("ended as %q, and %s is in %s", t.Ending, aws.ToString(i.NetworkInterfaceId), GroupNames(i))
 			}
 		}
@@ -86,16 +90,16 @@ func silentFailure(t Trace) string {
 	return "the finding was actionable, the instance is not contained, and nobody was told"
 }
 
-// undoneUnseen says whether others undid something after the last look at the
-// isolation had begun: nobody could know.
-func (t Trace) undoneUnseen() bool {
+// undoneUnseen says whether others undid this after the last look at the isolation
+// had begun: nobody could know. What they did to something else excuses nothing.
+func (t Trace) undoneUnseen(which func(sim.Change) bool) bool {
 	var last time.Time
 	for _, c := range t.Calls {
 		if c.By != nil && c.By.Function == "isolate" {
 			last = c.At
 		}
 	}
-	return slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.At.After(last.Add(-time.Second)) })
+	return slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.At.After(last.Add(-time.Second)) && which(o) })
 }
 
 // closed says which of our closed groups, with an interface of the instance in it,
@@ -109,7 +113,7 @@ func (t Trace) closed() string {
 	}
 	for _, g := range t.After.SecurityGroups {
 		id := aws.ToString(g.GroupId)
-		if !used[id] {
+		if !used[id] || t.undoneUnseen(func(o sim.Change) bool { return o.NetworkInterface == "" && slices.Contains(o.Groups, id) }) {
 			continue
 		}
 		switch t.kinds()[id] {
@@ -327,6 +331,9 @@ func reconnected(t Trace) string {
 			continue
 		}
 		if k.all(s.from, "quarantine", "capture") && k.all(s.to, "conversion") {
+			if t.twoAtOnce(s) {
+				continue
+			}
 			return s.eni + " was contained and went through the open group again"
 		}
 		if k.all(s.to, "conversion") {
@@ -338,6 +345,25 @@ func reconnected(t Trace) string {
 		}
 	}
 	return t.allowedAgain()
+}
+
+// twoAtOnce says whether others had put an interface back, and two invocations that
+// both saw it there contain it: the second opens what the first has just closed. It
+// is no more open than a moment before, and for a tenth of a second. Only a lock
+// would help, which would hold up the closing of what is open.
+func (t Trace) twoAtOnce(s swap) bool {
+	var closed time.Time // by somebody else, just before
+	for _, before := range t.swaps() {
+		if before.eni == s.eni && before.at.Before(s.at) && before.call.By != s.call.By {
+			closed = before.at
+		}
+	}
+	undone := func(o sim.Change) bool { return o.NetworkInterface == s.eni && o.At.Before(closed) }
+	saw := func(c sim.Call) bool {
+		return c.By == s.call.By && c.Action == "DescribeNetworkInterfaces" && c.At.Before(closed) &&
+			slices.ContainsFunc(t.Others, func(o sim.Change) bool { return undone(o) && o.At.Before(c.Ended) })
+	}
+	return s.call.By != nil && slices.ContainsFunc(t.Calls, saw)
 }
 
 // allowedAgain says which denial of credentials went without a release.
@@ -370,8 +396,13 @@ func changedUnrecorded(t Trace) string {
 	}
 	for _, c := range t.effective("ec2", "ModifyInstanceAttribute") {
 		in, ok := c.Input.(*ec2.ModifyInstanceAttributeInput)
-		if ok && !t.written("prior#", c) {
-			return aws.ToString(in.InstanceId) + " was changed before anything was recorded"
+		if !ok {
+			continue
+		}
+		for _, what := range attributes(in) {
+			if !t.written("prior#"+what, c) {
+				return fmt.Sprintf("%s of %s was changed before it was recorded", what, aws.ToString(in.InstanceId))
+			}
 		}
 	}
 	for _, c := range t.Calls {
@@ -418,10 +449,13 @@ func changedUnrecorded(t Trace) string {
 			before = nil
 		}
 		switch after := now[id]; {
-		case k.all(after, "quarantine", "capture", "conversion") && before == nil && t.lastTells(id):
-			// What it had before is gone since, and people know.
+		case k.all(after, "quarantine", "capture", "conversion") && before == nil && (t.lastTells(id) || t.Later && !t.decidedSince(ever)):
+			// What it had before is gone since, and people know: from this run, or from
+			// the earlier one about which nobody decided once more.
 		case t.died():
 			// Somebody ended it meanwhile.
+		case t.isolatedAnew(id):
+			// A later finding opened an incident of its own.
 		case k.all(after, "quarantine", "capture", "conversion"):
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
@@ -431,15 +465,57 @@ func changedUnrecorded(t Trace) string {
 	return ""
 }
 
+// attributes are what a call changes of an instance, as the record names it.
+func attributes(in *ec2.ModifyInstanceAttributeInput) []string {
+	var all []string
+	for name, set := range map[string]bool{
+		"disableApiTermination": in.DisableApiTermination != nil, "disableApiStop": in.DisableApiStop != nil,
+		"instanceInitiatedShutdownBehavior": in.InstanceInitiatedShutdownBehavior != nil,
+	} {
+		if set {
+			all = append(all, aws.ToString(in.InstanceId)+"#"+name)
+		}
+	}
+	for _, m := range in.BlockDeviceMappings {
+		volume := "vol-" // the call may name the device alone
+		if m.Ebs != nil && m.Ebs.VolumeId != nil {
+			volume = *m.Ebs.VolumeId + "#deleteOnTermination"
+		}
+		all = append(all, volume)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// isolatedAnew says whether an interface came into our groups for an incident that
+// was opened after a person had decided.
+func (t Trace) isolatedAnew(eni string) bool {
+	var last time.Time // of its changes by us
+	for _, s := range t.swaps() {
+		if s.eni == eni {
+			last = s.call.At
+		}
+	}
+	return slices.ContainsFunc(t.effective("dynamodb", "PutItem"), func(c sim.Call) bool {
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		return ok && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") && c.Made.Before(last) && t.decidedSince(c.At)
+	})
+}
+
 // died says whether the instance ended and nobody here terminated it.
 func (t Trace) died() bool {
 	i, exists := t.After.Instance(t.Finding.InstanceID)
 	return (!exists || dead(State(i))) && len(t.effective("ec2", "TerminateInstances")) == 0
 }
 
-// lastTells says whether the last mail names something.
+// lastTells says whether the last mail is the one of a release that did not bring
+// everything back, and names something.
 func (t Trace) lastTells(what string) bool {
-	return len(t.Mails) > 0 && strings.Contains(t.Mails[len(t.Mails)-1].Body, what)
+	if len(t.Mails) == 0 {
+		return false
+	}
+	last := t.Mails[len(t.Mails)-1]
+	return (strings.Contains(last.Subject, "NOT all is back") || strings.Contains(last.Subject, "一部未復元")) && strings.Contains(last.Body, what)
 }
 
 func sameGroups(a, b []string) bool {
@@ -549,14 +625,21 @@ func secondIncident(t Trace) string {
 		incidents++
 	}
 	for _, one := range []struct{ service, action string }{{"ec2", "CreateSnapshots"}, {"ssm", "SendCommand"}} {
-		answered := 0
+		answered, all := map[string]int{}, 0
 		for _, c := range t.effective(one.service, one.action) {
-			if c.Error == "" {
-				answered++
+			if c.Error != "" {
+				continue
+			}
+			all++
+			if in, ok := c.Input.(*ec2.CreateSnapshotsInput); ok && len(in.TagSpecifications) > 0 {
+				whose := tag(in.TagSpecifications[0].Tags, "cordon:incident")
+				if answered[whose]++; answered[whose] > 1 {
+					return fmt.Sprintf("%s was answered %d times for %s", one.action, answered[whose], whose)
+				}
 			}
 		}
-		if answered > max(1, incidents) {
-			return fmt.Sprintf("%s was answered %d times", one.action, answered)
+		if all > max(1, incidents) {
+			return fmt.Sprintf("%s was answered %d times", one.action, all)
 		}
 	}
 	return ""
@@ -599,10 +682,15 @@ func dead(s types.InstanceStateName) bool {
 // No token, link secret, pre-signed URL or key in a subject, a table or a
 // command, but for one URL in the command that starts the capture.
 func secretLeft(t Trace) string {
-	secrets := t.Tokens
+	secrets, links := t.Tokens, map[string]string{}
 	for _, m := range t.Mails {
 		if _, rest, ok := strings.Cut(m.Body, t.API+"/d/"); ok {
 			link := strings.FieldsFunc(rest, func(r rune) bool { return r <= ' ' || r == '>' || r == ')' })[0]
+			request, secret, _ := strings.Cut(link, "/")
+			if was, again := links[request]; again && was != secret {
+				return request + " has two links: people hold one that does not work, or a second secret is about"
+			}
+			links[request] = secret
 			secrets = append(secrets, link[strings.LastIndexByte(link, '/')+1:])
 		}
 	}
@@ -684,7 +772,8 @@ func unjournaled(t Trace) string {
 	for _, i := range t.After.Incidents {
 		pk, sk := i.Item.Text("pk"), i.Item.Text("sk")
 		at := i.Table + " " + pk + " " + sk
-		if _, ok := record.Whose(pk, sk); !ok || reflect.DeepEqual(stood[at], i.Item) {
+		whose, ok := record.Whose(pk, sk)
+		if !ok || reflect.DeepEqual(stood[at], i.Item) || t.heldUp(whose) {
 			continue
 		}
 		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) {
@@ -692,6 +781,18 @@ func unjournaled(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// heldUp says whether an incident's journal could not be written to the last: what is
+// lacking then is told by verify, and by the manifest, which says that it is not complete.
+func (t Trace) heldUp(incidentID string) bool {
+	var last sim.Call
+	for _, c := range t.Calls {
+		if c.Service == "s3" && c.By != nil && c.By.Function == "journal" && strings.Contains(plain(c.Input), "incidents/"+incidentID+"/") {
+			last = c
+		}
+	}
+	return last.Error != "" && last.Error != "PreconditionFailed" && !last.Effective // that is an entry which another try wrote
 }
 
 // plain is every text in a call's input, one a line.
@@ -760,7 +861,7 @@ const limit = 5 * time.Second
 // at the end.
 func leftOpen(t Trace) string {
 	k := t.kinds()
-	all := t.swaps()
+	all, refused := t.swaps(), map[string]bool{}
 	for n, s := range all {
 		if !k.all(s.to, "conversion") {
 			continue
@@ -769,6 +870,10 @@ func leftOpen(t Trace) string {
 		// after it last failed to answer a call that would have closed it.
 		from, ok := t.firstWell(t.lastRefused(s))
 		next := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni })
+		if next < 0 && t.refusedToTheEnd(s) {
+			refused[s.eni] = true
+			continue
+		}
 		if next < 0 {
 			return s.eni + " was left in the conversion group"
 		}
@@ -777,11 +882,28 @@ func leftOpen(t Trace) string {
 		}
 	}
 	for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
-		if slices.ContainsFunc(groupIDs(i), func(g string) bool { return k[g] == "conversion" }) {
+		if !refused[aws.ToString(i.NetworkInterfaceId)] && slices.ContainsFunc(groupIDs(i), func(g string) bool { return k[g] == "conversion" }) {
 			return aws.ToString(i.NetworkInterfaceId) + " is in the conversion group at the end"
 		}
 	}
 	return ""
+}
+
+// leastTried is for how long, at least, an interface is tried to be moved out of the
+// conversion group before people have to.
+const leastTried = 5 * time.Minute
+
+// refusedToTheEnd says whether EC2 let an interface into the conversion group and
+// refused, to the last of many attempts, to let it out, and people know: nobody else
+// can do anything.
+func (t Trace) refusedToTheEnd(s swap) bool {
+	var last sim.Call
+	for _, c := range t.Calls {
+		if in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput); ok && aws.ToString(in.NetworkInterfaceId) == s.eni && c.At.After(s.call.At) {
+			last = c
+		}
+	}
+	return t.Ending == "Not contained" && len(t.Mails) > 0 && last.Error != "" && !last.Effective && last.At.Sub(s.at) >= leastTried
 }
 
 // lastRefused is when the last failed attempt to move an interface on was over.
@@ -789,7 +911,7 @@ func (t Trace) lastRefused(s swap) time.Time {
 	at := s.at
 	for _, c := range t.Calls {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
-		if ok && c.Error != "" && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
+		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
 			at = c.Ended
 		}
 	}
@@ -829,6 +951,9 @@ func reversed(t Trace) string {
 	}
 	return ""
 }
+
+// ever is later than anything that is rehearsed.
+var ever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // decidedSince says whether a person has decided anew, between the event and a
 // moment.

@@ -191,7 +191,7 @@ func lets(p types.IpPermission) sim.Call {
 }
 
 func change(at float64) sim.Call {
-	return call(at, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(victim)}, victim)
+	return call(at, "ec2", "ModifyInstanceAttribute", &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(victim), DisableApiTermination: &types.AttributeBooleanValue{Value: aws.Bool(true)}}, victim)
 }
 
 // without is the trace less the calls of an action.
@@ -398,6 +398,9 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			ended.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: types.InstanceStateNameTerminated}}}}}
 			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", ended, nil }
 		})},
+		{"a reminder with another link", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Body: "https://api.example/d/request/0ther-s3cr3t\n"})
+		})},
 		{"a secret in a subject", "No secret leaves", spoil(func(x *rehearsal.Trace) {
 			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Subject: "s3cr3t-s3cr3t"})
 		})},
@@ -468,7 +471,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 		})
 	}
-	if n := len(rehearsal.Invariants); n != 16 {
-		t.Errorf("%d invariants; the README promises sixteen", n)
+	if n := len(rehearsal.Invariants); n != 17 {
+		t.Errorf("%d invariants; the README promises seventeen", n)
 	}
 }

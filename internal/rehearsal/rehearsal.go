@@ -104,6 +104,7 @@ type world struct {
 	read       int                   // mails that did
 	shown      map[int]bool          // calls that were watched, by their place
 	entered    map[string]bool
+	happened   map[string]int // of the script, and to some effect
 	tokens     []string
 	result     Result
 }
@@ -244,7 +245,7 @@ func build(o Options) (*world, error) {
 	}
 	w := &world{
 		Options: o, stack: s, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
-		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{},
+		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{},
 	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
 	if w.result.Matched, err = w.matches(o.Event); err != nil {

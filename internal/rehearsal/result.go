@@ -28,8 +28,10 @@ type Result struct {
 	History    int             `json:"-"` // events of the execution, as AWS counts them
 	Report     []byte          `json:"-"` // the page that closing wrote; nil where nothing was closed
 	Bucket     Bucket          `json:"-"` // empty unless Options.Keep
+	Happened   map[string]int  `json:"-"` // faults, storms and others that hit, further events by their ending, people by what they were answered
 
-	before, after Account // what Before and Account say
+	before, after Account    // what Before and Account say
+	people        []Choosing // of the script
 }
 
 // Bucket is the evidence bucket after a run.

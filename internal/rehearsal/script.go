@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -34,8 +36,9 @@ type Skew float64
 type Storm struct {
 	From  float64  `json:"from"`
 	Until float64  `json:"until"`
-	Calls string   `json:"calls"` // SERVICE:ACTION, or its beginning and a *
-	Kind  sim.Kind `json:"kind"`  // denied, throttled, unavailable
+	Calls string   `json:"calls"`        // SERVICE:ACTION, or its beginning and a *
+	By    string   `json:"by,omitempty"` // of one function, whose role has lost a right
+	Kind  sim.Kind `json:"kind"`         // denied, notfound, throttled, unavailable
 }
 
 // Doing is what somebody else does to the instance; sim.Doings says what there is.
@@ -50,11 +53,16 @@ type Delivery struct {
 	Event json.RawMessage `json:"event,omitempty"`
 }
 
-// Choosing is one more person who got the mail.
+// Choosing is one more person who got the mail. Where two people must decide on a
+// termination, one without a name has a colleague who decides the same.
 type Choosing struct {
 	After  float64         `json:"after"` // the mail
 	Choice incident.Choice `json:"choice"`
+	As     string          `json:"as,omitempty"`    // a user of Identity Center, who decides alone
+	Order  bool            `json:"order,omitempty"` // by cordon decide, not on the page
 }
+
+var userName = regexp.MustCompile(`^[A-Za-z0-9]{1,60}$`)
 
 // longest is a year, which no execution outlives.
 const longest = 366 * 24 * 3600
@@ -81,10 +89,12 @@ func ParseScript(b []byte) (*Script, error) {
 		switch {
 		case !within(t.From) || !within(t.Until):
 			return nil, wrong("storms", n, "from and until are seconds, 0 or more and below a year")
+		case t.By != "" && !isFunction(t.By):
+			return nil, wrong("storms", n, "by: there is no function %q", t.By)
 		case t.Calls == "":
 			return nil, wrong("storms", n, "calls is lacking: SERVICE:ACTION, or its beginning and a *")
-		case t.Kind != sim.Denied && t.Kind != sim.Throttled && t.Kind != sim.Unavailable:
-			return nil, wrong("storms", n, "kind %q is not denied, throttled or unavailable", t.Kind)
+		case !slices.Contains([]sim.Kind{sim.Denied, sim.NotFound, sim.Throttled, sim.Unavailable}, t.Kind):
+			return nil, wrong("storms", n, "kind %q is not denied, notfound, throttled or unavailable", t.Kind)
 		}
 	}
 	for n, o := range s.Others {
@@ -106,9 +116,12 @@ func ParseScript(b []byte) (*Script, error) {
 		if _, err := incident.ParseChoice(string(p.Choice)); err != nil || !within(p.After) {
 			return nil, wrong("people", n, "after is seconds, choice what --decision takes")
 		}
+		if p.As != "" && !userName.MatchString(p.As) {
+			return nil, wrong("people", n, "as is the name of a user: letters and digits")
+		}
 	}
 	for name, by := range s.Skew {
-		if _, ok := functions[name]; !ok && name != pageFunction {
+		if !isFunction(name) {
 			return nil, fmt.Errorf("the script: skew: there is no function %q", name)
 		}
 		if by < -60 || by > 60 {
@@ -116,6 +129,11 @@ func ParseScript(b []byte) (*Script, error) {
 		}
 	}
 	return s, nil
+}
+
+func isFunction(name string) bool {
+	_, ok := functions[name]
+	return ok || name == pageFunction
 }
 
 func (s *Script) faults() ([]sim.Fault, error) {
@@ -133,10 +151,16 @@ func (s *Script) faults() ([]sim.Fault, error) {
 	return all, nil
 }
 
-// eventful says whether more happens than faults: then the end need not be that
-// of an undisturbed run.
-func (s *Script) eventful() bool {
-	return s != nil && len(s.Storms)+len(s.Others)+len(s.Events)+len(s.People)+len(s.Skew) > 0
+// eventful says whether more happens than faults, and than people who decide as they
+// do in the run without: then the end need not be that of the undisturbed run. A storm
+// or others come at a time of the clock, which a fault may put before or behind.
+func (w *world) eventful() bool {
+	var planned []Choosing
+	if w.Undisturbed != nil {
+		planned = w.Undisturbed.people
+	}
+	s := w.Script
+	return s != nil && (len(s.Storms)+len(s.Others)+len(s.Events)+len(s.Skew) > 0 || !slices.Equal(s.People, planned))
 }
 
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
@@ -146,7 +170,7 @@ func (w *world) storms() []sim.Storm {
 	var all []sim.Storm
 	if w.Script != nil {
 		for _, s := range w.Script.Storms {
-			all = append(all, sim.Storm{From: w.start.Add(seconds(s.From)), Until: w.start.Add(seconds(s.Until)), Calls: s.Calls, Kind: s.Kind})
+			all = append(all, sim.Storm{From: w.start.Add(seconds(s.From)), Until: w.start.Add(seconds(s.Until)), Calls: s.Calls, By: s.By, Kind: s.Kind})
 		}
 	}
 	return all
@@ -174,7 +198,7 @@ func (w *world) play() {
 			if !w.running() {
 				return // what is done after the end shows nothing
 			}
-			if err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
+			if _, err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
 				panic(err) // what others can do was checked
 			}
 		})
@@ -199,9 +223,21 @@ func (w *world) people(ask func(Person)) {
 	for _, p := range w.Script.People {
 		ask(func(q Question) {
 			q.Sleep(seconds(p.After))
-			decides(q, string(p.Choice))
+			said := p.decides(q)
+			w.happened[fmt.Sprintf("person more, %s", strings.ToLower(http.StatusText(said)))]++
 		})
 	}
+}
+
+// decides returns how the page, or the command's route, answered at last.
+func (p Choosing) decides(q Question) int {
+	switch {
+	case p.Order:
+		return q.orders(p.As, p.Choice)
+	case p.As != "":
+		return decideAs(q.As(p.As), string(p.Choice))
+	}
+	return decides(q, string(p.Choice))
 }
 
 // now is a function's clock.
@@ -210,5 +246,12 @@ func (w *world) now(function string) func() time.Time {
 		return w.clock.Now
 	}
 	by := seconds(float64(w.Script.Skew[function]))
-	return func() time.Time { return w.clock.Now().Add(by) }
+	asked := false
+	return func() time.Time {
+		if !asked {
+			asked = true
+			w.happened["clock ahead or behind"]++
+		}
+		return w.clock.Now().Add(by)
+	}
 }

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -30,6 +31,7 @@ type Trace struct {
 	// Braked is what keeps an actionable finding from being acted on: a list, a
 	// tag, a pause. Nothing may be touched then, and people must be told.
 	Braked  string
+	Blind   bool     // the pause switch could not be read; it holds nothing back then
 	Later   bool     // the event is no finding but the wish to decide once more about an incident in the record
 	DryRun  bool     // by the template's parameter
 	Two     bool     // people must decide on a termination, by the template's parameter
@@ -45,10 +47,14 @@ type Trace struct {
 	History int    // events
 	Payload int    // largest, bytes
 	Tokens  []string
-	API     string                          // address of the decision page
-	Journal map[string][]byte               // entries of journals in the bucket, by key
-	Sealed  func(d incident.Decision) bool  // recomputes the MAC
-	Again   func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
+	API     string            // address of the decision page
+	Journal map[string][]byte // entries of journals in the bucket, by key
+	Bucket  map[string]Object // what else the bucket holds, by key
+	Key     *ecdsa.PublicKey  // of the stack's SigningKey
+	// RetentionDays is for how long evidence is locked, by the template's parameter.
+	RetentionDays int
+	Sealed        func(d incident.Decision) bool  // recomputes the MAC
+	Again         func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
 }
 
 // Arrival is a further finding that came.
@@ -66,7 +72,11 @@ type Account struct {
 	PrefixLists       []types.PrefixList
 	Volumes           []types.Volume
 	Snapshots         []types.Snapshot
-	Parameters        []ssmtypes.Parameter
+	LockedSnapshots   []types.LockedSnapshotsInfo
+
+	EvidenceSnapshots       []types.Snapshot // in the evidence account
+	EvidenceLockedSnapshots []types.LockedSnapshotsInfo
+	Parameters              []ssmtypes.Parameter
 
 	AutoScalingInstances     []autoscalingtypes.AutoScalingInstanceDetails
 	TargetHealthDescriptions map[string][]elbv2types.TargetHealthDescription // by ARN of the target group
@@ -310,11 +320,34 @@ func (t Trace) contained(want ...string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// stands says whether an earlier run's incident goes on here, or hands on what it
+// recorded: one that was released has given it back.
+func (t Trace) stands(incidentID string) bool {
+	for _, i := range t.Before.Incidents {
+		var was incident.Incident
+		if i.Table == "incidents" && json.Unmarshal([]byte(i.Item.Text("body")), &was) == nil && was.ID == incidentID && strings.HasPrefix(i.Item.Text("sk"), "incident#") {
+			return t.Later || i.Item.Text("state") == "open" || i.Item.Text("state") == "kept"
+		}
+	}
+	return false
+}
+
+// heads are the incidents of the record, by their IDs.
+func (a Account) heads() (ids []string) {
+	for _, i := range a.Incidents {
+		var was incident.Incident
+		if i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), "incident#") && json.Unmarshal([]byte(i.Item.Text("body")), &was) == nil {
+			ids = append(ids, was.ID)
+		}
+	}
+	return ids
+}
+
 // written says whether an item whose sort key has that prefix stood in the
 // incidents table before a call began: from an earlier run, or put since.
 func (t Trace) written(prefix string, c sim.Call) bool {
 	for _, i := range t.Before.Incidents {
-		if i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), prefix) {
+		if i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), prefix) && t.stands(i.Item.Text("pk")) {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,11 @@ func (a *Account) Unmet() []Fault {
 	}
 	return all
 }
+
+// Happened counts what hit a call ("fault lost", "storm denied") and what others did
+// ("others attach"), if it changed anything: a stale read only where a write came
+// before it, others only where there was something to do it to.
+func (a *Account) Happened() map[string]int { return maps.Clone(a.happened) }
 
 // serviceIDs are the SDK's names of the services, by package.
 var serviceIDs = map[string]string{

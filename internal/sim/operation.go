@@ -46,6 +46,7 @@ func invoke[I, O any](ctx context.Context, a *Account, op operation, in *I, effe
 // is nobody else's: neither the state nor a later call changes it.
 func withPast[S, O any](a *Account, op operation, state *S, before **S, stale bool, effect func() (*O, error)) (*O, error) {
 	if stale && *before != nil {
+		a.happened["fault "+string(Stale)]++
 		now := *state
 		*state = clone(**before)
 		defer func() { *state = now }()

@@ -19,41 +19,52 @@ type Others struct{ a *Account }
 // Others act in the account.
 func (a *Account) Others() Others { return Others{a} }
 
-// Do makes others do one of Doings to an instance.
-func (o Others) Do(what, instance string) error {
+// Do makes others do one of Doings to an instance, and says whether that changed
+// anything.
+func (o Others) Do(what, instance string) (changed bool, err error) {
 	do, ok := doings[what]
 	if !ok {
-		return fmt.Errorf("others cannot %q; they can %s", what, strings.Join(Doings(), ", "))
+		return false, fmt.Errorf("others cannot %q; they can %s", what, strings.Join(Doings(), ", "))
 	}
 	if i := o.a.ec2.instance(instance); i != nil && i.State.Name != types.InstanceStateNameTerminated {
-		do(o.a.ec2, i)
+		if changed = do(o.a.ec2, i); changed {
+			o.a.happened["others "+what]++
+		}
 	}
-	return nil
+	return changed, nil
 }
 
 // Doings are what others can do.
 func Doings() []string { return sortedKeys(doings) }
 
-var doings = map[string]func(*EC2, *types.Instance){
+var doings = map[string]func(*EC2, *types.Instance) (changed bool){
 	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/how-ec2-instance-stop-start-works.html
-	"stop": func(c *EC2, i *types.Instance) {
-		if i.State.Name == types.InstanceStateNameRunning {
-			i.State = state(types.InstanceStateNameStopped)
+	"stop": func(c *EC2, i *types.Instance) bool {
+		if i.State.Name != types.InstanceStateNameRunning {
+			return false
 		}
+		i.State = state(types.InstanceStateNameStopped)
+		return true
 	},
-	"restart": func(c *EC2, i *types.Instance) {
-		if i.State.Name == types.InstanceStateNameRunning || i.State.Name == types.InstanceStateNameStopped {
-			i.State, i.LaunchTime = state(types.InstanceStateNameRunning), aws.Time(c.a.now())
+	"restart": func(c *EC2, i *types.Instance) bool {
+		if i.State.Name != types.InstanceStateNameRunning && i.State.Name != types.InstanceStateNameStopped {
+			return false
 		}
+		i.State, i.LaunchTime = state(types.InstanceStateNameRunning), aws.Time(c.a.now())
+		return true
 	},
 	// Whoever may terminate may take the protection off first.
-	"terminate": func(c *EC2, i *types.Instance) {
+	"terminate": func(c *EC2, i *types.Instance) bool {
+		if i.State.Name == types.InstanceStateNameShuttingDown {
+			return false
+		}
 		c.attributes(*i.InstanceId).DisableApiTermination = &types.AttributeBooleanValue{Value: aws.Bool(false)}
-		_, _ = c.terminateInstances(&ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}) // refused: nothing happens
+		_, err := c.terminateInstances(&ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}})
+		return err == nil
 	},
-	"attach": func(c *EC2, i *types.Instance) {
+	"attach": func(c *EC2, i *types.Instance) bool {
 		if i.State.Name == types.InstanceStateNameShuttingDown || len(c.attached(*i.InstanceId)) == 0 {
-			return
+			return false
 		}
 		id, n, now := c.id("eni"), int32(len(c.attached(*i.InstanceId))), c.a.now()
 		first := c.attached(*i.InstanceId)[0]
@@ -61,7 +72,7 @@ var doings = map[string]func(*EC2, *types.Instance){
 			return aws.ToString(g.VpcId) == aws.ToString(first.VpcId) && !slices.ContainsFunc(g.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == "cordon:group" })
 		})
 		if open < 0 {
-			return
+			return false
 		}
 		g := c.SecurityGroups[open]
 		c.NetworkInterfaces = append(c.NetworkInterfaces, &types.NetworkInterface{
@@ -74,46 +85,58 @@ var doings = map[string]func(*EC2, *types.Instance){
 			},
 		})
 		c.a.cloudtrail.changes = append(c.a.cloudtrail.changes, Change{At: now, NetworkInterface: *id, Groups: []string{*g.GroupId}})
+		return true
 	},
 	// The first interface goes back to a group that is not ours.
-	"reconnect": func(c *EC2, i *types.Instance) {
+	"reconnect": func(c *EC2, i *types.Instance) bool {
 		for _, e := range c.attached(*i.InstanceId) {
 			for _, g := range c.SecurityGroups {
 				if aws.ToString(g.VpcId) != aws.ToString(e.VpcId) || slices.ContainsFunc(g.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == "cordon:group" }) {
 					continue
 				}
-				if _, err := c.modifyNetworkInterfaceAttribute(&ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: e.NetworkInterfaceId, Groups: []string{*g.GroupId}}); err == nil {
-					c.a.cloudtrail.changes = append(c.a.cloudtrail.changes, Change{At: c.a.now(), NetworkInterface: *e.NetworkInterfaceId, Groups: []string{*g.GroupId}})
+				was := slices.Clone(e.Groups)
+				if _, err := c.modifyNetworkInterfaceAttribute(&ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: e.NetworkInterfaceId, Groups: []string{*g.GroupId}}); err != nil {
+					return false
 				}
-				return
+				c.a.cloudtrail.changes = append(c.a.cloudtrail.changes, Change{At: c.a.now(), NetworkInterface: *e.NetworkInterfaceId, Groups: []string{*g.GroupId}})
+				return len(was) != 1 || aws.ToString(was[0].GroupId) != *g.GroupId
 			}
 		}
+		return false
 	},
-	"open groups": func(c *EC2, _ *types.Instance) {
+	"open groups": func(c *EC2, _ *types.Instance) (changed bool) {
 		all := []types.IpPermission{{IpProtocol: aws.String("-1"), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}}}
 		for _, id := range c.ours() {
-			_, _ = c.authorize(id, false, all) // already open: nothing happens
-			_, _ = c.authorize(id, true, all)
+			for _, egress := range []bool{false, true} {
+				_, err := c.authorize(id, egress, all) // already open: nothing happens
+				changed = changed || err == nil
+			}
 		}
 		c.a.cloudtrail.changes = append(c.a.cloudtrail.changes, Change{At: c.a.now(), Groups: c.ours()})
+		return changed
 	},
 	// A group in use cannot be deleted.
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSecurityGroup.html
-	"delete groups": func(c *EC2, _ *types.Instance) {
+	"delete groups": func(c *EC2, _ *types.Instance) (changed bool) {
 		for _, id := range c.ours() {
 			if !slices.ContainsFunc(c.NetworkInterfaces, func(e *types.NetworkInterface) bool {
 				return slices.ContainsFunc(e.Groups, func(g types.GroupIdentifier) bool { return aws.ToString(g.GroupId) == id })
 			}) {
 				c.SecurityGroups = slices.DeleteFunc(c.SecurityGroups, func(g *types.SecurityGroup) bool { return aws.ToString(g.GroupId) == id })
 				c.Rules = slices.DeleteFunc(c.Rules, func(r *types.SecurityGroupRule) bool { return aws.ToString(r.GroupId) == id })
+				changed = true
 			}
 		}
+		return changed
 	},
-	"forge tag": func(c *EC2, i *types.Instance) {
-		_, _ = c.createTags(&ec2.CreateTagsInput{Resources: []string{*i.InstanceId}, Tags: []types.Tag{{Key: aws.String("cordon:decision"), Value: aws.String("terminate")}}})
+	"forge tag": func(c *EC2, i *types.Instance) bool {
+		_, err := c.createTags(&ec2.CreateTagsInput{Resources: []string{*i.InstanceId}, Tags: []types.Tag{{Key: aws.String("cordon:decision"), Value: aws.String("terminate")}}})
+		return err == nil
 	},
-	"remove tags": func(c *EC2, i *types.Instance) {
+	"remove tags": func(c *EC2, i *types.Instance) bool {
+		had := len(i.Tags)
 		i.Tags = slices.DeleteFunc(i.Tags, func(t types.Tag) bool { return strings.HasPrefix(aws.ToString(t.Key), "cordon:") })
+		return len(i.Tags) < had
 	},
 }
 
@@ -134,18 +157,20 @@ type Storm struct {
 	From  time.Time
 	Until time.Time
 	Calls string // SERVICE:ACTION; * for all that begin so
-	Kind  Kind   // Denied, Throttled or Unavailable
+	By    string // of this function alone, whose role has lost a right; empty: everybody's
+	Kind  Kind   // Denied, NotFound, Throttled or Unavailable
 }
 
-func (s Storm) hits(name string, at time.Time) bool {
+func (s Storm) hits(name string, by *Invocation, at time.Time) bool {
 	begin, all := strings.CutSuffix(s.Calls, "*")
-	return (name == s.Calls || all && strings.HasPrefix(name, begin)) && !at.Before(s.From) && at.Before(s.Until)
+	return (name == s.Calls || all && strings.HasPrefix(name, begin)) && !at.Before(s.From) && at.Before(s.Until) &&
+		(s.By == "" || by != nil && by.Function == s.By)
 }
 
 // storming is the kind of the first storm that a call is in.
-func (a *Account) storming(name string) Kind {
+func (a *Account) storming(name string, by *Invocation) Kind {
 	for _, s := range a.settings.Storms {
-		if s.hits(name, a.now()) {
+		if s.hits(name, by, a.now()) {
 			return s.Kind
 		}
 	}

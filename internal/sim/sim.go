@@ -82,6 +82,7 @@ type Account struct {
 	attempts map[string]int // calls so far, by action and resources
 	mails    []Mail
 	unknown  *Unknown                   // the first call that nobody here knows
+	happened map[string]int             // what went wrong or was done by others
 	others   map[string]json.RawMessage // keys of the account file that nobody here knows
 
 	ec2      *EC2
@@ -224,7 +225,13 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
 	}
 	a.calls = append(a.calls, c)
-	fault := cmp.Or(a.faults[Fault{Service: op.service, Action: op.action, Number: c.Number}], a.storming(name))
+	fault, storm := a.faults[Fault{Service: op.service, Action: op.action, Number: c.Number}], a.storming(name, c.By)
+	if fault != "" && fault != Stale { // which is counted where there is something to be stale about
+		a.happened["fault "+string(fault)]++
+	}
+	if storm != "" {
+		a.happened["storm "+string(storm)]++
+	}
 
 	key := name + " " + strings.Join(c.Resources, " ")
 	a.attempts[key]++
@@ -243,7 +250,11 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		if err := refusalOf(fault, op); err != nil {
 			return err
 		}
-		out, err := effect(fault == Stale)
+		// What a storm refuses has no effect, whatever becomes of the answer.
+		err, out := refusalOf(storm, op), any(nil)
+		if err == nil {
+			out, err = effect(fault == Stale)
+		}
 		if err == nil {
 			c.Effective, c.Output, c.Made = true, out, a.now()
 		}

@@ -1,0 +1,269 @@
+package rehearsal_test
+
+import (
+	"slices"
+	"testing"
+
+	"cordon/internal/incident"
+	"cordon/internal/rehearsal"
+	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// TestExceptionsAreNarrow: what an invariant lets pass for a reason, and right
+// beside it the defects that look much like it and must not pass with it.
+func TestExceptionsAreNarrow(t *testing.T) {
+	spoil := func(x rehearsal.Trace, all ...func(*rehearsal.Trace)) rehearsal.Trace {
+		for _, f := range all {
+			f(&x)
+		}
+		return x
+	}
+	by := func(i *sim.Invocation, all ...sim.Call) []sim.Call {
+		for n := range all {
+			all[n].By = i
+		}
+		return all
+	}
+	described := func(at float64, i *sim.Invocation) sim.Call {
+		c := call(at, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{})
+		c.Mutating, c.By = false, i
+		return c
+	}
+	others := func(at float64, eni string, groups ...string) func(*rehearsal.Trace) {
+		return func(x *rehearsal.Trace) {
+			x.Others = append(slices.Clone(x.Others), sim.Change{At: second(at), NetworkInterface: eni, Groups: groups})
+		}
+	}
+	now := func(all ...types.NetworkInterface) func(*rehearsal.Trace) {
+		return func(x *rehearsal.Trace) { x.After.NetworkInterfaces = all }
+	}
+	ends := func(as string) func(*rehearsal.Trace) { return func(x *rehearsal.Trace) { x.Ending = as } }
+	opened := func(kind string) func(*rehearsal.Trace) {
+		return func(x *rehearsal.Trace) {
+			x.After.SecurityGroups = slices.Clone(x.After.SecurityGroups)
+			for n, g := range x.After.SecurityGroups {
+				if aws.ToString(g.GroupId) == kind {
+					x.After.SecurityGroups[n].IpPermissionsEgress = []types.IpPermission{{IpProtocol: aws.String("-1")}}
+				}
+			}
+		}
+	}
+	mail := func(subject, body string) func(*rehearsal.Trace) {
+		return func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(100), Subject: subject, Body: body})
+		}
+	}
+	also := func(at, severity float64) func(*rehearsal.Trace) {
+		return func(x *rehearsal.Trace) {
+			f := x.Finding
+			f.Severity = severity
+			x.Also = append(slices.Clone(x.Also), rehearsal.Arrival{At: second(at), Finding: f})
+		}
+	}
+
+	kept := spoil(decided(without(clean(), "TerminateInstances", ""), decision(incident.Keep)), ends("Kept isolated"))
+	released := spoil(decided(with(without(clean(), "TerminateInstances", ""), move(80, "eni-1", "web")), decision(incident.Release)), ends("Released"), now(eni("eni-1", "web")))
+	// An earlier release left an interface in our groups; this one tries again.
+	again := spoil(decided(without(without(clean(), "TerminateInstances", ""), "ModifyNetworkInterfaceAttribute", ""), decision(incident.Release)), ends("Released"), func(x *rehearsal.Trace) {
+		x.Before.NetworkInterfaces = x.After.NetworkInterfaces
+	})
+	balanced := spoil(released, func(x *rehearsal.Trace) {
+		x.Before.TargetHealthDescriptions = map[string][]elbv2types.TargetHealthDescription{"arn:shop": {{Target: &elbv2types.TargetDescription{Id: aws.String(victim), Port: aws.Int32(80)}}}}
+	})
+	dead := func(x *rehearsal.Trace) {
+		x.After.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: types.InstanceStateNameTerminated}}}}}
+	}
+	anew := func(opened float64) rehearsal.Trace {
+		return spoil(with(released, put(opened, "incident#000002"), move(101, "eni-1", "conversion"), move(101.2, "eni-1", "quarantine")), now(eni("eni-1", "quarantine")))
+	}
+	a, b := &sim.Invocation{Function: "isolate"}, &sim.Invocation{Function: "isolate"}
+	two := func(saw float64) rehearsal.Trace {
+		return with(kept, slices.Concat(
+			[]sim.Call{described(50, a), described(saw, b)},
+			by(a, move(50.2, "eni-1", "conversion"), move(50.4, "eni-1", "quarantine")), by(b, move(50.6, "eni-1", "conversion"), move(50.8, "eni-1", "quarantine")),
+		)...)
+	}
+	refused := func(until float64) rehearsal.Trace {
+		x := spoil(without(clean(), "TerminateInstances", ""), ends("Not contained"), now(eni("eni-1", "conversion")))
+		x.Status = "FAILED"
+		x.Calls = slices.DeleteFunc(slices.Clone(x.Calls), func(c sim.Call) bool { return c.At.Equal(second(2.2)) })
+		for at := 2.2; at <= until; at += 10 {
+			c := move(at, "eni-1", "quarantine")
+			c.Error, c.Effective = "UnauthorizedOperation", false
+			x.Calls = append(x.Calls, c)
+		}
+		return decided(x)
+	}
+	// clock is a termination whose decision says one time and was recorded at another.
+	clock := func(says, recorded float64) rehearsal.Trace {
+		d := decision(incident.Terminate)
+		d.DecidedAt = second(says)
+		return with(decided(clean(), d), call(recorded, "dynamodb", "PutItem", &dynamodb.PutItemInput{Item: map[string]dynamodbtypes.AttributeValue{
+			"pk": &dynamodbtypes.AttributeValueMemberS{Value: d.Incident}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: "request#001"},
+			"body": &dynamodbtypes.AttributeValueMemberS{Value: asJSON(d)},
+		}}))
+	}
+	// late is a closing whose answer came after two minutes.
+	late := func(made float64) rehearsal.Trace {
+		x := with(kept, described(2.5, a))
+		for n, c := range x.Calls {
+			if c.At.Equal(second(2.2)) {
+				x.Calls[n].Made, x.Calls[n].Ended, x.Calls[n].Error = second(made), second(122), "DeadlineExceeded"
+			}
+		}
+		return x
+	}
+	elses := func(x *rehearsal.Trace) {
+		i := eni("eni-9", "web")
+		i.Attachment.InstanceId = aws.String("i-other")
+		x.Before.NetworkInterfaces = append(slices.Clone(x.Before.NetworkInterfaces), i)
+	}
+	inherited := func(state string) rehearsal.Trace {
+		was := incident.Incident{ID: key + ".0", InstanceID: victim, AttachedAt: attached, Finding: incident.Finding{Type: "other"}}
+		x := without(clean(), "PutItem", "prior#eni-1#groups")
+		x.Before.Incidents = append(slices.Clone(x.Before.Incidents),
+			row("incidents", map[string]string{"pk": key, "sk": "incident#000000", "state": state, "body": asJSON(was)}),
+			row("incidents", map[string]string{"pk": key + ".0", "sk": "prior#eni-1#groups", "body": "{}"}))
+		return x
+	}
+	repeat := spoil(kept, func(x *rehearsal.Trace) {
+		x.Calls = slices.DeleteFunc(slices.Clone(x.Calls), func(c sim.Call) bool { return c.At.Before(second(1.5)) && c.Service == "ec2" })
+		was := incident.Incident{ID: key + ".0", InstanceID: victim, AttachedAt: attached, Finding: x.Finding}
+		x.Before.Incidents = []rehearsal.Row{row("incidents", map[string]string{"pk": key, "sk": "incident#000000", "state": "kept", "body": asJSON(was)})}
+	})
+	unasked := func() rehearsal.Trace { return decided(askedFirst(decision(incident.Isolate), 70)) }
+	sets := func(first, second string) rehearsal.Trace {
+		set := func(at float64, whose string) sim.Call {
+			return call(at, "ec2", "CreateSnapshots", &ec2.CreateSnapshotsInput{TagSpecifications: []types.TagSpecification{{Tags: []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(whose)}}}}}, victim)
+		}
+		return with(anew(100), set(1, first), set(100.5, second))
+	}
+
+	unwritten := spoil(kept, func(x *rehearsal.Trace) {
+		x.After.Incidents = append(slices.Clone(x.After.Incidents), row("incidents", map[string]string{"pk": key + ".1", "sk": "step#isolate", "body": "{}"}))
+	})
+	journal := func(failed, whose string) rehearsal.Trace {
+		c := call(95, "s3", "PutObject", &s3.PutObjectInput{Key: aws.String("incidents/" + whose + "/journal/000002.json")})
+		c.By, c.Error, c.Effective = &sim.Invocation{Function: "journal"}, failed, failed == ""
+		return with(unwritten, c)
+	}
+
+	for _, c := range []struct {
+		name, invariant string
+		passes          rehearsal.Trace
+		caught          map[string]rehearsal.Trace
+	}{
+		{"put back after the last look", "No silent failure", spoil(kept, others(120, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
+			"another one was":                      spoil(kept, others(120, "eni-9", "web"), now(eni("eni-1", "web"))),
+			"groups were opened meanwhile":         spoil(kept, others(120, "", "quarantine"), now(eni("eni-1", "web"))),
+			"it was before the last look":          spoil(with(kept, described(130, a)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
+			"it is terminated, and its other open": spoil(kept, others(120, "eni-1", "web"), now(eni("eni-2", "web"))),
+		}},
+		{"opened after the last look", "No silent failure", spoil(kept, others(120, "", "quarantine", "capture"), opened("quarantine")), map[string]rehearsal.Trace{
+			"another group was":           spoil(kept, others(120, "", "capture"), opened("quarantine")),
+			"it was before the last look": spoil(with(kept, described(130, a)), others(120, "", "quarantine"), opened("quarantine")),
+		}},
+		{"a capture group that is open, and empty", "No silent failure", spoil(kept, opened("capture"), func(x *rehearsal.Trace) { x.Mails = nil }), map[string]rehearsal.Trace{
+			"the instance is in it": spoil(kept, opened("capture"), now(eni("eni-1", "capture")), ends("Terminated"), func(x *rehearsal.Trace) { x.Mails = nil }),
+		}},
+		{"the pause could not be read", "No silent failure", spoil(kept, func(x *rehearsal.Trace) { x.Blind = true }, mail("Isolated", "- the pause switch /cordon/pause cannot be read; nothing is paused")), map[string]rehearsal.Trace{
+			"and nobody knows": spoil(kept, func(x *rehearsal.Trace) { x.Blind = true }),
+		}},
+		{"what it had is gone since", "Recorded before changed", spoil(again, mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-1: sg-web no longer exists")), map[string]rehearsal.Trace{
+			"nobody is told":                      again,
+			"it is named, and said to be back":    spoil(again, mail("Closed: EC2 instance released: i-victim", "eni-1 is back")),
+			"something else is said not to be":    spoil(again, mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-2: sg-web no longer exists")),
+			"it was in its own group before this": spoil(released, now(eni("eni-1", "quarantine")), mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-1")),
+		}},
+		{"nobody decided about it once more", "Recorded before changed", spoil(decided(again), func(x *rehearsal.Trace) { x.Later = true }), map[string]rehearsal.Trace{
+			"somebody did": spoil(again, func(x *rehearsal.Trace) { x.Later = true }),
+			"it is new":    decided(again),
+		}},
+		{"the balancer is gone", "Recorded before changed", spoil(balanced, mail("Closed: EC2 instance released, NOT all is back: i-victim", "target i-victim:80 of arn:shop:80: no such group")), map[string]rehearsal.Trace{
+			"it is said to be back": spoil(balanced, mail("Closed: EC2 instance released: i-victim", "arn:shop:80 sends it requests again")),
+		}},
+		{"somebody ended it", "Recorded before changed", spoil(released, now(eni("eni-1", "quarantine")), dead), map[string]rehearsal.Trace{
+			"we did":          spoil(with(released, call(90, "ec2", "TerminateInstances", &ec2.TerminateInstancesInput{InstanceIds: []string{victim}}, victim)), now(eni("eni-1", "quarantine")), dead),
+			"nobody ended it": spoil(released, now(eni("eni-1", "quarantine"))),
+		}},
+		{"a later finding isolated it anew", "Recorded before changed", anew(100), map[string]rehearsal.Trace{
+			"it was opened afterwards":        anew(150),
+			"it was opened before a decision": anew(50),
+		}},
+		{"two looks at once, after others put it back", "Never reconnected by an error", spoil(two(50.1), others(40, "eni-1", "web")), map[string]rehearsal.Trace{
+			"nobody had put it back":               two(50.1),
+			"another one was put back":             spoil(two(50.1), others(40, "eni-9", "web")),
+			"the second saw it closed":             spoil(two(50.5), others(40, "eni-1", "web")),
+			"one invocation opened it twice":       spoil(with(kept, by(a, described(50, a), move(50.2, "eni-1", "conversion"), move(50.4, "eni-1", "quarantine"), move(50.6, "eni-1", "conversion"), move(50.8, "eni-1", "quarantine"))...), others(40, "eni-1", "web")),
+			"it was put back after the first look": spoil(two(50.1), others(51, "eni-1", "web")),
+		}},
+		{"EC2 refuses to let it out, to the end", "Never left open", refused(900), map[string]rehearsal.Trace{
+			"tried for two minutes":   refused(120),
+			"said to be isolated":     spoil(refused(900), ends("Kept isolated")),
+			"nobody told":             spoil(refused(900), func(x *rehearsal.Trace) { x.Mails = nil }),
+			"EC2 would have let it":   spoil(refused(900), func(x *rehearsal.Trace) { x.Calls[len(x.Calls)-1].Error = "" }),
+			"another was let out":     spoil(refused(900), func(x *rehearsal.Trace) { *x = with(*x, move(905, "eni-9", "quarantine")) }, now(eni("eni-1", "conversion"), eni("eni-2", "conversion"))),
+			"opened, and never tried": spoil(refused(0), now(eni("eni-1", "conversion"))),
+		}},
+		{"a clock that is ahead", "No unapproved kill", clock(91, 60), map[string]rehearsal.Trace{
+			"recorded after it was done": clock(60, 95),
+		}},
+		{"an answer that came late", "Never left open", late(2.4), map[string]rehearsal.Trace{
+			"the effect came late": late(62),
+		}},
+		{"one that others attached is moved", "Not ours, not touched", spoil(with(kept, put(3, "prior#eni-9#groups"), move(4, "eni-9", "quarantine")), elses, others(3, "eni-9", "web")), map[string]rehearsal.Trace{
+			"another machine's is": spoil(with(kept, put(3, "prior#eni-9#groups"), move(4, "eni-9", "quarantine")), elses, others(3, "eni-8", "web")),
+		}},
+		{"recorded by an earlier incident that was kept", "Recorded before changed", inherited("kept"), map[string]rehearsal.Trace{
+			"that was released": inherited("released"),
+		}},
+		{"a worse finding after a decision", "A decision is not reversed by a repeat", spoil(repeat, also(0, 9)), map[string]rehearsal.Trace{
+			"it came later":    spoil(repeat, also(3, 9)),
+			"it is no worse":   spoil(repeat, also(0, 8)),
+			"it never came":    repeat,
+			"somebody decided": spoil(repeat, func(x *rehearsal.Trace) { *x = decided(*x, decision(incident.Keep)) }),
+		}},
+		{"a critical one while people are asked", "Asked first, isolated after", spoil(unasked(), also(60, 9)), map[string]rehearsal.Trace{
+			"it came later":     spoil(unasked(), also(90, 9)),
+			"it is no critical": spoil(unasked(), also(60, 8.9)),
+			"it never came":     unasked(),
+		}},
+		{"a journal that cannot be written to the last", "The journal is the record", journal("AccessDenied", key+".1"), map[string]rehearsal.Trace{
+			"it was written at last":       with(journal("AccessDenied", key+".1"), journal("", key+".1").Calls[len(kept.Calls)]),
+			"another try had written that": journal("PreconditionFailed", key+".1"),
+			"another's is held up":         journal("AccessDenied", key+".2"),
+			"nobody tried":                 unwritten,
+		}},
+		{"a set for each of two incidents", "One incident an instance", sets(key+".1", key+".2"), map[string]rehearsal.Trace{
+			"two for one": sets(key+".1", key+".1"),
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			broken := func(x rehearsal.Trace) string {
+				for _, i := range rehearsal.Invariants {
+					if i.Name == c.invariant {
+						return i.Broken(x)
+					}
+				}
+				t.Fatalf("there is no invariant %q", c.invariant)
+				return ""
+			}
+			if how := broken(c.passes); how != "" {
+				t.Errorf("that is meant so, and is said to break it: %s", how)
+			}
+			for name, x := range c.caught {
+				if broken(x) == "" {
+					t.Errorf("%s: that passes with it unseen", name)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,249 @@
+package rehearsal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cordon/internal/chain"
+	"cordon/internal/manifest"
+	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Object is an object of the evidence bucket.
+type Object struct {
+	sim.StoredObject
+	Body []byte // nil where the model has none, as of a memory image
+}
+
+// What a mail, a report or a manifest says of the evidence is so, in the account and
+// in the bucket: a snapshot that is told completed was, one told locked was, an image
+// has the bytes it is told to have. A manifest's signature holds; each object it
+// names is there, unaltered and under retention; the journal is as far as it says.
+func untrue(t Trace) string {
+	for _, m := range t.Mails {
+		if wrong := t.claims(m.Body, m.At); wrong != "" {
+			return fmt.Sprintf("the mail %q says that %s", m.Subject, wrong)
+		}
+	}
+	for _, key := range sortedKeys(t.Bucket) {
+		o := t.Bucket[key]
+		switch {
+		case strings.Contains(key, "/reports/"):
+			if wrong := t.claims(tags.ReplaceAllString(string(o.Body), " "), t.stored(key)); wrong != "" {
+				return fmt.Sprintf("the report %s says that %s", key, wrong)
+			}
+		case strings.Contains(key, "/manifests/"):
+			if wrong := t.manifest(o); wrong != "" {
+				return fmt.Sprintf("the manifest %s: %s", key, wrong)
+			}
+		}
+	}
+	return ""
+}
+
+var (
+	tags = regexp.MustCompile(`<[^>]*>`)
+	// As mails and reports put them, in English; others are not read.
+	snapshotClaim = regexp.MustCompile(`(snap-[0-9a-z]+) \(([^,)]*)[^)]*\):\s+(\w+)[^,\n]*(, locked against deletion)?`)
+	copyClaim     = regexp.MustCompile(`Copy of \S+:\s+(snap-[0-9a-z]+) in account \d+, under [^,\n]*(, locked against deletion)?`)
+	imageClaim    = regexp.MustCompile(`Memory image:\s+(\S+) in the evidence bucket, (\d+) bytes`)
+)
+
+// claims says what of a text about the evidence is not so at a moment.
+func (t Trace) claims(text string, at time.Time) string {
+	for _, m := range snapshotClaim.FindAllStringSubmatch(text, -1) {
+		if m[3] == "completed" {
+			if wrong := t.notCompleted(m[1], m[2], at); wrong != "" {
+				return m[1] + " is completed: " + wrong
+			}
+		}
+		if m[4] != "" && !t.locked(m[1], at) {
+			return m[1] + " is locked, and it was not"
+		}
+	}
+	for _, m := range copyClaim.FindAllStringSubmatch(text, -1) {
+		n := slices.IndexFunc(t.After.EvidenceSnapshots, func(s types.Snapshot) bool { return aws.ToString(s.SnapshotId) == m[1] })
+		if n < 0 || t.After.EvidenceSnapshots[n].State != types.SnapshotStateCompleted {
+			return m[1] + " is a copy, and the evidence account has none that is completed"
+		}
+		if m[2] != "" && !slices.ContainsFunc(t.After.EvidenceLockedSnapshots, func(l types.LockedSnapshotsInfo) bool { return aws.ToString(l.SnapshotId) == m[1] }) {
+			return "the copy " + m[1] + " is locked, and it is not"
+		}
+	}
+	for _, m := range imageClaim.FindAllStringSubmatch(text, -1) {
+		if o, ok := t.Bucket[m[1]]; !ok && !t.earlier(m[1]) || ok && strconv.FormatInt(o.Size, 10) != m[2] {
+			return fmt.Sprintf("there is an image %s of %s bytes, and the bucket has %d", m[1], m[2], o.Size)
+		}
+	}
+	return ""
+}
+
+// earlier says whether an object is of an incident that an earlier run had: an account
+// file has no bucket, so that what was kept then is not in this one's.
+func (t Trace) earlier(key string) bool {
+	return slices.ContainsFunc(t.Before.heads(), func(id string) bool { return strings.HasPrefix(key, "incidents/"+id+"/") })
+}
+
+// slack is how much later than told a thing may have happened: a clock that is wrong,
+// and the account's times have whole seconds.
+const slack = 2 * time.Second
+
+// notCompleted says why a snapshot was not a completed one of a volume by then.
+func (t Trace) notCompleted(id, volume string, at time.Time) string {
+	n := slices.IndexFunc(t.After.Snapshots, func(s types.Snapshot) bool { return aws.ToString(s.SnapshotId) == id })
+	if n < 0 {
+		return "the account does not know it"
+	}
+	switch s := t.After.Snapshots[n]; {
+	case aws.ToString(s.VolumeId) != volume:
+		return "it is of " + aws.ToString(s.VolumeId)
+	case s.State != types.SnapshotStateCompleted:
+		return "it is " + string(s.State)
+	case s.CompletionTime != nil && s.CompletionTime.After(at.Add(slack)):
+		return "that was so only at " + s.CompletionTime.String()
+	}
+	return ""
+}
+
+// locked says whether a lock was put on a snapshot by then. It may have expired since:
+// what is told months later is what was recorded.
+func (t Trace) locked(id string, at time.Time) bool {
+	// One that fails afterwards loses it.
+	for _, c := range t.effective("ec2", "LockSnapshot") {
+		if slices.Contains(c.Resources, id) && !c.Made.After(at.Add(slack)) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.After.LockedSnapshots, func(l types.LockedSnapshotsInfo) bool {
+		return aws.ToString(l.SnapshotId) == id && !aws.ToTime(l.LockCreatedOn).After(at.Add(slack))
+	})
+}
+
+// stored is when an object was put; ever where it was there before.
+func (t Trace) stored(key string) time.Time {
+	at := ever
+	for _, c := range t.effective("s3", "PutObject") {
+		if slices.Contains(c.Resources, key) {
+			at = c.Made
+		}
+	}
+	return at
+}
+
+// manifest says what of a manifest does not hold.
+func (t Trace) manifest(file Object) string {
+	said, err := manifest.Read(file.Body, t.Key)
+	if err != nil {
+		return err.Error()
+	}
+	if !t.retained(file) {
+		return "it is not under retention"
+	}
+	for _, o := range said.Objects {
+		is, ok := t.Bucket[o.Key]
+		sum := sha256.Sum256(is.Body)
+		switch {
+		case !ok && t.earlier(o.Key):
+		case !ok:
+			return o.Key + " is not in the bucket"
+		case is.Size != o.Bytes:
+			return fmt.Sprintf("%s has %d bytes, and not %d", o.Key, is.Size, o.Bytes)
+		case is.Body != nil && hex.EncodeToString(sum[:]) != o.SHA256:
+			return o.Key + " has another SHA-256"
+		case !t.retained(is):
+			return o.Key + " is not under retention"
+		}
+	}
+	if n := said.Journal.Entries; n > 0 {
+		key, err := chain.Key(said.Incident, n)
+		if last := t.Journal[key]; err != nil || last == nil || chain.Sum(last) != said.Journal.Last {
+			return fmt.Sprintf("entry %d of the journal is not the one that it signs", n)
+		}
+	}
+	if said.Journal.Complete && !t.noted(said) {
+		return "the journal is said to be complete, and lacks the note that the closing began"
+	}
+	var m struct {
+		Manifest struct {
+			ClosedAt  time.Time
+			Execution string
+			Snapshots struct {
+				Complete bool
+				Set      []struct {
+					ID, VolumeID, State string
+					Locked, Superseded  bool
+				}
+				Volumes []struct {
+					ID   string
+					Gone bool
+				}
+			}
+			Memory struct {
+				Status, Object string
+				Bytes          int64
+			}
+			Objects []manifest.Object
+		}
+	}
+	if err := json.Unmarshal(file.Body, &m); err != nil {
+		return err.Error()
+	}
+	snapshots, complete := m.Manifest.Snapshots, map[string]bool{}
+	for _, s := range snapshots.Set {
+		if s.State == "completed" {
+			if wrong := t.notCompleted(s.ID, s.VolumeID, m.Manifest.ClosedAt); wrong != "" {
+				return s.ID + " is said to be completed: " + wrong
+			}
+			complete[s.VolumeID] = true
+		}
+		if s.Locked && !t.locked(s.ID, m.Manifest.ClosedAt) {
+			return s.ID + " is said to be locked"
+		}
+	}
+	if snapshots.Complete {
+		for _, v := range snapshots.Volumes {
+			if !v.Gone && !complete[v.ID] {
+				return "all are said to be completed, and " + v.ID + " has no snapshot that is"
+			}
+		}
+	}
+	if memory := m.Manifest.Memory; memory.Object != "" {
+		is, ok := t.Bucket[memory.Object]
+		if !ok && !t.earlier(memory.Object) || ok && is.Size != memory.Bytes {
+			return fmt.Sprintf("an image %s of %d bytes is told of, and the bucket has %d", memory.Object, memory.Bytes, is.Size)
+		}
+		if ok && !t.retained(is) {
+			return memory.Object + " is not under retention"
+		}
+	}
+	return ""
+}
+
+// noted says whether the entries that a manifest signs hold the note of its own closing.
+func (t Trace) noted(said manifest.Claims) bool {
+	for n := 1; n <= said.Journal.Entries; n++ {
+		key, err := chain.Key(said.Incident, n)
+		var e chain.Entry
+		if err == nil && json.Unmarshal(t.Journal[key], &e) == nil && e.SK == "closing#"+said.Run {
+			return true
+		}
+	}
+	return false
+}
+
+// retained says whether nobody may delete an object for as long as the template's
+// parameter says.
+func (t Trace) retained(o Object) bool {
+	r := o.Retention
+	return r != nil && r.Mode != "" && r.RetainUntilDate != nil && !r.RetainUntilDate.Before(t.Start.AddDate(0, 0, t.RetentionDays).Add(-slack))
+}
