@@ -228,12 +228,22 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if out.Verdict != Act {
 		return out, nil
 	}
+	// An incident that this execution opened at an earlier attempt is closed with it.
+	own := unknown == nil && last.found && last.head.State == record.Open && last.head.Execution == in.Execution
+	if own && errors.Is(missing, incident.ErrInstanceNotFound) && in.Attempt >= asked {
+		out.Incident = last.head.Incident
+		return s.vanished(ctx, in, last.head, out, f.InstanceID+" is gone: the account does not know it any more")
+	}
 	if err := errors.Join(missing, unknown); err != nil {
 		return Output{}, err
 	}
 
 	out.Instance = instance(described)
 	if slices.Contains([]string{"terminated", "shutting-down"}, out.Instance.State) {
+		if own {
+			out.Incident = last.head.Incident
+			return s.vanished(ctx, in, last.head, out, f.InstanceID+" is "+out.Instance.State)
+		}
 		out.Verdict, out.Reason = Gone, f.InstanceID+" is "+out.Instance.State
 		return out, nil
 	}

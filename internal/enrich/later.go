@@ -113,14 +113,14 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	// EC2 may not know for a moment what it knew: an hour after an instance was seen,
 	// and asked as often as for a finding, it is believed.
 	if errors.Is(err, incident.ErrInstanceNotFound) && in.Attempt >= asked && s.host.Now().Sub(h.Incident.OpenedAt) > time.Hour {
-		return s.vanished(ctx, in, h, out, "the account does not know it any more")
+		return s.vanished(ctx, in, h, out, wished(h, "the account does not know it any more"))
 	}
 	if err != nil {
 		return Output{}, err
 	}
 	out.Instance = instance(described)
 	if state := described.State; state != nil && (state.Name == types.InstanceStateNameTerminated || state.Name == types.InstanceStateNameShuttingDown) {
-		return s.vanished(ctx, in, h, out, fmt.Sprintf("it is %s", state.Name))
+		return s.vanished(ctx, in, h, out, wished(h, fmt.Sprintf("it is %s", state.Name)))
 	}
 	v, err := s.look(ctx, id, described.NetworkInterfaces)
 	if err != nil {
@@ -165,11 +165,16 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 // https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 const asked = 4
 
+// wished says why an incident is closed about which an operator wanted to decide.
+func wished(h record.Head, why string) string {
+	return fmt.Sprintf("An operator asked to decide about incident %s once more; %s is gone: %s", h.Incident.ID, h.Incident.InstanceID, why)
+}
+
 // vanished has an incident closed whose instance does not exist any more: nobody
 // can decide about it, and open it would stand in every list for ever.
 func (s *Step) vanished(ctx context.Context, in Input, h record.Head, out Output, why string) (Output, error) {
 	id := h.Incident.ID
-	out.Verdict, out.Reason = Gone, fmt.Sprintf("An operator asked to decide about incident %s once more; %s is gone: %s", id, h.Incident.InstanceID, why)
+	out.Verdict, out.Reason = Gone, why
 	if h.State == record.Released {
 		return out, nil // closed by a decision, and that stands
 	}

@@ -135,6 +135,10 @@ func found(all []*base) []trial {
 		{"credentials denied", 1566823654, lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 1.125, days)},
 		{"no conversion", 4225239653, roleLost("journal", "s3:*", 3.896, days)},
 		{"contained late", 2708081571, rehearsal.Script{Faults: []string{"ec2:ModifyNetworkInterfaceAttribute#80=late"}, Storms: lost("ec2:ModifyNetworkInterfaceAttribute", sim.Throttled, 0, 150).Storms}},
+		{"a decision that cannot be verified", 1, rehearsal.Script{Faults: []string{"ec2:ModifyNetworkInterfaceAttribute#2=late"}}},
+		{"a worse one after a release", 2821380454, rehearsal.Script{Faults: []string{"dynamodb:PutItem#1=late"}, Others: []rehearsal.Doing{{At: 24.76, What: "terminate"}}}},
+		{"terminated after that", 4112004979, rehearsal.Script{Faults: []string{"ec2:DescribePrefixLists#1=timeout"}, Others: []rehearsal.Doing{{At: 29.048, What: "terminate"}}}},
+		{"gone before it is released", 4110141268, rehearsal.Script{Faults: []string{"dynamodb:Query#3=timeout"}, Storms: append(lost("ec2:DescribeInstance*", sim.NotFound, 61, days).Storms, lost("dynamodb:*", sim.Throttled, 15.508, 75.508).Storms...)}},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {
 		trials = append(trials, trial{by[c.base], c.seed, clone(c.script)})

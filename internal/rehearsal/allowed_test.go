@@ -121,6 +121,15 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return x
 	}
+	// opening is answered, or given up, at one time, and closed at another.
+	opening := func(ended, closed float64) rehearsal.Trace {
+		x := with(without(kept, "ModifyNetworkInterfaceAttribute", ""), move(2, "eni-1", "conversion"), described(ended+0.5, a), move(closed, "eni-1", "quarantine"))
+		o := &x.Calls[len(x.Calls)-3]
+		if o.Made, o.Ended = second(2.1), second(ended); ended > 3 {
+			o.Error = "DeadlineExceeded"
+		}
+		return x
+	}
 	elses := func(x *rehearsal.Trace) {
 		i := eni("eni-9", "web")
 		i.Attachment.InstanceId = aws.String("i-other")
@@ -218,6 +227,10 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"an answer that came late", "Never left open", late(2.4), map[string]rehearsal.Trace{
 			"the effect came late": late(62),
+		}},
+		{"an opening whose answer came late", "Never left open", opening(15, 16), map[string]rehearsal.Trace{
+			"closed long after that": opening(15, 31),
+			"it was answered":        opening(2.1, 16),
 		}},
 		{"one that others attached is moved", "Not ours, not touched", spoil(with(kept, put(3, "prior#eni-9#groups"), move(4, "eni-9", "quarantine")), elses, others(3, "eni-9", "web")), map[string]rehearsal.Trace{
 			"another machine's is": spoil(with(kept, put(3, "prior#eni-9#groups"), move(4, "eni-9", "quarantine")), elses, others(3, "eni-8", "web")),

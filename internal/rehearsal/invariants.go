@@ -909,6 +909,9 @@ func (t Trace) refusedToTheEnd(s swap) bool {
 // lastRefused is when the last failed attempt to move an interface on was over.
 func (t Trace) lastRefused(s swap) time.Time {
 	at := s.at
+	if s.call.Error != "" { // whoever opened it waited for the answer, or died of it
+		at = s.call.Ended
+	}
 	for _, c := range t.Calls {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
 		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
