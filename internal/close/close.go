@@ -201,7 +201,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		Kind: kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
 		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Seconds: in.Decision.Seconds, Reason: in.Decision.Reason},
 		Isolation: b.Isolation, Protection: b.Protection, Credentials: b.Credentials, Snapshots: b.Snapshots, Memory: b.Memory, Digest: b.Digest, Console: b.Console, Custody: b.Custody, Restoration: b.Restoration,
-		Report: "s3://" + s.bucket + "/" + page.report,
+		Report: page.report,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)

@@ -98,7 +98,8 @@ func LastEntry(ctx context.Context, from Lister, bucket, incident string) (int, 
 	return last, nil
 }
 
-// Entry reads an entry of a journal, and the hash by which the next one names it.
+// Entry reads an entry of a journal, as chain.Head does, and the hash by which the
+// next one names it.
 func Entry(ctx context.Context, from Getter, bucket, incident string, number int) (chain.Entry, string, error) {
 	key, err := chain.Key(incident, number)
 	if err != nil {
@@ -108,7 +109,7 @@ func Entry(ctx context.Context, from Getter, bucket, incident string, number int
 	if err != nil {
 		return chain.Entry{}, "", err
 	}
-	e, err := chain.Read(text)
+	e, err := chain.Head(text)
 	if err != nil {
 		return chain.Entry{}, "", fmt.Errorf("%s: %w", key, err)
 	}

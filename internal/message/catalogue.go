@@ -20,11 +20,32 @@ func (l Language) Text(key string, facts ...string) string {
 	if len(facts) == 0 {
 		return s
 	}
-	pairs := make([]string, len(facts))
-	for i := 0; i+1 < len(facts); i += 2 {
-		pairs[i], pairs[i+1] = "{"+facts[i]+"}", facts[i+1]
+	var b strings.Builder
+	for {
+		before, rest, open := strings.Cut(s, "{")
+		b.WriteString(before)
+		if !open {
+			return b.String()
+		}
+		s = rest
+		if name, after, closed := strings.Cut(rest, "}"); closed {
+			if fact, ok := factNamed(facts, name); ok {
+				b.WriteString(fact)
+				s = after
+				continue
+			}
+		}
+		b.WriteByte('{')
 	}
-	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+func factNamed(facts []string, name string) (string, bool) {
+	for i := 0; i+1 < len(facts); i += 2 {
+		if facts[i] == name {
+			return facts[i+1], true
+		}
+	}
+	return "", false
 }
 
 func (l Language) known(key string) bool {
@@ -812,7 +833,7 @@ var catalogue = map[string]text{
 	"ending.notSealed":       {"NOT contained as far as is known", "隔離を確認できません"},
 	"ending.notIsolated":     {"NOT isolated: nobody decided", "隔離していません (決定なし)"},
 	"reportFollows":          {"When this execution ends, a signed report says how it stands then: cordon show {incident} names it.", "この実行が終わると、その時点の状況を署名付きの報告に記します。場所は cordon show {incident} で確認できます。"},
-	"reportIs":               {"Signed report", "署名付き報告"},
+	"reportIs":               {"Signed report: {object} in the evidence bucket", "署名付き報告: 証拠バケットの {object}"},
 	"ending.Terminated":      {"Terminated", "終了済み"},
 	"ending.Kept isolated":   {"Kept isolated", "隔離を継続"},
 	"ending.Released":        {"Released", "解放済み"},

@@ -112,7 +112,7 @@ type Letter struct {
 	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
-	Report      string            // where the signed report is, in the last mails
+	Report      string            // key of the signed report in the evidence bucket, in the last mails
 	Link        string            // of the decision page; in the mails that ask only
 	SignIn      bool              // who opens it must sign in; else it lets in whoever has it
 	Two         bool              // two people must decide on a termination
@@ -294,7 +294,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.line(l.Text("incident") + ": " + ID(m.Incident.ID))
 	}
 	if m.Report != "" {
-		p.line(l.Text("reportIs") + ": " + Plain(m.Report, 400))
+		p.line(l.Text("reportIs", "object", Plain(m.Report, 400)))
 	}
 	p.line(l.Text("footer"))
 	return p.b.String()

@@ -227,13 +227,12 @@ func TestMails(t *testing.T) {
 	}
 }
 
-// Nobody reads a mail with a hole in it.
 // TestStoryComesFirst: on a lock screen there is the subject and the beginning of
 // the first line. It names the instance, says what happened in one line, and what
 // a person must do, the link once, the way without it, and what silence does.
 func TestStoryComesFirst(t *testing.T) {
 	const link, instance = "https://api.example.com/", "i-0abcd1234ef567890"
-	asks := []message.Kind{message.Asked, message.AskedAgain, message.AskedBefore, message.AskedLater, message.Reminded, message.RemindedBefore, message.RemindedLater}
+	asks := []message.Kind{message.Asked, message.AskedAgain, message.AskedBefore, message.AskedLater, message.Reminded, message.RemindedBefore, message.RemindedLater, message.OneOfTwo}
 	tells := append(slices.Clone(asks), message.Escalated, message.EscalatedBefore, message.Joined, message.Undecided) // what to do without the link
 	nameless := []message.Kind{message.Told, message.Stopped, message.Switched, message.Unreadable, message.CloseFailed}
 	silence := map[string]string{"en": "If nobody decides", "ja": "決定がなければ"}
@@ -271,6 +270,7 @@ func TestStoryComesFirst(t *testing.T) {
 	}
 }
 
+// Nobody reads a mail with a hole in it.
 func TestMailsHaveNoHoles(t *testing.T) {
 	hole := regexp.MustCompile(`\{[a-z]+\}|%!|<nil>|\b(head|open|place|status|choice|does|page)\.[a-z]|0001-01-01`)
 	for _, kind := range append(message.Kinds, "a kind of tomorrow") {

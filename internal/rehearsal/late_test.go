@@ -53,7 +53,7 @@ func recorded(t *testing.T, account []byte) (states []string) {
 		t.Fatal(err)
 	}
 	for _, i := range a.Incidents {
-		if s, ok := i.Item["state"]["S"].(string); ok && i.Table == "incidents" && strings.HasPrefix(fmt.Sprint(i.Item["sk"]["S"]), "incident#") {
+		if s := i.Item.Text("state"); s != "" && i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), "incident#") {
 			states = append(states, s)
 		}
 	}
@@ -314,7 +314,7 @@ func noted(t *testing.T, account []byte) string {
 		t.Fatal(err)
 	}
 	for _, i := range a.Incidents {
-		if d, ok := i.Item["decision"]["S"].(string); ok && i.Table == "incidents" {
+		if d := i.Item.Text("decision"); d != "" && i.Table == "incidents" {
 			return d
 		}
 	}

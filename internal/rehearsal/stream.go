@@ -1,9 +1,10 @@
 package rehearsal
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"cordon/internal/sim"
@@ -80,18 +81,15 @@ func (s *streams) drain(one *shard) {
 }
 
 func (s *streams) hand(f *function, m template.Mapping, batch []sim.StreamRecord) bool {
-	in := struct{ Records []json.RawMessage }{}
-	for _, r := range batch {
+	records := make([][]byte, len(batch))
+	for n, r := range batch {
 		event, err := r.Event(m.StreamARN)
 		if err != nil {
 			panic(err) // strings and numbers only
 		}
-		in.Records = append(in.Records, event)
+		records[n] = event
 	}
-	payload, err := json.Marshal(in)
-	if err != nil {
-		panic(err) // each was marshalled before
-	}
-	_, err = s.w.invoke(context.Background(), f, payload)
+	payload := slices.Concat([]byte(`{"Records":[`), bytes.Join(records, []byte(",")), []byte(`]}`))
+	_, err := s.w.invoke(context.Background(), f, payload)
 	return err == nil
 }

@@ -309,6 +309,44 @@ func TestTimelineInWords(t *testing.T) {
 	}
 }
 
+// What took its time is a bar from its beginning to its end, dashed to the foot
+// where it was still under way; what never began is none.
+func TestSpans(t *testing.T) {
+	bare := func() report.Facts { // of a version that noted no times
+		f := kept()
+		f.Evidence.Snapshots.Set[0].CompletedAt, f.Evidence.Memory = time.Time{}, incident.Memory{Report: ok(), Done: true}
+		f.Begun.Capturing = time.Time{}
+		return f
+	}
+	for name, c := range map[string]struct {
+		facts       report.Facts
+		over, going int
+		say, not    []string
+	}{
+		"terminated": {terminated(), 2, 0, []string{"02:35:05 UTC: Snapshots complete", "02:17:35 UTC: Memory sent, says the host", "02:17:39 UTC: Memory capture complete"}, []string{"under way"}},
+		"kept":       {kept(), 2, 0, []string{"05:16:05 UTC: Last complete snapshot", "02:57:05 UTC: Memory capture ended early"}, []string{"Snapshots complete", "says the host"}},
+		"undecided":  {undecided(), 1, 1, []string{"2026-11-27 03:16:05 UTC: Snapshots still under way"}, []string{"Snapshots complete"}},
+		"left":       {left(), 0, 0, nil, []string{"Snapshots show", "Memory capture"}},
+		"no times":   {bare(), 0, 0, nil, []string{"Last complete", "Memory capture"}},
+	} {
+		page := string(report.Page(in(t, "en"), c.facts))
+		if over, going := strings.Count(page, `class="span"`), strings.Count(page, `class="span going"`); over != c.over || going != c.going {
+			t.Errorf("%s: %d bars and %d dashed, want %d and %d", name, over, going, c.over, c.going)
+		}
+		for _, s := range c.say {
+			if !strings.Contains(page, s) {
+				t.Errorf("%s: the timeline does not say %q", name, s)
+			}
+		}
+		timeline, _, _ := strings.Cut(page, "</aside>")
+		for _, s := range c.not {
+			if strings.Contains(timeline, s) {
+				t.Errorf("%s: the timeline says %q", name, s)
+			}
+		}
+	}
+}
+
 var hostile = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</style><script>`, `</svg><a href="javascript:x">`, `--><b>`, `]]>`, `&lt;b&gt;&#60;`,
 	"\u202egnp.exe", "a\x00b\x1b[2J", "\xff\xfe", "x\r\n\r\n<p>", "{instance}", `' onload='x`, "https://evil.example/", strings.Repeat("漢", 5000),
