@@ -553,7 +553,7 @@ func (c *decide) tell(s streams, r api.Receipt) error {
 	}
 	fmt.Fprintln(to, text)
 	if d := r.Standing; d != nil && d.Decision != "" {
-		fmt.Fprintf(to, "%s by %s: %s\n", d.Decision, message.Plain(d.Person, 200), message.Plain(d.Reason, 1000))
+		fmt.Fprintf(to, "%s%s by %s: %s\n", d.Decision, consents[d.Override], message.Plain(d.Person, 200), message.Plain(d.Reason, 1000))
 	}
 	if r.First != "" {
 		fmt.Fprintf(to, "To second it, run the same command with --second %s\n", message.Plain(r.First, 64))
