@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 )
 
@@ -29,12 +33,21 @@ type deployed struct {
 	stack, account, region   string
 	url                      string // of the HTTP API
 	incidentsIn, decisionsIn string // names of the tables
+	evidenceIn               string // name of the bucket
+	signingKey               string // ARN
+	retentionDays            int
 
 	records records
 	bus     bus
 	send    func(*http.Request) (*http.Response, error) // signs, too
 	now     func() time.Time
 	sleep   func(time.Duration)
+
+	objects   versions
+	keys      publicKeys
+	snapshots snapshots
+	elsewhere snapshots // in the evidence account; nil: as --evidence-profile says
+	each      func(int, func(int))
 }
 
 // records is the part of DynamoDB that an operator reads.
@@ -84,7 +97,8 @@ func (w where) find(ctx context.Context) (*deployed, error) {
 	}
 	d.records, d.bus = dynamodb.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg)
 	d.send = signed(cfg, d.region, time.Now, http.DefaultClient.Do)
-	d.now, d.sleep = time.Now, time.Sleep
+	d.now, d.sleep, d.each = time.Now, time.Sleep, side
+	d.objects, d.keys, d.snapshots = s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
 	return d, nil
 }
 
@@ -96,7 +110,9 @@ func outputs(name string, s cftypes.Stack) (*deployed, error) {
 		return nil, fmt.Errorf("stack %s: its ID %q is not an ARN", name, aws.ToString(s.StackId))
 	}
 	d.region, d.account = part[3], part[4]
-	for output, to := range map[string]*string{"DecisionUrl": &d.url, "IncidentsTableName": &d.incidentsIn, "DecisionsTableName": &d.decisionsIn} {
+	for output, to := range map[string]*string{
+		"DecisionUrl": &d.url, "IncidentsTableName": &d.incidentsIn, "DecisionsTableName": &d.decisionsIn, "EvidenceBucketName": &d.evidenceIn, "SigningKeyArn": &d.signingKey,
+	} {
 		for _, o := range s.Outputs {
 			if aws.ToString(o.OutputKey) == output {
 				*to = aws.ToString(o.OutputValue)
@@ -104,6 +120,14 @@ func outputs(name string, s cftypes.Stack) (*deployed, error) {
 		}
 		if *to == "" {
 			return nil, fmt.Errorf("stack %s has no output %s; is it a stack of Cordon, and deployed to its end?", name, output)
+		}
+	}
+	for _, p := range s.Parameters {
+		if aws.ToString(p.ParameterKey) == "RetentionDays" {
+			var err error
+			if d.retentionDays, err = strconv.Atoi(aws.ToString(p.ParameterValue)); err != nil {
+				return nil, fmt.Errorf("stack %s: its parameter RetentionDays: %w", name, err)
+			}
 		}
 	}
 	return d, nil

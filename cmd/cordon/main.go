@@ -27,7 +27,7 @@ type commands struct {
 	List     list     `cmd:"" help:"List the incidents of a stack, the newest first."`
 	Show     show     `cmd:"" help:"Show what the record holds of an incident."`
 	Decide   decide   `cmd:"" help:"Decide about an incident, also months later, as who your AWS credentials say."`
-	Verify   verify   `cmd:"" help:"Check the manifests in a copy of the evidence bucket, offline."`
+	Verify   verify   `cmd:"" help:"Check what an incident left where it lies, or a copy of the evidence bucket offline."`
 	Demo     demo     `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
 }
 

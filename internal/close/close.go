@@ -159,7 +159,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		in.Snapshots = *noted.Snapshots
 	}
 	b := body{
-		Format: manifest.Format, ClosedAt: closedAt, State: ending.state, Input: in, Journal: journal,
+		Format: manifest.Format, ClosedAt: closedAt, State: ending.state, Input: in, Journal: journal, Retention: int(s.retention / (24 * time.Hour)),
 		Console: noted.Console, Custody: noted.Custody, Exposure: noted.Exposure, Drifts: noted.Drift.Known, Begun: noted.begun(),
 	}
 	if err := s.sign(ctx, b, run, ending.kind); err != nil {
