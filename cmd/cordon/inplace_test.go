@@ -294,6 +294,22 @@ func TestVerifyInPlaceSaysWhatItDidNotDo(t *testing.T) {
 		t.Errorf("%+v, want the hold named", got)
 	}
 
+	// What was set aside of the journal is told until it is in it.
+	p = lies(t, "keep", nil)
+	var first struct{ Event string }
+	if err := json.Unmarshal(p.get(p.key("journal/000001.json")), &first); err != nil {
+		t.Fatal(err)
+	}
+	p.put(p.key("journal/aside/"+first.Event+".json"), "{}")
+	if got := p.verify(); got.status != 0 {
+		t.Errorf("%+v, want no word of what is in the journal by now", got)
+	}
+	p.put(p.key("journal/aside/another.json"), "{}")
+	p.put(p.key("journal/aside/another.written.json"), "{}")
+	if got := p.verify(); got.status != 1 || !strings.Contains(got.out, "/journal: INCOMPLETE: 1 change is in no chain") {
+		t.Errorf("%+v, want what is set aside named", got)
+	}
+
 	// A stack that locks for longer by now does not make what was locked then short;
 	// what the manifest says was signed.
 	p = lies(t, "keep", nil)

@@ -306,6 +306,9 @@ func (f *found) journal(from source, id string, t *teller) chain.Checked {
 	var strange []string
 	for _, name := range files {
 		n, ok := chain.NumberOf(name)
+		if name+"/" == chain.Aside { // a folder of its own
+			continue
+		}
 		if !ok {
 			strange = append(strange, fmt.Sprintf("%.60q is no entry", name))
 			continue
@@ -319,5 +322,45 @@ func (f *found) journal(from source, id string, t *teller) chain.Checked {
 	for _, line := range append(c.Broken, strange[:min(len(strange), 10)]...) {
 		t.wrong(of, "%s", line)
 	}
+	if len(c.Late) > 0 {
+		t.say(of, "written late, after what came behind: %s", numbered(c.Late))
+	}
+	aside(from, id, c, t)
 	return c
+}
+
+// numbered lists entries, the first of them.
+func numbered(all []int) string {
+	const most = 10
+	text := "entry"
+	if len(all) > 1 {
+		text = "entries"
+	}
+	for n, e := range all[:min(len(all), most)] {
+		text += map[bool]string{true: " ", false: ", "}[n == 0] + strconv.Itoa(e)
+	}
+	if len(all) > most {
+		text += fmt.Sprintf(" and %d more", len(all)-most)
+	}
+	return text
+}
+
+// aside tells of changes that were set aside because the journal could not be
+// written on, and are not in it yet.
+func aside(from source, id string, c chain.Checked, t *teller) {
+	of, dir := id+"/journal", path.Join("incidents", id, "journal", chain.Aside)
+	all, err := from.names(dir)
+	if err != nil {
+		t.wrong(of, "%v", err)
+	}
+	waiting := 0
+	for _, name := range all {
+		event, ok := strings.CutSuffix(name, ".json")
+		if _, there := c.Events[event]; ok && !there && !strings.HasSuffix(event, ".written") {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		t.lacking(of, "%s in no chain: the journal could not be written on, and they lie below %s", count(waiting, "change is", "changes are"), dir)
+	}
 }
