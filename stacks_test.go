@@ -338,7 +338,7 @@ func TestIdentityCenterStack(t *testing.T) {
 	}
 	reads := []string{"cloudformation:DescribeStacks", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"}
 	allowed := map[string][]string{
-		"Reader":    reads,
+		"Reader": reads,
 		"Responder": append([]string{
 			"ec2:DescribeLockedSnapshots", "ec2:DescribeSnapshots", "events:PutEvents", "execute-api:Invoke", "kms:GetPublicKey", "s3:GetObject", "s3:GetObjectLegalHold",
 			"s3:GetObjectRetention", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions",

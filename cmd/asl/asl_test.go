@@ -69,7 +69,7 @@ func TestAnswers(t *testing.T) {
 		"pending":              {mocks(task, `[{"pending": true}]`), `{"status":"SUCCEEDED","output":{"Error":"States.Timeout","Cause":""},"error":null,"cause":null,"calls":[{"state":"A","arguments":{"n":1}}]}`},
 		"in order of start":    {mocks(items, `[{"error": "E"}, {"return": "b"}, {"return": "c"}, {"return": "a"}]`), `{"status":"SUCCEEDED","output":["a","b","c"],"error":null,"cause":null,"calls":[{"state":"A","arguments":0},{"state":"A","arguments":1},{"state":"A","arguments":2},{"state":"A","arguments":0}]}`},
 		"no input is {}":       {`{"definition": {"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed"}}}}`, `{"status":"SUCCEEDED","output":{},"error":null,"cause":null,"calls":[]}`},
-		"a machine's time-out": {`{"definition": {"QueryLanguage": "JSONata", "TimeoutSeconds": 3, "StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}}`, `{"status":"TIMED_OUT","output":null,"error":"States.Timeout","cause":null,"calls":[]}`},
+		"a machine's time-out": {`{"definition": {"QueryLanguage": "JSONata", "TimeoutSeconds": 3, "StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}}`, `{"status":"TIMED_OUT","output":null,"error":null,"cause":null,"calls":[]}`},
 	}
 	for name, test := range tests {
 		if diff := cmp.Diff([]string{test.want}, lines(t, test.doc)); diff != "" {

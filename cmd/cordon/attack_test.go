@@ -15,11 +15,11 @@ import (
 // hostile is a copy of a bucket with two incidents and a closing each, as a
 // rehearsal leaves them, for somebody to forge.
 type hostile struct {
-	t        *testing.T
-	dir, key string
-	a, b     string // folders of the incidents
-	runA     string // manifest
-	entries  int    // of a
+	t       *testing.T
+	dir     string
+	a, b    string // folders of the incidents
+	runA    string // manifest
+	entries int    // of a
 }
 
 func (h *hostile) read(name string) []byte {
@@ -60,8 +60,8 @@ func (h *hostile) entry(n int) string {
 	return filepath.Join(h.a, "journal", fmt.Sprintf("%06d.json", n))
 }
 
-// left rehearses once, and copies what it left for each attack.
-func left(t *testing.T, event string) (dir string) {
+// rehearsed rehearses once, and copies what it left for each attack.
+func rehearsed(t *testing.T, event string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "evidence")
 	if p := invoke(t, nil, "rehearse", "--json", "--decision", "keep", "--parameter", "MemoryToolKey=", "--parameter", "MemoryToolSha256=", "--evidence", dir, event); p.status != 0 {
@@ -83,7 +83,7 @@ func only(t *testing.T, pattern string) string {
 // way; each attempt is told in plain lines, and none stops or kills the command.
 func TestForgedCopies(t *testing.T) {
 	t.Parallel()
-	first, second := left(t, "../../events/plain.json"), left(t, "../../events/dual-stack-interfaces.json")
+	first, second := rehearsed(t, "../../events/plain.json"), rehearsed(t, "../../events/dual-stack-interfaces.json")
 	for name, c := range map[string]struct {
 		forge func(*hostile)
 		want  string // in a line of its own; empty: all holds as before

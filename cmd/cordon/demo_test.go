@@ -7,12 +7,16 @@ import (
 	"testing"
 )
 
-// Who runs the demo sees the report of what was just decided; where nothing was
-// closed there is none, and no file says otherwise.
+// Who runs the demo sees the report of what was just decided, or of how it stands
+// where nobody decided; where nothing was opened there is none, and no file says
+// otherwise.
 func TestDemoWritesTheReport(t *testing.T) {
-	for decision, want := range map[string]string{"keep": "Closed: Kept isolated", "none": ""} {
-		file := filepath.Join(t.TempDir(), "report.html")
-		got := invoke(t, nil, "demo", "--decision", decision, "--report", file, "../../events/plain.json")
+	for decision, want := range map[string]string{"keep": "Closed: Kept isolated", "none": "Reported, still open", "sample": ""} {
+		file, event := filepath.Join(t.TempDir(), "report.html"), "../../events/plain.json"
+		if want == "" {
+			decision, event = "none", "../../events/sample-flag.json"
+		}
+		got := invoke(t, nil, "demo", "--decision", decision, "--report", file, event)
 		if got.status != 0 {
 			t.Fatalf("%s: exit status %d\n%s%s", decision, got.status, got.out, got.err)
 		}

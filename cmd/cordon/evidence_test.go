@@ -53,6 +53,24 @@ func TestRehearsedEvidence(t *testing.T) {
 	}
 }
 
+// TestUndecidedEvidence: what nobody decided is signed, verified and named.
+func TestUndecidedEvidence(t *testing.T) {
+	for _, c := range []struct {
+		decision, want string
+	}{
+		{"none", ": holds: Isolated, undecided, still open at "},
+		{"keep", ": holds: Kept isolated at "},
+	} {
+		dir := filepath.Join(t.TempDir(), "evidence")
+		if p := invoke(t, nil, "rehearse", "--json", "--decision", c.decision, "--parameter", "MemoryToolKey=", "--parameter", "MemoryToolSha256=", "--evidence", dir, "../../events/plain.json"); p.status != 0 {
+			t.Fatalf("%+v", p)
+		}
+		if p := invoke(t, nil, "verify", "--key", dir+".der", dir); p.status != 0 || !strings.Contains(p.out, c.want) {
+			t.Errorf("%s: %+v, want %q", c.decision, p, c.want)
+		}
+	}
+}
+
 // A model of memory has no bytes: its image is named, never written as something else.
 func TestRehearsedEvidenceNamesImages(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "evidence")

@@ -71,7 +71,7 @@ func (c verify) publicKey(ctx context.Context, d *deployed, t *teller) (*ecdsa.P
 	var kept *ecdsa.PublicKey
 	if c.Key != "" {
 		var err error
-		if kept, err = keyFile(c.Key); err != nil {
+		if kept, err = c.keyFile(); err != nil {
 			return nil, err
 		}
 	}

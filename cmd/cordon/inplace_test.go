@@ -158,7 +158,7 @@ func TestVerifyInPlace(t *testing.T) {
 	whole := lies(t, "terminate", nil)
 	file := whole.write(whole.public)
 	clean := whole.verify(func(c *verify) { c.Key = file })
-	want := regexp.MustCompile(`^` + regexp.QuoteMeta(whole.id+"/"+whole.run) + `: holds: signature, 6 objects and \d+ entries of the journal\n` +
+	want := regexp.MustCompile(`^` + regexp.QuoteMeta(whole.id+"/"+whole.run) + `: holds: Terminated at [0-9TZ:-]+: signature, 6 objects and \d+ entries of the journal\n` +
 		regexp.QuoteMeta(whole.id) + `/journal: \d+ entr.* after the last signature: .*\n$`)
 	if clean.status != 0 || !want.MatchString(clean.out) {
 		t.Fatalf("%+v, want it to hold, and nothing else said", clean)
@@ -268,7 +268,7 @@ func TestVerifyInPlaceSaysWhatItDidNotDo(t *testing.T) {
 	t.Parallel()
 	p := lies(t, "keep", nil)
 	got := p.verify(func(c *verify) { c.HashMemory, c.EvidenceProfile = false, "" })
-	for _, want := range []string{": NOT HASHED: " + p.key("memory/image.lime"), "NOT LOOKED AT: 2 copies in account " + evidenceAccount, "holds: signature, 5 objects", "checked with the key that KMS gives now"} {
+	for _, want := range []string{": NOT HASHED: " + p.key("memory/image.lime"), "NOT LOOKED AT: 2 copies in account " + evidenceAccount, ": signature, 5 objects", "checked with the key that KMS gives now"} {
 		if got.status != 0 || !strings.Contains(got.out, want) {
 			t.Errorf("%+v, want status 0 and %q", got, want)
 		}

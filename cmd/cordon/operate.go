@@ -153,6 +153,16 @@ type shown struct {
 	Credentials *incident.Credentials `json:"credentials"`
 	Snapshots   *incident.Snapshots   `json:"snapshots"`
 	Release     *incident.Restoration `json:"release"`
+
+	Reports []left `json:"reports"` // what each execution that ended left, the earliest first
+}
+
+// left is what an execution left in the evidence bucket when it ended.
+type left struct {
+	At       time.Time `json:"at"`
+	Ending   string    `json:"ending"` // empty where it has signed nothing: it is at it, or could not
+	Manifest string    `json:"manifest"`
+	Report   string    `json:"report"`
 }
 
 // asked is a request for a decision, without its link.
@@ -202,7 +212,7 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 	}
 	i := shown{
 		summed: head, InstanceID: h.Incident.InstanceID, AttachedAt: h.Incident.AttachedAt, Root: h.Incident.Root, Inherits: h.Incident.Inherits,
-		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []api.Standing{}, Priors: []record.Prior{},
+		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []api.Standing{}, Priors: []record.Prior{}, Reports: []left{},
 	}
 	findings, err := record.Findings(ctx, d.records, d.incidentsIn, id)
 	if err != nil {
@@ -222,6 +232,13 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 		if found {
 			i.Decisions = append(i.Decisions, api.Standing{Decision: decision.Choice, Person: decision.Person, Identity: decision.Identity, Reason: decision.Reason, DecidedAt: decision.DecidedAt})
 		}
+	}
+	closings, err := record.Closings(ctx, d.records, d.incidentsIn, id)
+	if err != nil {
+		return shown{}, explain("read what was signed", err)
+	}
+	for _, c := range closings {
+		i.Reports = append(i.Reports, left{c.At, c.Ending, c.Manifest, c.Report})
 	}
 	err = record.EachPrior(ctx, d.records, d.incidentsIn, h.Incident, func(p record.Prior) error {
 		i.Priors = append(i.Priors, p)
@@ -295,6 +312,14 @@ func (i shown) print(out io.Writer) {
 	}
 	if v := i.Release; v != nil {
 		line("released", "%s; %s", v.Status, v.Reason)
+	}
+	for _, r := range i.Reports {
+		switch {
+		case r.Ending == "":
+			line("report", "%s: none is signed: it is being written, or could not be", stamp(r.At))
+		default:
+			line("report", "%s, %s: %s, signed by %s", stamp(r.At), r.Ending, r.Report, r.Manifest)
+		}
 	}
 }
 

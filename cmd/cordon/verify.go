@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -57,7 +59,7 @@ func (c verify) folder(s streams) error {
 	if c.Key == "" {
 		return errors.New("a copy is checked with a public key that lies elsewhere; give --key")
 	}
-	key, err := keyFile(c.Key)
+	key, err := c.keyFile()
 	if err != nil {
 		return err
 	}
@@ -82,14 +84,15 @@ func (c verify) folder(s streams) error {
 	return t.verdict()
 }
 
-func keyFile(name string) (*ecdsa.PublicKey, error) {
-	file, err := os.ReadFile(name)
+// keyFile is the public key that was given.
+func (c verify) keyFile() (*ecdsa.PublicKey, error) {
+	file, err := os.ReadFile(c.Key)
 	if err != nil {
 		return nil, err
 	}
 	key, err := manifest.PublicKey(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; give the public key of the stack's SigningKey", name, err)
+		return nil, fmt.Errorf("%s: %w; give the public key of the stack's SigningKey", c.Key, err)
 	}
 	return key, nil
 }
@@ -189,7 +192,7 @@ func check(from source, key *ecdsa.PublicKey, id string, t *teller) found {
 		t.lacks(id)
 	}
 	signed := 0
-	for _, name := range files {
+	for _, name := range inOrder(from, dir, files, key) {
 		run := strings.TrimSuffix(name, ".json")
 		f.files = append(f.files, path.Join(dir, name))
 		if m, ok := closing(from, key, id, run, written, t); ok {
@@ -212,7 +215,7 @@ func check(from source, key *ecdsa.PublicKey, id string, t *teller) found {
 // lacks says that an incident has no manifest.
 func (t *teller) lacks(id string) {
 	t.broken = true
-	t.say(id, "no manifest: it is open, or its manifest is gone")
+	t.say(id, "no manifest: no execution of it has ended yet, or its manifest is gone")
 }
 
 // closing holds one manifest against the key, the objects and the journal.
@@ -255,7 +258,7 @@ func closing(from source, key *ecdsa.PublicKey, id, run string, written chain.Ch
 		t.lacking(of, "the journal was signed without its end: %s", j.Reason)
 	}
 	if whole {
-		t.say(of, "holds: signature, %s and %s", count(len(m.Objects)-len(m.Unread), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
+		t.say(of, "holds: %ssignature, %s and %s", covers(m.Claims), count(len(m.Objects)-len(m.Unread), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
 	}
 	return m.Claims, mine
 }
@@ -286,6 +289,40 @@ func (f found) strangers(from source, id string, t *teller) {
 			}
 		}
 	}
+}
+
+// covers says which ending a manifest is of, and when; where the incident was open
+// afterwards, another may follow it.
+func covers(c manifest.Claims) string {
+	switch {
+	case c.Ending == "":
+		return ""
+	case c.State == string(record.Open):
+		return fmt.Sprintf("%s, still open at %s: ", c.Ending, c.At.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s at %s: ", c.Ending, c.At.UTC().Format(time.RFC3339))
+}
+
+// inOrder puts the manifests that hold in the order in which they were signed, as
+// they say; the others come last, by their names.
+func inOrder(from source, dir string, files []string, key *ecdsa.PublicKey) []string {
+	at := map[string]time.Time{}
+	for _, name := range files {
+		text, err := from.read(path.Join(dir, name), manifest.MaxFile)
+		if err != nil {
+			continue // told where it is checked
+		}
+		if c, err := manifest.Read(text, key); err == nil {
+			at[name] = c.At
+		}
+	}
+	slices.SortStableFunc(files, func(a, b string) int {
+		if at[a].IsZero() != at[b].IsZero() {
+			return cmp.Compare(strconv.FormatBool(at[a].IsZero()), strconv.FormatBool(at[b].IsZero()))
+		}
+		return at[a].Compare(at[b])
+	})
+	return files
 }
 
 func count(n int, one, more string) string {

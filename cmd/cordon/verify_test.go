@@ -112,7 +112,7 @@ func TestVerify(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "incidents/2.r.i-2.1/memory"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	want := "1.r.i-1.1/run-1: holds: signature, 1 object and 0 entries of the journal\n2.r.i-2.1: no manifest: it is open, or its manifest is gone\n"
+	want := "1.r.i-1.1/run-1: holds: signature, 1 object and 0 entries of the journal\n2.r.i-2.1: no manifest: no execution of it has ended yet, or its manifest is gone\n"
 	if p := invoke(t, nil, "verify", "--key", key, dir); p.status != 1 || p.out != want {
 		t.Errorf("%+v, want status 1 and\n%s", p, want)
 	}

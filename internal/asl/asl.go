@@ -98,6 +98,10 @@ type World struct {
 	// Moved, when set, is told of each state as it is entered and left.
 	Moved func(Move)
 
+	// Recorded, when set, is told of each event of the history, by its type. Those of
+	// a Task are named as those of a service integration, whatever the resource.
+	Recorded func(event string)
+
 	// Ended, when set, is told of the end of an execution.
 	Ended func(Result)
 }
@@ -151,7 +155,7 @@ const (
 type Result struct {
 	Status     Status
 	Output     json.RawMessage // nil unless it succeeded
-	Error      string
+	Error      string          // as DescribeExecution tells it: none of one that timed out
 	Cause      string
 	Refused    string  // what ended the execution, where AWS may have gone on: a limit of this interpreter
 	History    int     // events, counted as AWS counts them

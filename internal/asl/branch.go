@@ -14,7 +14,7 @@ func (e *Execution) parallel(v *visit) (*value, *Failure) {
 	}
 	e.event("ParallelStateStarted")
 	results, f := e.fan(v.region, len(v.state.branches), len(v.state.branches), func(i int, r *region) (*value, *Failure) {
-		return e.walk(r, v.state.branches[i], input, v.scope.inner(), v.item)
+		return e.walk(r, v.state.branches[i], input, v.scope.inner(), v.item, func(*Failure) {})
 	})
 	return e.gather(v, results, f)
 }
@@ -34,7 +34,8 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		if t := v.state.items; t != nil {
 			return nil, wrongType(t.expr, "Items", "array", list)
 		}
-		return nil, &Failure{Name: queryError, own: true, guess: true, Cause: "The state's input is the items of the Map, and is not an array: " + typeName(list.raw)}
+		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_map_state_items_input_types.
+		return nil, &Failure{Name: queryError, own: true, Cause: "Map state input must be an array but was: " + string(list.raw)}
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(list.raw, &items); err != nil {
@@ -68,18 +69,28 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 	for range together {
 		e.event("MapIterationStarted")
 	}
+	over := func(f *Failure) {
+		switch {
+		case f == aborted:
+			e.aborted("MapIterationAborted")
+		case f != nil:
+			e.event("MapIterationFailed")
+		default:
+			e.event("MapIterationSucceeded")
+		}
+	}
 	results, f := e.fan(v.region, len(items), width, func(i int, r *region) (*value, *Failure) {
 		if i >= together {
 			e.event("MapIterationStarted")
 		}
 		it := &item{index: i, value: newValue(items[i])}
 		input := it.value
-		if t := v.state.itemSelector; t != nil {
+		if t := v.state.itemSelector; t != nil && !r.over {
 			inside := *v
 			inside.item = it
 			var f *Failure
 			if input, f = e.query.evaluate(t, "ItemSelector", e.names(&inside)); f != nil {
-				e.event("MapIterationFailed")
+				over(f)
 				return nil, f
 			}
 		}
@@ -87,9 +98,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 			return nil, e.tooMuch(v.state.name, "passes")
 		}
 		e.measure(input)
-		out, f := e.walk(r, v.state.branches[0], input, v.scope.inner(), it)
-		e.event("MapIterationSucceeded") // or Failed, or Aborted
-		return out, f
+		return e.walk(r, v.state.branches[0], input, v.scope.inner(), it, over)
 	})
 	if tolerates && f != nil && f != aborted {
 		return nil, &Failure{Name: runtimeError, refused: true, Cause: "an iteration of the inline Map '" + v.state.name + "' failed, and it tolerates failures"}

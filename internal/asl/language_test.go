@@ -42,6 +42,7 @@ func TestLanguage(t *testing.T) {
 			cause: "An error occurred while executing the state 'A' (entered at the event id #2). The JSONata expression '$randomSeeded(1)' specified for the field 'Output/F' threw an error during evaluation. T1006: Attempted to invoke a non-function",
 		},
 		"a function is no output":           {states: `"A": {"Type": "Pass", "Output": "{% $sum %}", "End": true}`, refuse: "a function cannot be written"},
+		"a function in an output":           {states: `"A": {"Type": "Pass", "Output": "{% {'f': function($x){$x}} %}", "End": true}`, refuse: "a function cannot be written"},
 		"an undefined member is left out":   {states: `"A": {"Type": "Pass", "Output": "{% {'a': $states.input.nope, 'b': null} %}", "End": true}`, output: `{"b":null}`},
 		"a filter with one match":           {states: `"A": {"Type": "Pass", "Output": {"one": "{% $states.input.l[x=1] %}", "kept": "{% $states.input.l[x=1][] %}", "f": "{% $filter($states.input.l, function($v){$v.x=1}) %}"}, "End": true}`, input: `{"l": [{"x": 1}, {"x": 2}]}`, output: `{"one":{"x":1},"kept":[{"x":1}],"f":{"x":1}}`},
 		"numbers are JavaScript's":          {states: `"A": {"Type": "Pass", "Output": "{% [1.0, 10/2, 0.1+0.2, 1e20, 1e21, 1e-7, 0.000001, -0, 123456789012345678] %}", "End": true}`, output: `[1,5,0.30000000000000004,100000000000000000000,1e+21,1e-7,0.000001,0,123456789012345680]`},
@@ -133,7 +134,16 @@ func TestLanguage(t *testing.T) {
 		"Wait until a time gone by":  {states: `"A": {"Type": "Wait", "Timestamp": "2020-01-01T00:00:00Z", "End": true}`, output: `{}`},
 		"Wait for a part of seconds": {states: `"A": {"Type": "Wait", "Seconds": "{% 1.5 %}", "End": true}`, refuse: "AWS's words are not known"},
 		"Wait for a text":            {states: `"A": {"Type": "Wait", "Seconds": "{% '5' %}", "End": true}`, error: "States.QueryEvaluationError", cause: "Expected 'number', but was 'string'"},
-		"Wait until a word":          {states: `"A": {"Type": "Wait", "Timestamp": "{% 'soon' %}", "End": true}`, refuse: "AWS's words are not known"},
+		// Recorded: tests/aws/services/stepfunctions/v2/scenarios, test_wait_timestamp_jsonata. A time
+		// of the form that AWS names, which RFC 3339 has not, nobody has asked for.
+		"Wait until a word":       {states: `"A": {"Type": "Wait", "Timestamp": "{% 'soon' %}", "End": true}`, error: "States.QueryEvaluationError", cause: "executing the state 'A' (entered at the event id #2). The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: soon"},
+		"Wait until 25 o'clock":   {states: `"A": {"Type": "Wait", "Timestamp": "{% '2026-01-01T25:00:00Z' %}", "End": true}`, error: "States.QueryEvaluationError", cause: "format string: 2026-01-01T25:00:00Z"},
+		"Wait until a comma":      {states: `"A": {"Type": "Wait", "Timestamp": "{% '2026-01-01T00:00:01,5Z' %}", "End": true}`, error: "States.QueryEvaluationError", cause: "format string: 2026-01-01T00:00:01,5Z"},
+		"Wait until a nanosecond": {states: `"A": {"Type": "Wait", "Timestamp": "{% '2026-01-01T00:00:01.000000001Z' %}", "End": true}`, output: `{}`, took: time.Second + 1},
+		"Wait until a small t":    {states: `"A": {"Type": "Wait", "Timestamp": "{% '2026-01-01t00:00:01Z' %}", "End": true}`, refuse: "nobody knows whether"},
+		"Wait until a minute":     {states: `"A": {"Type": "Wait", "Timestamp": "{% '2026-01-01T00:01Z' %}", "End": true}`, refuse: "nobody knows whether"},
+		"Wait until a number":     {states: `"A": {"Type": "Wait", "Timestamp": "{% 5 %}", "End": true}`, refuse: "AWS's words are not known"},
+		"Wait for a lifetime":     {states: `"A": {"Type": "Wait", "Timestamp": "{% '2126-01-01T00:00:00Z' %}", "End": true}`, refuse: "2147483647 seconds"},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/state-fail.html
 		"Fail":                   {states: `"A": {"Type": "Fail", "Error": "E", "Cause": "{% 'because ' & $states.input.w %}"}`, input: `{"w": "x"}`, error: "E", cause: "because x"},
@@ -176,6 +186,15 @@ func TestLanguage(t *testing.T) {
 		"a bad Output is caught":           {states: `"A": {` + lambda + `, "Output": "{% $nope %}", "Catch": [{"ErrorEquals": ["States.QueryEvaluationError"], "Output": "{% $states.errorOutput.Error %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `"States.QueryEvaluationError"`},
 		"a bad catcher is not":             {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $nope %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("Boom", "", 1)}, error: "States.QueryEvaluationError"},
 		"States.ALL spares States.Runtime": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, error: "States.Runtime"},
+		"States.Runtime by name":           {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "names States.Runtime"},
+		"an error without a name": {
+			states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail"}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
+			refuse: "a failure without a name",
+		},
+		"an error without a name, recorded": { // tests/aws/services/stepfunctions/v2/scenarios, test_map_state_catch_empty_fail
+			states: `"M": {"Type": "Map", "Items": [1], "ItemProcessor": {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}, "Catch": [{"ErrorEquals": ["Internal Error"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
+			status: asl.FailedRun,
+		},
 		"RetryCount": {states: `"A": {` + lambda + `, "Arguments": "{% $states.context.State.RetryCount %}", "Retry": [{"ErrorEquals": ["States.ALL"]}], "End": true}`, tasks: map[string]task{"A": func(_ *run, one asl.Task) (any, error) {
 			if one.Attempt < 2 {
 				return nil, &asl.Failure{Name: "Boom"}
@@ -188,8 +207,9 @@ func TestLanguage(t *testing.T) {
 		"a time-out":                   {states: `"A": {` + lambda + `, "TimeoutSeconds": 5, "End": true}`, tasks: map[string]task{"A": never}, error: "States.Timeout", status: asl.FailedRun, took: 5 * time.Second},
 		"a caught time-out, recorded":  {states: `"A": {` + lambda + `, "TimeoutSeconds": "{% $states.input.t %}", "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "X"}, {"ErrorEquals": ["States.Timeout"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}, "X": {"Type": "Fail"}`, input: `{"t": 5}`, tasks: map[string]task{"A": never}, output: `{"Error":"States.Timeout","Cause":""}`, took: 5 * time.Second},
 		"a missed heartbeat, recorded": {states: `"A": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "TimeoutSeconds": 600, "HeartbeatSeconds": 5, "End": true}`, error: "States.Timeout", took: 5 * time.Second},
+		"a heartbeat of no token":      {states: `"A": {` + lambda + `, "HeartbeatSeconds": 5, "End": true}`, tasks: map[string]task{"A": never}, refuse: "a missed heartbeat"},
 		"a heartbeat by its own name":  {states: `"A": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "TimeoutSeconds": 600, "HeartbeatSeconds": 5, "Catch": [{"ErrorEquals": ["States.HeartbeatTimeout"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `{"Error":"States.Timeout","Cause":""}`, took: 5 * time.Second},
-		"no time-out lasts a year":     {states: `"A": {` + lambda + `, "End": true}`, tasks: map[string]task{"A": never}, error: "States.Timeout", status: asl.TimedOut, took: 365 * 24 * time.Hour},
+		"no time-out lasts a year":     {states: `"A": {` + lambda + `, "End": true}`, tasks: map[string]task{"A": never}, status: asl.TimedOut, took: 365 * 24 * time.Hour},
 		"a late answer has no effect": {
 			states: `"A": {` + lambda + `, "TimeoutSeconds": 5, "Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "B"}], "End": true}, "B": {"Type": "Wait", "Seconds": 60, "End": true}`,
 			tasks:  map[string]task{"A": func(r *run, _ asl.Task) (any, error) { r.clock.Sleep(30 * time.Second); return "late", nil }}, output: `{"Error":"States.Timeout","Cause":""}`, took: 65 * time.Second,
@@ -245,15 +265,18 @@ func TestLanguage(t *testing.T) {
 		},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
-		"Map over its input":         {states: `"M": {"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, input: `[1,2]`, output: `[2,4]`},
-		"Map over nothing":           {states: `"M": {"Type": "Map", "Items": [], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, output: `[]`},
-		"Map over no array":          {states: `"M": {"Type": "Map", "Items": "{% $states.input %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": 1}`, error: "States.QueryEvaluationError", cause: "The JSONata expression '$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"a\":1}"},
-		"Map with a selector":        {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.Map.Item.Index] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},0],[{"v":"b","i":1,"k":9},1]]`},
-		"Map two at a time":          {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
-		"Map of forty at most":       {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
-		"Map that tolerates, unused": {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
-		"Map that tolerates, used":   {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
-		"Map fails with its item":    {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
+		"Map over its input": {states: `"M": {"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, input: `[1,2]`, output: `[2,4]`},
+		"Map over nothing":   {states: `"M": {"Type": "Map", "Items": [], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, output: `[]`},
+		// Recorded: tests/aws/services/stepfunctions/v2/scenarios, test_map_state_items_input_types and test_map_state_items_eval_jsonata_fail.
+		"Map over an input that is no array": {states: `"M": {"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": "b"}`, error: "States.QueryEvaluationError", cause: "executing the state 'M' (entered at the event id #2). Map state input must be an array but was: {\"a\":\"b\"}"},
+		"Map over a function":                {states: `"M": {"Type": "Map", "Items": "{% function($x){$x} %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, error: "States.QueryEvaluationError", cause: "The JSONata expression 'function($x){$x}' specified for the field 'Items' returned an unsupported result type."},
+		"Map over no array":                  {states: `"M": {"Type": "Map", "Items": "{% $states.input %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": 1}`, error: "States.QueryEvaluationError", cause: "The JSONata expression '$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"a\":1}"},
+		"Map with a selector":                {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.Map.Item.Index] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},0],[{"v":"b","i":1,"k":9},1]]`},
+		"Map two at a time":                  {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
+		"Map of forty at most":               {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
+		"Map that tolerates, unused":         {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
+		"Map that tolerates, used":           {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
+		"Map fails with its item":            {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -548,8 +548,13 @@ func (p *parser) wait(f *fields, s *state) error {
 		f.fail(invalid(f.at, "needs Seconds or Timestamp, one of them"))
 	}
 	if s.timestamp != nil && s.timestamp.expr == nil && f.err == nil {
-		if _, err := parseTimestamp(s.timestamp.literal); err != nil {
-			f.fail(invalid(f.at+"/Timestamp", "must be a time such as 2016-08-18T17:33:00Z"))
+		text := f.text("Timestamp")
+		_, err := parseTimestamp(text)
+		switch {
+		case oddTimestamp(text):
+			return unsupported(f.at+"/Timestamp", "the time %s", text)
+		case err != nil:
+			f.fail(invalid(f.at+"/Timestamp", "String does not match RFC3339 timestamp"))
 		}
 	}
 	return f.err

@@ -52,7 +52,7 @@ func TestParseRefuses(t *testing.T) {
 		"too long a variable's name":    {machine(`"A": {"Type": "Pass", "Assign": {"` + strings.Repeat("x", 81) + `": 1}, "End": true}`), "cannot be the name"},
 		"too long a state's name":       {machine(`"` + strings.Repeat("x", 81) + `": {"Type": "Pass", "End": true}`), "1 to 80 characters"},
 		"JSONPath in a JSONata machine": {machine(`"A": {"Type": "Pass", "QueryLanguage": "JSONPath", "End": true}`), "cannot be in JSONPath"},
-		"a timestamp without offset":    {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00:00", "End": true}`), "must be a time"},
+		"a timestamp without offset":    {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00:00", "End": true}`), "String does not match RFC3339 timestamp"},
 		"waiting for ever":              {machine(`"A": {"Type": "Wait", "Seconds": 100000000, "End": true}`), "from 0 to 99999999"},
 		"assigning states":              {machine(`"A": {"Type": "Pass", "Assign": {"states": 1}, "End": true}`), "cannot be the name"},
 		"a variable of the outer scope": {machine(`"A": {"Type": "Pass", "Assign": {"x": 1}, "Next": "P"}, "P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Pass", "Assign": {"x": 2}, "End": true}}}], "End": true}`), "outer scope"},
@@ -75,6 +75,7 @@ func TestParseRefuses(t *testing.T) {
 		"a time-out of a Parallel": {machine(`"A": {"Type": "Parallel", "TimeoutSeconds": 1, "Branches": [{"StartAt": "Z", "States": {` + end + `}}], "End": true}`), "the field TimeoutSeconds"},
 		"Catch on a Pass":          {machine(`"A": {"Type": "Pass", "Catch": [], "End": true}`), "the field Catch"},
 		"a language of a Map":      {machine(`"A": {"Type": "Map", "ItemProcessor": {"QueryLanguage": "JSONata", "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "the field QueryLanguage"},
+		"an odd timestamp":         {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
 		"a state nobody knows":     {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
 	}
 	for name, test := range unsupported {

@@ -244,6 +244,11 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 		return nil, &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
 			"The JSONata expression '%s' specified for the field '%s' returned nothing (undefined).", e.source, field)}
 	}
+	if jsonata.IsLambda(result) {
+		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_map_state_items_eval_jsonata_fail.
+		return nil, &Failure{Name: queryError, own: true, Cause: fmt.Sprintf(
+			"The JSONata expression '%s' specified for the field '%s' returned an unsupported result type.", e.source, field)}
+	}
 	return result, nil
 }
 

@@ -66,7 +66,8 @@ func (e *Execution) park(r *region, until time.Time, register func(wake func()))
 }
 
 // fan runs n branches, so many side by side, and gathers their results in order.
-// It returns at the first failure; the other branches are ended then.
+// At the first failure the other branches are ended; it returns when all have left
+// their states, which takes no time.
 func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) (*value, *Failure)) ([]*value, *Failure) {
 	results := make([]*value, n)
 	if n == 0 {
@@ -75,8 +76,9 @@ func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) 
 	group := outer.child()
 	defer outer.drop(group)
 	var failure *Failure
+	next, running := 0, 0
+	last := func() {} // is called by the last branch to end
 	ok := e.park(outer, time.Time{}, func(wake func()) {
-		next, running := 0, 0
 		var start func()
 		start = func() {
 			i := next
@@ -99,12 +101,18 @@ func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) 
 						wake()
 					}
 				}
+				if running == 0 {
+					last()
+				}
 			})
 		}
 		for range min(width, n) {
 			start()
 		}
 	})
+	if running > 0 {
+		e.world.Clock.Wait(func(wake func()) { last = wake })
+	}
 	if !ok {
 		return nil, aborted
 	}

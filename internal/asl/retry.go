@@ -108,6 +108,27 @@ func matches(names []string, f *Failure) bool {
 	return false
 }
 
+// unsure says why nobody knows whether a handler of the state takes a failure: the
+// guide says of States.Runtime that it always fails the execution, and of the
+// wildcards that they match every known name, and a Fail state may give none.
+// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+func (s *state) unsure(f *Failure) string {
+	named := func(names ...string) bool {
+		has := func(errors []string) bool {
+			return slices.ContainsFunc(errors, func(name string) bool { return slices.Contains(names, name) })
+		}
+		return slices.ContainsFunc(s.retry, func(r retrier) bool { return has(r.errors) }) ||
+			slices.ContainsFunc(s.catch, func(c catcher) bool { return has(c.errors) })
+	}
+	switch {
+	case f.Name == runtimeError && named(runtimeError):
+		return "nobody knows whether a handler that names States.Runtime takes it"
+	case f.Name == "" && named(allErrors, taskFailed):
+		return "nobody knows whether " + allErrors + " takes a failure without a name"
+	}
+	return ""
+}
+
 // retries counts, for one visit of a state, what each retrier has spent.
 type retries struct {
 	state *state

@@ -2,8 +2,10 @@ package asl
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,15 +66,16 @@ func (e *Execution) run() {
 	cancel := e.world.Clock.At(e.world.Clock.Now().Add(time.Duration(limit)*time.Second), func() {
 		e.end(&Failure{Name: timeoutError})
 	})
-	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil)
+	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil, func(*Failure) {})
 	cancel()
-	e.result.History++ // what ends it
 	if e.fatal == nil && f != nil && f.guess {
 		e.fatal = refusal(f)
 	}
 	switch {
 	case e.fatal != nil && e.fatal.Name == timeoutError:
-		e.result.Status, e.result.Error = TimedOut, timeoutError
+		// Its history names States.Timeout; DescribeExecution tells of no error. Measured:
+		// https://github.com/floci-io/floci/issues/2733
+		e.result.Status = TimedOut
 	case e.fatal != nil:
 		e.result.Status, e.result.Error, e.result.Cause = FailedRun, e.fatal.Name, e.fatal.Cause
 		if e.fatal.refused {
@@ -83,6 +86,7 @@ func (e *Execution) run() {
 	default:
 		e.result.Status, e.result.Output = Succeeded, out.raw
 	}
+	e.record(map[Status]string{Succeeded: "ExecutionSucceeded", FailedRun: "ExecutionFailed", TimedOut: "ExecutionTimedOut"}[e.result.Status])
 	e.root.end() // calls that nobody waits for any more
 	for _, wake := range e.waiters {
 		wake()
@@ -122,16 +126,31 @@ func (e *Execution) Result() Result {
 	return r
 }
 
-// event counts one event of the history and returns its number. The one that
+// event adds one event to the history and returns its number. The one that
 // reaches the limit is that which ends the execution.
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
-func (e *Execution) event(string) int {
+func (e *Execution) event(kind string) int {
 	if e.result.History >= MaxHistory-1 {
 		e.end(&Failure{Name: runtimeError, Cause: "The execution reached the maximum number of history events (" + strconv.Itoa(MaxHistory) + ")."})
 		return e.result.History
 	}
-	e.result.History++
+	e.record(kind)
 	return e.result.History
+}
+
+// aborted is the event of what is left because something beside it failed. There is
+// none where the execution itself is ended: https://github.com/floci-io/floci/issues/2733
+func (e *Execution) aborted(kind string) {
+	if e.fatal == nil {
+		e.event(kind)
+	}
+}
+
+func (e *Execution) record(kind string) {
+	e.result.History++
+	if e.world.Recorded != nil {
+		e.world.Recorded(kind)
+	}
 }
 
 func (e *Execution) measure(v *value) { e.result.MaxPayload = max(e.result.MaxPayload, len(v.raw)) }
@@ -156,10 +175,12 @@ type item struct {
 	value *value
 }
 
-// walk runs states from the first to an end.
-func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item) (*value, *Failure) {
+// walk runs states from the first to an end. over is called at the end: before the
+// event of the state that it leaves unfinished, as AWS tells it.
+func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item, over func(*Failure)) (*value, *Failure) {
 	for name := s.start; ; {
 		if r.over {
+			over(aborted)
 			return nil, aborted
 		}
 		st := s.byName[name]
@@ -169,12 +190,14 @@ func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item
 		e.tell(v, Move{Kind: Entered})
 		out, next, f := e.stay(v)
 		if f == aborted || r.over {
-			e.event(st.kind + "StateAborted")
+			over(aborted)
+			e.aborted(st.kind + "StateAborted")
 			e.tell(v, Move{Kind: Aborted})
 			return nil, aborted
 		}
 		e.result.States[v.index].Left = e.world.Clock.Now()
 		if f != nil {
+			over(f)
 			if st.kind == "Task" && r != e.root && f.Name != runtimeError && f.Name != queryError {
 				e.event("TaskStateAborted") // that of a branch, as AWS has it
 			}
@@ -184,6 +207,7 @@ func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item
 		e.event(st.kind + "StateExited")
 		e.tell(v, Move{Kind: Left, Next: next})
 		if next == "" {
+			over(nil)
 			return out, nil
 		}
 		name, input = next, out
@@ -210,6 +234,10 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 			return nil, "", aborted
 		}
 		f = e.worded(v, f)
+		if why := v.state.unsure(f); why != "" {
+			e.end(&Failure{Name: runtimeError, refused: true, Cause: why})
+			return nil, "", aborted
+		}
 		delay, again := tries.next(f, e.world.Rand)
 		if !again {
 			break
@@ -460,12 +488,24 @@ func (e *Execution) wait(v *visit) *Failure {
 		if f != nil {
 			return f
 		}
-		at, err := parseTimestamp(got.raw)
-		if err != nil {
-			return &Failure{Name: queryError, own: true, guess: true, Cause: fmt.Sprintf(
-				"The JSONata expression '%s' specified for the field 'Timestamp' did not give a time: %s", t.expr.source, got.raw)}
+		var text string
+		if json.Unmarshal(got.raw, &text) != nil || got.raw[0] != '"' {
+			f := wrongType(t.expr, "Timestamp", "string", got)
+			f.guess = true
+			return f
 		}
-		until = at
+		at, err := parseTimestamp(text)
+		switch {
+		case err == nil && at.Sub(until) > math.MaxInt32*time.Second:
+			return &Failure{Name: runtimeError, refused: true, Cause: "a wait of more than 2147483647 seconds, which AWS does not take: " + text}
+		case err == nil:
+			until = at
+		case oddTimestamp(text):
+			return &Failure{Name: runtimeError, refused: true, Cause: "nobody knows whether AWS takes this for a time: " + text}
+		default:
+			// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_wait_timestamp_jsonata.
+			return &Failure{Name: queryError, own: true, Cause: "The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: " + text}
+		}
 	}
 	if !e.park(v.region, until, nil) {
 		return aborted
@@ -473,15 +513,25 @@ func (e *Execution) wait(v *visit) *Failure {
 	return nil
 }
 
-// parseTimestamp reads a JSON string in the RFC 3339 profile of ISO 8601 that the
-// language takes: an upper-case T, and an upper-case Z where there is no offset.
-func parseTimestamp(raw json.RawMessage) (time.Time, error) {
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return time.Time{}, err
+// parseTimestamp reads the RFC 3339 profile of ISO 8601 that the language takes: an
+// upper-case T, and an upper-case Z where there is no offset.
+func parseTimestamp(s string) (time.Time, error) {
+	if !timestamp.MatchString(s) { // time.Parse takes more, such as a comma
+		return time.Time{}, errors.New("not of the form 2016-08-18T17:33:00Z")
 	}
 	return time.Parse(time.RFC3339Nano, s)
 }
+
+// oddTimestamp says whether a text is no such time and yet may be one to AWS.
+func oddTimestamp(s string) bool { return !timestamp.MatchString(s) && almostTimestamp.MatchString(s) }
+
+var (
+	timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
+	// almostTimestamp is what the format that AWS names in its words takes besides.
+	// https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/time/format/DateTimeFormatter.html#ISO_OFFSET_DATE_TIME
+	almostTimestamp = regexp.MustCompile(`(?i)^[+-]?\d{4,10}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d*)?)?(Z|[+-]\d\d.*)$`)
+)
 
 // seconds evaluates a field that counts seconds, least or more.
 func (e *Execution) seconds(t *template, field string, least int, n names) (int, *Failure) {

@@ -52,6 +52,46 @@ func TestHistoryIsCountedAsAWSCounts(t *testing.T) {
 	}
 }
 
+// The types of events and their order are those of histories recorded on AWS: see
+// localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, assign and
+// timeouts (test_service_lambda_map_timeout).
+func TestHistoryIsToldAsAWSTellsIt(t *testing.T) {
+	iteration := "MapIterationStarted PassStateEntered PassStateExited MapIterationSucceeded"
+	inner := `"MaxConcurrency": 1, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Pass", "End": true}}}, "End": true}`
+	for name, test := range map[string]struct {
+		states string
+		tasks  map[string]task
+		want   string
+	}{
+		"Task that fails":   {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": failing("E", "", 1)}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskFailed ExecutionFailed"},
+		"Task that is late": {`"A": {` + lambda + `, "TimeoutSeconds": 1, "End": true}`, map[string]task{"A": never}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskTimedOut ExecutionFailed"},
+		"too long a result": {`"A": {` + lambda + `, "End": true}`, map[string]task{"A": answering(strings.Repeat("x", asl.MaxPayload))}, "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskFailed ExecutionFailed"},
+		"bad expression":    {`"A": {` + lambda + `, "Arguments": "{% $nope %}", "End": true}`, nil, "ExecutionStarted TaskStateEntered EvaluationFailed ExecutionFailed"},
+		"Map, one by one":   {`"M": {"Type": "Map", "Items": [1, 2], ` + inner, nil, "ExecutionStarted MapStateEntered MapStateStarted " + iteration + " " + iteration + " MapStateSucceeded MapStateExited ExecutionSucceeded"},
+		"Map of no array":   {`"M": {"Type": "Map", ` + inner, nil, "ExecutionStarted MapStateEntered EvaluationFailed MapStateFailed ExecutionFailed"},
+		"Map that fails":    {`"M": {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": {"StartAt": "B", "States": {"B": {"Type": "Fail", "Error": "E"}}}, "End": true}`, nil, "ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted FailStateEntered MapIterationFailed MapStateFailed ExecutionFailed"},
+		"Map of two, one late": {
+			`"M": {"Type": "Map", "Items": [9, 1], "ItemProcessor": {"StartAt": "A", "States": {"A": {` + lambda + `, "TimeoutSeconds": "{% $states.input %}", "End": true}}}, "End": true}`,
+			map[string]task{"A": never},
+			"ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted MapIterationStarted TaskStateEntered TaskScheduled TaskStarted TaskStateEntered TaskScheduled TaskStarted " +
+				"TaskTimedOut MapIterationFailed TaskStateAborted MapIterationAborted TaskStateAborted MapStateFailed ExecutionFailed",
+		},
+		"Map in a Parallel that fails": {
+			`"P": {"Type": "Parallel", "Branches": [
+				{"StartAt": "M", "States": {"M": {"Type": "Map", "Items": [1], "ItemProcessor": {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 9, "End": true}}}, "End": true}}},
+				{"StartAt": "V", "States": {"V": {"Type": "Wait", "Seconds": 1, "Next": "F"}, "F": {"Type": "Fail"}}}], "End": true}`, nil,
+			"ExecutionStarted ParallelStateEntered ParallelStateStarted MapStateEntered MapStateStarted MapIterationStarted WaitStateEntered WaitStateEntered WaitStateExited FailStateEntered " +
+				"MapIterationAborted WaitStateAborted MapStateAborted ParallelStateFailed ExecutionFailed",
+		},
+		"Succeed and a rule": {`"C": {"Type": "Choice", "Choices": [{"Condition": true, "Next": "S"}]}, "S": {"Type": "Succeed"}`, nil, "ExecutionStarted ChoiceStateEntered ChoiceStateExited SucceedStateEntered SucceedStateExited ExecutionSucceeded"},
+	} {
+		r := execute(t, 0, machine(test.states), `{}`, test.tasks)
+		if got := strings.Join(r.events, " "); got != test.want || r.Result().History != len(r.events) {
+			t.Errorf("%s: %d events, %s\nwant %s", name, r.Result().History, got, test.want)
+		}
+	}
+}
+
 // The event that ends the execution is number 25,000.
 // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 func TestLoopForEverEndsAtTheLimit(t *testing.T) {
@@ -71,8 +111,12 @@ func TestMachineTimesOut(t *testing.T) {
 	r := execute(t, 0, `{"QueryLanguage": "JSONata", "TimeoutSeconds": 30, "StartAt": "A", "States": {
 		"A": {`+lambda+`, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "Next": "B"}, "B": {"Type": "Wait", "Seconds": 9, "End": true}}}`, `{}`, map[string]task{"A": never})
 	got := r.Result()
-	if got.Status != asl.TimedOut || got.Error != "States.Timeout" || r.ended.Sub(start) != 30*time.Second {
-		t.Errorf("%s %q after %v, want TIMED_OUT after 30s: no state may catch it", got.Status, got.Error, r.ended.Sub(start))
+	if got.Status != asl.TimedOut || got.Error != "" || r.ended.Sub(start) != 30*time.Second {
+		t.Errorf("%s %q after %v, want TIMED_OUT without an error after 30s: no state may catch it", got.Status, got.Error, r.ended.Sub(start))
+	}
+	// https://github.com/floci-io/floci/issues/2733
+	if last := r.events[len(r.events)-2:]; !slices.Equal(last, []string{"TaskStarted", "ExecutionTimedOut"}) {
+		t.Errorf("the history ends with %q, want no state left before it", last)
 	}
 }
 
@@ -124,7 +168,7 @@ func TestMovesTellTheStory(t *testing.T) {
 	r := execute(t, 0, machine(`"A": {`+lambda+`, "Retry": [{"ErrorEquals": ["E"], "MaxAttempts": 1}], "Catch": [{"ErrorEquals": ["E"], "Next": "P"}], "End": true},
 		"P": {"Type": "Parallel", "Branches": [{"StartAt": "B", "States": {"B": {"Type": "Wait", "Seconds": 5, "End": true}}}, {"StartAt": "C", "States": {"C": {"Type": "Fail"}}}], "End": true}`), `{}`,
 		map[string]task{"A": failing("E", "", 2)})
-	want := []string{"A entered 0", "A retried 0", "A caught 1", "A left 1", "P entered 1", "B entered 1", "C entered 1", "C failed 1", "P failed 1", "B aborted 1"}
+	want := []string{"A entered 0", "A retried 0", "A caught 1", "A left 1", "P entered 1", "B entered 1", "C entered 1", "C failed 1", "B aborted 1", "P failed 1"}
 	if !slices.Equal(r.trace, want) {
 		t.Errorf("moves %q\nwant %q", r.trace, want)
 	}

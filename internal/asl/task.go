@@ -82,6 +82,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 			return e.world.Invoke(ctx, Task{State: s.name, Resource: s.resource, Arguments: arguments.raw, Token: v.token, Attempt: v.attempt})
 		})
 	})
+	timedOut := false
 	for !c.closed {
 		until := end
 		if beat > 0 && c.beat.Add(beat).Before(end) {
@@ -95,21 +96,29 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		switch now := clock.Now(); {
 		case c.closed:
 		case !now.Before(end):
-			c.closed, c.failed = true, &Failure{Name: timeoutError}
+			c.closed, c.failed, timedOut = true, &Failure{Name: timeoutError}, true
+		case beat > 0 && !now.Before(c.beat.Add(beat)) && v.token == "" && !strings.Contains(s.resource, ":activity:"):
+			return nil, &Failure{Name: runtimeError, refused: true, Cause: "nobody knows what a missed heartbeat does to " + s.resource + ", which gives no token"}
 		case beat > 0 && !now.Before(c.beat.Add(beat)):
 			// AWS reports a missed heartbeat under the name of a time-out.
-			c.closed, c.failed = true, &Failure{Name: timeoutError, heartbeat: true}
+			c.closed, c.failed, timedOut = true, &Failure{Name: timeoutError, heartbeat: true}, true
 		}
 	}
-	e.event("TaskSucceeded") // or TaskFailed, or TaskTimedOut
-	if c.failed != nil {
-		return nil, c.failed
+	if c.failed == nil {
+		e.measure(c.result)
+		if len(c.result.raw) > MaxPayload {
+			c.failed = e.tooLong(resourceType(s.resource))
+		}
 	}
-	e.measure(c.result)
-	if len(c.result.raw) > MaxPayload {
-		return nil, e.tooLong(resourceType(s.resource))
+	switch {
+	case timedOut:
+		e.event("TaskTimedOut")
+	case c.failed != nil:
+		e.event("TaskFailed")
+	default:
+		e.event("TaskSucceeded")
 	}
-	return c.result, nil
+	return c.result, c.failed
 }
 
 // returned takes what Invoke returns.

@@ -18,10 +18,11 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // run is an execution in a small world: each task is a function of its arguments.
 type run struct {
 	*asl.Execution
-	clock *vtime.Clock
-	trace []string // state, kind and virtual seconds of every move
-	calls []string // state and arguments of every attempt
-	ended time.Time
+	clock  *vtime.Clock
+	trace  []string // state, kind and virtual seconds of every move
+	calls  []string // state and arguments of every attempt
+	events []string // of the history, by type
+	ended  time.Time
 }
 
 var errPlain = errors.New("plain")
@@ -43,6 +44,7 @@ func executeMachine(m *asl.Machine, seed uint64, input string, tasks map[string]
 	w.Moved = func(m asl.Move) {
 		r.trace = append(r.trace, fmt.Sprintf("%s %s %g", m.State, m.Kind, m.At.Sub(start).Seconds()))
 	}
+	w.Recorded = func(event string) { r.events = append(r.events, event) }
 	w.Ended = func(asl.Result) { r.ended = r.clock.Now() }
 	w.Invoke = func(ctx context.Context, one asl.Task) (json.RawMessage, error) {
 		r.calls = append(r.calls, one.State+string(one.Arguments))

@@ -21,7 +21,7 @@ import (
 
 // ErrBroken is a journal that cannot be written on: what is there is not what was
 // written, or there is no number left. Trying again does not help.
-var ErrBroken = errors.New("the journal cannot be written on")
+var ErrBroken = errors.New("no entry can follow it")
 
 // Format is what an entry says it is.
 const Format = "cordon journal 1"

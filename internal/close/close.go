@@ -1,6 +1,7 @@
-// Package close ends an incident: in a report for people and a signed manifest of
-// what was seen, decided and kept, in the record, which lets the next finding about the instance open a
-// new one, and in a last mail that says what there is.
+// Package close signs how an execution leaves an incident: in a report for people
+// and a manifest of what was seen, decided and kept. Where a decision was carried
+// out it closes it, too: in the record, which lets the next finding about the
+// instance open a new one, and in a last mail that says what there is.
 package close
 
 import (
@@ -55,12 +56,15 @@ type Input struct {
 	Instance    incident.Instance    `json:"instance"`
 	Execution   string               `json:"execution"` // ARN of the execution that closes it
 	Event       string               `json:"event"`     // key, in the evidence bucket, of the event that started this execution: after a late decision not the one that opened the incident; empty if it could not be kept
-	Ending      string               `json:"ending"`    // name of the last state: "Terminated", "Kept isolated", "Released" or "Already gone"
+	Ending      string               `json:"ending"`    // name of the last state
+	Stands      bool                 `json:"stands"`    // nothing is closed, and people were told: sign how it stands, and leave it so
+	Problem     incident.Problem     `json:"problem"`   // where it stands so: what went wrong last
 	Decision    Decision             `json:"decision"`
 	Isolation   incident.Isolation   `json:"isolation"`
 	Protection  incident.Protection  `json:"protection"`
 	Credentials incident.Credentials `json:"credentials"`
 	Snapshots   incident.Snapshots   `json:"snapshots"`
+	Custody     incident.Custody     `json:"custody"`
 	Memory      incident.Memory      `json:"memory"`
 	Digest      incident.Digest      `json:"digest"`
 	Restoration incident.Restoration `json:"restoration"`
@@ -129,52 +133,101 @@ var endings = map[string]struct {
 	"Released":      {record.Released, message.Released},
 }
 
+// standing are the endings that leave an incident as it is. Those of an incident
+// that is closed are of an execution that asked people once more, for nothing.
+var standing = map[string]message.Kind{
+	"Isolated, undecided": message.Undecided,
+	notContained:          message.NotContained,
+	"Kept isolated":       message.KeptIsolated,
+	"Released":            message.Released,
+}
+
+const notContained = "Not contained"
+
 // Run is safe to repeat: closing the same way again changes nothing. Where the
 // answer to the mail was lost it is sent twice, because once too often is better
 // than not at all.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	ending, known := endings[in.Ending]
-	if !known {
-		return Output{}, fmt.Errorf("close incident %s: %q is no ending that closes one", in.Incident.ID, in.Ending)
+	ending, closes := endings[in.Ending]
+	kind, stands := standing[in.Ending]
+	if in.Stands && !stands || !in.Stands && !closes {
+		return Output{}, fmt.Errorf("end incident %s: %q is no such ending", in.Incident.ID, in.Ending)
 	}
 	_, run, ok := strings.Cut(in.Execution, ":execution:")
 	if !ok {
 		return Output{}, fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
-	closedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
+	endedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
 	if err != nil {
-		return Output{}, fmt.Errorf("close incident %s: %w", in.Incident.ID, err)
+		return Output{}, fmt.Errorf("end incident %s: %w", in.Incident.ID, err)
+	}
+	wait := patience
+	if in.Ending == notContained {
+		wait = haste
 	}
 	journal := s.journal(ctx, in.Incident.ID, run)
-	if !journal.Complete && s.host.Now().Sub(closedAt) < patience {
+	if !journal.Complete && s.host.Now().Sub(endedAt) < wait {
 		return Output{Report: incident.Report{Status: incident.OK, Reason: journal.Reason}, Waiting: true}, nil
 	}
 	noted, err := s.noted(ctx, in.Incident.ID)
 	if err != nil {
 		return Output{}, err
 	}
-	// A release ends the branch that knows how far the snapshots came.
-	if noted.Snapshots != nil && ending.state == record.Released {
-		in.Snapshots = *noted.Snapshots
+	b := noted.facts(in)
+	b.Format, b.ClosedAt, b.State, b.Journal = manifest.Format, endedAt, ending.state, journal
+	b.Retention = int(s.retention / (24 * time.Hour))
+	if in.Stands {
+		if kind, err = s.stands(ctx, &b, kind); err != nil {
+			return Output{}, err
+		}
+	} else {
+		kind = ending.kind
 	}
-	b := body{
-		Format: manifest.Format, ClosedAt: closedAt, State: ending.state, Input: in, Journal: journal, Retention: int(s.retention / (24 * time.Hour)),
-		Console: noted.Console, Custody: noted.Custody, Exposure: noted.Exposure, Drifts: noted.Drift.Known, Begun: noted.begun(),
-	}
-	if err := s.sign(ctx, b, run, ending.kind); err != nil {
+	page, err := s.sign(ctx, b, run, kind)
+	if err != nil {
 		return Output{}, err
+	}
+	if err := record.EndClosing(ctx, s.incidents, s.table, in.Incident.ID, run, record.Closing{Ending: in.Ending, Manifest: page.manifest, Report: page.report}); err != nil {
+		return Output{}, fmt.Errorf("note the manifest of incident %s: %w", in.Incident.ID, err)
+	}
+	if in.Stands {
+		return Output{Report: incident.Report{Status: incident.OK}}, nil
 	}
 	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
 		return Output{}, fmt.Errorf("close incident %s as %s: %w", in.Incident.ID, ending.state, err)
 	}
 	subject, body := s.language.Mail(message.Letter{
-		Kind: ending.kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
+		Kind: kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
 		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
-		Isolation: in.Isolation, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Memory: in.Memory, Digest: in.Digest, Console: noted.Console, Custody: noted.Custody, Restoration: in.Restoration,
+		Isolation: b.Isolation, Protection: b.Protection, Credentials: b.Credentials, Snapshots: b.Snapshots, Memory: b.Memory, Digest: b.Digest, Console: b.Console, Custody: b.Custody, Restoration: b.Restoration,
+		Report: "s3://" + s.bucket + "/" + page.report,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
 	}
 	return Output{Report: incident.Report{Status: incident.OK}}, nil
+}
+
+// stands is how an incident is that nothing is changed of: its state, the decision
+// that made it so, and what there is to tell of it.
+func (s *Step) stands(ctx context.Context, b *body, kind message.Kind) (message.Kind, error) {
+	h, err := record.FindHead(ctx, s.incidents, s.table, b.Incident.ID)
+	if err != nil {
+		return "", fmt.Errorf("how incident %s stands: %w", b.Incident.ID, err)
+	}
+	b.State = h.State
+	if h.State != record.Open {
+		b.Decision = Decision{Choice: h.Decision, Person: h.Decided.Person}
+	}
+	if kind != message.NotContained {
+		return kind, nil
+	}
+	switch {
+	case !b.Isolation.Since.IsZero():
+		return message.NotSealed, nil // it was contained
+	case b.Isolation.Status == incident.Skipped:
+		return message.NotIsolated, nil // nobody decided that it should be
+	}
+	return kind, nil
 }

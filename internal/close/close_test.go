@@ -72,7 +72,7 @@ func TestTheJournalIsSigned(t *testing.T) {
 	}{
 		{"it comes", true, "", `"journal":{"complete":true,"entries":2,"last":"`},
 		{"it does not come", false, "", `"journal":{"complete":false,"entries":0,"last":"","reason":"the journal does not have yet what was recorded last"}`},
-		{"it is none", false, "{}", `"reason":"the journal cannot be read: incidents/`},
+		{"it is none", false, "{}", `"reason":"the journal cannot be read: no entry can follow it: incidents/`},
 	} {
 		s := scene.Open(t, scene.File)
 		var waiting []sim.StreamRecord
@@ -185,7 +185,191 @@ func TestLeftAlone(t *testing.T) {
 	}
 }
 
-// An incident that nobody decided stays open, and one that is closed stays
+// An ending that closes nothing is signed, too, and changes nothing of the record
+// but that; people were told before. The page says how it stands.
+func TestStands(t *testing.T) {
+	isolated := func(t *testing.T, s *scene.Scene) {
+		s.Save(t, "isolate", incident.Isolation{Report: incident.Report{Status: incident.OK}, Contained: true, Sealed: true, Since: s.Host.Now()})
+	}
+	for _, c := range []struct {
+		name, ending string
+		noted        func(t *testing.T, s *scene.Scene)
+		isolation    incident.Isolation
+		state        record.State
+		page         []string
+	}{
+		{"undecided", "Isolated, undecided", isolated, incident.Isolation{}, record.Open, []string{
+			"stays isolated: nobody decided in time", "cordon decide " + incident.NewID(incident.InstanceKey("123456789012", "eu-west-1", scene.Instance), 1) + " terminate|keep|release",
+			"Reported, still open", "No decision is recorded.",
+		}},
+		{"never contained", "Not contained", func(t *testing.T, s *scene.Scene) {
+			s.Save(t, "isolate", incident.Isolation{Report: incident.Report{Status: incident.Failed, Reason: "eni-1: UnauthorizedOperation"}, Interfaces: []incident.Interface{{ID: "eni-1", Where: incident.Open}}})
+		}, incident.Isolation{}, record.Open, []string{"is NOT contained", "eni-1: UnauthorizedOperation", "The next finding on this instance tries again", ">NOT contained<"}},
+		{"not sealed", "Not contained", isolated, incident.Isolation{Report: incident.Report{Status: incident.Failed, Reason: "ec2 is down"}}, record.Open, []string{
+			"could not verify that every interface is in quarantine", "ec2 is down", "NOT contained as far as is known",
+		}},
+		{"asked before", "Not contained", func(*testing.T, *scene.Scene) {}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "not yet isolated"}}, record.Open, []string{
+			"is NOT isolated: a person was asked first", "NOT isolated: nobody decided",
+		}},
+		{"kept, and asked once more", "Kept isolated", func(t *testing.T, s *scene.Scene) {
+			isolated(t, s)
+			s.Note(t, incident.Keep)
+			if err := record.Close(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, record.Kept, s.Host.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}, incident.Isolation{}, record.Kept, []string{"stays isolated, as decided", "Closed: Kept isolated"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			c.noted(t, s)
+			before := s.Head(t)
+			step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := s.Host.Now()
+			in := closing.Input{Incident: s.Incident, Execution: execution, Ending: c.ending, Stands: true, Isolation: c.isolation, Instance: incident.Instance{ID: s.Incident.InstanceID}}
+			if _, err := carry(t.Context(), s, step, in); err != nil {
+				t.Fatal(err)
+			}
+			if took := s.Host.Now().Sub(began); c.ending == "Not contained" && took > 30*time.Second || took > 3*time.Minute {
+				t.Errorf("it took %v without a journal", took)
+			}
+			if h := s.Head(t); h.State != c.state || h.State != before.State || len(s.Mails()) > 0 {
+				t.Errorf("the record says %s, before %s; %d mails", h.State, before.State, len(s.Mails()))
+			}
+			signed, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/run-1.json")
+			for _, want := range []string{`"ending":"` + c.ending + `"`, `"stands":true`, `"state":"` + string(c.state) + `"`} {
+				if !bytes.Contains(signed, []byte(want)) {
+					t.Errorf("the manifest does not say %s:\n%s", want, signed)
+				}
+			}
+			page, _ := file(t, s, reports(t, s)[0])
+			for _, want := range c.page {
+				if !bytes.Contains(page, []byte(want)) {
+					t.Errorf("the page does not say %q:\n%s", want, page)
+				}
+			}
+			left, err := record.Closings(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID)
+			if err != nil || len(left) != 1 || left[0].Ending != c.ending || left[0].Report != reports(t, s)[0] || left[0].Run != "run-1" {
+				t.Errorf("the record names %+v, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestKillStands: signing how it stands converges as a closing does.
+func TestKillStands(t *testing.T) {
+	scene.Kill(t, func(t *testing.T, faults ...sim.Fault) *scene.Scene { return scene.Open(t, scene.File, faults...) },
+		func(ctx context.Context, s *scene.Scene) (closing.Output, error) {
+			step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+			if err != nil {
+				return closing.Output{}, err
+			}
+			return carry(ctx, s, step, closing.Input{Incident: s.Incident, Execution: execution, Ending: "Isolated, undecided", Stands: true})
+		})
+}
+
+// TestDecidedAfterwards: what nobody decided is decided later, by another execution.
+// Both manifests hold, and each says what it covers.
+func TestDecidedAfterwards(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: execution, Ending: "Isolated, undecided", Stands: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.Wait(90 * 24 * time.Hour)
+	if _, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + "a-later-run", Ending: "Released", Decision: closing.Decision{Choice: incident.Release}}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := record.Closings(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID)
+	if err != nil || len(left) != 2 || left[0].Ending != "Isolated, undecided" || left[1].Ending != "Released" || s.Head(t).State != record.Released {
+		t.Fatalf("%+v, %v, state %s; want the undecided, then the released", left, err, s.Head(t).State)
+	}
+	public, err := s.KMS().GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: aws.String("signing")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := manifest.PublicKey(public.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range left {
+		text, _ := file(t, s, c.Manifest)
+		found := manifest.Check(text, key, func(of manifest.Object) (io.ReadCloser, error) {
+			b, _ := file(t, s, of.Key)
+			return io.NopCloser(bytes.NewReader(b)), nil
+		})
+		if len(found.Broken) > 0 || found.Ending != c.Ending || !found.At.Equal(c.At) {
+			t.Errorf("%s: %+v", c.Run, found)
+		}
+	}
+}
+
+// TestTheRecordWins: what a step noted last is what is signed, and not what an
+// execution carries from before; only that a step failed is known to that alone.
+func TestTheRecordWins(t *testing.T) {
+	ok, failed := incident.Report{Status: incident.OK}, incident.Report{Status: incident.Failed, Reason: "AccessDenied: now"}
+	for _, c := range []struct {
+		name   string
+		choice incident.Choice
+		in     func(*closing.Input)
+		want   []string
+		not    []string
+	}{
+		{"a release ended the branches", incident.Release, func(in *closing.Input) {
+			in.Protection = incident.Protection{Report: failed}
+			in.Snapshots = incident.Snapshots{Report: failed}
+			in.Isolation = incident.Isolation{Report: failed}
+		}, []string{"disableApiTermination", "snap-0noted", `"status":"ok"`}, []string{"AccessDenied: now"}},
+		{"a step had no answer", incident.Keep, func(in *closing.Input) {
+			in.Snapshots = incident.Snapshots{Report: failed}
+			in.Credentials = incident.Credentials{Report: failed}
+		}, []string{"snap-0noted", "disableApiTermination", `"reason":"AccessDenied: now","refusals":0`, `"reason":"AccessDenied: now","role":"arn:aws:iam::123456789012:role/web"`}, nil},
+		{"another execution did it all", incident.Keep, func(in *closing.Input) {
+			in.Snapshots = incident.Snapshots{Report: incident.Report{Status: incident.Skipped, Reason: "not yet taken"}}
+			in.Memory = incident.Memory{Report: incident.Report{Status: incident.Skipped, Reason: "not yet started"}}
+			in.Digest = incident.Digest{Report: incident.Report{Status: incident.Skipped, Reason: "not yet hashed"}}
+		}, []string{"snap-0noted", "memory/image.lime", strings.Repeat("ab", 32)}, []string{"not yet"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			image := "incidents/" + s.Incident.ID + "/memory/image.lime"
+			s.Save(t, "preserve", incident.Protection{Report: ok, Set: []string{"disableApiTermination"}, Scaling: incident.Ungrouped})
+			s.Save(t, "snapshot", incident.Snapshots{Report: ok, Done: true, Complete: true, Set: []incident.Snapshot{{ID: "snap-0noted", State: "completed"}}})
+			s.Save(t, "isolate", incident.Isolation{Report: ok, Contained: true, Sealed: true})
+			s.Save(t, "credentials", incident.Credentials{Report: ok, State: incident.Narrowed, Role: "arn:aws:iam::123456789012:role/web"})
+			s.Save(t, "memory", incident.CaptureRecord{Result: &incident.Memory{Report: ok, Done: true, Object: image, Bytes: 4}})
+			s.Save(t, "digest", map[string]any{"result": incident.Digest{Report: ok, Done: true, Bytes: 4, SHA256: strings.Repeat("ab", 32)}})
+			step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ending := map[incident.Choice]string{incident.Release: "Released", incident.Keep: "Kept isolated"}[c.choice]
+			in := closing.Input{Incident: s.Incident, Execution: execution, Ending: ending, Decision: closing.Decision{Choice: c.choice}}
+			c.in(&in)
+			if _, err := carry(t.Context(), s, step, in); err != nil {
+				t.Fatal(err)
+			}
+			text, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/run-1.json")
+			for _, want := range c.want {
+				if !bytes.Contains(text, []byte(want)) {
+					t.Errorf("the manifest does not say %s:\n%s", want, text)
+				}
+			}
+			for _, not := range c.not {
+				if bytes.Contains(text, []byte(not)) {
+					t.Errorf("the manifest says %s:\n%s", not, text)
+				}
+			}
+		})
+	}
+}
+
+// An incident that nobody decided is not closed, and one that is closed stays
 // closed as it is.
 func TestDoesNotClose(t *testing.T) {
 	s := scene.Open(t, scene.File)

@@ -17,6 +17,10 @@ import (
 // an incident that stays open.
 const patience = 2 * time.Minute
 
+// haste is the patience where the instance is not contained: that the execution
+// fails is what alarms, and the next finding takes over only then.
+const haste = 20 * time.Second
+
 // lookBack is how many entries may have come behind the note of this closing:
 // the partitions of one incident go side by side.
 const lookBack = 50
@@ -49,8 +53,8 @@ func (s *Step) journal(ctx context.Context, id, run string) manifest.Journal {
 	return j
 }
 
-// Output says that the incident is closed and people were told, or, while it
-// waits for the journal, why.
+// Output says that the incident is closed and people were told, or that it is
+// signed how it stands; or, while it waits for the journal, why.
 type Output struct {
 	incident.Report
 	Waiting bool `json:"waiting"`

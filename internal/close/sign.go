@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"cordon/internal/evidence"
@@ -25,11 +26,10 @@ import (
 // the record has of it, and the hashes of the objects.
 type body struct {
 	Format    string              `json:"format"`
-	ClosedAt  time.Time           `json:"closedAt"`
-	State     record.State        `json:"state"` // of the incident from now on
+	ClosedAt  time.Time           `json:"closedAt"` // when this execution began to sign
+	State     record.State        `json:"state"`    // of the incident from now on
 	Input                         // as the machine hands it over
 	Console   incident.Console    `json:"console"`
-	Custody   incident.Custody    `json:"custody"`
 	Exposure  incident.Exposure   `json:"exposure"`
 	Drifts    []incident.Drift    `json:"drifts"` // by others, as far as it is known whom
 	Begun     report.Begun        `json:"begun"`
@@ -63,38 +63,42 @@ type groups struct {
 	Isolated  []string `json:"isolated"` // as isolate saw them last; null where it did not see it
 }
 
+// signed are the keys of what an ending left.
+type signed struct{ manifest, report string }
+
 // sign writes this run's manifest, signed and locked. One that is there stays, if
-// it holds: a run whose answer was lost wrote it. An incident that was kept may be
-// released months later, by another execution: each has a manifest of its own.
-func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) error {
+// it holds: a run whose answer was lost wrote it. An incident that was undecided or
+// kept may be released months later, by another execution: each has a manifest of
+// its own.
+func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) (signed, error) {
 	in := b.Input
 	var err error
 	if err = s.recorded(ctx, in, &b); err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
+		return signed{}, fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	if b.Objects, b.Missing, err = s.objects(ctx, in, b.Console); err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
+		return signed{}, fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	key := "incidents/" + in.Incident.ID + "/manifests/" + run + ".json"
 	page, err := s.report(ctx, b, kind, key, "incidents/"+in.Incident.ID+"/reports/"+run)
 	if err != nil {
-		return fmt.Errorf("report of incident %s: %w", in.Incident.ID, err)
+		return signed{}, fmt.Errorf("report of incident %s: %w", in.Incident.ID, err)
 	}
 	b.Objects = append(b.Objects, page)
 	manifest.Sort(b.Objects)
 	text, err := manifest.Canonical(b)
 	if err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
+		return signed{}, fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	signed, err := s.kms.Sign(ctx, &kms.SignInput{
+	mark, err := s.kms.Sign(ctx, &kms.SignInput{
 		KeyId: &s.key, Message: manifest.Digest(text), MessageType: kmstypes.MessageTypeDigest, SigningAlgorithm: kmstypes.SigningAlgorithmSpecEcdsaSha256,
 	})
 	if err != nil {
-		return fmt.Errorf("sign the manifest of incident %s: %w", in.Incident.ID, err)
+		return signed{}, fmt.Errorf("sign the manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	file, err := manifest.Canonical(manifest.Signed{Manifest: text, Signature: signed.Signature})
+	file, err := manifest.Canonical(manifest.Signed{Manifest: text, Signature: mark.Signature})
 	if err != nil {
-		return fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
+		return signed{}, fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(file), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
@@ -102,37 +106,44 @@ func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) 
 	})
 	switch {
 	case evidence.Taken(err):
-		return s.stands(ctx, key, run, in)
+		if page.Key, err = s.standing(ctx, key, run, in); err != nil {
+			return signed{}, err
+		}
 	case err != nil:
-		return fmt.Errorf("write %s: %w", key, err)
+		return signed{}, fmt.Errorf("write %s: %w", key, err)
 	}
-	return nil
+	return signed{manifest: key, report: page.Key}, nil
 }
 
-// stands says whether what is under a manifest's key is one, and of this run.
-// Whoever could write there before us must not thereby close an incident that
-// nobody signed for.
-func (s *Step) stands(ctx context.Context, key, run string, in Input) error {
+// standing says whether what is under a manifest's key is one, and of this run, and
+// which page it names. Whoever could write there before us must not thereby close an
+// incident that nobody signed for.
+func (s *Step) standing(ctx context.Context, key, run string, in Input) (page string, err error) {
 	file, err := evidence.Read(ctx, s.s3, s.bucket, key, manifest.MaxFile)
 	if err != nil {
-		return err
+		return "", err
 	}
 	public, err := s.kms.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &s.key})
 	if err != nil {
-		return fmt.Errorf("read the public key of the manifests: %w", err)
+		return "", fmt.Errorf("read the public key of the manifests: %w", err)
 	}
 	k, err := manifest.PublicKey(public.PublicKey)
 	if err != nil {
-		return fmt.Errorf("the public key of the manifests: %w", err)
+		return "", fmt.Errorf("the public key of the manifests: %w", err)
 	}
 	m, err := manifest.Read(file, k)
 	if err != nil {
-		return fmt.Errorf("%s is there, and does not hold: %w", key, err)
+		return "", fmt.Errorf("%s is there, and does not hold: %w", key, err)
 	}
 	if m.Incident != in.Incident.ID || m.Run != run || m.Ending != in.Ending {
-		return fmt.Errorf("%s is there, and is that of incident %q, execution %q, which ended %q", key, m.Incident, m.Run, m.Ending)
+		return "", fmt.Errorf("%s is there, and is that of incident %q, execution %q, which ended %q", key, m.Incident, m.Run, m.Ending)
 	}
-	return nil
+	for _, o := range m.Objects {
+		if strings.HasPrefix(o.Key, "incidents/"+in.Incident.ID+"/reports/") {
+			page = o.Key
+		}
+	}
+	return page, nil
 }
 
 // recorded adds what the tables have of an incident.

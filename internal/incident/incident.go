@@ -215,9 +215,10 @@ type Snapshot struct {
 	Locked    bool   `json:"locked"`
 	Duplicate bool   `json:"duplicate"` // of a set made twice because an answer was lost
 
-	StartedAt  time.Time `json:"startedAt"`  // the moment that it shows of the volume
-	Reason     string    `json:"reason"`     // why it failed; empty if it did not
-	Superseded bool      `json:"superseded"` // it failed, and was made again
+	StartedAt   time.Time `json:"startedAt"`   // the moment that it shows of the volume
+	CompletedAt time.Time `json:"completedAt"` // when EC2 says it was; else when a look first saw it so; zero until then
+	Reason      string    `json:"reason"`      // why it failed; empty if it did not
+	Superseded  bool      `json:"superseded"`  // it failed, and was made again
 }
 
 // Volume is an EBS volume that a look saw attached to the instance.
@@ -302,6 +303,34 @@ type Memory struct {
 	Parts    int    `json:"parts"`
 	SHA256   string `json:"sha256"` // as the host reported it: a claim
 	Triage   Kept   `json:"triage"` // text about the host where there can be no image; a claim, too
+
+	BegunAt   time.Time `json:"begunAt"`   // when the host was about to be told to begin; zero before
+	ClaimedAt time.Time `json:"claimedAt"` // when the host's agent says that the capture ended: a claim; zero where it said nothing
+	EndedAt   time.Time `json:"endedAt"`   // when we found that it had, and what it had come to; zero while it is under way
+}
+
+// CaptureRecord is what the memory step keeps in the record, as far as others read it.
+type CaptureRecord struct {
+	SentAt time.Time `json:"sentAt"`
+	Seen   struct {
+		Parts int   `json:"parts"`
+		Bytes int64 `json:"bytes"`
+	} `json:"seen"`
+	Outcome *Memory `json:"outcome"` // what it will have been once the upload is ended
+	Result  *Memory `json:"result"`  // what it was
+}
+
+// Memory is how far the capture is.
+func (c CaptureRecord) Memory() Memory {
+	switch {
+	case c.Result != nil:
+		return *c.Result
+	case c.Outcome != nil:
+		m := *c.Outcome
+		m.Done = false
+		return m
+	}
+	return Memory{Report: Report{Status: OK, Reason: "under way"}, Bytes: c.Seen.Bytes, Parts: c.Seen.Parts, BegunAt: c.SentAt}
 }
 
 // Digest is what the memory image was found to be, next to what the host said.

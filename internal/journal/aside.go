@@ -64,8 +64,11 @@ func (j *journal) recall(ctx context.Context) error {
 			return fmt.Errorf("%w: %s: %w", chain.ErrBroken, key, err)
 		}
 		e, err := chain.Read(a.Entry)
-		if err != nil || e.Incident != j.id || e.Event != event {
-			return fmt.Errorf("%w: %s is not what was set aside: %v", chain.ErrBroken, key, err)
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", chain.ErrBroken, key, err)
+		}
+		if e.Incident != j.id || e.Event != event {
+			return fmt.Errorf("%w: %s is event %q of incident %q", chain.ErrBroken, key, e.Event, e.Incident)
 		}
 		waiting = append(waiting, e)
 	}

@@ -36,6 +36,12 @@ func isFunction(v any) bool {
 	return false
 }
 
+// IsLambda says whether a value is a function that the expression itself defines.
+func IsLambda(v any) bool {
+	_, is := v.(*lambda)
+	return is
+}
+
 func arity(v any) int {
 	switch v := v.(type) {
 	case *lambda:

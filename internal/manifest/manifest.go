@@ -23,6 +23,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Format is what a manifest says it is.
@@ -92,8 +93,10 @@ func PublicKey(file []byte) (*ecdsa.PublicKey, error) {
 // Claims is what a manifest says, as far as it can be held against something.
 type Claims struct {
 	Incident string
-	Run      string // name of the execution that wrote it
-	Ending   string // how that ended
+	Run      string    // name of the execution that wrote it
+	Ending   string    // how that ended
+	State    string    // of the incident from then on
+	At       time.Time // when that execution began to sign
 	Objects  []Object
 	Missing  []string // keys of what was not there, not hashed, or not what had been kept, when it was written
 	Journal  Journal
@@ -127,6 +130,8 @@ func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 		Incident  struct{ ID string }
 		Execution string
 		Ending    string
+		State     string
+		ClosedAt  time.Time
 		Objects   []Object
 		Missing   []string
 		Journal   Journal
@@ -135,7 +140,7 @@ func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 		return Claims{}, fmt.Errorf("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
 	}
 	run := m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
-	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal, Text: s.Manifest}, nil
+	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, State: m.State, At: m.ClosedAt, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal, Text: s.Manifest}, nil
 }
 
 // MaxFile is far above what a stored manifest has: the machine hands over 256 KiB

@@ -318,6 +318,11 @@ func (c *capture) count(ctx context.Context) (gone bool, err error) {
 // ended is what a finished invocation says of itself.
 func ended(out *ssm.GetCommandInvocationOutput) ending {
 	e := ending{said: parseLine(aws.ToString(out.StandardOutputContent))}
+	// ISO 8601, empty where it did not begin; in another form it is no time to us:
+	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
+	if at, err := time.Parse(time.RFC3339, aws.ToString(out.ExecutionEndDateTime)); err == nil {
+		e.claimedAt = at.UTC()
+	}
 	if out.Status == ssmtypes.CommandInvocationStatusSuccess {
 		return e
 	}

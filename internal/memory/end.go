@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"cordon/internal/evidence"
 	"cordon/internal/incident"
@@ -26,6 +27,8 @@ type ending struct {
 	skipped  bool   // it never began
 	released bool
 	cancel   bool // the command may still be under way
+
+	claimedAt time.Time // when the agent says the command ended; zero if it did not
 }
 
 // line is the one line of JSON that capture.sh prints. All of it is a claim.
@@ -138,6 +141,7 @@ func (c *capture) end(ctx context.Context, e ending) (Output, error) {
 			return Output{}, err
 		}
 	}
+	m.BegunAt, m.ClaimedAt, m.EndedAt = c.state.SentAt, e.claimedAt, c.host.Now().UTC()
 	c.state.Outcome = &m
 	if err := c.save(ctx); err != nil {
 		return Output{}, err

@@ -271,6 +271,6 @@ func (c *capture) result(ctx context.Context, m incident.Memory) (Output, error)
 func (c *capture) underWay(format string, args ...any) Output {
 	return Output{
 		Report: incident.Report{Status: incident.OK, Reason: fmt.Sprintf(format, args...)},
-		Object: *c.key("image.lime"), Bytes: c.state.Seen.Bytes, Parts: c.state.Seen.Parts,
+		Object: *c.key("image.lime"), Bytes: c.state.Seen.Bytes, Parts: c.state.Seen.Parts, BegunAt: c.state.SentAt,
 	}
 }

@@ -72,6 +72,7 @@ const (
 	DriftedBy    Kind = "driftedBy"     // who it was, once that is known
 	HalfReleased Kind = "halfReleased"  // a release of ours failed half-way, and was undone
 	Answered     Kind = "answered"      // a person decided, and it is not carried out yet
+	Unsigned     Kind = "unsigned"      // how it stands could not be signed
 
 	Reminded        Kind = "reminded"        // nobody has decided yet
 	RemindedBefore  Kind = "remindedBefore"  // the same, where nothing is isolated yet
@@ -85,7 +86,7 @@ var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released, ClosedGone,
 	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
-	HalfReleased, Answered, Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
+	HalfReleased, Answered, Unsigned, Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -110,6 +111,7 @@ type Letter struct {
 	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
+	Report      string            // where the signed report is, in the last mails
 	Link        string            // of the decision page; in the mails that ask only
 	SignIn      bool              // who opens it must sign in; else it lets in whoever has it
 	Two         bool              // two people must decide on a termination
@@ -279,15 +281,36 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.list("head.protection", l.Protection(protection))
 	}
 	p.list("head.credentials", l.Credentials(m.Credentials))
-	if next := l.Text(string(kind)+".next", l.facts(m)...); next != "" {
-		p.list("head.next", strings.Split(next, "\n"))
+	next := l.next(string(kind)+".next", m)
+	if m.Incident.ID != "" && slices.Contains([]Kind{Undecided, Unchanged, NotContained, NotIsolated, NotSealed}, m.Kind) {
+		next = append(next, l.Text("reportFollows", l.facts(m)...))
 	}
+	p.list("head.next", next)
 	p.line("")
 	if m.Incident.ID != "" {
 		p.line(l.Text("incident") + ": " + ID(m.Incident.ID))
 	}
+	if m.Report != "" {
+		p.line(l.Text("reportIs") + ": " + Plain(m.Report, 400))
+	}
 	p.line(l.Text("footer"))
 	return p.b.String()
+}
+
+// Next is what there is left to do once an incident has ended so, item by item.
+func (l Language) Next(m Letter) []string {
+	kind := string(l.kind(m))
+	if l.known("after." + kind) { // what its mail says is of the hour in which it went out
+		return l.next("after."+kind, m)
+	}
+	return l.next(kind+".next", m)
+}
+
+func (l Language) next(key string, m Letter) []string {
+	if next := l.Text(key, l.facts(m)...); next != "" {
+		return strings.Split(next, "\n")
+	}
+	return nil
 }
 
 func (l Language) facts(m Letter) []string {

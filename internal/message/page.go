@@ -80,6 +80,15 @@ func (l Language) Gaps(e incident.Evidence) []string {
 	return all
 }
 
+// UnderWay are the snapshots and the memory capture that have not come to their end.
+func (l Language) UnderWay(e incident.Evidence) []string {
+	all := l.pending(e.Snapshots)
+	if underWay(e.Memory) {
+		all = append(all, l.Text("waits.memory"))
+	}
+	return all
+}
+
 // Waits are what a termination would still wait for.
 func (l Language) Waits(e incident.Evidence, i incident.Isolation) []string {
 	all := l.pending(e.Snapshots)

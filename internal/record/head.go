@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cordon/internal/incident"
@@ -119,6 +121,26 @@ func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
 		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
 	}
 	return decodeHead(i)
+}
+
+// FindHead is LoadHead for who may only list.
+func FindHead(ctx context.Context, db Querier, table, id string) (Head, error) {
+	k, n, err := incident.SplitID(id)
+	if err != nil {
+		return Head{}, err
+	}
+	var found []Head
+	if err := each(ctx, db, table, k, headSK(n), func(i item) error {
+		h, err := decodeHead(i)
+		found = append(found, h)
+		return err
+	}); err != nil {
+		return Head{}, err
+	}
+	if len(found) == 0 {
+		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
+	}
+	return found[0], nil
 }
 
 // Claim opens an incident. If its number is taken, the head that stands comes
@@ -250,6 +272,36 @@ func BeginClosing(ctx context.Context, db interface {
 		err = fmt.Errorf("%s %s %w", id, sk, ErrNone)
 	}
 	return first, err
+}
+
+// Closing is what an execution that ended left of an incident.
+type Closing struct {
+	Run      string    // name of the execution
+	At       time.Time // when it began to sign
+	Ending   string    // how it ended; empty while it signs, or where it could not
+	Manifest string    // key in the evidence bucket
+	Report   string    // key in the evidence bucket
+}
+
+// EndClosing notes what the run that began to close left.
+func EndClosing(ctx context.Context, db Updater, table, id, run string, c Closing) error {
+	return update(ctx, db, table, key(id, ClosingKey(run)), "SET #e = :e, #m = :m, #r = :r", "attribute_exists(pk)",
+		map[string]string{"#e": "ending", "#m": "manifest", "#r": "report"}, item{":e": str(c.Ending), ":m": str(c.Manifest), ":r": str(c.Report)})
+}
+
+// Closings are all of an incident, the earliest first.
+func Closings(ctx context.Context, db Querier, table, id string) ([]Closing, error) {
+	var all []Closing
+	err := each(ctx, db, table, id, ClosingKey(""), func(i item) error {
+		at, err := time.Parse(time.RFC3339Nano, text(i, "at"))
+		if err != nil {
+			return fmt.Errorf("item %s %s: at: %w", text(i, "pk"), text(i, "sk"), err)
+		}
+		all = append(all, Closing{Run: strings.TrimPrefix(text(i, "sk"), ClosingKey("")), At: at, Ending: text(i, "ending"), Manifest: text(i, "manifest"), Report: text(i, "report")})
+		return nil
+	})
+	slices.SortFunc(all, func(a, b Closing) int { return a.At.Compare(b.At) })
+	return all, err
 }
 
 // Reopen gives an incident that nobody works on to an execution that asks people

@@ -25,6 +25,8 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
 // Invariant is something that always holds. Broken says how it does not; empty
@@ -51,6 +53,7 @@ var Invariants = []Invariant{
 	{"Asked first, isolated after", isolatedUnasked},
 	{"A dry run changes nothing", dryRunChanged},
 	{"The journal is the record", unjournaled},
+	{"Every ending is signed", unsigned},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -899,6 +902,34 @@ func dryRunChanged(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// An execution that had an incident leaves a manifest of how it ended, or people are
+// told that there is none; unless they could not be told at all, which fails it at
+// once.
+func unsigned(t Trace) string {
+	if !slices.Contains([]string{"Terminated", "Kept isolated", "Released", "Isolated, undecided", "Not contained", "Already gone"}, t.Ending) {
+		return ""
+	}
+	had, signed, told := false, false, true
+	for _, c := range t.Calls {
+		switch in := c.Input.(type) {
+		case *dynamodb.PutItemInput:
+			had = had || c.Effective && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#")
+		case *dynamodb.UpdateItemInput:
+			had = had || c.Effective && strings.HasPrefix(stringOf(in.Key["sk"]), "incident#")
+		case *s3.PutObjectInput:
+			signed = signed || c.Effective && strings.Contains(aws.ToString(in.Key), "/manifests/")
+		case *sns.PublishInput:
+			told = c.Error == ""
+		}
+	}
+	if !had || signed || !told || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool {
+		return strings.HasPrefix(m.Subject, "No signed report") || strings.HasPrefix(m.Subject, "Done, but the incident stays open")
+	}) {
+		return ""
+	}
+	return fmt.Sprintf("ended as %q, there is no manifest of it, and nobody was told so", t.Ending)
 }
 
 func stringOf(v dynamodbtypes.AttributeValue) string {

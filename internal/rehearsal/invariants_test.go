@@ -24,6 +24,8 @@ import (
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
@@ -73,10 +75,14 @@ func clean() rehearsal.Trace {
 			move(2, "eni-1", "conversion"),
 			move(2.2, "eni-1", "quarantine"),
 			call(90, "ec2", "TerminateInstances", &ec2.TerminateInstancesInput{InstanceIds: []string{victim}}, victim),
+			manifest,
 		},
 	}
 	return decided(t, decision(incident.Terminate))
 }
+
+// manifest is what signs the ending of a run.
+var manifest = call(95, "s3", "PutObject", &s3.PutObjectInput{Key: aws.String("incidents/" + key + ".1/manifests/run.json")})
 
 func decision(c incident.Choice) incident.Decision {
 	return incident.Decision{
@@ -275,7 +281,7 @@ func TestConvergesWhileShuttingDown(t *testing.T) {
 func askedFirst(d incident.Decision, at float64) rehearsal.Trace {
 	x := clean()
 	x.Ending = "Isolated, undecided"
-	x.Calls = []sim.Call{put(0.5, "incident#000001"), put(at-1, "prior#eni-1#groups"), move(at, "eni-1", "conversion"), move(at+0.2, "eni-1", "quarantine")}
+	x.Calls = []sim.Call{put(0.5, "incident#000001"), put(at-1, "prior#eni-1#groups"), move(at, "eni-1", "conversion"), move(at+0.2, "eni-1", "quarantine"), manifest}
 	return decided(x, d)
 }
 
@@ -444,6 +450,15 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			d.AttachedAt = attached.Add(-time.Hour)
 			return d
 		}(), 70)},
+		{"an ending without a manifest", "Every ending is signed", without(clean(), "PutObject", "")},
+		{"nobody decided, and no manifest says so", "Every ending is signed", spoil(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "PutObject", ""), "TerminateInstances", "")
+			x.Ending = "Isolated, undecided"
+		})},
+		{"not contained, and no manifest says so", "Every ending is signed", spoil(func(x *rehearsal.Trace) {
+			*x = with(without(*x, "PutObject", ""), call(94, "sns", "Publish", &sns.PublishInput{}))
+			x.Ending, x.Status = "Not contained", "FAILED"
+		})},
 		{"a decision that is in no journal", "The journal is the record", spoil(func(x *rehearsal.Trace) { x.Journal = nil })},
 		{"a record changed behind the journal's back", "The journal is the record", spoil(func(x *rehearsal.Trace) {
 			x.After.Incidents = append(slices.Clone(x.After.Incidents), row("incidents", map[string]string{"pk": key + ".1", "sk": "step#isolate", "body": "{}"}))
@@ -466,7 +481,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 		})
 	}
-	if n := len(rehearsal.Invariants); n != 15 {
-		t.Errorf("%d invariants; the README promises fifteen", n)
+	if n := len(rehearsal.Invariants); n != 16 {
+		t.Errorf("%d invariants; the README promises sixteen", n)
 	}
 }

@@ -26,17 +26,18 @@ var (
 	sealed = slices.Concat(asked, []string{"Is it contained now?", "Make sure it is sealed", "Was it undone?", "Carry out the decision"})
 	// The journal is a moment behind what was recorded.
 	closed = []string{"Close the incident", "Is it closed?", "Wait for the journal", "Close the incident", "Is it closed?", "Name the ending"}
+	signed = []string{"Sign how it stands", "Is it signed?", "Wait to sign", "Sign how it stands", "Is it signed?", "Name the ending"}
 	hash   = []string{"Is the image hashed?", "Hash the image", "Is the image hashed?"}
 	hashed = slices.Concat(hash, []string{"Are the copies done?"}, closed)
 	// A release ends the branch that knows whether there are copies.
 	uncopied  = slices.Concat([]string{"Are the copies done?", "Wait for the copies", "Copy what is left", "Are the copies done?"}, closed)
 	freed     = slices.Concat(asked, []string{"Let running steps end", "Release instance", "Allow its credentials again", "End the capture"})
 	released  = slices.Concat(freed, hash, uncopied, []string{"Released"})
-	undecided = slices.Concat(sealed, []string{"Tell that nobody decided", "Isolated, undecided"})
+	undecided = slices.Concat(sealed, []string{"Tell that nobody decided"}, hash, []string{"Are the copies done?"}, signed, []string{"Isolated, undecided"})
 	// Where a brake asks before isolating, and is told to isolate.
 	askedWay   = slices.Concat(seen, []string{"Ask before isolating", "Verify before isolating"})
 	goAhead    = slices.Concat(askedWay, []string{"What was decided before isolating?"}, undecided[len(seen):])
-	unanswered = slices.Concat(askedWay, []string{"Tell that it was not isolated", "Not contained"})
+	unanswered = slices.Concat(askedWay, []string{"Tell that it was not isolated"}, signed, []string{"Not contained"})
 )
 
 // Mails, by how their subjects begin.
@@ -161,7 +162,7 @@ func TestRoutes(t *testing.T) {
 
 		{
 			"EC2 refuses every change of groups", plain, refusing, nil, "terminate", "Not contained", "FAILED",
-			slices.Concat(tried, []string{"Tell that it is not contained", "Gather evidence and ask", "Is it contained now?", "Not contained"}),
+			slices.Concat(tried, []string{"Tell that it is not contained", "Gather evidence and ask", "Is it contained now?"}, signed, []string{"Not contained"}),
 			[]string{"[URGENT] EC2 instance NOT isolated", machineMail},
 			&machineState{State: "running", Groups: web, Protected: "true true stop", Snapshots: []string{"completed locked", "pending locked"}},
 		},

@@ -15,9 +15,6 @@ import (
 	"cordon/internal/sim"
 )
 
-// asItIs leaves the function journal as it is.
-func asItIs(h lambdafn.Handler) lambdafn.Handler { return h }
-
 // Where an incident's journal cannot be written on, nothing waits: its changes are
 // set aside as they come, the incident ends as ever, and its manifest says that the
 // journal is not whole.

@@ -20,10 +20,11 @@ import (
 // Facts are what the page is made of. What is zero is left out, or said to be
 // missing where a reader would look for it.
 type Facts struct {
-	Kind        message.Kind // of the last mail: how the incident ended
-	ClosedAt    time.Time
-	Execution   string // ARN of the one that closes it
-	Manifest    string // key of the manifest that names this page
+	Kind        message.Kind // of the last mail: how it ended
+	Open        bool         // the incident is open all the same
+	ClosedAt    time.Time    // or, where it is open, when this was written
+	Execution   string       // ARN of the one that ends so
+	Manifest    string       // key of the manifest that names this page
 	Incident    incident.Incident
 	Instance    incident.Instance
 	Findings    []incident.Finding // all that came
@@ -33,6 +34,7 @@ type Facts struct {
 	Credentials incident.Credentials
 	Evidence    incident.Evidence
 	Restoration incident.Restoration
+	Problem     incident.Problem // that came last, where it is open
 	Drifts      []incident.Drift
 	Decision    message.Decision // that was carried out
 	Requests    []Request        // for a decision, the first first
@@ -54,9 +56,11 @@ type Begun struct {
 
 // Request is when people were asked.
 type Request struct {
-	Round    int
-	OpenedAt time.Time
-	MailedAt time.Time // zero if no mail of it was accepted
+	Round     int
+	OpenedAt  time.Time
+	MailedAt  time.Time // zero if no mail of it was accepted
+	ExpiresAt time.Time
+	Problem   string // why it was asked again
 }
 
 // Interface is what became of the security groups of one.
@@ -184,6 +188,7 @@ func Page(l message.Language, f Facts) []byte {
 	p.done(f)
 	p.open(f)
 	p.decisions(f)
+	p.next(f)
 	p.raw("</div>\n</div>\n")
 	p.objects(f)
 	p.raw("\n<footer>\n")
@@ -204,9 +209,14 @@ func (p *page) figures(f Facts) {
 	if at := f.Isolation.Since; !at.IsZero() {
 		contained = p.gap(at.Sub(first(f.Incident.Finding.EventTime, f.Incident.OpenedAt)))
 	}
-	missing := p.t("report.nothing")
-	if n := len(p.l.NotTaken(f.Evidence)); n > 0 {
+	missing, n, going := p.t("report.nothing"), len(p.l.NotTaken(f.Evidence)), len(p.underWay(f))
+	switch {
+	case n > 0 && going > 0:
+		missing = p.t("report.gapsGoing", "n", strconv.Itoa(n), "going", strconv.Itoa(going))
+	case n > 0:
 		missing = p.t("report.gaps", "n", strconv.Itoa(n))
+	case going > 0:
+		missing = p.t("report.going", "going", strconv.Itoa(going))
 	}
 	p.raw("<dl class=\"figures\">\n")
 	for _, pair := range [][2]string{
@@ -273,22 +283,43 @@ func (p *page) evidence(f Facts) {
 		}
 		p.list("head.taken", "", taken)
 		p.list("head.notTaken", ` class="gaps"`, not)
+		p.list("report.underWay", ` class="gaps"`, p.underWay(f))
 	})
+}
+
+// underWay is what had not come to its end yet: it may or may not have since.
+func (p *page) underWay(f Facts) []string {
+	e := f.Evidence
+	all := p.l.UnderWay(e)
+	if c := e.Custody; c.Status == incident.OK && !c.Done && !c.Off {
+		all = append(all, p.t("report.copying", "reason", message.Plain(c.Reason, 300)))
+	}
+	if d := e.Digest; !d.Done && e.Memory.Done && e.Memory.Object != "" {
+		all = append(all, p.t("report.hashing", "reason", message.Plain(d.Reason, 300)))
+	}
+	return all
 }
 
 func (p *page) done(f Facts) {
 	p.section("page.done", func() {
 		var rows [][]string
 		for _, i := range f.Interfaces {
-			rows = append(rows, []string{message.ID(i.ID), ids(i.Before), ids(i.Isolated), p.l.Place(i.Where)})
+			rows = append(rows, []string{message.ID(i.ID), p.or(ids(i.Before), "report.unchanged"), p.or(ids(i.Isolated), "report.unseen"), p.or(p.l.Place(i.Where), "report.unseen")})
 		}
 		p.table([]string{"report.interface", "report.before", "report.isolated", "report.where"}, rows)
 		if r := f.Isolation.Reason; r != "" {
 			p.el("p", message.Plain(r, 600))
 			p.raw("\n")
 		}
+		if !f.Isolation.Contained {
+			p.list("head.notContained", ` class="gaps"`, p.l.Interfaces(f.Isolation, false))
+		}
 		p.list("head.protection", "", p.l.Protection(f.Protection))
 		p.list("head.credentials", "", p.l.Credentials(f.Credentials))
+		if f.Restoration.Connected {
+			p.el("p", p.t("report.connected"))
+			p.raw("\n")
+		}
 		p.list("head.restored", "", plain(f.Restoration.Restored))
 		p.list("head.notBack", ` class="gaps"`, plain(f.Restoration.NotBack))
 	})
@@ -297,10 +328,11 @@ func (p *page) done(f Facts) {
 func (p *page) open(f Facts) {
 	p.section("head.staysOpen", func() {
 		all := p.l.StaysOpen(f.Isolation, f.Credentials, f.Exposure)
-		if len(all) == 0 {
-			p.el("p", p.t("page.nothingYet"))
+		if f.Isolation.Since.IsZero() {
+			p.el("p", p.t("report.notStopped"))
 			p.raw("\n")
-		} else {
+		}
+		if len(all) > 0 {
 			p.raw("<ul>\n")
 			p.items(all)
 			p.raw("</ul>\n")
@@ -329,7 +361,40 @@ func (p *page) decisions(f Facts) {
 				"report.shown", message.ID(d.Facts),
 			)
 		}
+		var asked []string
+		for _, r := range f.Requests {
+			s := p.t("report.asked", "round", strconv.Itoa(r.Round), "at", p.l.Time(r.OpenedAt), "until", p.l.Time(r.ExpiresAt))
+			if r.MailedAt.IsZero() {
+				s += p.t("report.unmailed")
+			}
+			if r.Problem != "" {
+				s += p.t("report.again", "reason", message.Plain(r.Problem, 300))
+			}
+			asked = append(asked, s)
+		}
+		p.list("report.requests", "", asked)
 	})
+}
+
+// next is what is left to do, and what people were asked so far.
+func (p *page) next(f Facts) {
+	p.section("head.next", func() {
+		if s := p.l.Because(f.Problem, ""); s != "" {
+			p.el("p", p.t("because", "reason", s))
+			p.raw("\n")
+		}
+		p.raw("<ul>\n")
+		p.items(p.l.Next(f.letter()))
+		p.raw("</ul>\n")
+	})
+}
+
+// or is a cell that may be empty, which would look like nothing at all.
+func (p *page) or(s, key string) string {
+	if s == "" {
+		return p.t(key)
+	}
+	return s
 }
 
 func (p *page) objects(f Facts) {

@@ -71,9 +71,12 @@ func terminated() report.Facts {
 		Protection: incident.Protection{Report: ok(), Set: []string{"disableApiTermination", "deleteOnTermination of vol-0a"}, Scaling: incident.Ungrouped},
 		Evidence: incident.Evidence{
 			Snapshots: incident.Snapshots{Report: ok(), Done: true, Complete: true, Set: []incident.Snapshot{
-				{ID: "snap-0a", VolumeID: "vol-0a", Device: "/dev/xvda", State: "completed", Locked: true, Encrypted: true, KMSKey: "arn:aws:kms:ap-northeast-1:111122223333:key/k"},
+				{ID: "snap-0a", VolumeID: "vol-0a", Device: "/dev/xvda", State: "completed", Locked: true, Encrypted: true, KMSKey: "arn:aws:kms:ap-northeast-1:111122223333:key/k", StartedAt: later(time.Second), CompletedAt: later(19 * time.Minute)},
 			}},
-			Memory: incident.Memory{Report: ok(), Done: true, Object: key + "/memory/image.lime", Bytes: 8 << 30, Parts: 103, SHA256: hash},
+			Memory: incident.Memory{
+				Report: ok(), Done: true, Object: key + "/memory/image.lime", Bytes: 8 << 30, Parts: 103, SHA256: hash,
+				BegunAt: later(1900 * time.Millisecond), ClaimedAt: later(90 * time.Second), EndedAt: later(94 * time.Second),
+			},
 			Digest: incident.Digest{Report: ok(), Done: true, Bytes: 8 << 30, SHA256: hash, Claimed: hash, Agrees: true},
 			Console: incident.Console{
 				Report:     ok(),
@@ -82,7 +85,7 @@ func terminated() report.Facts {
 			},
 		},
 		Decision: message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics"},
-		Requests: []report.Request{{Round: 1, OpenedAt: later(3 * time.Second), MailedAt: later(3 * time.Second)}},
+		Requests: []report.Request{{Round: 1, OpenedAt: later(3 * time.Second), MailedAt: later(3 * time.Second), ExpiresAt: later(72 * time.Hour)}},
 		Decisions: []incident.Decision{{
 			Incident: id, Round: 1, InstanceID: finding.InstanceID, Choice: incident.Terminate, Person: "Aiko Tanaka", Identity: incident.ByLink,
 			Reason: "confirmed by forensics", Address: "198.51.100.7", Agent: "Mozilla/5.0", Facts: hash, DecidedAt: later(4 * time.Minute),
@@ -102,8 +105,12 @@ func kept() report.Facts {
 	f.ClosedAt, f.Begun.Terminating = at.Add(51*time.Hour), time.Time{}
 	f.Evidence.Snapshots = incident.Snapshots{
 		Report: not(incident.Partial, "one volume has no snapshot"), Done: true, Missing: []string{"vol-0c"}, NotIn: []string{"ephemeral0"},
-		Set: []incident.Snapshot{{ID: "snap-0a", VolumeID: "vol-0a", State: "completed"}, {ID: "snap-0b", VolumeID: "vol-0b", State: "error"}},
+		Set: []incident.Snapshot{
+			{ID: "snap-0a", VolumeID: "vol-0a", State: "completed", StartedAt: at.Add(time.Second), CompletedAt: at.Add(3 * time.Hour)},
+			{ID: "snap-0b", VolumeID: "vol-0b", State: "error", StartedAt: at.Add(time.Second)},
+		},
 	}
+	f.Evidence.Memory.ClaimedAt, f.Evidence.Memory.EndedAt = time.Time{}, at.Add(41*time.Minute)
 	f.Evidence.Memory.Report = not(incident.Partial, "no part arrived for 30 minutes: the SSM agent is lost or the host was cut off")
 	f.Evidence.Digest.Agrees, f.Evidence.Digest.Claimed = false, strings.Repeat("0a", 32)
 	f.Evidence.Console = incident.Console{
@@ -116,7 +123,9 @@ func kept() report.Facts {
 		Number: 1, Undone: []string{"eni-0a"}, Since: at.Add(5 * time.Hour), At: at.Add(5*time.Hour + 2*time.Minute),
 		By: []incident.Doer{{Who: "arn:aws:sts::111122223333:assumed-role/Terraform/drift-job", Action: "ModifyNetworkInterfaceAttribute", From: "198.51.100.7", At: at.Add(5*time.Hour + time.Minute)}},
 	}}
-	f.Requests = append(f.Requests, report.Request{Round: 2, OpenedAt: at.Add(50 * time.Hour)})
+	f.Requests = append(f.Requests, report.Request{
+		Round: 2, OpenedAt: at.Add(50 * time.Hour), ExpiresAt: at.Add(122 * time.Hour), Problem: "Refused: the seal does not fit the decision",
+	})
 	f.Decisions[0].DecidedAt, f.Decisions[0].Round = at.Add(51*time.Hour-3*time.Minute), 2
 	f.Decisions[0].Identity = incident.ByIAM + "arn:aws:sts::111122223333:assumed-role/Responder/tanaka"
 	f.Missing = []string{"incidents/x/memory/parts.json"}
@@ -148,7 +157,42 @@ func left() report.Facts {
 	}
 }
 
-var endings = map[string]func() report.Facts{"terminated": terminated, "kept": kept, "released": released, "left": left}
+// undecided is one on which nobody decided, and whose evidence was still under way.
+func undecided() report.Facts {
+	f := terminated()
+	f.Kind, f.Open, f.ClosedAt, f.Begun.Terminating = message.Undecided, true, at.Add(73*time.Hour), time.Time{}
+	f.Decision, f.Decisions = message.Decision{}, nil
+	f.Evidence.Snapshots.Complete, f.Evidence.Snapshots.Done, f.Evidence.Snapshots.Reason = false, false, "1 of 1 under way"
+	n := &f.Evidence.Snapshots.Set[0]
+	n.State, n.Progress, n.CompletedAt = "pending", "63%", time.Time{}
+	f.Evidence.Digest = incident.Digest{Report: incident.Report{Status: incident.OK, Reason: "268435456 of 8589934592 bytes are hashed"}, Bytes: 256 << 20}
+	f.Missing = []string{f.Evidence.Memory.Object}
+	f.Objects = f.Objects[:1]
+	return f
+}
+
+// open is one that could not be contained.
+func open() report.Facts {
+	f := terminated()
+	f.Kind, f.Open, f.ClosedAt, f.Begun.Terminating, f.Begun.Capturing = message.NotContained, true, at.Add(40*time.Minute), time.Time{}, time.Time{}
+	f.Decision, f.Decisions, f.Requests = message.Decision{}, nil, nil
+	f.Isolation = incident.Isolation{
+		Report: not(incident.Failed, "NotContained: isolate i-0abcd1234ef567890: eni-0b: is in sg-0web: UnauthorizedOperation; contained: eni-0a"), At: at.Add(39 * time.Minute),
+		Interfaces: []incident.Interface{
+			{ID: "eni-0a", VPC: "vpc-0a", Groups: []string{"sg-0q"}, Where: incident.Quarantined},
+			{ID: "eni-0b", VPC: "vpc-0a", Groups: []string{"sg-0web"}, Where: incident.Open, Reason: "is in sg-0web: UnauthorizedOperation"},
+		},
+	}
+	f.Interfaces = []report.Interface{
+		{ID: "eni-0a", Before: []string{"sg-0web", "sg-0ssh"}, Isolated: []string{"sg-0q"}, Where: incident.Quarantined},
+		{ID: "eni-0b", Isolated: []string{"sg-0web"}, Where: incident.Open},
+	}
+	f.Evidence.Memory = incident.Memory{Report: not(incident.Skipped, "not yet started")}
+	f.Evidence.Digest, f.Objects = incident.Digest{}, f.Objects[:1]
+	return f
+}
+
+var endings = map[string]func() report.Facts{"terminated": terminated, "kept": kept, "released": released, "left": left, "undecided": undecided, "open": open}
 
 func TestPages(t *testing.T) {
 	for name, facts := range endings {

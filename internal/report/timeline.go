@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/internal/incident"
 )
 
 // moment is one point of the timeline.
@@ -36,7 +38,6 @@ func (p *page) moments(f Facts) []moment {
 	add(f.Begun.Isolating, "done", "moment.isolating")
 	add(f.Isolation.Since, "safe", "moment.contained")
 	add(f.Isolation.SealedAt, "safe", "moment.sealed")
-	add(f.Begun.Capturing, "done", "moment.capturing")
 	add(f.Evidence.Console.Output.At, "done", "moment.output")
 	add(f.Evidence.Console.Screenshot.At, "done", "moment.screenshot")
 	for _, r := range f.Requests {
@@ -49,8 +50,70 @@ func (p *page) moments(f Facts) []moment {
 		add(d.At, "found", "moment.undone")
 	}
 	add(f.Begun.Terminating, "done", "moment.terminating")
+	for _, w := range p.spans(f) {
+		add(w.from, "begin", w.began)
+		add(w.claimed, "done", "moment.claimed")
+		if w.to.IsZero() {
+			add(f.ClosedAt, "begin", w.open)
+		} else {
+			add(w.to, "done", w.ended)
+		}
+	}
 	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
-	add(f.ClosedAt, "end", "moment.closed", "ending", p.l.Ending(f.letter()))
+	closed := "moment.closed"
+	if f.Open {
+		closed = "moment.stands"
+	}
+	add(f.ClosedAt, "end", closed, "ending", p.l.Ending(f.letter()))
+	return all
+}
+
+// span is what took its time, from a moment to another; to is zero where it was
+// still under way. What it says at its moments are keys of the catalogue.
+type span struct {
+	from, to           time.Time
+	claimed            time.Time // when the host says that it ended; zero where it said nothing
+	began, ended, open string
+}
+
+// spans are the evidence that takes hours, one a lane of the picture, as far as it
+// began and it is known when it ended.
+func (p *page) spans(f Facts) []span {
+	var all []span
+	shots := span{began: "moment.snapshots", ended: "moment.complete", open: "moment.incomplete"}
+	pending := false
+	for _, n := range f.Evidence.Snapshots.Set {
+		if n.Duplicate || n.Superseded {
+			continue
+		}
+		if shots.from.IsZero() || !n.StartedAt.IsZero() && n.StartedAt.Before(shots.from) {
+			shots.from = n.StartedAt
+		}
+		if n.CompletedAt.After(shots.to) {
+			shots.to = n.CompletedAt
+		}
+		pending = pending || n.State == "pending"
+	}
+	if !f.Evidence.Snapshots.Complete {
+		shots.ended = "moment.last" // of those that are
+	}
+	if pending {
+		shots.to = time.Time{}
+	}
+	if !shots.from.IsZero() && (pending || !shots.to.IsZero()) {
+		all = append(all, shots)
+	}
+	m := f.Evidence.Memory
+	if began := first(m.BegunAt, f.Begun.Capturing); !began.IsZero() {
+		w := span{from: began, to: m.EndedAt, claimed: m.ClaimedAt, began: "moment.capturing", ended: "moment.captured", open: "moment.uncaptured"}
+		if m.Status != incident.OK {
+			w.ended = "moment.captureEnded"
+		}
+		if m.Done && w.to.IsZero() { // recorded by a version that did not note when
+			w.open = "moment.captureEndUnknown"
+		}
+		all = append(all, w)
+	}
 	return all
 }
 
@@ -61,7 +124,8 @@ const drawn = 24
 // The picture is as wide as a phone's screen, in its pixels.
 const (
 	width = 320
-	left  = 14 // of the line
+	left  = 30 // of the line
+	lane  = 9  // between the line and the first span, and to the next
 	step  = 46 // from one moment to the next, at least
 )
 
@@ -86,11 +150,25 @@ func (p *page) timeline(f Facts) {
 		ys[n] = y
 	}
 	height := y + 34
+	at := func(when time.Time) int { // of the last that is drawn and not after it
+		n := 0
+		for n+1 < len(seen) && !seen[n+1].at.After(when) {
+			n++
+		}
+		return ys[n]
+	}
 
 	p.el("h2", p.t("report.timeline"))
 	fmt.Fprintf(&p.b, "\n<svg role=\"img\" aria-labelledby=\"timeline-title\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n", width, height, width, height)
 	p.el(`title id="timeline-title"`, p.t("report.picture", "n", strconv.Itoa(len(all))))
 	fmt.Fprintf(&p.b, "\n<path class=\"line\" d=\"M%d %dV%d\"/>\n", left, ys[0], ys[len(ys)-1])
+	for n, w := range p.spans(f) {
+		x, class, to := left-lane*(n+1)-2, "span", at(w.to)
+		if w.to.IsZero() {
+			class, to = "span going", at(f.ClosedAt)
+		}
+		fmt.Fprintf(&p.b, "<path class=\"%s\" d=\"M%d %dH%dV%dH%d\"/>\n", class, left, at(w.from), x, to, left)
+	}
 	for n, m := range seen {
 		p.raw(shape(m.mark, ys[n]))
 		p.words(left+18, ys[n]+4, "what", m.what)
@@ -137,6 +215,9 @@ func shape(mark string, y int) string {
 		return fmt.Sprintf("<rect class=\"person\" x=\"%d\" y=\"%d\" width=\"14\" height=\"14\"/>\n", left-7, y-7)
 	case "end":
 		return fmt.Sprintf("<circle class=\"end\" cx=\"%d\" cy=\"%d\" r=\"8\"/>\n<circle class=\"core\" cx=\"%d\" cy=\"%d\" r=\"3\"/>\n", left, y, left, y)
+	}
+	if mark == "begin" {
+		return fmt.Sprintf("<path class=\"begin\" d=\"M%d %dl6 9h-12z\"/>\n", left, y-6)
 	}
 	return fmt.Sprintf("<circle class=\"done\" cx=\"%d\" cy=\"%d\" r=\"5\"/>\n", left, y)
 }

@@ -296,7 +296,7 @@ func TestKillAgain(t *testing.T) {
 // done.
 func quiet(out snapshot.Output) snapshot.Output {
 	for n := range out.Set {
-		out.Set[n].StartedAt, out.Set[n].ID = time.Time{}, ""
+		out.Set[n].StartedAt, out.Set[n].CompletedAt, out.Set[n].ID = time.Time{}, time.Time{}, ""
 	}
 	for n := range out.Notes {
 		if out.Notes[n].What == "later" {

@@ -115,7 +115,7 @@ func (s *Step) find(ctx context.Context, l look) (set, error) {
 		}
 		shown = append(shown, more...)
 	}
-	st := members(shown, l)
+	st := members(shown, l, s.host.Now())
 	for _, r := range l.recorded.Set {
 		if slices.ContainsFunc(st, func(m *member) bool { return m.ID == r.ID }) {
 			continue
@@ -132,7 +132,7 @@ func (s *Step) find(ctx context.Context, l look) (set, error) {
 }
 
 // members are the snapshots that EC2 shows.
-func members(shown []types.Snapshot, l look) set {
+func members(shown []types.Snapshot, l look, now time.Time) set {
 	device := map[string]string{}
 	for _, v := range remember(l) {
 		device[v.ID] = v.Device
@@ -143,6 +143,9 @@ func members(shown []types.Snapshot, l look) set {
 			ID: aws.ToString(sn.SnapshotId), VolumeID: aws.ToString(sn.VolumeId), State: string(sn.State), Progress: aws.ToString(sn.Progress),
 			Encrypted: aws.ToBool(sn.Encrypted), KMSKey: aws.ToString(sn.KmsKeyId), StartedAt: aws.ToTime(sn.StartTime).UTC(),
 		}, tags: tagMap(sn.Tags), known: true}
+		if completed(m) {
+			m.CompletedAt = completedAt(sn, l.recorded.Set, now)
+		}
 		if m.failed() {
 			m.Reason = cmp.Or(aws.ToString(sn.StateMessage), "EC2 does not say why")
 		}
@@ -150,6 +153,21 @@ func members(shown []types.Snapshot, l look) set {
 		st = append(st, m)
 	}
 	return st
+}
+
+// completedAt is when a snapshot was completed: as EC2 says, else when a look first
+// saw it so, which may be an hour later. EC2 need not say.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Snapshot.html
+func completedAt(sn types.Snapshot, recorded []incident.Snapshot, now time.Time) time.Time {
+	if at := aws.ToTime(sn.CompletionTime); !at.IsZero() {
+		return at.UTC()
+	}
+	for _, r := range recorded {
+		if r.ID == aws.ToString(sn.SnapshotId) && !r.CompletedAt.IsZero() {
+			return r.CompletedAt
+		}
+	}
+	return now.UTC()
 }
 
 // arrange tells evidence from what failed before and from duplicates: of each
