@@ -117,6 +117,9 @@ func (c *EC2) ModifySnapshotAttribute(ctx context.Context, in *ec2.ModifySnapsho
 	})
 }
 
+// SlowCopies has copies take that long from now on, those under way too.
+func (c *EC2) SlowCopies(seconds int) { c.a.ec2.quirks.copySeconds = seconds }
+
 // Unlock takes a snapshot's lock off, here or in the evidence account, as whoever
 // has ec2:UnlockSnapshot can in governance mode.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_UnlockSnapshot.html
