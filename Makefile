@@ -199,8 +199,9 @@ test-memory: $(if $(AVML),bin/avml) ## capture the memory of a guest in qemu; ne
 # The script as others read it: shellcheck, and a shell that is neither dash nor
 # bash. What it says of commands that are missing is no use there: it has its own.
 .PHONY: check-script
-check-script: ## read the host's script with shellcheck, run it under busybox
+check-script: .venv/installed ## read the scripts of hosts, run Linux's under busybox
 	@mkdir -p bin
+	.venv/bin/python tools/powershell.py internal/memory/*.ps1
 	@if reason=$$(sh tools/have.sh bin/script.log shellcheck=shellcheck busybox=busybox-static); then \
 		echo "shellcheck, busybox" && \
 		shellcheck internal/memory/*.sh internal/guest/*.sh tools/*.sh && \

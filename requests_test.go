@@ -155,6 +155,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	}
 	bucket, table, decisions := arn("EvidenceBucket"), the("IncidentsTable"), the("DecisionsTable")
 	memoryDocument := target{arn: "arn:aws:ssm:us-east-1:111122223333:document/" + arn("MemoryDocument")}
+	windowsDocument := target{arn: "arn:aws:ssm:us-east-1:111122223333:document/" + arn("MemoryWindowsDocument")}
 	execution := strings.Replace(arn("IncidentResponse"), ":stateMachine:", ":execution:", 1) + ":0f7a"
 	head, ask := keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc"}, keys{"dynamodb:LeadingKeys": "request#111122223333.us-east-1.i-0abc.1"}
 	plain := keys{"aws:SecureTransport": "false"}
@@ -420,13 +421,13 @@ func requestTable(d *template.Deployment, p policies) []section {
 	)
 	sections = append(sections, s3s)
 
-	wrote := everyone(p, "approval", "journal", "notify", "decide", "machine", "rule")
+	wrote := everyone(p, "approval", "audience", "journal", "notify", "decide", "machine", "rule")
 	record := section{"The record", []request{
-		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "notify", "close", "exposure", "journal", "machine", "rule")},
+		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "audience", "notify", "close", "exposure", "journal", "machine", "rule")},
 		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("close", "credentials", "enrich", "isolate", "preserve", "release")},
-		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "authorize", "close", "decide", "journal", "notify", "machine", "rule")},
+		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "audience", "authorize", "close", "decide", "journal", "notify", "machine", "rule")},
 		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
-		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "notify", "close", "exposure", "journal", "machine", "rule")},
+		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "audience", "notify", "close", "exposure", "journal", "machine", "rule")},
 		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
 		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},
 		{ask: "hides a request among other writes of a transaction", action: "dynamodb:PutItem", on: table, with: keys{"dynamodb:LeadingKeys": "111122223333.us-east-1.i-0abc,request#111122223333.us-east-1.i-0abc.1"}, may: may("approval"), never: may("console", "credentials", "custody", "enrich", "isolate", "memory", "preserve", "release", "snapshot", "terminate")},
@@ -531,6 +532,9 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "invokes `notify` without saying for whom", action: "lambda:InvokeFunction", on: the("NotifyFunction"), by: "events.amazonaws.com"},
 		{ask: "invokes `notify`", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OtherFindingRule")), by: "sns.amazonaws.com"},
 		{ask: "invokes `notify` for the rule on our own failures", action: "lambda:InvokeFunction", on: the("NotifyFunction"), with: from(arn("OwnFailureRule")), by: "sns.amazonaws.com"},
+		{ask: "invokes `audience` on schedule", action: "lambda:InvokeFunction", on: the("AudienceFunction"), with: from(arn("AudienceRule")), by: "events.amazonaws.com", may: may("events.amazonaws.com")},
+		{ask: "invokes `audience` on schedule", action: "lambda:InvokeFunction", on: the("AudienceFunction"), with: from(arn("AudienceRule")), by: "sns.amazonaws.com"},
+		{ask: "invokes `audience` for another rule", action: "lambda:InvokeFunction", on: the("AudienceFunction"), with: from(arn("OtherFindingRule")), by: "events.amazonaws.com"},
 		{ask: "invokes `decide`", action: "lambda:InvokeFunction", on: the("DecideFunction"), with: from(arn("OtherFindingRule")), by: "events.amazonaws.com"},
 	}}
 	api, _ := d.Resource("DecisionApi")
@@ -555,7 +559,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 	for _, f := range d.Functions() {
 		name := functionName(f.LogicalID)
 		r := request{ask: "invokes `" + name + "`", action: "lambda:InvokeFunction", on: the(f.LogicalID), may: may("machine")}
-		if name == page || name == "journal" { // which Lambda itself invokes, for the streams
+		if name == page || name == "journal" || name == "audience" { // which Lambda itself invokes, for the streams, and a schedule
 			r.may = nil
 		}
 		invokes.all = append(invokes.all, r)
@@ -645,18 +649,21 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "tells others that nobody decides", action: "sns:Publish", on: others, may: may("approval")},
 		{ask: "tells others without TLS", action: "sns:Publish", on: others, with: plain, never: everyone(p)},
 		{ask: "tells others for an alarm of this account", action: "sns:Publish", on: others, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
+		{ask: "tells others for our alarm and an account that does not fit", action: "sns:Publish", on: others, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
+		{ask: "tells others", action: "sns:Publish", on: others, with: from(alarm), by: "events.amazonaws.com"},
+		{ask: "tells others", action: "sns:Publish", on: others, by: stranger},
 		{ask: "subscribes somebody to what others are told", action: "sns:Subscribe", on: others},
+		{ask: "sees who is subscribed", action: "sns:ListSubscriptionsByTopic", on: topic, may: may("audience")},
+		{ask: "sees who is subscribed to what others are told", action: "sns:ListSubscriptionsByTopic", on: others, may: may("audience")},
+		{ask: "sees who is subscribed to another topic", action: "sns:ListSubscriptionsByTopic", on: at(fmt.Sprintf(another, "sns", "another"))},
+		{ask: "confirms a subscription", action: "sns:ConfirmSubscription", on: topic},
+		{ask: "ends a subscription", action: "sns:Unsubscribe", on: topic},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, never: everyone(p)},
 		{ask: "mails people without TLS", action: "sns:Publish", on: topic, with: plain, by: administrator, never: may(administrator)},
 		{ask: "publishes to another topic", action: "sns:Publish", on: at(fmt.Sprintf(another, "sns", "another"))},
 		{ask: "subscribes somebody", action: "sns:Subscribe", on: topic},
 		{ask: "changes the topic's policy", action: "sns:SetTopicAttributes", on: topic},
 		{ask: "deletes the topic", action: "sns:DeleteTopic", on: topic},
-		{ask: "mails people for our alarm", action: "sns:Publish", on: topic, with: from(alarm), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our other alarm", action: "sns:Publish", on: topic, with: from(arn("NotContainedAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our alarm of drifts", action: "sns:Publish", on: topic, with: from(arn("DriftAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our alarm of the journal", action: "sns:Publish", on: topic, with: from(arn("JournalAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
-		{ask: "mails people for our alarm of what is set aside of it", action: "sns:Publish", on: topic, with: from(arn("JournalAsideAlarm")), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")},
 		{ask: "mails people for another alarm", action: "sns:Publish", on: topic, with: from(fmt.Sprintf(another, "cloudwatch", "alarm:another")), by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for another account", action: "sns:Publish", on: topic, with: keys{"aws:SourceArn": strings.Replace(alarm, "111122223333", "444455556666", 1), "aws:SourceAccount": "444455556666"}, by: "cloudwatch.amazonaws.com"},
 		{ask: "mails people for our alarm and an account that does not fit", action: "sns:Publish", on: topic, with: from(alarm).and("aws:SourceAccount", "444455556666"), by: "cloudwatch.amazonaws.com"},
@@ -677,13 +684,25 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "sends a letter", action: "sqs:SendMessage", on: queue, by: stranger},
 		{ask: "reads letters", action: "sqs:ReceiveMessage", on: queue, by: administrator, may: may(administrator)},
 	}}
+	for _, a := range alarms(d) {
+		tells := request{ask: "tells others for `" + a.LogicalID + "`", action: "sns:Publish", on: others, with: from(a.ARN()), by: "cloudwatch.amazonaws.com"}
+		if slices.Contains(untold, a.LogicalID) {
+			tells.may = may("cloudwatch.amazonaws.com")
+		}
+		people.all = append(people.all, tells,
+			request{ask: "mails people for `" + a.LogicalID + "`", action: "sns:Publish", on: topic, with: from(a.ARN()), by: "cloudwatch.amazonaws.com", may: may("cloudwatch.amazonaws.com")})
+	}
 	for _, r := range d.Rules() {
+		if r.Schedule != "" {
+			continue // a look that does not take place is told by its alarm
+		}
 		people.all = append(people.all, request{ask: "keeps a finding that `" + r.LogicalID + "` could not deliver", action: "sqs:SendMessage", on: queue, with: from(r.ARN), by: "events.amazonaws.com", may: may("events.amazonaws.com")})
 	}
 	sections = append(sections, people)
 
 	sections = append(sections, section{"Commands on instances", []request{
 		{ask: "runs our document on an instance", action: "ssm:SendCommand", on: on(memoryDocument, instance), may: may("memory")},
+		{ask: "runs our document for Windows on an instance", action: "ssm:SendCommand", on: on(windowsDocument, instance), may: may("memory")},
 		{ask: "runs another document on an instance", action: "ssm:SendCommand", on: on(target{arn: fmt.Sprintf(another, "ssm", "document/another")}, instance)},
 		{ask: "runs a document of AWS on an instance", action: "ssm:SendCommand", on: on(target{arn: "arn:aws:ssm:us-east-1::document/AWS-RunShellScript"}, instance)},
 		{ask: "runs our document on an instance of another account", action: "ssm:SendCommand", on: on(memoryDocument, target{arn: "arn:aws:ec2:us-east-1:444455556666:instance/i-0abc"})},
@@ -693,6 +712,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		{ask: "opens a shell", action: "ssm:StartSession", on: on(instance)},
 		{ask: "starts an automation", action: "ssm:StartAutomationExecution", on: at(fmt.Sprintf(another, "ssm", "automation-definition/x:1"))},
 		{ask: "changes our document", action: "ssm:UpdateDocument", on: on(memoryDocument)},
+		{ask: "changes our document for Windows", action: "ssm:UpdateDocument", on: on(windowsDocument)},
 		{ask: "makes another version of our document the default", action: "ssm:UpdateDocumentDefaultVersion", on: on(memoryDocument)},
 		{ask: "shares our document", action: "ssm:ModifyDocumentPermission", on: on(memoryDocument)},
 		{ask: "reads the pause switch", action: "ssm:GetParameter", on: at("arn:aws:ssm:us-east-1:111122223333:parameter/cordon/pause"), may: may("enrich")},
@@ -718,7 +738,7 @@ func requestTable(d *template.Deployment, p policies) []section {
 		what, action string
 		may          []string
 	}{
-		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "close", "console", "custody", "decide", "digest", "drift", "exposure", "isolate", "journal", "notify", "machine", "rule")},
+		{"instances", "ec2:DescribeInstances", everyone(p, "approval", "audience", "close", "console", "custody", "decide", "digest", "drift", "exposure", "isolate", "journal", "notify", "machine", "rule")},
 		{"interfaces", "ec2:DescribeNetworkInterfaces", may("enrich", "exposure", "isolate", "release", "terminate")},
 		{"groups", "ec2:DescribeSecurityGroups", may("isolate", "release", "terminate")},
 		{"rules of groups", "ec2:DescribeSecurityGroupRules", may("enrich", "isolate")},

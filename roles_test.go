@@ -13,6 +13,7 @@ import (
 	"cordon"
 	"cordon/e2e"
 	"cordon/internal/approval"
+	"cordon/internal/audience"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/console"
@@ -39,7 +40,7 @@ import (
 
 // news are the constructors; the interfaces they take are what a role allows.
 var news = map[string]any{
-	"approval": approval.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "custody": custody.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New, "journal": journal.New,
+	"approval": approval.New, "audience": audience.New, "authorize": authorize.New, "close": closing.New, "console": console.New, "credentials": credentials.New, "custody": custody.New, "decide": decide.New, "digest": digest.New, "drift": drift.New, "enrich": enrich.New, "exposure": exposure.New, "isolate": isolate.New, "journal": journal.New,
 	"memory": memory.New, "notify": notify.New, "preserve": preserve.New, "release": release.New, "snapshot": snapshot.New, "terminate": terminate.New,
 }
 
@@ -263,9 +264,14 @@ func TestMachineInvokesItsFunctions(t *testing.T) {
 		}
 	}
 	used := map[string]bool{}
-	var fed []string // by a stream, not by the machine
+	var fed []string // by a stream or a schedule, not by the machine
 	for _, m := range d.Mappings() {
 		fed = append(fed, functionName(m.Function))
+	}
+	for _, r := range d.Rules() {
+		if r.Schedule != "" {
+			fed = append(fed, functionName(r.Targets[0].Resource))
+		}
 	}
 	parseMachine(t, cordon.Definition).walk(func(_ string, s *state) { used[s.function()] = true })
 	var does []string
@@ -275,7 +281,7 @@ func TestMachineInvokesItsFunctions(t *testing.T) {
 		case used[name]:
 			does = append(does, f.ARN)
 		case name != page && !slices.Contains(fed, name):
-			t.Errorf("neither a state nor a stream invokes %s", name)
+			t.Errorf("neither a state, a stream nor a schedule invokes %s", name)
 		}
 		// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 		if name == page && f.Timeout.Seconds() >= 30 {

@@ -14,7 +14,8 @@ import (
 // has then: what refers to it gets the name. Nothing else is left out, and what
 // is listed here must be in the template.
 var Lacking = map[string]struct{ Type, Name string }{
-	"MemoryDocument": {"AWS::SSM::Document", "cordon-MemoryDocument"},
+	"MemoryDocument":        {"AWS::SSM::Document", "cordon-MemoryDocument"},
+	"MemoryWindowsDocument": {"AWS::SSM::Document", "cordon-MemoryWindowsDocument"},
 }
 
 // Architecture is this machine's, as Lambda calls it; empty where it has no name for it.

@@ -18,10 +18,11 @@ Globals:
   Function: {Architectures: [arm64], MemorySize: 256}
 Resources:
   MemoryDocument: {Type: AWS::SSM::Document, Properties: {DocumentType: Command}}
+  MemoryWindowsDocument: {Type: AWS::SSM::Document, Properties: {DocumentType: Command}}
   MemoryFunction:
     Type: AWS::Serverless::Function
     Properties:
-      Environment: {Variables: {MEMORY_DOCUMENT: {Ref: MemoryDocument}, TABLE: {Ref: Table}}}
+      Environment: {Variables: {MEMORY_DOCUMENT: {Ref: MemoryDocument}, MEMORY_WINDOWS_DOCUMENT: {Ref: MemoryWindowsDocument}, TABLE: {Ref: Table}}}
   Role:
     Type: AWS::IAM::Role
     Properties: {Resource: {"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:1:document/${MemoryDocument}"}}
@@ -34,6 +35,7 @@ func TestOnlyWhatIsListedIsLeftOut(t *testing.T) {
 	}
 	want := strings.NewReplacer(
 		"  MemoryDocument: {Type: AWS::SSM::Document, Properties: {DocumentType: Command}}\n", "",
+		"  MemoryWindowsDocument: {Type: AWS::SSM::Document, Properties: {DocumentType: Command}}\n", "", "{Ref: MemoryWindowsDocument}", "cordon-MemoryWindowsDocument",
 		"{Ref: MemoryDocument}", "cordon-MemoryDocument", "${MemoryDocument}", "cordon-MemoryDocument", "[arm64]", "[x86_64]").Replace(built)
 	var was, is any
 	if err := yaml.Unmarshal([]byte(want), &was); err != nil {

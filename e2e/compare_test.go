@@ -156,7 +156,7 @@ var (
 	byRun  = regexp.MustCompile(`(/manifests/|/reports/|closing#)[^/.]+`) // named by the execution
 	called = map[string]*regexp.Regexp{
 		"incidents": regexp.MustCompile(`IncidentsTable`), "decisions": regexp.MustCompile(`DecisionsTable`),
-		"bucket": regexp.MustCompile(`(?i)^[^/]*evidencebucket[^/]*$`), "document": regexp.MustCompile(`MemoryDocument`),
+		"bucket": regexp.MustCompile(`(?i)^[^/]*evidencebucket[^/]*$`), "document": regexp.MustCompile(`Memory(Windows)?Document`),
 	}
 )
 

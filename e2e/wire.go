@@ -154,7 +154,8 @@ var operations = map[string]operation{
 	"sfn:DescribeExecution": reads("executionArn"),
 	"sfn:SendTaskSuccess":   changes(),
 
-	"sns:Publish": changes("TopicArn"),
+	"sns:ListSubscriptionsByTopic": reads("TopicArn"),
+	"sns:Publish":                  changes("TopicArn"),
 
 	"ssm:CancelCommand":               changes("InstanceIds", "CommandId"),
 	"ssm:DescribeInstanceInformation": reads(),

@@ -289,3 +289,39 @@ func TestLintRefuses(t *testing.T) {
 		t.Log(said)
 	}
 }
+
+// TestPowerShell plants what triage.ps1 must not do, and what would fail on a host
+// without a word.
+func TestPowerShell(t *testing.T) {
+	right, err := os.ReadFile(filepath.Join(root(t), "internal/memory/triage.ps1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := func(text string) (string, bool) {
+		dir := t.TempDir()
+		write(t, dir, map[string]string{"script.ps1": text})
+		return run(t, dir, ".venv/bin/python", filepath.Join(root(t), "tools/powershell.py"), "script.ps1")
+	}
+	if said, ok := reads(string(right)); !ok || said != "" {
+		t.Errorf("the script as it is: %s", said)
+	}
+	for _, f := range []fault{
+		{right: "foreach ($pipe in", wrong: "foreach ($pipe on", says: "the grammar does not know this"},
+		{right: "Get-Owner $found", wrong: "Get-Process", says: "Get-Process is none of the script's own functions"},
+		{right: "Get-Text $pipe 0", wrong: "Get-Text $pipe", says: "Get-Text wants 2 arguments and is given 1"},
+		{right: "$found.$name 0", wrong: "$fund.$name 0", says: "$fund is nowhere set"},
+		{right: "& $block", wrong: "& $block > C:\\said", says: "a redirection"},
+		{right: "[wmisearcher]::new(", wrong: "[IO.File]::WriteAllText(", says: "[IO.File]::WriteAllText is not in the list"},
+		{right: "-is [array]", wrong: "-is [xml]", says: "[xml] is not in the list"},
+		{right: ".TrimEnd()", wrong: ".Delete()", says: ".Delete() is not in the list"},
+		{right: "out of time", wrong: "out of time\u2026", says: "not ASCII"},
+	} {
+		text := strings.Replace(string(right), f.right, f.wrong, 1)
+		if text == string(right) {
+			t.Fatalf("the script no longer has %q to plant a fault in", f.right)
+		}
+		if said, ok := reads(text); ok || !strings.Contains(said, f.says) {
+			t.Errorf("with %q: passed %t, and it says\n%s\nwant %q", f.wrong, ok, said, f.says)
+		}
+	}
+}

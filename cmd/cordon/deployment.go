@@ -25,20 +25,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go"
 )
 
 // deployed is a stack as an operator reaches it, with their own credentials.
 type deployed struct {
 	stack, account, region   string
-	url                      string // of the HTTP API
-	incidentsIn, decisionsIn string // names of the tables
-	evidenceIn               string // name of the bucket
-	signingKey               string // ARN
+	url                      string  // of the HTTP API
+	incidentsIn, decisionsIn string  // names of the tables
+	topics                   []topic // that people must hear: of notifications, and of escalations where somebody is to be told
+	evidenceIn               string  // name of the bucket
+	signingKey               string  // ARN
 	retentionDays            int
 
 	records records
 	bus     bus
+	sns     topics
 	send    func(*http.Request) (*http.Response, error) // signs, too
 	now     func() time.Time
 	sleep   func(time.Duration)
@@ -81,6 +84,9 @@ func (w where) find(ctx context.Context) (*deployed, error) {
 	if cfg.Region == "" {
 		return nil, errors.New("no Region is configured; give --region, or set AWS_REGION")
 	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("you have no AWS credentials here: sign in as for the AWS CLI, or name a profile in AWS_PROFILE (%w)", err)
+	}
 	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &w.Stack})
 	var answer smithy.APIError
 	switch {
@@ -95,7 +101,7 @@ func (w where) find(ctx context.Context) (*deployed, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.records, d.bus = dynamodb.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg)
+	d.records, d.bus, d.sns = dynamodb.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg), sns.NewFromConfig(cfg)
 	d.send = signed(cfg, d.region, time.Now, http.DefaultClient.Do)
 	d.now, d.sleep, d.each = time.Now, time.Sleep, side
 	d.objects, d.keys, d.snapshots = s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
@@ -110,18 +116,6 @@ func outputs(name string, s cftypes.Stack) (*deployed, error) {
 		return nil, fmt.Errorf("stack %s: its ID %q is not an ARN", name, aws.ToString(s.StackId))
 	}
 	d.region, d.account = part[3], part[4]
-	for output, to := range map[string]*string{
-		"DecisionUrl": &d.url, "IncidentsTableName": &d.incidentsIn, "DecisionsTableName": &d.decisionsIn, "EvidenceBucketName": &d.evidenceIn, "SigningKeyArn": &d.signingKey,
-	} {
-		for _, o := range s.Outputs {
-			if aws.ToString(o.OutputKey) == output {
-				*to = aws.ToString(o.OutputValue)
-			}
-		}
-		if *to == "" {
-			return nil, fmt.Errorf("stack %s has no output %s; is it a stack of Cordon, and deployed to its end?", name, output)
-		}
-	}
 	for _, p := range s.Parameters {
 		if aws.ToString(p.ParameterKey) == "RetentionDays" {
 			var err error
@@ -129,6 +123,20 @@ func outputs(name string, s cftypes.Stack) (*deployed, error) {
 				return nil, fmt.Errorf("stack %s: its parameter RetentionDays: %w", name, err)
 			}
 		}
+	}
+	said := map[string]string{}
+	for _, o := range s.Outputs {
+		said[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	var notifications string
+	for output, to := range map[string]*string{"DecisionUrl": &d.url, "IncidentsTableName": &d.incidentsIn, "DecisionsTableName": &d.decisionsIn, "TopicArn": &notifications, "EvidenceBucketName": &d.evidenceIn, "SigningKeyArn": &d.signingKey} {
+		if *to = said[output]; *to == "" {
+			return nil, fmt.Errorf("stack %s has no output %s; is it a stack of Cordon, and deployed to its end?", name, output)
+		}
+	}
+	d.topics = []topic{{"notifications", notifications}}
+	if escalations := said["EscalationTopicArn"]; escalations != "" {
+		d.topics = append(d.topics, topic{"escalations", escalations})
 	}
 	return d, nil
 }
@@ -163,7 +171,8 @@ func signed(cfg aws.Config, region string, now func() time.Time, send func(*http
 // explain says what an operator can do about an answer of AWS.
 func explain(what string, err error) error {
 	var answer smithy.APIError
-	if errors.As(err, &answer) && strings.Contains(answer.ErrorCode(), "AccessDenied") {
+	// SNS has a word of its own: https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html
+	if errors.As(err, &answer) && (strings.Contains(answer.ErrorCode(), "AccessDenied") || answer.ErrorCode() == "AuthorizationError") {
 		return fmt.Errorf("%s: your credentials may not (%s); docs/operators.md lists the rights that an operator needs", what, answer.ErrorMessage())
 	}
 	return fmt.Errorf("%s: %w", what, err)

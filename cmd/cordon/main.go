@@ -1,7 +1,8 @@
 // Command cordon is the operator's tool.
 //
 // Exit status: 0 as the machine means it to be, 1 not contained, failed, an
-// invariant violated or evidence that does not hold, 2 bad input.
+// invariant violated, evidence that does not hold or nobody who is told, 2 bad
+// input.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 )
 
 const (
@@ -19,27 +21,37 @@ const (
 	exitUse = 2 // the input is wrong
 )
 
-// errBad is an incident that ended badly: told already, only the status is left.
-var errBad = errors.New("the incident ended badly")
+// errBad is what a command was asked about and is bad: told already, only the
+// status is left.
+var errBad = errors.New("it is bad")
 
 type commands struct {
-	Rehearse rehearse `cmd:"" help:"Run an event through what would be deployed, against an account in memory."`
-	List     list     `cmd:"" help:"List the incidents of a stack, the newest first."`
-	Show     show     `cmd:"" help:"Show what the record holds of an incident."`
-	Decide   decide   `cmd:"" help:"Decide about an incident, also months later, as who your AWS credentials say."`
-	Verify   verify   `cmd:"" help:"Check what an incident left where it lies, or a copy of the evidence bucket offline."`
-	Demo     demo     `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
+	Rehearse  rehearse  `cmd:"" help:"Run an event through what would be deployed, against an account in memory."`
+	List      list      `cmd:"" help:"List the incidents of a stack, the newest first."`
+	Show      show      `cmd:"" help:"Show what the record holds of an incident."`
+	Decide    decide    `cmd:"" help:"Decide about an incident, also months later, as who your AWS credentials say."`
+	Subscribe subscribe `cmd:"" help:"Confirm who is told, so that no mail scanner can end it; say who is."`
+	Verify    verify    `cmd:"" help:"Check what an incident left where it lies, or a copy of the evidence bucket offline."`
+	Demo      demo      `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
 }
 
 // streams are where a command reads and writes.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
-	terminal bool // a person sits there
+	terminal bool                   // a person sits there
+	hidden   func() (string, error) // reads a line that is not shown; nil where nobody types
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: onTerminal(os.Stdin, os.Stdout)}))
+	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: onTerminal(os.Stdin, os.Stdout)}
+	if onTerminal(os.Stdin) {
+		s.hidden = func() (string, error) {
+			line, err := term.ReadPassword(int(os.Stdin.Fd()))
+			return string(line), err
+		}
+	}
+	os.Exit(run(os.Args[1:], s))
 }
 
 func run(args []string, s streams) (status int) {

@@ -77,6 +77,7 @@ func (c *list) Run(s streams) error {
 }
 
 func (c *list) run(ctx context.Context, s streams, d *deployed) error {
+	d.warn(ctx, s.err)
 	heads, err := record.Heads(ctx, d.records, d.incidentsIn)
 	if err != nil {
 		return explain("list the incidents", err)
@@ -186,6 +187,7 @@ func (c *show) Run(s streams) error {
 }
 
 func (c *show) run(ctx context.Context, s streams, d *deployed) error {
+	d.warn(ctx, s.err)
 	i, err := d.gather(ctx, c.Incident)
 	if err != nil {
 		return err

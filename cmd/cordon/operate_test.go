@@ -80,7 +80,8 @@ func newSite(t *testing.T) *site {
 	}
 	s.deployed = &deployed{
 		stack: "cordon", account: "123456789012", region: "eu-west-1", url: "https://api.example.com",
-		incidentsIn: "cordon-incidents", decisionsIn: "cordon-decisions", records: db, bus: s, now: s.Now, sleep: s.Sleep,
+		topics:      []topic{{"notifications", "arn:aws:sns:eu-west-1:123456789012:cordon"}},
+		incidentsIn: "cordon-incidents", decisionsIn: "cordon-decisions", records: db, bus: s, sns: s.aws.SNS(), now: s.Now, sleep: s.Sleep,
 		send: func(r *http.Request) (*http.Response, error) {
 			rec := httptest.NewRecorder()
 			if s.caller == "" { // as an HTTP API answers who may not
@@ -455,7 +456,7 @@ func TestSigned(t *testing.T) {
 
 func TestOutputs(t *testing.T) {
 	stack := cftypes.Stack{StackId: aws.String("arn:aws:cloudformation:eu-west-1:123456789012:stack/cordon/x")}
-	for _, o := range []string{"DecisionUrl", "IncidentsTableName", "DecisionsTableName", "EvidenceBucketName", "SigningKeyArn"} {
+	for _, o := range []string{"DecisionUrl", "IncidentsTableName", "DecisionsTableName", "TopicArn", "EvidenceBucketName", "SigningKeyArn"} {
 		if _, err := outputs("cordon", stack); err == nil || !strings.Contains(err.Error(), "has no output") {
 			t.Errorf("without %s: %v", o, err)
 		}
@@ -463,7 +464,11 @@ func TestOutputs(t *testing.T) {
 	}
 	stack.Parameters = []cftypes.Parameter{{ParameterKey: aws.String("RetentionDays"), ParameterValue: aws.String("90")}}
 	d, err := outputs("cordon", stack)
-	if err != nil || d.evidenceIn != "the EvidenceBucketName" || d.signingKey != "the SigningKeyArn" || d.retentionDays != 90 || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" {
+	if err != nil || d.evidenceIn != "the EvidenceBucketName" || d.signingKey != "the SigningKeyArn" || d.retentionDays != 90 || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" || len(d.topics) != 1 || d.topics[0].arn != "the TopicArn" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	stack.Outputs = append(stack.Outputs, cftypes.Output{OutputKey: aws.String("EscalationTopicArn"), OutputValue: aws.String("the other")})
+	if d, err := outputs("cordon", stack); err != nil || len(d.topics) != 2 || d.topics[1].arn != "the other" {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
@@ -510,7 +515,7 @@ func TestOperatorsRights(t *testing.T) {
 		}
 	}
 	want := []string{"cloudformation:DescribeStacks", "execute-api:Invoke"}
-	for service, calls := range map[string]reflect.Type{"dynamodb": reflect.TypeFor[records](), "events": reflect.TypeFor[bus]()} {
+	for service, calls := range map[string]reflect.Type{"dynamodb": reflect.TypeFor[records](), "events": reflect.TypeFor[bus](), "sns": reflect.TypeFor[topics]()} {
 		for m := range calls.Methods() {
 			want = append(want, service+":"+m.Name)
 		}

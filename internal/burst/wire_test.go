@@ -28,7 +28,7 @@ import (
 )
 
 // What the services speak, as far as the steps call them: EC2's and the others'
-// query protocols, AWS JSON, and two operations of S3. A parameter that is sent and not
+// query protocols, AWS JSON, and three operations of S3. A parameter that is sent and not
 // understood is an error, never passed over.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
@@ -71,6 +71,8 @@ func serve(a *sim.Account, r *http.Request, body []byte) (*http.Response, error)
 			return putObject(ctx, a.S3(), service, r, body)
 		case r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2":
 			return listObjects(ctx, a.S3(), service, r)
+		case r.Method == http.MethodGet:
+			return getObject(ctx, a.S3(), service, r)
 		}
 	}
 	return nil, fmt.Errorf("burst: nobody answers %s %s", r.Method, r.URL.Host)
@@ -488,7 +490,7 @@ func toJSON(v reflect.Value, name func(string) string) any {
 	return v.Interface()
 }
 
-// S3: enrich keeps the event.
+// S3: enrich keeps the event, and close signs for it.
 
 func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Request, body []byte) (*http.Response, error) {
 	out, err := call(ctx, client, "PutObject", func(in reflect.Value) error {
@@ -515,6 +517,36 @@ func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Reque
 		if v := reflect.Indirect(out.Elem().FieldByName(field)); v.IsValid() {
 			answer.Header.Set(header, v.String())
 		}
+	}
+	return answer, nil
+}
+
+func getObject(ctx context.Context, client *sim.S3, bucket string, r *http.Request) (*http.Response, error) {
+	out, err := call(ctx, client, "GetObject", func(in reflect.Value) error {
+		in.Set(reflect.ValueOf(s3.GetObjectInput{Bucket: &bucket, Key: aws.String(strings.TrimPrefix(r.URL.Path, "/"))}))
+		return nil
+	})
+	if err != nil {
+		api, ok := refusal(err)
+		if !ok {
+			return nil, err
+		}
+		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
+	}
+	told, ok := out.Interface().(*s3.GetObjectOutput)
+	if !ok {
+		return nil, fmt.Errorf("burst: an object of S3 is %T", out.Interface())
+	}
+	body, err := io.ReadAll(told.Body)
+	if err != nil {
+		return nil, err
+	}
+	answer := response(http.StatusOK, aws.ToString(told.ContentType), body)
+	for header, value := range map[string]string{
+		"ETag": aws.ToString(told.ETag), "X-Amz-Version-Id": aws.ToString(told.VersionId), "Accept-Ranges": aws.ToString(told.AcceptRanges),
+		"Content-Length": strconv.Itoa(len(body)), "Last-Modified": aws.ToTime(told.LastModified).UTC().Format(http.TimeFormat), "X-Amz-Server-Side-Encryption": string(told.ServerSideEncryption),
+	} {
+		answer.Header.Set(header, value)
 	}
 	return answer, nil
 }

@@ -36,8 +36,6 @@ func (s *Step) capture(ctx context.Context, here place, instanceKey string, i in
 	switch {
 	case s.memory == "":
 		off = "memory captures are switched off"
-	case i.Platform == "windows":
-		off = "memory of Windows is not captured"
 	case i.State != string(types.InstanceStateNameRunning):
 		off = "the instance is " + i.State
 	}
@@ -171,7 +169,8 @@ func (s *Step) rules(ctx context.Context, groups []string) (all []types.Security
 	return all, nil
 }
 
-// needs are the requests to S3 that a capture makes from the host.
+// needs are the requests to S3 that a capture makes from the host; from Windows
+// it is text that is sent.
 func (s *Step) needs(here place, instanceKey string, i types.Instance) []request {
 	tool := s.memory
 	if i.Architecture == types.ArchitectureValuesArm64 {
@@ -179,6 +178,9 @@ func (s *Step) needs(here place, instanceKey string, i types.Instance) []request
 	}
 	bucket := "arn:" + here.partition + ":s3:::" + s.bucket + "/"
 	below := bucket + "incidents/" + incident.NewID(instanceKey, 1) + "/memory/"
+	if strings.EqualFold(string(i.Platform), string(types.PlatformValuesWindows)) {
+		return []request{{"s3:GetObject", below + "batch-000001"}, {"s3:PutObject", below + "triage-sent.txt"}}
+	}
 	return []request{
 		{"s3:GetObject", bucket + tool},
 		{"s3:GetObject", below + "batch-000001"},

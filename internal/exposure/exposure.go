@@ -63,10 +63,12 @@ func New(host incident.Host, ec2 EC2, ssm SSM, incidents Incidents) (*Step, erro
 	return &Step{host: host, ec2: ec2, ssm: ssm, incidents: incidents, table: table, dry: host.Getenv("DRY_RUN") == "true"}, nil
 }
 
-// Input is the instance as it was described when the incident was opened.
+// Input is the instance as it was described when the incident was opened, and what
+// its memory may be captured through.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
-	Instance incident.Instance `json:"instance"`
+	Incident incident.Incident  `json:"incident"`
+	Instance incident.Instance  `json:"instance"`
+	Capture  []incident.Capture `json:"capture"` // one a VPC
 }
 
 // Output is what was found.
@@ -90,7 +92,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 			parts[n] = []incident.Opening{s.sessions(ctx, in.Incident.InstanceID)}
 		}
 	})
-	out := Output{Report: incident.Report{Status: incident.OK}, Openings: slices.Concat(parts...)}
+	out := Output{Report: incident.Report{Status: incident.OK}, Openings: append(slices.Concat(parts...), buckets(in.Capture)...)}
 	unseen(out.Openings)
 	var unknown []string
 	for _, o := range out.Openings {
@@ -108,6 +110,26 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("keep what stays open of %s: %w", in.Incident.InstanceID, err)
 	}
 	return out, nil
+}
+
+// buckets says whether what a capture goes through leads to other buckets, too:
+// nothing where there is no capture, and not known of endpoints that are another
+// account's.
+func buckets(all []incident.Capture) []incident.Opening {
+	var notes, assumed []string
+	captures := false
+	for _, c := range all {
+		if c.Complete {
+			captures, notes, assumed = true, append(notes, c.Notes...), append(assumed, c.Assumed...)
+		}
+	}
+	switch {
+	case !captures:
+		return nil
+	case len(notes) == 0 && len(assumed) > 0:
+		return []incident.Opening{unknown("buckets", fmt.Errorf("taken for granted: %s", strings.Join(assumed, ", ")))}
+	}
+	return []incident.Opening{found("buckets", notes)}
 }
 
 func found(what string, all []string) incident.Opening {

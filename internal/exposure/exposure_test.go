@@ -2,6 +2,7 @@ package exposure_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // crowded is the scene's account with everything that may stay open.
@@ -93,6 +95,36 @@ func TestNothingThere(t *testing.T) {
 }
 
 // In a VPC of another account what is not seen may be there all the same.
+// What a capture's endpoints let through is told with the rest: where there is no
+// capture there is nothing to tell, and of another account's nobody knows.
+func TestBuckets(t *testing.T) {
+	note := "vpce-0s3 lets through to buckets other than the evidence bucket"
+	for _, c := range []struct {
+		capture []incident.Capture
+		want    []incident.Opening
+	}{
+		{[]incident.Capture{{VPC: "vpc-1", Complete: true, Notes: []string{note}}}, []incident.Opening{{What: "buckets", State: incident.Found, Detail: note}}},
+		{[]incident.Capture{{VPC: "vpc-1", Complete: true}}, []incident.Opening{{What: "buckets", State: incident.None}}},
+		{[]incident.Capture{{VPC: "vpc-1", Complete: true, Assumed: []string{"10.9.0.0/16 has endpoints"}}}, []incident.Opening{{What: "buckets", State: incident.Unknown, Detail: "taken for granted: 10.9.0.0/16 has endpoints"}}},
+		{[]incident.Capture{{VPC: "vpc-1", Notes: []string{note}}}, nil},
+		{nil, nil},
+	} {
+		s := scene.Open(t, scene.File)
+		step, err := exposure.New(s.Host, s.EC2(), s.SSM(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := step.Run(t.Context(), exposure.Input{Incident: s.Incident, Instance: incident.Instance{ID: scene.Instance, VPCs: []string{"vpc-1"}}, Capture: c.capture})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.DeleteFunc(slices.Clone(out.Openings), func(o incident.Opening) bool { return o.What != "buckets" })
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", c.capture, diff)
+		}
+	}
+}
+
 func TestSharedVPC(t *testing.T) {
 	s := scene.Open(t, strings.Replace(scene.File, "{", `{"RouteTables": [{"RouteTableId": "rtb-2", "VpcId": "vpc-2", "OwnerId": "444455556666"}],`, 1))
 	out, err := run(t.Context(), s, incident.Instance{ID: scene.Instance, VPCs: []string{"vpc-2"}, Metadata: incident.MetadataOff})

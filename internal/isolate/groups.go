@@ -296,14 +296,24 @@ func (s *Step) create(ctx context.Context, missing []*group) {
 		if g.id != "" || g.err != nil {
 			return
 		}
-		out, err := s.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+		in := &ec2.CreateSecurityGroupInput{
 			GroupName: &g.name, Description: aws.String(g.kind.description()), VpcId: &g.vpc,
 			TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: []types.Tag{
 				{Key: aws.String("Name"), Value: &g.name},
 				{Key: aws.String(tagGroup), Value: aws.String(string(g.kind))},
 				{Key: aws.String(tagStack), Value: &s.stack},
 			}}},
-		})
+		}
+		out, err := s.ec2.CreateSecurityGroup(ctx, in)
+		// Without an answer it may stand or not. A name is free once in a VPC, so
+		// asking again makes no second one; left at that, a capture group would be
+		// missed, and quarantine would cost the memory image.
+		// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+		var answer smithy.APIError
+		lost := err != nil && !errors.As(err, &answer)
+		if lost {
+			out, err = s.ec2.CreateSecurityGroup(ctx, in)
+		}
 		switch {
 		case err == nil:
 			g.id, g.fresh = aws.ToString(out.GroupId), true
@@ -314,6 +324,7 @@ func (s *Step) create(ctx context.Context, missing []*group) {
 				name := g.name
 				s.recognise(g, standing)
 				if g.id != "" {
+					g.fresh = lost // made a moment ago, by us or another
 					return
 				}
 				err = fmt.Errorf("%s exists and cannot be seen as ours yet", name)

@@ -793,6 +793,19 @@ func TestNewGroupsRulesAreStale(t *testing.T) {
 	}
 }
 
+// TestALostAnswerCostsNoMemory: a group whose making was not answered is found by
+// its name, in the same run.
+func TestALostAnswerCostsNoMemory(t *testing.T) {
+	for n := 1; n <= 3; n++ {
+		w := open(t, "", sim.Fault{Service: "ec2", Action: "CreateSecurityGroup", Number: n, Kind: sim.Lost})
+		out, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+		if err != nil || out.Status != incident.OK {
+			t.Errorf("group %d: %+v, %v", n, out, err)
+		}
+		w.want(captured())
+	}
+}
+
 func TestNamesOfOthers(t *testing.T) {
 	foreign := `, {"GroupId": "sg-theirs", "GroupName": "quarantine-sg", "VpcId": "vpc-1", "IpPermissions": ` + everything + `}`
 	w := open(t, foreign)

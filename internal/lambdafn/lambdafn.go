@@ -166,8 +166,8 @@ func named(err error) messages.InvokeResponse_Error {
 
 // logged writes one line an invocation: how it ended, how long it took, and what
 // a metric filter of the template is to see: the word under "alarm" of an answer,
-// one of ours. Nothing else of inputs and outputs is logged; they hold task
-// tokens and hostile text.
+// one of ours, and the numbers under "counts". Nothing else of inputs and outputs
+// is logged; they hold task tokens and hostile text.
 func logged(h Handler) Handler {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("function", os.Getenv("AWS_LAMBDA_FUNCTION_NAME"))
 	return func(ctx context.Context, payload []byte) ([]byte, error) {
@@ -179,13 +179,19 @@ func logged(h Handler) Handler {
 			log.ErrorContext(ctx, "step ended with an error", "error", e.Type, "message", e.Message, took)
 		} else {
 			var o struct {
-				Alarm string `json:"alarm"`
+				Alarm  string         `json:"alarm"`
+				Counts map[string]int `json:"counts"`
 			}
-			if json.Unmarshal(out, &o) == nil && o.Alarm != "" {
-				log.WarnContext(ctx, "step done", "alarm", o.Alarm, took)
-			} else {
-				log.InfoContext(ctx, "step done", took)
+			level, more := slog.LevelInfo, []slog.Attr{took}
+			if json.Unmarshal(out, &o) == nil { // one that is another's says nothing here
+				if o.Alarm != "" {
+					level, more = slog.LevelWarn, append(more, slog.String("alarm", o.Alarm))
+				}
+				if o.Counts != nil {
+					more = append(more, slog.Any("counts", o.Counts))
+				}
 			}
+			log.LogAttrs(ctx, level, "step done", more...)
 		}
 		return out, err
 	}

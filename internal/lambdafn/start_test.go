@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 			}
 			panic("the step is broken")
 		}), nil)
+	case "filtered":
+		lambdafn.Start(filtered{}, nil)
 	case "page":
 		lambdafn.ServeHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusTeapot)
@@ -47,6 +49,22 @@ func TestMain(m *testing.M) {
 		lambdafn.Start(step(nil), errors.New("environment variable TABLE is not set"))
 	}
 	os.Exit(99) // none of them returns
+}
+
+// filtered answers with what the template's metric filters read, and a secret.
+type filtered struct{}
+
+type answer struct {
+	Alarm  string         `json:"alarm"`
+	Counts map[string]int `json:"counts"`
+	Text   string
+}
+
+func (filtered) Run(_ context.Context, in input) (answer, error) {
+	if in.Number == 1 {
+		return answer{Counts: map[string]int{"people": 2}, Text: secret}, nil
+	}
+	return answer{Alarm: "again", Text: secret}, nil
 }
 
 // reply is what a function gave the Runtime API for one invocation.
@@ -151,6 +169,21 @@ func TestServeHTTP(t *testing.T) {
 	}
 	if l := lines(t, log); len(l) != 2 || l[0]["msg"] != "step done" || l[1]["level"] != "ERROR" {
 		t.Errorf("the log: %v", l)
+	}
+}
+
+// TestWhatFiltersSee: the template's metric filters read these two, and nothing
+// else that a step answers is in the log.
+func TestWhatFiltersSee(t *testing.T) {
+	_, log := serves(t, "filtered", `{"Number": 1}`, `{"Number": 2}`)
+	if diff := cmp.Diff([]map[string]any{
+		{"level": "INFO", "msg": "step done", "function": "isolate", "counts": map[string]any{"people": 2.0}},
+		{"level": "WARN", "msg": "step done", "function": "isolate", "alarm": "again"},
+	}, lines(t, log)); diff != "" {
+		t.Errorf("the log (-want +got):\n%s", diff)
+	}
+	if strings.Contains(log, secret) {
+		t.Errorf("the log holds what the step answered:\n%s", log)
 	}
 }
 

@@ -154,7 +154,7 @@ func (c *capture) send(ctx context.Context) (string, error) {
 	}
 	tool, sha256 := c.tool()
 	out, err := c.ssm.SendCommand(ctx, &ssm.SendCommandInput{
-		DocumentName: &c.document, InstanceIds: []string{c.instance}, Comment: aws.String(c.comment()),
+		DocumentName: c.documentName(), InstanceIds: []string{c.instance}, Comment: aws.String(c.comment()),
 		TimeoutSeconds: aws.Int32(int32(deliverySpan / time.Second)),
 		Parameters:     c.state.Plan.parameters(c.id, address, tool, sha256),
 	}, func(o *ssm.Options) { o.RetryMaxAttempts = once })
@@ -180,7 +180,7 @@ func (c *capture) adopt(ctx context.Context) error {
 	var first *ssmtypes.Command
 	var others []string
 	pages := ssm.NewListCommandsPaginator(c.ssm, &ssm.ListCommandsInput{Filters: []ssmtypes.CommandFilter{
-		{Key: ssmtypes.CommandFilterKeyDocumentName, Value: &c.document},
+		{Key: ssmtypes.CommandFilterKeyDocumentName, Value: c.documentName()},
 		// It keeps the list short; clocks differ by less than the minutes taken off.
 		{Key: ssmtypes.CommandFilterKeyInvokedAfter, Value: aws.String(c.state.SentAt.Add(-5 * time.Minute).UTC().Format(time.RFC3339))},
 	}})

@@ -195,6 +195,7 @@ if [ -r "$lockdown_file" ]; then
 fi
 
 # A part is held in memory until S3 has it; the disk is evidence and stays as it is.
+[ -r "$proc/mounts" ] || finish skipped no-proc
 root=''
 for candidate in $roots; do
 	while read -r _ at type options _; do

@@ -17,6 +17,11 @@ var Script string
 //go:embed triage.sh
 var Triage string
 
+// WindowsScript is what runs on a Windows host. It sends text; there is no image.
+//
+//go:embed triage.ps1
+var WindowsScript string
+
 // The document's parameters. Each is held to a pattern by Systems Manager, so
 // that nothing that ends a quoted word reaches the shell.
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-syntax-data-elements-parameters.html
@@ -29,13 +34,14 @@ const (
 	paramSeconds  = "executionTimeout"
 )
 
+func parameter(description, pattern string) map[string]any {
+	return map[string]any{"type": "String", "description": description, "allowedPattern": pattern}
+}
+
 // Document is the content of the SSM document (schema 2.2) that holds the
 // script, in the shape in which a template writes it. template.yaml has a copy;
 // a test holds the two together.
 func Document() map[string]any {
-	parameter := func(description, pattern string) map[string]any {
-		return map[string]any{"type": "String", "description": description, "allowedPattern": pattern}
-	}
 	return map[string]any{
 		"schemaVersion": "2.2",
 		"description":   "Streams the memory of a Linux instance into the evidence bucket over pre-signed addresses.",
@@ -64,8 +70,40 @@ func Document() map[string]any {
 	}
 }
 
+// WindowsDocument is the content of the document for Windows. It is one of its
+// own: of a document with a step for each system GetCommandInvocation tells no
+// output unless the step is named.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
+func WindowsDocument() map[string]any {
+	return map[string]any{
+		"schemaVersion": "2.2",
+		"description":   "Sends text about what runs on a Windows instance into the evidence bucket over a pre-signed address.",
+		"parameters": map[string]any{
+			paramIncident: parameter("ID of the incident", `^[0-9A-Za-z.-]+$`),
+			paramBatch:    parameter("Pre-signed address of the batch with the address to send to; it dies within minutes", `^https://[0-9A-Za-z:/.?=&%_~+-]+$`),
+			paramSeconds:  parameter("Seconds after which the script is stopped", `^[1-9][0-9]{2,5}$`),
+		},
+		"mainSteps": []any{map[string]any{
+			"action":       "aws:runPowerShellScript",
+			"name":         "sayWhatRuns",
+			"precondition": map[string]any{"StringEquals": []any{"platformType", "Windows"}},
+			"inputs": map[string]any{
+				"timeoutSeconds": "{{ " + paramSeconds + " }}",
+				"runCommand": []any{
+					"$incident = '{{ " + paramIncident + " }}'",
+					"$batch = '{{ " + paramBatch + " }}'",
+					WindowsScript,
+				},
+			},
+		}},
+	}
+}
+
 // parameters is what SendCommand gives the document.
 func (p plan) parameters(incidentID, batch, toolKey, toolSHA256 string) map[string][]string {
+	if p.Windows {
+		return map[string][]string{paramIncident: {incidentID}, paramBatch: {batch}, paramSeconds: {strconv.Itoa(p.RunSeconds)}}
+	}
 	return map[string][]string{
 		paramIncident: {incidentID},
 		paramBatch:    {batch},

@@ -11,7 +11,7 @@
 //	incidents/ID/memory/report.txt     what the host says it sent
 //	incidents/ID/memory/parts.json     that, and what S3 says it got
 //
-// Where there can be no image, the host sends text about what runs on it:
+// Where there can be no image, and on Windows, the host sends text about what runs on it:
 //
 //	incidents/ID/memory/triage-sent.txt  as the host sent it
 //	incidents/ID/memory/triage.txt       the same, out of its reach: written by us, locked
@@ -94,16 +94,17 @@ type Step struct {
 	presign   Presign
 	incidents Incidents
 
-	table, bucket, document string
-	toolKey, toolSHA256     string // toolKey empty: memory is off
-	armKey, armSHA256       string // of the tool for arm64; empty: it is the same
-	retention               time.Duration
-	dry                     bool // a dry run: say what would be done
+	table, bucket       string
+	document, windows   string // for Linux, for Windows
+	toolKey, toolSHA256 string // toolKey empty: memory is off
+	armKey, armSHA256   string // of the tool for arm64; empty: it is the same
+	retention           time.Duration
+	dry                 bool // a dry run: say what would be done
 }
 
 // New reads INCIDENTS_TABLE, EVIDENCE_BUCKET and RETENTION_DAYS, and where
-// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256 and MEMORY_DOCUMENT,
-// with MEMORY_TOOL_ARM64_KEY also MEMORY_TOOL_ARM64_SHA256;
+// memory is on (MEMORY_TOOL_KEY) also MEMORY_TOOL_SHA256, MEMORY_DOCUMENT and
+// MEMORY_WINDOWS_DOCUMENT, with MEMORY_TOOL_ARM64_KEY also MEMORY_TOOL_ARM64_SHA256;
 // DRY_RUN where it is set.
 func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents Incidents) (*Step, error) {
 	s := &Step{
@@ -120,6 +121,7 @@ func New(host incident.Host, ec2 EC2, ssm SSM, s3 S3, presign Presign, incidents
 		{"MEMORY_TOOL_SHA256", &s.toolSHA256, s.toolKey != ""},
 		{"MEMORY_TOOL_ARM64_SHA256", &s.armSHA256, s.armKey != ""},
 		{"MEMORY_DOCUMENT", &s.document, s.toolKey != ""},
+		{"MEMORY_WINDOWS_DOCUMENT", &s.windows, s.toolKey != ""},
 	} {
 		v, err := host.Setting(setting.name)
 		if err != nil && setting.needed {
@@ -222,7 +224,11 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	if reason == "" {
+	switch {
+	case reason != "":
+	case p.textOnly():
+		reason = "it would ask the host over SSM what runs on it and keep that text in the evidence bucket; there would be no memory image"
+	default:
 		reason = fmt.Sprintf("it would stream the memory over SSM into the evidence bucket, %d parts of %d MiB at most", p.MaxParts, p.PartBytes>>20)
 	}
 	return Output{Report: skipped("dry run: " + reason), Done: true}, nil

@@ -76,6 +76,15 @@ func (f facts) instance() map[string]any {
 	return f["Reservations"].([]any)[0].(map[string]any)["Instances"].([]any)[0].(map[string]any)
 }
 
+func (f facts) agent() map[string]any {
+	return f["InstanceInformationList"].([]any)[0].(map[string]any)
+}
+
+// runsWindows makes it an instance of Windows, as EC2 and the agent say.
+func (f facts) runsWindows() {
+	f.instance()["Platform"], f.agent()["PlatformType"] = "windows", "Windows"
+}
+
 func (f facts) behave(key string, v any) { f["Behaviour"].(map[string]any)[key] = v }
 
 // run is one capture: a world, the step in it, and the machine that calls it.
@@ -100,12 +109,14 @@ func newRun(t *testing.T, f facts, faults ...sim.Fault) *run {
 	if r.Account, err = sim.Open(sim.Settings{Clock: r.clock, Seed: 1, Faults: faults}, text); err != nil {
 		t.Fatal(err)
 	}
-	doc, err := json.Marshal(memory.Document())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.SSM().AddDocument("cordon-memory", doc); err != nil {
-		t.Fatal(err)
+	for name, document := range map[string]map[string]any{"cordon-memory": memory.Document(), "cordon-windows": memory.WindowsDocument()} {
+		text, err := json.Marshal(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.SSM().AddDocument(name, text); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := record.Claim(t.Context(), r.DynamoDB(), "cordon-incidents", record.Head{Incident: inc, Execution: "arn", State: record.Open}); err != nil {
 		t.Fatal(err)
@@ -119,7 +130,7 @@ func newRun(t *testing.T, f facts, faults ...sim.Fault) *run {
 func memoryOn() map[string]string {
 	return map[string]string{
 		"INCIDENTS_TABLE": "cordon-incidents", "EVIDENCE_BUCKET": "cordon-evidence", "RETENTION_DAYS": "30",
-		"MEMORY_DOCUMENT": "cordon-memory", "MEMORY_TOOL_KEY": sim.MemoryToolKey, "MEMORY_TOOL_SHA256": sim.MemoryToolSHA256,
+		"MEMORY_DOCUMENT": "cordon-memory", "MEMORY_WINDOWS_DOCUMENT": "cordon-windows", "MEMORY_TOOL_KEY": sim.MemoryToolKey, "MEMORY_TOOL_SHA256": sim.MemoryToolSHA256,
 	}
 }
 
@@ -302,10 +313,10 @@ func TestReasonsToSkipAreNamed(t *testing.T) {
 		"no endpoints": {input: func(in *memory.Input) {
 			in.Isolation, in.Capture = quarantined, []incident.Capture{{VPC: "vpc-1", Reason: "no endpoint for ssmmessages"}}
 		}, reason: "vpc-1: no endpoint for ssmmessages"},
-		"windows":  {change: func(f facts) { f.instance()["Platform"] = "windows" }, reason: "Windows"},
-		"stopped":  {change: func(f facts) { f.instance()["State"] = map[string]any{"Name": "stopped", "Code": 80} }, reason: "the instance is stopped"},
-		"macOS":    {change: func(f facts) { f.instance()["Architecture"] = "arm64_mac" }, reason: "macOS"},
-		"no agent": {change: func(f facts) { f["InstanceInformationList"] = []any{} }, reason: "no SSM agent"},
+		"stopped":                  {change: func(f facts) { f.instance()["State"] = map[string]any{"Name": "stopped", "Code": 80} }, reason: "the instance is stopped"},
+		"macOS":                    {change: func(f facts) { f.instance()["Architecture"] = "arm64_mac" }, reason: "macOS"},
+		"macOS, as its agent says": {change: func(f facts) { f.agent()["PlatformType"] = "MacOS" }, reason: "macOS"},
+		"no agent":                 {change: func(f facts) { f["InstanceInformationList"] = []any{} }, reason: "no SSM agent"},
 		"lost agent": {change: func(f facts) {
 			f["InstanceInformationList"].([]any)[0].(map[string]any)["PingStatus"] = "ConnectionLost"
 		}, reason: "ConnectionLost, last heard of at 2026-03-01T11:59:00Z"},
@@ -445,6 +456,8 @@ func TestAnInterruptedCaptureEndsLikeAnUndisturbedOne(t *testing.T) {
 		"partial": func(f facts) { f.behave("PartAltered", 2) },
 		"nothing": func(f facts) { f.behave("NoCurl", true) },
 		"lost":    func(f facts) { f.behave("ThroughputMiBps", 4); f.behave("AgentLostAfterSeconds", 100) },
+		"text":    func(f facts) { f.instance()["Architecture"] = "i386" },
+		"windows": func(f facts) { f.runsWindows() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := account()
@@ -457,6 +470,7 @@ func TestAnInterruptedCaptureEndsLikeAnUndisturbedOne(t *testing.T) {
 			plain := newRun(t, f)
 			plain.every = every
 			want, left := plain.end(), plain.evidence()
+			want.Triage.At = time.Time{} // the text is written again
 			tried := 0
 			for _, call := range plain.Calls()[1:] { // the first is the test's own claim
 				if call.By == nil {
@@ -471,6 +485,7 @@ func TestAnInterruptedCaptureEndsLikeAnUndisturbedOne(t *testing.T) {
 					r := newRun(t, f, fault)
 					r.every = every
 					got := r.end()
+					got.Triage.At = time.Time{}
 					tried++
 					if len(r.errs) == 0 {
 						t.Errorf("%v: the step did not notice", fault)
@@ -529,7 +544,7 @@ func TestALastingRefusalIsAnErrorEachTime(t *testing.T) {
 }
 
 func TestSettingsThatAreMissingAreNamed(t *testing.T) {
-	full := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "RETENTION_DAYS": "30", "MEMORY_DOCUMENT": "d", "MEMORY_TOOL_KEY": "k", "MEMORY_TOOL_SHA256": "s", "MEMORY_TOOL_ARM64_KEY": "ka", "MEMORY_TOOL_ARM64_SHA256": "sa"}
+	full := map[string]string{"INCIDENTS_TABLE": "t", "EVIDENCE_BUCKET": "b", "RETENTION_DAYS": "30", "MEMORY_DOCUMENT": "d", "MEMORY_WINDOWS_DOCUMENT": "w", "MEMORY_TOOL_KEY": "k", "MEMORY_TOOL_SHA256": "s", "MEMORY_TOOL_ARM64_KEY": "ka", "MEMORY_TOOL_ARM64_SHA256": "sa"}
 	for _, name := range slices.Sorted(maps.Keys(full)) {
 		env := maps.Clone(full)
 		delete(env, name)
@@ -658,6 +673,10 @@ func TestTextWhereThereCanBeNoImage(t *testing.T) {
 	}{
 		"lockdown":          {func(f facts) { f.behave("Lockdown", "confidentiality") }, "locked down"},
 		"another processor": {func(f facts) { f.instance()["Architecture"] = "i386" }, "no capture program is known"},
+		"Windows":           {func(f facts) { f.runsWindows() }, "memory of Windows is not captured"},
+		// An image of one's own making may be nothing to EC2.
+		"Windows, as its agent says": {func(f facts) { f.agent()["PlatformType"] = "Windows" }, "memory of Windows is not captured"},
+		"Windows, as EC2 says":       {func(f facts) { f.runsWindows(); delete(f.agent(), "PlatformType") }, "memory of Windows is not captured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := account()
@@ -681,12 +700,38 @@ func TestTextWhereThereCanBeNoImage(t *testing.T) {
 			if again, err := r.look(); err != nil || again != got {
 				t.Errorf("asked again: %+v, %v; want the same answer", again, err)
 			}
+			if strings.HasPrefix(name, "Windows") && r.count("s3:CreateMultipartUpload") > 0 {
+				t.Error("an upload was begun for an image that will not come")
+			}
 		})
 	}
 }
 
-// Every word that the script gives as a reason has a sentence.
+// Systems Manager puts parameters in wherever two braces stand, and 5.1 reads the
+// agent's file in the host's own code page.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-syntax-data-elements-parameters.html
+func TestTheWindowsScriptReachesTheHostAsItIs(t *testing.T) {
+	for n, line := range strings.Split(memory.WindowsScript, "\n") {
+		if strings.Contains(line, "{{") || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("line %d: %q", n+1, line)
+		}
+	}
+	text, err := json.Marshal(memory.WindowsDocument())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > 64_000 { // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateDocument.html
+		t.Errorf("the document has %d bytes; Systems Manager takes 64 KB", len(text))
+	}
+}
+
+// Every word that the scripts give as a reason has a sentence.
 func TestEveryReasonIsInWords(t *testing.T) {
+	for _, w := range regexp.MustCompile(`Stop-Triage '[a-z]+' '([a-z-]+)'|"reason":"([a-z-]+)"`).FindAllStringSubmatch(memory.WindowsScript, -1) {
+		if w[1] += w[2]; memory.InWords(w[1]) == memory.InWords("no such word") {
+			t.Errorf("%q has no sentence", w[1])
+		}
+	}
 	words := regexp.MustCompile(`(?:finish|instead) (?:skipped|failed|partial) "?([a-z0-9$-]+)|lacks=(?:\$\{lacks:-)?([a-z][a-z-]+)`).FindAllStringSubmatch(memory.Script, -1)
 	if len(words) < 15 {
 		t.Fatalf("only %d reasons found in the script", len(words))

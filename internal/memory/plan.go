@@ -23,6 +23,8 @@ type plan struct {
 	RunSeconds int   `json:"runSeconds"` // the document's executionTimeout
 	// Arm64 says that it is the tool for that processor which the host is to run.
 	Arm64 bool `json:"arm64"`
+	// Windows says that the host gets the document for Windows.
+	Windows bool `json:"windows"`
 }
 
 const (
@@ -57,12 +59,22 @@ func (c *capture) tool() (key, sha256 string) {
 	return c.toolKey, c.toolSHA256
 }
 
+// documentName is the document that the host is to run.
+func (c *capture) documentName() *string {
+	if c.state.Plan.Windows {
+		return &c.windows
+	}
+	return &c.document
+}
+
 // textOnly tells that no capture program is known for the host: it is asked for
 // text, and no upload is begun.
 func (p plan) textOnly() bool { return p.MaxParts == 0 }
 
 // textSpan is how long a host may take to say what runs on it.
 const textSpan = 20 * time.Minute
+
+const noMac = "the instance runs macOS: no capture program is known for it, and the documents are for Linux and Windows"
 
 // plan decides whether memory can be captured, and how. The reason is why not.
 func (s *Step) plan(ctx context.Context, in Input) (plan, string, error) {
@@ -84,13 +96,18 @@ func (s *Step) plan(ctx context.Context, in Input) (plan, string, error) {
 	switch {
 	case state != ec2types.InstanceStateNameRunning:
 		return plan{}, fmt.Sprintf("the instance is %s: there is no memory to read", state), nil
-	case strings.EqualFold(string(i.Platform), "windows"):
-		return plan{}, "the instance runs Windows: no driver that never ran here is loaded during an incident", nil
 	case strings.HasSuffix(string(i.Architecture), "_mac"):
-		return plan{}, "the instance runs macOS: no capture program is known for it, and the document is for Linux", nil
+		return plan{}, noMac, nil
 	}
-	if reason, err := s.agent(ctx, id); err != nil || reason != "" {
+	system, reason, err := s.agent(ctx, id)
+	if err != nil || reason != "" {
 		return plan{}, reason, err
+	}
+	switch {
+	case system == ssmtypes.PlatformTypeMacos:
+		return plan{}, noMac, nil
+	case system == ssmtypes.PlatformTypeWindows, system == "" && strings.EqualFold(string(i.Platform), "windows"):
+		return plan{PartBytes: partStep, RunSeconds: int(textSpan / time.Second), Windows: true}, "", nil
 	}
 	if i.Architecture != "" && i.Architecture != ec2types.ArchitectureValuesX8664 && i.Architecture != ec2types.ArchitectureValuesArm64 {
 		return plan{PartBytes: partStep, RunSeconds: int(textSpan / time.Second)}, "", nil
@@ -137,32 +154,34 @@ func (s *Step) describe(ctx context.Context, id string) (ec2types.Instance, erro
 	return ec2types.Instance{}, fmt.Errorf("describe instance %s: it is not in the answer", id)
 }
 
-// agent says why SSM does not reach the instance. Online is no proof that it
-// does (it stays so for minutes after the network was cut); the command's
-// delivery time-out is.
-func (s *Step) agent(ctx context.Context, id string) (string, error) {
+// agent is the system that the instance's agent says it runs on, which is what it
+// holds a document's precondition against; or why SSM does not reach it. Online is
+// no proof that SSM does (it stays so for minutes after the network was cut); the
+// command's delivery time-out is.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-schemas-features.html
+func (s *Step) agent(ctx context.Context, id string) (system ssmtypes.PlatformType, reason string, err error) {
 	pages := ssm.NewDescribeInstanceInformationPaginator(s.ssm, &ssm.DescribeInstanceInformationInput{
 		Filters: []ssmtypes.InstanceInformationStringFilter{{Key: aws.String("InstanceIds"), Values: []string{id}}},
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return "", fmt.Errorf("look for the SSM agent of %s: %w", id, err)
+			return "", "", fmt.Errorf("look for the SSM agent of %s: %w", id, err)
 		}
 		for _, i := range page.InstanceInformationList {
 			switch {
 			case aws.ToString(i.InstanceId) != id:
 				continue
 			case i.PingStatus == ssmtypes.PingStatusOnline:
-				return "", nil
+				return i.PlatformType, "", nil
 			case i.LastPingDateTime != nil:
-				return fmt.Sprintf("the SSM agent is %s, last heard of at %s", i.PingStatus, i.LastPingDateTime.UTC().Format(time.RFC3339)), nil
+				return "", fmt.Sprintf("the SSM agent is %s, last heard of at %s", i.PingStatus, i.LastPingDateTime.UTC().Format(time.RFC3339)), nil
 			default:
-				return fmt.Sprintf("the SSM agent is %s", i.PingStatus), nil
+				return "", fmt.Sprintf("the SSM agent is %s", i.PingStatus), nil
 			}
 		}
 	}
-	return "the instance has no SSM agent that is registered", nil
+	return "", "the instance has no SSM agent that is registered", nil
 }
 
 // memory is the size of an instance type's memory in bytes.

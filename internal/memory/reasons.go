@@ -1,10 +1,11 @@
 package memory
 
-// reasons says in words what capture.sh reports as one. The host is the
+// reasons says in words what capture.sh and triage.ps1 report as one. The host is the
 // intruder's: a word that is not here is not passed on.
 var reasons = map[string]string{
 	"lockdown":          "the kernel is locked down (confidentiality): not even root may read its memory",
 	"low-memory":        "the host has too little free memory to hold one part",
+	"no-proc":           "the host has no /proc as Linux has it",
 	"no-tmpfs":          "the host has no tmpfs that may run programs, and the disk is left as it is",
 	"no-directory":      "the host could not make a directory in its tmpfs",
 	"no-curl":           "the host has no curl",
@@ -33,6 +34,11 @@ var reasons = map[string]string{
 	"part-refused":      "S3 refused a part again and again, or could not be reached",
 	"upload-gone":       "the upload ended before the host was done",
 	"no-room":           "the host could not write a part into its tmpfs",
+	"windows":           "memory of Windows is not captured: the capture program is for Linux",
+	"no-language":       "the host lets PowerShell run no script that is not signed",
+	"old-powershell":    "the host has no Windows PowerShell 5.1",
+	"text-refused":      "S3 refused the text again and again, or could not be reached",
+	"script-failed":     "the script ended with an error",
 	"no-hash":           "the host's sha256sum ended early",
 }
 

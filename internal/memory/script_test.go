@@ -384,6 +384,11 @@ func TestTheScriptSaysWhyNot(t *testing.T) {
 			outcome{Status: "skipped", Reason: "no-tmpfs", Report: "no", Tool: -1},
 			false,
 		},
+		"a system without Linux's /proc": { // as BSD
+			func(m *machine, s *server) { m.env["CORDON_PROC"] = m.path("nowhere") },
+			outcome{Status: "skipped", Reason: "no-proc", Report: "no", Tool: -1},
+			false,
+		},
 		"a tmpfs that runs nothing": {
 			func(m *machine, s *server) {
 				m.write("proc/mounts", []byte("tmpfs "+m.path("tmpfs")+" tmpfs rw,noexec,nosuid 0 0\n"))
@@ -517,6 +522,12 @@ func TestTheTextOfAHost(t *testing.T) {
 	if err := os.Symlink(hidden, m.path("proc/7/exe")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.MkdirAll(m.path("proc/self/ns"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("pid:[4026532042]", m.path("proc/self/ns/pid")); err != nil {
+		t.Fatal(err)
+	}
 	m.env["CORDON_SESSIONS"] = m.path("sessions")
 	s := newServer(t, m)
 	s.batch(1, time.Minute, 1)
@@ -534,6 +545,7 @@ func TestTheTextOfAHost(t *testing.T) {
 	text := said()
 	for _, want := range []string{
 		"\n\tprocess 7\n", "\n\t\tName:\tmalware\n", "./malware ", "/memfd:x (deleted)", "loginuid: 1000", "rootkit 16384", "0100007F:0016", "/dev/sda1 rw", "REMOTE_HOST=203.0.113.9", "/malware (deleted)",
+		"\ta container's view, not the host's: pid:[4026532042]\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the text", want)

@@ -11,9 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What is deployed is what is tested here: the template's document, script
-// included, is Document.
-func TestTheTemplateHoldsTheDocument(t *testing.T) {
+// What is deployed is what is tested here: the template's documents, scripts
+// included, are Document and WindowsDocument.
+func TestTheTemplateHoldsTheDocuments(t *testing.T) {
 	text, err := os.ReadFile("../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -24,17 +24,19 @@ func TestTheTemplateHoldsTheDocument(t *testing.T) {
 	if err := yaml.Unmarshal(text, &template); err != nil {
 		t.Fatal(err)
 	}
-	var resource struct {
-		Properties struct {
-			Content map[string]any `yaml:"Content"`
-		} `yaml:"Properties"`
-	}
-	node := template.Resources["MemoryDocument"]
-	if err := node.Decode(&resource); err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(asJSON(t, memory.Document()), asJSON(t, resource.Properties.Content)); d != "" {
-		t.Errorf("template.yaml's MemoryDocument is not what internal/memory makes it:\n%s", d)
+	for id, want := range map[string]map[string]any{"MemoryDocument": memory.Document(), "MemoryWindowsDocument": memory.WindowsDocument()} {
+		var resource struct {
+			Properties struct {
+				Content map[string]any `yaml:"Content"`
+			} `yaml:"Properties"`
+		}
+		node := template.Resources[id]
+		if err := node.Decode(&resource); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(asJSON(t, want), asJSON(t, resource.Properties.Content)); d != "" {
+			t.Errorf("template.yaml's %s is not what internal/memory makes it:\n%s", id, d)
+		}
 	}
 }
 

@@ -52,6 +52,13 @@ triage() {
 	printf 'cordon-triage 1\n'
 	part time date -u +%Y-%m-%dT%H:%M:%SZ
 	part system uname -a
+	# An agent in a container (Bottlerocket's is) sees that container. The first
+	# PID namespace has this number on every kernel.
+	seen=$(readlink "$proc/self/ns/pid")
+	case $seen in
+	'' | 'pid:[4026531836]') ;;
+	*) part namespace echo "a container's view, not the host's: $seen" ;;
+	esac
 	for file in cmdline uptime loadavg meminfo sys/kernel/tainted modules self/mountinfo; do
 		[ ! -r "$proc/$file" ] || part "$proc/$file" cat "$proc/$file"
 	done

@@ -137,7 +137,7 @@ func itemKey(i map[string]dynamodbtypes.AttributeValue) string {
 func settings(tool []byte) map[string]string {
 	return map[string]string{
 		"INCIDENTS_TABLE": "incidents", "EVIDENCE_BUCKET": bucketName, "RETENTION_DAYS": "30",
-		"MEMORY_DOCUMENT": "cordon-memory", "MEMORY_TOOL_KEY": toolKey, "MEMORY_TOOL_SHA256": sum(tool),
+		"MEMORY_DOCUMENT": "cordon-memory", "MEMORY_WINDOWS_DOCUMENT": "cordon-windows", "MEMORY_TOOL_KEY": toolKey, "MEMORY_TOOL_SHA256": sum(tool),
 	}
 }
 

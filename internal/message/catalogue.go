@@ -64,12 +64,16 @@ var catalogue = map[string]text{
 
 	"joined.subject": {"Another finding about an open incident: {instance}", "対応中のインシデントに新しい検出結果: {instance}"},
 	"joined.story": {
-		"Another finding about EC2 instance {instance} joined the incident that is open for it. Nothing else was changed.",
-		"EC2インスタンス {instance} の新しい検出結果を、対応中のインシデントに加えました。ほかには何も変更していません。",
+		"Another finding about EC2 instance {instance} joined the incident that is open for it: {type}. Nothing else was changed.",
+		"EC2インスタンス {instance} の新しい検出結果 {type} を、対応中のインシデントに加えました。ほかには何も変更していません。",
 	},
 	"joined.next": {
-		"Weigh it in your decision; the link is in the mail of that incident.",
-		"決定の際に考慮してください。リンクはそのインシデントのメールにあります。",
+		"Weigh it in your decision; the link is in the mail of that incident.\n" +
+			"Without the link, as who your AWS credentials say: cordon decide {incident} DECISION --reason TEXT; cordon show {incident} lists what can be decided.\n" +
+			"If nobody decides, everything stays as that mail says.",
+		"決定の際に考慮してください。リンクはそのインシデントのメールにあります。\n" +
+			"リンクなしで、AWS認証情報のIDとして決定するには: cordon decide {incident} DECISION --reason TEXT。選択肢は cordon show {incident} で確認できます。\n" +
+			"決定がなければ、そのメールに記載のとおりです。",
 	},
 
 	"decided.subject": {"Finding repeats what was already decided: {instance}", "決定済みの検出結果が再度届きました: {instance}"},
@@ -609,6 +613,11 @@ var catalogue = map[string]text{
 	"opening.shared.found": {
 		"Its VPC is shared by another account: {detail}. Others there could be reached until the isolation, and gateways of the owner are not all to be seen from here.",
 		"VPCは他のアカウントから共有されています: {detail}。隔離前は他の参加者と通信でき、所有者のゲートウェイはここからすべては見えません。",
+	},
+	"opening.buckets": {"other buckets behind the endpoints of the capture", "メモリ取得用エンドポイントの先のほかのバケット"},
+	"opening.buckets.found": {
+		"Until it was sealed, the endpoints of the memory capture led to other buckets, too: {detail}. Data can have left that way.",
+		"完全遮断までの間、メモリ取得用のエンドポイントからほかのバケットにも届きました: {detail}。データが持ち出された可能性があります。",
 	},
 	"opening.dns": {"the VPC resolver", "VPCリゾルバー"},
 	"opening.dns.found": {

@@ -324,7 +324,7 @@ func (l Language) facts(m Letter) []string {
 	}
 	return []string{
 		"instance", id, "at", l.Time(since), "person", l.Stranger(m.Decision.Person), "until", l.Time(m.Until),
-		"left", l.Left(m.Left), "choice", l.Choice(m.Decision.Choice), "incident", ID(m.Incident.ID), "status", ID(m.Execution.Status), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
+		"left", l.Left(m.Left), "choice", l.Choice(m.Decision.Choice), "incident", ID(m.Incident.ID), "status", ID(m.Execution.Status), "type", Plain(m.Finding.Type, 120), "account", ID(first(m.Incident.Account, m.Finding.AccountID)),
 	}
 }
 

@@ -88,8 +88,14 @@ func letter(kind message.Kind) message.Letter {
 		work()
 		m.Isolation.Contained, m.Isolation.Interfaces[0].Where, m.Isolation.Interfaces[0].Reason = false, incident.Open, "requester-managed"
 		m.Problem = incident.Problem{Error: "NotContained", Cause: `{"errorMessage":"isolate i-0abcd1234ef567890: eni-0a: requester-managed","errorType":"NotContained"}`}
-	case message.Joined, message.Decided, message.Exempt, message.Foreign:
+	case message.Joined:
 		m.Reason = "incident 111122223333.ap-northeast-1.i-0abcd1234ef567890.1 is open"
+	case message.Decided:
+		m.Reason = "a person decided on incident 111122223333.ap-northeast-1.i-0abcd1234ef567890.1 (released), and this finding is neither of a new type nor more severe"
+	case message.Exempt:
+		m.Reason = "i-0abcd1234ef567890 is on the list of exempt instances"
+	case message.Foreign:
+		m.Reason = "i-0abcd1234ef567890 belongs to account 999988887777, in which Cordon has no rights here"
 	case message.Gone, message.Unreadable:
 		m.Incident, m.Instance = incident.Incident{}, incident.Instance{}
 		m.Problem = incident.Problem{Error: "InstanceNotFound", Cause: `{"errorMessage":"describe i-0abcd1234ef567890: InstanceNotFound","errorType":"InstanceNotFound"}`}
@@ -218,6 +224,49 @@ func TestMails(t *testing.T) {
 }
 
 // Nobody reads a mail with a hole in it.
+// TestStoryComesFirst: on a lock screen there is the subject and the beginning of
+// the first line. It names the instance, says what happened in one line, and what
+// a person must do, the link once, the way without it, and what silence does.
+func TestStoryComesFirst(t *testing.T) {
+	const link, instance = "https://api.example.com/", "i-0abcd1234ef567890"
+	asks := []message.Kind{message.Asked, message.AskedAgain, message.AskedBefore, message.AskedLater, message.Reminded, message.RemindedBefore, message.RemindedLater}
+	tells := append(slices.Clone(asks), message.Escalated, message.EscalatedBefore, message.Joined, message.Undecided) // what to do without the link
+	nameless := []message.Kind{message.Told, message.Stopped, message.Switched, message.Unreadable, message.CloseFailed}
+	silence := map[string]string{"en": "If nobody decides", "ja": "決定がなければ"}
+	for _, kind := range message.Kinds {
+		for _, code := range languages {
+			subject, body := in(t, code).Mail(letter(kind))
+			first, _, _ := strings.Cut(body, "\n")
+			if n := len([]rune(first)); n < 20 || n > 220 {
+				t.Errorf("%s in %s: the first line has %d characters: %s", kind, code, n, first)
+			}
+			at := strings.Index(first, instance)
+			if wanted := !slices.Contains(nameless, kind); wanted && (at < 0 || at > 90) {
+				t.Errorf("%s in %s: the instance is not at the beginning: %s", kind, code, first)
+			}
+			if !slices.Contains(nameless, kind) && !strings.Contains(subject, instance) {
+				t.Errorf("%s in %s: whose is the subject %s", kind, code, subject)
+			}
+			want := 0
+			if slices.Contains(asks, kind) {
+				want = 1
+			}
+			if n := strings.Count(body, link); n != want {
+				t.Errorf("%s in %s: the link stands there %d times, want %d", kind, code, n, want)
+			}
+			if strings.Contains(subject, link) {
+				t.Errorf("%s in %s: the link is in the subject", kind, code)
+			}
+			if has := strings.Contains(body, "cordon decide 111122223333."); slices.Contains(tells, kind) && !has {
+				t.Errorf("%s in %s does not say how to decide without the link", kind, code)
+			}
+			if kind != message.Undecided && slices.Contains(tells, kind) && !strings.Contains(body, silence[code]) {
+				t.Errorf("%s in %s does not say what happens if nobody decides", kind, code)
+			}
+		}
+	}
+}
+
 func TestMailsHaveNoHoles(t *testing.T) {
 	hole := regexp.MustCompile(`\{[a-z]+\}|%!|<nil>|\b(head|open|place|status|choice|does|page)\.[a-z]|0001-01-01`)
 	for _, kind := range append(message.Kinds, "a kind of tomorrow") {

@@ -21,6 +21,7 @@ import (
 func TestNoMemoryNoDelay(t *testing.T) {
 	plain := readFile(t, "plain.json")
 	windows := plainEvent(t, func(d object) { d["resource"].(object)["instanceDetails"].(object)["platform"] = "windows" })
+	without := around(t, windows, func(a object) { delete(a, "VpcEndpoints") })
 	for _, c := range []struct {
 		name     string
 		event    []byte
@@ -32,7 +33,7 @@ func TestNoMemoryNoDelay(t *testing.T) {
 		{"switched off", plain, nil, map[string]string{"MemoryToolKey": "", "MemoryToolSha256": ""}, "memory capture is switched off", 2},
 		{"no agent", plain, around(t, plain, func(a object) { delete(a, "InstanceInformationList") }), nil, "no SSM agent", 4},
 		{"no endpoints", plain, around(t, plain, func(a object) { delete(a, "VpcEndpoints") }), nil, "no usable endpoint for ssm", 2},
-		{"Windows", windows, nil, nil, "Windows", 2},
+		{"Windows without endpoints", windows, without, nil, "no usable endpoint for ssm", 2},
 		{
 			"interfaces with IPv6 in two VPCs without endpoints", readFile(t, "dual-stack-interfaces.json"), readFile(t, "accounts/dual-stack-interfaces.json"), nil,
 			"vpc-0ee55ff6600112233: no usable endpoint for ssm", 2,

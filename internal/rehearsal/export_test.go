@@ -2,6 +2,8 @@ package rehearsal
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"cordon/internal/lambdafn"
 	"cordon/internal/sim"
@@ -59,4 +61,41 @@ func Streamed(o Options, before func(a *sim.Account, bucket string), wrap func(l
 		return Result{}, w.problem
 	}
 	return w.finish()
+}
+
+// Scheduled lets time pass in which nothing happens but what the template has on a
+// schedule. Before each look something may happen to the topics, those of people
+// and of others. It tells of each look whether an invocation of it answered, or a
+// repetition.
+func Scheduled(o Options, looks int, before func(look int, s *sim.SNS, topic, others string)) ([]bool, []sim.Call, error) {
+	w, err := build(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	topic, _ := w.deployment.Resource("Topic")
+	others, _ := w.deployment.Resource("EscalationTopic")
+	var answered []bool
+	for _, r := range w.deployment.Rules() {
+		minutes := 0
+		if _, err := fmt.Sscanf(r.Schedule, "rate(%d minutes)", &minutes); r.Schedule == "" || err != nil {
+			continue
+		}
+		f := w.byID[r.Targets[0].Resource]
+		run := f.run
+		f.run = func(ctx context.Context, in []byte) ([]byte, error) {
+			out, err := run(ctx, in)
+			answered[len(answered)-1] = err == nil
+			return out, err
+		}
+		w.clock.Run(func() {
+			for n := range looks {
+				before(n, w.account.SNS(), topic.Ref, others.Ref)
+				answered = append(answered, false)
+				next := w.clock.Now().Add(time.Duration(minutes) * time.Minute)
+				w.tell(f, []byte(`{"version":"0","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`))
+				w.clock.Sleep(next.Sub(w.clock.Now()))
+			}
+		})
+	}
+	return answered, w.account.Calls(), nil
 }

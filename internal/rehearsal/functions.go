@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"cordon/internal/approval"
+	"cordon/internal/audience"
 	"cordon/internal/authorize"
 	closing "cordon/internal/close"
 	"cordon/internal/console"
@@ -31,6 +32,9 @@ import (
 var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handler, error){
 	"approval": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(approval.New(h, a.SNS(), a.KMS(), a.SFN(), a.DynamoDB(), a.DynamoDB()))
+	},
+	"audience": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
+		return lambdafn.Handle(audience.New(h, a.SNS()))
 	},
 	"authorize": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(authorize.New(h, a.EC2(), a.KMS(), a.DynamoDB(), a.DynamoDB()))

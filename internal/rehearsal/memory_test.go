@@ -88,7 +88,7 @@ func TestMemoryTable(t *testing.T) {
 			a["Reservations"].([]any)[0].(object)["Instances"].([]any)[0].(object)["Architecture"] = "i386"
 		}), "", "partial", "no capture program is known", false},
 		{"a part altered on its way", plain, typed(1, object{"PartAltered": 3}), "", "partial", "altered on the way", false},
-		{"Windows", windows, nil, "", "skipped", "Windows", false},
+		{"Windows", windows, nil, "", "partial", "no memory image, but text of what ran: memory of Windows is not captured", false},
 	} {
 		o := decides(options(c.event), "keep")
 		o.Account = c.account

@@ -331,9 +331,8 @@ func (w *world) open(file []byte, account, region string) error {
 		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(), Evidence: w.evidence(),
 	}, file)
 	w.macKey = ref("MacKey")
-	document, _ := w.deployment.Resource("MemoryDocument")
+	documents := map[string]string{"MemoryDocument": ref("MemoryDocument"), "MemoryWindowsDocument": ref("MemoryWindowsDocument")}
 	pause, _ := w.deployment.Resource("PauseSwitch")
-	name := ref("MemoryDocument")
 	pauseName := ref("PauseSwitch")
 	if len(missing) > 0 {
 		return fmt.Errorf("template: there is no %s", strings.Join(missing, ", "))
@@ -346,11 +345,17 @@ func (w *world) open(file []byte, account, region string) error {
 		return errors.New("template: PauseSwitch has no value that is a string")
 	}
 	w.account.SSM().AddParameter(pauseName, value)
-	content, err := json.Marshal(document.Properties["Content"])
-	if err != nil {
-		return fmt.Errorf("template: MemoryDocument: %w", err)
+	for id, name := range documents {
+		document, _ := w.deployment.Resource(id)
+		content, err := json.Marshal(document.Properties["Content"])
+		if err != nil {
+			return fmt.Errorf("template: %s: %w", id, err)
+		}
+		if err := w.account.SSM().AddDocument(name, content); err != nil {
+			return err
+		}
 	}
-	return w.account.SSM().AddDocument(name, content)
+	return nil
 }
 
 // evidence is the account into which the template has snapshots copied.

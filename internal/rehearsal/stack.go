@@ -79,6 +79,9 @@ func deploy(o Options, account, region string) (*stack, error) {
 		return nil, err
 	}
 	for _, r := range s.deployment.Rules() {
+		if r.Schedule != "" {
+			continue // no event starts it, and no incident is about it
+		}
 		p, err := eventpattern.Parse(r.Pattern)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.LogicalID, err)

@@ -67,7 +67,7 @@ func Open(s Settings, file []byte) (*Account, error) {
 
 // sections are the keys of the account file.
 func (a *Account) sections() []section {
-	return append(slices.Concat(a.ec2.sections(), a.sts.sections(), a.dynamodb.sections(), a.ssm.sections(),
+	return append(slices.Concat(a.ec2.sections(), a.sts.sections(), a.sns.sections(), a.dynamodb.sections(), a.ssm.sections(),
 		a.autoscaling.sections(), a.balancers.sections(), a.classics.sections(), a.iam.sections(), a.cloudtrail.sections()), group("Behaviour", a.behaviours()))
 }
 

@@ -11,12 +11,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 )
 
-// SNS holds the stack's topics. What is published becomes a Mail.
+// SNS holds the stack's topics. What is published becomes a Mail, whoever is
+// subscribed.
 type SNS struct {
-	a *Account
+	a             *Account
+	subscriptions []*subscription
+	mailed        int  // confirmation mails, so that each has a token of its own
+	Reconfirms    bool // see ConfirmSubscription
 }
 
-func newSNS(a *Account) *SNS { return &SNS{a} }
+func newSNS(a *Account) *SNS { return &SNS{a: a} }
 
 // Publish sends a mail to everyone who subscribed.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -49,8 +53,8 @@ func (s *SNS) publish(in *sns.PublishInput, _ bool) (*sns.PublishOutput, error) 
 	if in.Subject != nil && !isSubject(*in.Subject) {
 		return nil, wrong("Subject")
 	}
-	if arn != s.a.settings.Topic && arn != s.a.settings.Escalation {
-		return nil, &types.NotFoundException{Message: aws.String("Topic does not exist")}
+	if err := s.known(arn); err != nil {
+		return nil, err
 	}
 	// Without a subject, mail has this one.
 	// https://docs.aws.amazon.com/sns/latest/dg/sns-email-notifications.html

@@ -41,7 +41,15 @@ type hostQuirks struct {
 	partAltered    int    // PartAltered: number of a part that arrives altered
 }
 
-// ssmDocument is what SSM knows of a document: its parameters.
+// systems are those that a document's one step may be for, by its action, as the
+// agent calls them: it skips a step that is for another.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-schemas-features.html
+var systems = map[string]types.PlatformType{
+	"aws:runShellScript":      types.PlatformTypeLinux,
+	"aws:runPowerShellScript": types.PlatformTypeWindows,
+}
+
+// ssmDocument is what SSM knows of a document: its parameters, and its one step.
 type ssmDocument struct {
 	SchemaVersion string
 	Parameters    map[string]struct {
@@ -49,8 +57,9 @@ type ssmDocument struct {
 		Default        *string
 	}
 	MainSteps []struct {
-		Action string
-		Inputs struct{ TimeoutSeconds string }
+		Action, Name string
+		Inputs       struct{ TimeoutSeconds string }
+		Precondition struct{ StringEquals []string }
 	}
 	patterns map[string]*regexp.Regexp
 }
@@ -63,8 +72,11 @@ func (s *SSM) AddDocument(name string, content []byte) error {
 	if err := json.Unmarshal(content, &d); err != nil {
 		return fmt.Errorf("document %s: %w", name, err)
 	}
-	if d.SchemaVersion != "2.2" || len(d.MainSteps) != 1 || d.MainSteps[0].Action != "aws:runShellScript" {
-		return fmt.Errorf("document %s: the simulation knows documents of schema 2.2 with one step aws:runShellScript", name)
+	if d.SchemaVersion != "2.2" || len(d.MainSteps) != 1 || systems[d.MainSteps[0].Action] == "" {
+		return fmt.Errorf("document %s: the simulation knows documents of schema 2.2 with one step aws:runShellScript or aws:runPowerShellScript", name)
+	}
+	if c := d.MainSteps[0].Precondition.StringEquals; c != nil && !slices.Equal(c, []string{"platformType", string(systems[d.MainSteps[0].Action])}) {
+		return fmt.Errorf("document %s: the simulation knows a precondition only on the platformType that its step is for", name)
 	}
 	for _, n := range sortedKeys(d.Parameters) {
 		pattern, err := regexp.Compile(d.Parameters[n].AllowedPattern)
@@ -96,6 +108,8 @@ func (s *SSM) behaviours() []section {
 type command struct {
 	types.Command
 	instance  string
+	step      string             // of its document
+	system    types.PlatformType // that the step is for
 	status    types.CommandInvocationStatus
 	details   string
 	output    string
@@ -286,8 +300,23 @@ func (s *SSM) sendCommand(in *ssm.SendCommandInput) (*ssm.SendCommandOutput, err
 		},
 	}
 	c.host = &hostRun{s: s, c: c, given: given}
+	c.step, c.system = d.MainSteps[0].Name, systems[d.MainSteps[0].Action]
 	s.commands = append(s.commands, c)
 	return &ssm.SendCommandOutput{Command: c.told()}, nil
+}
+
+// system is what an instance's agent says it runs on; where the account file does
+// not tell, what EC2 says.
+func (s *SSM) system(id string) types.PlatformType {
+	for _, a := range s.agents {
+		if aws.ToString(a.InstanceId) == id && a.PlatformType != "" {
+			return a.PlatformType
+		}
+	}
+	if i := s.a.ec2.instance(id); i != nil && strings.EqualFold(string(i.Platform), "windows") {
+		return types.PlatformTypeWindows
+	}
+	return types.PlatformTypeLinux
 }
 
 // managed tells whether an instance takes commands: it has an agent, and is not gone.
@@ -458,6 +487,13 @@ func (s *SSM) pass() {
 			case heard && !now.Before(arrives):
 				c.began, c.status, c.details = arrives, types.CommandInvocationStatusInProgress, "In Progress"
 				c.host.at = arrives
+				// As the agent does it: skipped is no failure.
+				// https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/framework/runpluginutil/run.go
+				if is := s.system(c.instance); is != c.system {
+					c.output = fmt.Sprintf("Step execution skipped due to unsatisfied preconditions: '\"StringEquals\": [platformType, %s]'. Step name: %s", c.system, c.step)
+					c.end(arrives, types.CommandInvocationStatusSuccess, "Success", 0)
+					continue
+				}
 			case !now.Before(c.RequestedDateTime.Add(c.delivery)):
 				c.end(c.RequestedDateTime.Add(c.delivery), types.CommandInvocationStatusTimedOut, "Delivery Timed Out", -1)
 				continue

@@ -149,14 +149,17 @@ func (h *hostRun) begin(until time.Time) bool {
 			return false
 		}
 	}
+	windows := h.c.system == types.PlatformTypeWindows
 	switch {
-	case h.s.host.noCurl:
+	case h.s.host.noCurl && !windows:
 		h.finish("skipped", "no-curl")
 	case !h.fetch(h.given["Batch"]):
 		if end := h.at.Add(hostTries * hostPause); !until.Before(end) {
 			h.at = end
 			h.finish("failed", "no-batch")
 		}
+	case windows:
+		h.instead("skipped", "windows")
 	case h.s.host.lockdown == "confidentiality":
 		h.instead("skipped", "lockdown")
 	case h.address("tool") == "":
@@ -256,8 +259,12 @@ func (h *hostRun) finish(status, reason string) {
 	if status == "ok" {
 		tool = 0
 	}
-	line := fmt.Sprintf(`{"status":%q,"reason":%q,"parts":%d,"bytes":%d,"sha256":%q,"kernel":"Linux 6.1.0","machine":"x86_64","lockdown":%q,"footprintKiB":%d,"tool":%d,"triage":%q,"said":""`,
-		status, reason, h.parts, h.bytes, sum, cmp.Or(h.s.host.lockdown, "none"), footprint, tool, h.triage)
+	kernel, machine, lockdown := "Linux 6.1.0", "x86_64", cmp.Or(h.s.host.lockdown, "none")
+	if h.c.system == types.PlatformTypeWindows {
+		kernel, machine, lockdown = "Windows 10.0.20348.0", "AMD64", ""
+	}
+	line := fmt.Sprintf(`{"status":%q,"reason":%q,"parts":%d,"bytes":%d,"sha256":%q,"kernel":%q,"machine":%q,"lockdown":%q,"footprintKiB":%d,"tool":%d,"triage":%q,"said":""`,
+		status, reason, h.parts, h.bytes, sum, kernel, machine, lockdown, footprint, tool, h.triage)
 	sent := "no"
 	if h.began {
 		fmt.Fprintf(&h.report, "end %s}\n", line)

@@ -485,9 +485,25 @@ func TestAgentsAreInTheAccountAfterwards(t *testing.T) {
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-schemas-features.html
 func TestDocumentsThatAreNotKnownAreRefused(t *testing.T) {
 	a, _ := commanded(t, "")
-	for _, content := range []string{"", "{}", `{"schemaVersion": "1.2"}`, strings.Replace(captureDocument, "aws:runShellScript", "aws:runPowerShellScript", 1), strings.Replace(captureDocument, "^[0-9]+$", "(", 1)} {
+	for _, content := range []string{"", "{}", `{"schemaVersion": "1.2"}`, strings.Replace(captureDocument, "aws:runShellScript", "aws:runDocument", 1), strings.Replace(captureDocument, `"name": "x"`, `"name": "x", "precondition": {"StringEquals": ["platformType", "Windows"]}`, 1), strings.Replace(captureDocument, "^[0-9]+$", "(", 1)} {
 		if err := a.SSM().AddDocument("x", []byte(content)); err == nil {
 			t.Errorf("taken: %s", content)
 		}
+	}
+}
+
+// A step for another system is skipped by the agent, and that is a success.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-schemas-features.html
+// https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/framework/runpluginutil/run.go
+func TestAStepForAnotherSystemIsSkipped(t *testing.T) {
+	a, clock := commanded(t, "")
+	if err := a.SSM().AddDocument("capture", []byte(strings.Replace(captureDocument, "aws:runShellScript", "aws:runPowerShellScript", 1))); err != nil {
+		t.Fatal(err)
+	}
+	id := send(t, a, command("i-1"))
+	clock.Sleep(5 * time.Second)
+	got := invocation(t, a, id, "i-1")
+	if got.Status != types.CommandInvocationStatusSuccess || got.ResponseCode != 0 || !strings.Contains(*got.StandardOutputContent, "Step execution skipped") {
+		t.Errorf("a step for Windows on a host without a system of its own named: %s, %d, %q", got.Status, got.ResponseCode, *got.StandardOutputContent)
 	}
 }
