@@ -61,7 +61,12 @@ func TestAlarmsReachPeople(t *testing.T) {
 		if diff := gocmp.Diff(want, p["AlarmActions"]); diff != "" {
 			t.Errorf("%s tells (-want +got):\n%s", a.LogicalID, diff)
 		}
-		if fmt.Sprint(p["AlarmDescription"]) == "" {
+		if a.LogicalID == "AudienceAlarm" { // its end is the first mail to whoever has just confirmed
+			if diff := gocmp.Diff(want, p["OKActions"]); diff != "" {
+				t.Errorf("%s tells of its end (-want +got):\n%s", a.LogicalID, diff)
+			}
+		}
+		if text, _ := p["AlarmDescription"].(string); text == "" {
 			t.Errorf("%s does not say what to do", a.LogicalID)
 		}
 		if both, said := rows[a.LogicalID]; !said || both != slices.Contains(untold, a.LogicalID) {

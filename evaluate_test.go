@@ -318,6 +318,17 @@ func TestRequestsOfOperators(t *testing.T) {
 	}
 	ask(both, "cloudformation:DescribeStacks", "arn:aws:cloudformation:eu-west-1:111122223333:stack/cordon/1", nil)
 	ask(nobody, "cloudformation:DescribeStacks", "arn:aws:cloudformation:eu-west-1:111122223333:stack/another/1", nil)
+	for _, topic := range []string{"cordon-Topic-0a1B", "cordon-EscalationTopic-0a1B"} {
+		arn := "arn:aws:sns:eu-west-1:111122223333:" + topic
+		ask(both, "sns:ListSubscriptionsByTopic", arn, nil)
+		ask(responder, "sns:ConfirmSubscription", arn, nil)
+		ask(responder, "sns:GetSubscriptionAttributes", arn, nil)
+		for _, action := range []string{"Subscribe", "Unsubscribe", "Publish", "SetTopicAttributes"} {
+			ask(nobody, "sns:"+action, arn, nil)
+		}
+	}
+	ask(nobody, "sns:ListSubscriptionsByTopic", "arn:aws:sns:eu-west-1:111122223333:another", nil)
+	ask(nobody, "sns:ConfirmSubscription", "arn:aws:sns:eu-west-1:111122223333:another", nil)
 	for _, name := range []string{"incidents", "decisions"} {
 		for _, action := range []string{"GetItem", "Query", "Scan"} {
 			ask(both, "dynamodb:"+action, table+name, nil)

@@ -336,12 +336,12 @@ func TestIdentityCenterStack(t *testing.T) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("resources (-want +is):\n%s", diff)
 	}
-	reads := []string{"cloudformation:DescribeStacks", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"}
+	reads := []string{"cloudformation:DescribeStacks", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "sns:ListSubscriptionsByTopic"}
 	allowed := map[string][]string{
 		"Reader": reads,
 		"Responder": append([]string{
 			"ec2:DescribeLockedSnapshots", "ec2:DescribeSnapshots", "events:PutEvents", "execute-api:Invoke", "kms:GetPublicKey", "s3:GetObject", "s3:GetObjectLegalHold",
-			"s3:GetObjectRetention", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions",
+			"s3:GetObjectRetention", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "sns:ConfirmSubscription", "sns:GetSubscriptionAttributes",
 		}, reads...),
 	}
 	for name, actions := range allowed {
@@ -352,7 +352,7 @@ func TestIdentityCenterStack(t *testing.T) {
 					all[a] = true
 				}
 			}
-			if s.Effect == "Allow" && s.Sid != "SeeSnapshotsAndTheirLocks" && slices.ContainsFunc(s.Resource, func(r string) bool { return !strings.HasPrefix(r, "arn:") && !strings.HasPrefix(r, "<") }) {
+			if s.Effect == "Allow" && s.Sid != "SeeSnapshotsAndTheirLocks" && s.Sid != "SeeHowTheyConfirmed" && slices.ContainsFunc(s.Resource, func(r string) bool { return !strings.HasPrefix(r, "arn:") && !strings.HasPrefix(r, "<") }) {
 				t.Errorf("%s: %s is allowed on %q", name, s.Sid, s.Resource)
 			}
 		}

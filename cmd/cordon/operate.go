@@ -51,19 +51,13 @@ type summed struct {
 	State     record.State    `json:"state"`
 	Asking    bool            `json:"asking"` // before it isolates
 	Again     bool            `json:"again"`  // once more, after it was closed or left
+	First     bool            `json:"first"`  // one person decided to terminate, and a second is wanted
 	Decision  incident.Choice `json:"decision"`
 	OpenedAt  time.Time       `json:"openedAt"`
 	ClosedAt  time.Time       `json:"closedAt"` // zero while open
 	Type      string          `json:"type"`     // of the finding that opened it
 	Severity  float64         `json:"severity"`
 	Execution string          `json:"execution"`
-}
-
-func sum(h record.Head) summed {
-	return summed{
-		Incident: h.Incident.ID, State: h.State, Asking: h.Asking, Again: h.Again, Decision: h.Decision, OpenedAt: h.Incident.OpenedAt,
-		ClosedAt: h.ClosedAt, Type: h.Incident.Finding.Type, Severity: h.Incident.Finding.Severity, Execution: h.Execution,
-	}
 }
 
 // Run lists incidents.
@@ -90,13 +84,9 @@ func (c *list) run(ctx context.Context, s streams, d *deployed) error {
 	})
 	all := []summed{}
 	for _, h := range heads {
-		i := sum(h)
-		if i.Asking || i.Again {
-			waits, err := d.waits(ctx, i.Incident)
-			if err != nil {
-				return err
-			}
-			i.Asking, i.Again = i.Asking && waits, i.Again && waits
+		i, err := d.sum(ctx, h)
+		if err != nil {
+			return err
 		}
 		all = append(all, i)
 	}
@@ -112,23 +102,40 @@ func (c *list) run(ctx context.Context, s streams, d *deployed) error {
 	return nil
 }
 
-// waits tells whether a request is open on which nobody has decided. That people
-// were asked stands in an incident's head until it is closed; whether they still
-// are, its requests say.
-func (d *deployed) waits(ctx context.Context, id string) (bool, error) {
-	last, err := d.newest(ctx, id)
+// sum is a line, and says whether people are asked. That they were stands in an
+// incident's head until it is closed; whether they still are, its requests say.
+func (d *deployed) sum(ctx context.Context, h record.Head) (summed, error) {
+	i := summed{
+		Incident: h.Incident.ID, State: h.State, Decision: h.Decision, OpenedAt: h.Incident.OpenedAt,
+		ClosedAt: h.ClosedAt, Type: h.Incident.Finding.Type, Severity: h.Incident.Finding.Severity, Execution: h.Execution,
+	}
+	if h.State != record.Open && !h.Again {
+		return i, nil
+	}
+	last, err := d.newest(ctx, i.Incident)
 	if err != nil || last.Round == 0 || !d.now().Before(last.ExpiresAt) {
-		return false, err
+		return i, err
 	}
-	_, decided, err := record.LoadDecision(ctx, d.records, d.decisionsIn, id, last.Round)
+	_, decided, err := record.LoadDecision(ctx, d.records, d.decisionsIn, i.Incident, last.Round)
 	if err != nil {
-		return false, explain("read the decisions", err)
+		return i, explain("read the decisions", err)
 	}
-	return !decided, nil
+	if decided {
+		return i, nil
+	}
+	i.Asking, i.Again = h.Asking, h.Again
+	firsts, err := record.LoadFirsts(ctx, d.records, d.decisionsIn, i.Incident, last.Round)
+	if err != nil {
+		return i, explain("read the decisions", err)
+	}
+	i.First = len(firsts) > 0
+	return i, nil
 }
 
 func (i summed) state() string {
 	switch {
+	case i.First:
+		return string(i.State) + ", one of two decided to terminate"
 	case i.Asking || i.Again:
 		return string(i.State) + ", asking"
 	case i.Decision != "" && i.State == record.Open:
@@ -146,7 +153,7 @@ type shown struct {
 	Inherits   string             `json:"inherits"`
 	Findings   []incident.Finding `json:"findings"`
 	Requests   []asked            `json:"requests"`
-	Decisions  []api.Standing     `json:"decisions"` // as the table has them: their seals are not verified here
+	Decisions  []said             `json:"decisions"` // as the table has them: their seals are not verified here
 	Priors     []record.Prior     `json:"priors"`    // what a release puts back
 
 	Isolation   *incident.Isolation   `json:"isolation"` // null where the step has recorded nothing; so are the others
@@ -164,6 +171,13 @@ type left struct {
 	Ending   string    `json:"ending"` // empty where it has signed nothing: it is at it, or could not
 	Manifest string    `json:"manifest"`
 	Report   string    `json:"report"`
+}
+
+// said is a decision, and what it is where two people must decide.
+type said struct {
+	api.Standing
+	Round int           `json:"round"`
+	Part  incident.Part `json:"part"` // "unseconded", "first", "second"; empty where one person is enough
 }
 
 // asked is a request for a decision, without its link.
@@ -204,17 +218,13 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 	if err != nil {
 		return shown{}, err
 	}
-	head := sum(h)
-	if head.Asking || head.Again {
-		waits, err := d.waits(ctx, id)
-		if err != nil {
-			return shown{}, err
-		}
-		head.Asking, head.Again = head.Asking && waits, head.Again && waits
+	head, err := d.sum(ctx, h)
+	if err != nil {
+		return shown{}, err
 	}
 	i := shown{
 		summed: head, InstanceID: h.Incident.InstanceID, AttachedAt: h.Incident.AttachedAt, Root: h.Incident.Root, Inherits: h.Incident.Inherits,
-		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []api.Standing{}, Priors: []record.Prior{}, Reports: []left{},
+		Findings: []incident.Finding{}, Requests: []asked{}, Decisions: []said{}, Priors: []record.Prior{}, Reports: []left{},
 	}
 	findings, err := record.Findings(ctx, d.records, d.incidentsIn, id)
 	if err != nil {
@@ -227,13 +237,13 @@ func (d *deployed) gather(ctx context.Context, id string) (shown, error) {
 	}
 	for _, r := range requests {
 		i.Requests = append(i.Requests, asked{r.Round, r.OpenedAt, r.ExpiresAt, r.Choices(), r.Problem, r.Later})
-		decision, found, err := record.LoadDecision(ctx, d.records, d.decisionsIn, id, r.Round)
-		if err != nil {
-			return shown{}, explain("read the decisions", err)
-		}
-		if found {
-			i.Decisions = append(i.Decisions, api.Standing{Decision: decision.Choice, Person: decision.Person, Identity: decision.Identity, Reason: decision.Reason, DecidedAt: decision.DecidedAt})
-		}
+	}
+	decisions, err := record.Decisions(ctx, d.records, d.decisionsIn, id)
+	if err != nil {
+		return shown{}, explain("read the decisions", err)
+	}
+	for _, r := range decisions {
+		i.Decisions = append(i.Decisions, said{*api.Stands(r.Decision), r.Round, r.Part})
 	}
 	closings, err := record.Closings(ctx, d.records, d.incidentsIn, id)
 	if err != nil {
@@ -310,7 +320,7 @@ func (i shown) print(out io.Writer) {
 		line("asked", "%d, %s until %s: %v %s%s", r.Round, stamp(r.OpenedAt), stamp(r.ExpiresAt), r.Choices, r.Problem, r.Later)
 	}
 	for _, d := range i.Decisions {
-		line("decided", "%s, %s by %s (%s): %s", stamp(d.DecidedAt), d.Decision, d.Person, d.Identity, d.Reason)
+		line("decided", "%s, %s%s by %s (%s)%s: %s", stamp(d.DecidedAt), d.Decision, consents[d.Override], d.Person, d.Identity, parts[d.Part], d.Reason)
 	}
 	if v := i.Release; v != nil {
 		line("released", "%s; %s", v.Status, v.Reason)
@@ -324,6 +334,14 @@ func (i shown) print(out io.Writer) {
 		}
 	}
 }
+
+// consents and parts are what a decision is besides.
+var (
+	consents = map[bool]string{true: " without complete evidence"}
+	parts    = map[incident.Part]string{
+		incident.Unseconded: ", the first of two, not seconded", incident.FirstOfTwo: ", the first of two", incident.Second: ", the second of two",
+	}
+)
 
 // Run decides.
 func (c *decide) Run(s streams) error {
@@ -492,7 +510,7 @@ var sentences = map[string]string{
 	api.NoticeSecond:      "Another person has decided to terminate, and yours would be the second. Nothing of yours is recorded yet: read whose it is below.",
 	api.NoticeUnproven:    "A termination needs two people that are known for sure: sessions of IAM Identity Center's roles. Yours is none, and nothing was recorded.",
 	api.NoticeOtherWay:    "The first person decided on the page and you use the command, or the other way round, so nobody can tell that you are two. Decide as the first did. Nothing of yours was recorded.",
-	api.NoticeComplete:    "The first person decided to terminate once the evidence is complete, so a second cannot override that. Nothing of yours was recorded.",
+	api.NoticeOwnFirst:    "Your first decision stands as it was recorded, and what you sent now is not: it waits for a second person. To keep or to release takes you alone.",
 	api.NoticeStranger:    "The gateway did not say who you are: the route has no IAM authorization. Deploy the stack anew.",
 }
 

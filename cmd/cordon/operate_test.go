@@ -126,7 +126,11 @@ func (s *site) must(f func(context.Context) error) {
 func (s *site) request(round int) {
 	s.t.Helper()
 	s.must(func(ctx context.Context) error {
-		_, err := s.ask.Run(ctx, approval.Input{Incident: s.incident(1), Round: round, Token: fmt.Sprint("secret-token-", round)})
+		h, err := record.LoadHead(ctx, s.records, s.incidentsIn, one)
+		if err != nil {
+			return err
+		}
+		_, err = s.ask.Run(ctx, approval.Input{Incident: s.incident(1), Execution: h.Execution, Round: round, Token: fmt.Sprint("secret-token-", round)})
 		return err
 	})
 }
@@ -328,8 +332,45 @@ func TestDecideRefuses(t *testing.T) {
 	}
 }
 
-// TestListAndShow: what there is, plainly and as JSON; nothing by which anybody
-// could decide, and nothing that a terminal would obey.
+// TestShowsWhoWasFirst: where two must decide, the first's decision is seen while it
+// waits for a second, and as what it was afterwards.
+func TestShowsWhoWasFirst(t *testing.T) {
+	s := newSite(t)
+	first := incident.Decision{Incident: one, Round: 1, Choice: incident.Terminate, Override: true, Person: "sato", Reason: "seen", DecidedAt: s.at, MAC: []byte("of the first")}
+	s.must(func(ctx context.Context) error {
+		_, err := record.DecideFirst(ctx, s.aws.DynamoDB(), s.decisionsIn, first)
+		return err
+	})
+	shows := func() string { return s.run((&show{Incident: one}).run).out }
+	if out := s.run((&list{}).run).out; !strings.Contains(out, "open, one of two decided to terminate") {
+		t.Errorf("a second person is wanted, and the list says\n%s", out)
+	}
+	if out := shows(); !strings.Contains(out, "terminate without complete evidence by sato") || !strings.Contains(out, "the first of two, not seconded: seen") {
+		t.Errorf("while it waits:\n%s", out)
+	}
+	s.must(func(ctx context.Context) error {
+		d := first
+		d.Person, d.First, d.Seconds, d.MAC = "tanaka", first.Mark(), "sato", []byte("of the second")
+		_, err := record.Decide(ctx, s.aws.DynamoDB(), s.decisionsIn, d)
+		return err
+	})
+	if out := s.run((&list{}).run).out; strings.Contains(out, "one of two") {
+		t.Errorf("it is decided, and the list says\n%s", out)
+	}
+	if out := shows(); !strings.Contains(out, "by sato () the first of two: seen") && !strings.Contains(out, "by sato (), the first of two: seen") || !strings.Contains(out, "by tanaka (), the second of two: seen") {
+		t.Errorf("afterwards:\n%s", out)
+	}
+	var i struct {
+		Decisions []struct{ Person, Seconds, Part string }
+	}
+	if err := json.Unmarshal([]byte(s.run((&show{Incident: one, JSON: true}).run).out), &i); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(i.Decisions); got != "[{sato  first} {tanaka sato second}]" {
+		t.Errorf("show --json: %s", got)
+	}
+}
+
 // People are asked for as long as a request is open on which nobody decided, not
 // for as long as the incident's head says so.
 func TestListSaysWhoIsAsked(t *testing.T) {
@@ -352,6 +393,8 @@ func TestListSaysWhoIsAsked(t *testing.T) {
 	}
 }
 
+// TestListAndShow: what there is, plainly and as JSON; nothing by which anybody
+// could decide, and nothing that a terminal would obey.
 func TestListAndShow(t *testing.T) {
 	s := newSite(t)
 	s.must(func(ctx context.Context) error {
@@ -362,6 +405,16 @@ func TestListAndShow(t *testing.T) {
 		t.Fatal(got.bad)
 	}
 	s.close(record.Kept)
+	for n, c := range []record.Closing{{Ending: "Isolated, undecided", Report: "incidents/x/reports/a.html"}, {Ending: "Kept isolated", Report: "incidents/x/reports/b.html"}, {}} {
+		s.must(func(ctx context.Context) error {
+			run := fmt.Sprint("run-", 9-n) // not in the order of their names
+			_, err := record.BeginClosing(ctx, s.aws.DynamoDB(), s.incidentsIn, one, run, s.at.Add(time.Duration(n)*time.Hour))
+			if err != nil || c.Ending == "" {
+				return err
+			}
+			return record.EndClosing(ctx, s.aws.DynamoDB(), s.incidentsIn, one, run, c)
+		})
+	}
 	s.Sleep(time.Hour)
 	s.must(func(ctx context.Context) error {
 		_, err := record.Claim(ctx, s.aws.DynamoDB(), s.incidentsIn, record.Head{Incident: s.incident(2), Execution: "x"})
@@ -385,6 +438,9 @@ func TestListAndShow(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(all["list"].out), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], strings.TrimSuffix(one, "1")+"2") || !strings.Contains(lines[0], "open") || !strings.Contains(lines[1], "kept") {
 		t.Errorf("the list, the newest first:\n%s", all["list"].out)
+	}
+	if a, b, c := strings.Index(all["show"].out, "Isolated, undecided: incidents/x/reports/a.html"), strings.Index(all["show"].out, "Kept isolated: incidents/x/reports/b.html"), strings.Index(all["show"].out, "none is signed"); a < 0 || b < a || c < b {
+		t.Errorf("show does not name the reports in order, and that of one that signed nothing:\n%s", all["show"].out)
 	}
 	for _, part := range []string{"kept", "groups of eni-1", `["sg-1"]`, "keep by Responder/sato", operator, "a pentest"} {
 		if !strings.Contains(all["show"].out, part) {

@@ -138,6 +138,7 @@ func New(host incident.Host, sns SNS, kms KMS, sfn SFN, incidents Incidents, dec
 // Input is the task that waits for a decision.
 type Input struct {
 	Incident   incident.Incident   `json:"incident"`
+	Execution  string              `json:"execution"` // ARN of the execution that asks
 	Instance   incident.Instance   `json:"instance"`
 	Protection incident.Protection `json:"protection"`
 	Round      int                 `json:"round"`   // which request of the incident, from 1
@@ -153,8 +154,8 @@ type Input struct {
 // and never sees it, except of a reminding call.
 type Output struct {
 	incident.Report
-	Decided bool `json:"decided"` // a decision stands that the waiting task has not got
-	Wait    int  `json:"wait"`    // seconds until the next reminding call
+	Over bool `json:"over"` // nobody need wait: a decision stands that the waiting task has not got, or another execution has the incident
+	Wait int  `json:"wait"` // seconds until the next reminding call
 }
 
 func said(r incident.Report) Output { return Output{Report: r} }
@@ -164,9 +165,16 @@ func said(r incident.Report) Output { return Output{Report: r} }
 //
 // The token is replaced before a standing decision is looked for, and the page
 // reads the token after it recorded one: so one of the two always delivers.
+//
+// Its error wraps incident.ErrSuperseded where another execution has the incident
+// by now. Two share a round only if the one that lost the incident opened the
+// request after the other had counted the rounds, and so after it had taken the
+// incident over. That is why whose it is is looked at after the request was opened
+// and before anything else is done with it: whoever lost it puts no token behind
+// the link, takes back no decision and mails nobody.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	if in.Incident.ID == "" || (in.Token == "") != in.Remind || in.Round < 1 {
-		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, a round from 1, and a task token unless it is to remind", in.Incident.ID, in.Round)
+	if in.Incident.ID == "" || in.Execution == "" || (in.Token == "") != in.Remind || in.Round < 1 {
+		return Output{}, fmt.Errorf("ask about incident %q, round %d: want an incident, an execution, a round from 1, and a task token unless it is to remind", in.Incident.ID, in.Round)
 	}
 	if in.Remind {
 		return s.remind(ctx, in)
@@ -175,11 +183,25 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("open request %d of incident %s: %w", in.Round, in.Incident.ID, err)
 	}
+	if ours, err := s.owns(ctx, in); err != nil {
+		return Output{}, err
+	} else if !ours {
+		return Output{}, superseded(in)
+	}
+	if request.Execution != "" && request.Execution != in.Execution && request.MailedAt.IsZero() {
+		if request, secret, err = s.take(ctx, in, request.Execution); err != nil {
+			return Output{}, fmt.Errorf("open request %d of incident %s in another's place: %w", in.Round, in.Incident.ID, err)
+		}
+	}
 	if in.Round > 1 && (in.Later == "" || in.Problem != (incident.Problem{})) {
 		// What was decided before was not carried out: steps that look for a
 		// standing release must not find it. Asked later, what was decided before
 		// stands until somebody decides again.
-		if err := record.ForgetDecision(ctx, s.incidents, s.incidentsTable, in.Incident.ID); err != nil {
+		err := record.WithdrawDecision(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Execution)
+		if errors.Is(err, record.ErrTaken) {
+			return Output{}, superseded(in)
+		}
+		if err != nil {
 			return Output{}, fmt.Errorf("take back the note of the last decision: %w", err)
 		}
 	}
@@ -213,6 +235,46 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	if err != nil || found {
 		return standing, "", err
 	}
+	ours, secret, err := s.draw(ctx, in)
+	if err != nil {
+		return record.Request{}, "", err
+	}
+	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
+	if err != nil || request.SecretHash != ours.SecretHash {
+		return request, "", err
+	}
+	return request, secret, nil
+}
+
+// take opens the request anew where it is another execution's: what that one asked
+// may be another question. Nobody was mailed its link.
+func (s *Step) take(ctx context.Context, in Input, from string) (record.Request, string, error) {
+	ours, secret, err := s.draw(ctx, in)
+	if err != nil {
+		return record.Request{}, "", err
+	}
+	request, err := record.TakeRequest(ctx, s.incidents, s.incidentsTable, ours, from)
+	if err != nil || request.SecretHash != ours.SecretHash {
+		return request, "", err
+	}
+	return request, secret, nil
+}
+
+// owns tells whether the incident is still this execution's.
+func (s *Step) owns(ctx context.Context, in Input) (bool, error) {
+	h, err := record.LoadHead(ctx, s.incidents, s.incidentsTable, in.Incident.ID)
+	if err != nil {
+		return false, fmt.Errorf("look whose incident %s is: %w", in.Incident.ID, err)
+	}
+	return h.Execution == in.Execution, nil
+}
+
+func superseded(in Input) error {
+	return fmt.Errorf("ask about incident %s: another execution has it by now: %w", in.Incident.ID, incident.ErrSuperseded)
+}
+
+// draw makes a request with a secret of its own; nothing has it yet.
+func (s *Step) draw(ctx context.Context, in Input) (record.Request, string, error) {
 	// Shown on the page; written before there is a link to it.
 	if err := record.SaveStep(ctx, s.incidents, s.incidentsTable, in.Incident.ID, stepName, in.Instance); err != nil {
 		return record.Request{}, "", err
@@ -233,15 +295,11 @@ func (s *Step) open(ctx context.Context, in Input) (record.Request, string, erro
 	hash := sha256.Sum256([]byte(secret))
 	now := s.host.Now()
 	ours := record.Request{
-		Incident: in.Incident.ID, Round: in.Round, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
+		Incident: in.Incident.ID, Round: in.Round, Execution: in.Execution, SecretHash: hex.EncodeToString(hash[:]), Secret: sealed,
 		OpenedAt: now, ExpiresAt: now.Add(s.valid), Problem: s.language.Problem(in.Problem), Before: in.Before,
 		Later: in.Later, Back: in.Back, Incomplete: in.Problem.Error == string(incident.ErrEvidence), Earlier: earlier,
 	}
-	request, err := record.OpenRequest(ctx, s.incidents, s.incidentsTable, ours)
-	if err != nil || request.SecretHash != ours.SecretHash {
-		return request, "", err
-	}
-	return request, secret, nil
+	return ours, secret, nil
 }
 
 // earlier is what was decided on the requests before this one: the page, which
@@ -258,9 +316,36 @@ func (s *Step) earlier(ctx context.Context, in Input) ([]record.Earlier, error) 
 	if err != nil {
 		return nil, fmt.Errorf("look for the last decision: %w", err)
 	}
+	firsts, err := s.firsts(ctx, in.Incident.ID, in.Round-1)
+	if err != nil {
+		return nil, err
+	}
 	all := append([]record.Earlier{}, last.Earlier...)
+	for _, f := range firsts {
+		e := record.OfFirst(f)
+		if decided && d.First == f.Mark() {
+			e.Part = incident.FirstOfTwo
+		}
+		all = append(all, e)
+	}
 	if decided {
-		all = append(all, record.Earlier{Round: d.Round, Choice: d.Choice, Person: d.Person, At: d.DecidedAt})
+		e := record.Earlier{Round: d.Round, Choice: d.Chosen(), Person: d.Person, At: d.DecidedAt}
+		if d.First != "" {
+			e.Part = incident.Second
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// firsts are the decisions of first people on a request, where two must decide.
+func (s *Step) firsts(ctx context.Context, id string, round int) ([]incident.Decision, error) {
+	if !s.two {
+		return nil, nil
+	}
+	all, err := record.LoadFirsts(ctx, s.decisions, s.decisionsTable, id, round)
+	if err != nil {
+		return nil, fmt.Errorf("look for the decisions of first people: %w", err)
 	}
 	return all, nil
 }

@@ -46,10 +46,12 @@ type world struct {
 	delivered map[string]string // what each token was answered with
 }
 
-func open(t *testing.T, faults ...sim.Fault) *world {
+func open(t *testing.T, faults ...sim.Fault) *world { return openWith(t, 1, faults...) }
+
+func openWith(t *testing.T, seed uint64, faults ...sim.Fault) *world {
 	t.Helper()
-	clock := vtime.New(1, begun)
-	account, err := sim.Open(sim.Settings{Clock: clock, Seed: 1, Faults: faults}, []byte(`{"Reservations": [], "NetworkInterfaces": [], "Incidents": [{"Table": "incidents", "Item": {
+	clock := vtime.New(seed, begun)
+	account, err := sim.Open(sim.Settings{Clock: clock, Seed: seed, Faults: faults}, []byte(`{"Reservations": [], "NetworkInterfaces": [], "Incidents": [{"Table": "incidents", "Item": {
 		"pk": {"S": "123456789012.eu-west-1.i-0123456789abcdef0"}, "sk": {"S": "incident#000001"},
 		"state": {"S": "open"}, "execution": {"S": "x"}, "decision": {"S": "release"}, "body": {"S": "{}"}}}]}`))
 	if err != nil {
@@ -93,7 +95,7 @@ func (w *world) do(f func(context.Context)) {
 func (w *world) ask(round int, token string) (out approval.Output, err error) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) {
-		out, err = w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: round, Token: token})
+		out, err = w.step.Run(ctx, approval.Input{Incident: inc, Execution: "x", Instance: instance, Round: round, Token: token})
 	})
 	return out, err
 }
@@ -205,7 +207,7 @@ func TestBothAtOnce(t *testing.T) {
 	errs := make([]error, 2)
 	w.do(func(ctx context.Context) {
 		w.clock.Each(2, func(n int) {
-			_, errs[n] = w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 1, Token: "token-1"})
+			_, errs[n] = w.step.Run(ctx, approval.Input{Incident: inc, Execution: "x", Instance: instance, Round: 1, Token: "token-1"})
 		})
 	})
 	if errs[0] != nil || errs[1] != nil {
@@ -227,7 +229,7 @@ func TestRoundsHaveLinksOfTheirOwn(t *testing.T) {
 	}
 	w.do(func(ctx context.Context) {
 		_, err := w.step.Run(ctx, approval.Input{
-			Incident: inc, Instance: instance, Round: 2, Token: "token-2",
+			Incident: inc, Execution: "x", Instance: instance, Round: 2, Token: "token-2",
 			Problem: incident.Problem{Error: "Refused", Cause: `{"errorMessage":"snap-1 is pending","errorType":"Refused"}`},
 		})
 		if err != nil {
@@ -259,7 +261,7 @@ func TestLaterRoundWithoutAProblemIsAsked(t *testing.T) {
 func TestAsksBeforeIsolating(t *testing.T) {
 	w := open(t)
 	w.do(func(ctx context.Context) {
-		if _, err := w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 1, Token: "t", Before: "ten were isolated within an hour"}); err != nil {
+		if _, err := w.step.Run(ctx, approval.Input{Incident: inc, Execution: "x", Instance: instance, Round: 1, Token: "t", Before: "ten were isolated within an hour"}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -326,7 +328,7 @@ func TestAskingAnewForgetsTheLastDecision(t *testing.T) {
 			round int
 			want  incident.Choice
 		}{{1, incident.Release}, {2, ""}} {
-			if _, err := w.step.Run(t.Context(), approval.Input{Incident: inc, Round: c.round, Token: "token"}); err != nil {
+			if _, err := w.step.Run(t.Context(), approval.Input{Incident: inc, Execution: "x", Round: c.round, Token: "token"}); err != nil {
 				t.Error(err)
 			}
 			if got := noted(); got != c.want {
@@ -409,7 +411,7 @@ func TestKill(t *testing.T) {
 
 func TestRefusesNonsense(t *testing.T) {
 	w := open(t)
-	for _, in := range []approval.Input{{Incident: inc, Round: 1}, {Incident: inc, Token: "t"}, {Round: 1, Token: "t"}} {
+	for _, in := range []approval.Input{{Incident: inc, Execution: "x", Round: 1}, {Incident: inc, Execution: "x", Token: "t"}, {Execution: "x", Round: 1, Token: "t"}, {Incident: inc, Round: 1, Token: "t"}} {
 		w.do(func(ctx context.Context) {
 			if out, err := w.step.Run(ctx, in); err == nil {
 				t.Errorf("%+v: %+v, want an error", in, out)

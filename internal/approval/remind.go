@@ -34,6 +34,14 @@ const (
 // time. Nothing waits behind this call.
 func (s *Step) remind(ctx context.Context, in Input) (Output, error) {
 	out := Output{Report: incident.Report{Status: incident.OK}, Wait: int(soon / time.Second)}
+	ours, err := s.owns(ctx, in)
+	if err != nil {
+		return Output{}, err
+	}
+	if !ours { // the one that has it asks and reminds
+		out.Over, out.Reason = true, "another execution has the incident"
+		return out, nil
+	}
 	request, found, err := record.LoadRequest(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round)
 	if err != nil {
 		return Output{}, fmt.Errorf("read request %d of incident %s: %w", in.Round, in.Incident.ID, err)
@@ -47,21 +55,27 @@ func (s *Step) remind(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("look for a standing decision: %w", err)
 	}
 	now := s.host.Now()
-	out.Decided = decided && !now.Before(decision.DecidedAt.Add(grace))
+	out.Over = decided && !now.Before(decision.DecidedAt.Add(grace))
 	if now.Sub(request.OpenedAt) >= time.Hour {
 		out.Wait = int(max(soon, s.valid/calls) / time.Second)
 	}
 	if decided || request.MailedAt.IsZero() || !now.Before(request.ExpiresAt) {
 		return out, nil
 	}
+	firsts, err := s.firsts(ctx, in.Incident.ID, in.Round)
+	if err != nil {
+		return out, err
+	}
 	// Neither waits for the success of the other.
-	return out, errors.Join(s.escalate(ctx, in, request, now), s.again(ctx, in, request, now))
+	return out, errors.Join(s.escalate(ctx, in, request, firsts, now), s.again(ctx, in, request, firsts, now))
 }
 
 // again reminds people, with the same link, if that is due.
-func (s *Step) again(ctx context.Context, in Input, request record.Request, now time.Time) error {
+func (s *Step) again(ctx context.Context, in Input, request record.Request, firsts []incident.Decision, now time.Time) error {
 	due := s.due(request, now)
-	if due <= request.Reminders {
+	// That a second person is wanted is told at once.
+	wanted := len(firsts) > len(request.Firsts)
+	if due <= request.Reminders && !wanted {
 		return nil
 	}
 	secret, err := s.decrypt(ctx, in, request.Secret)
@@ -76,8 +90,20 @@ func (s *Step) again(ctx context.Context, in Input, request record.Request, now 
 	case request.Later != "":
 		letter.Kind = message.RemindedLater
 	}
+	if len(firsts) > 0 {
+		letter.Kind, letter.Decision = message.OneOfTwo, waiting(firsts)
+	}
 	if err := s.publish(ctx, s.topic, letter); err != nil {
 		return fmt.Errorf("remind people: %w", err)
+	}
+	if wanted {
+		told := []record.Earlier{}
+		for _, f := range firsts {
+			told = append(told, record.OfFirst(f))
+		}
+		if err := record.NoteFirsts(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, told); err != nil {
+			return fmt.Errorf("note whose decision wants a second: %w", err)
+		}
 	}
 	if err := record.NoteReminders(ctx, s.incidents, s.incidentsTable, in.Incident.ID, in.Round, due); err != nil {
 		return fmt.Errorf("note that people were reminded: %w", err)
@@ -108,7 +134,7 @@ func (s *Step) due(r record.Request, now time.Time) int {
 // The mail has no link. Whoever has it can decide, and the address of an
 // escalation is often a pager or a ticket that many read, for ever. It says who
 // has the link, and the way to decide without one.
-func (s *Step) escalate(ctx context.Context, in Input, r record.Request, now time.Time) error {
+func (s *Step) escalate(ctx context.Context, in Input, r record.Request, firsts []incident.Decision, now time.Time) error {
 	after := s.valid / 2
 	if r.Before != "" {
 		after = s.valid / 8
@@ -117,7 +143,7 @@ func (s *Step) escalate(ctx context.Context, in Input, r record.Request, now tim
 		return nil
 	}
 	letter := s.letter(in, r, now)
-	letter.Kind, letter.Asked = message.Escalated, s.asked
+	letter.Kind, letter.Asked, letter.Decision = message.Escalated, s.asked, waiting(firsts)
 	if r.Before != "" {
 		letter.Kind = message.EscalatedBefore
 	} else if _, err := record.LoadStep(ctx, s.incidents, s.incidentsTable, in.Incident.ID, "isolate", &letter.Isolation); err != nil {
@@ -130,6 +156,16 @@ func (s *Step) escalate(ctx context.Context, in Input, r record.Request, now tim
 		return fmt.Errorf("note that it was escalated: %w", err)
 	}
 	return nil
+}
+
+// waiting is the newest decision that waits for a second person's, for people to
+// read; none is zero.
+func waiting(firsts []incident.Decision) message.Decision {
+	if len(firsts) == 0 {
+		return message.Decision{}
+	}
+	d := firsts[len(firsts)-1]
+	return message.Decision{Choice: d.Chosen(), Person: d.Person, Reason: d.Reason, Part: incident.Unseconded, At: d.DecidedAt}
 }
 
 // letter is what every mail about a request says.

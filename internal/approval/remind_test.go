@@ -34,7 +34,7 @@ func escalating(t *testing.T, hours string, faults ...sim.Fault) *world {
 
 func (w *world) start(in approval.Input) {
 	w.t.Helper()
-	in.Incident, in.Instance, in.Round, in.Token = inc, instance, 1, "token-1"
+	in.Incident, in.Execution, in.Instance, in.Round, in.Token = inc, "x", instance, 1, "token-1"
 	w.do(func(ctx context.Context) {
 		if _, err := w.step.Run(ctx, in); err != nil {
 			w.t.Fatal(err)
@@ -45,7 +45,7 @@ func (w *world) start(in approval.Input) {
 func (w *world) remind() (out approval.Output, err error) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) {
-		out, err = w.step.Run(ctx, approval.Input{Incident: inc, Instance: instance, Round: 1, Remind: true})
+		out, err = w.step.Run(ctx, approval.Input{Incident: inc, Execution: "x", Instance: instance, Round: 1, Remind: true})
 	})
 	return out, err
 }
@@ -198,11 +198,11 @@ func TestFindsADecision(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if out, err := w.remind(); err != nil || out.Decided {
+	if out, err := w.remind(); err != nil || out.Over {
 		t.Errorf("in the moment of the decision: %+v, %v", out, err)
 	}
 	w.clock.Run(func() { w.clock.Sleep(time.Minute) })
-	if out, err := w.remind(); err != nil || !out.Decided {
+	if out, err := w.remind(); err != nil || !out.Over {
 		t.Errorf("a minute after the decision: %+v, %v", out, err)
 	}
 	if len(w.delivered) > 0 {
@@ -260,6 +260,122 @@ func TestKilledReminder(t *testing.T) {
 		}
 	}
 	if tried < 5*5 {
+		t.Errorf("only %d faults were tried", tried)
+	}
+}
+
+// pair is a world in which two must decide, and a first person has.
+func pair(t *testing.T, faults ...sim.Fault) (w *world, decide func(person string, override bool)) {
+	t.Helper()
+	w = open(t, faults...)
+	var err error
+	w.step, err = approval.New(w.host(map[string]string{
+		"APPROVAL_IDENTITY": "VerifiedAccess", "APPROVERS_FOR_TERMINATION": "2", "ESCALATION_EMAIL": "boss@example.com", "ESCALATION_TOPIC_ARN": others,
+	}), w.aws.SNS(), w.aws.KMS(), w.aws.SFN(), w.aws.DynamoDB(), w.aws.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, func(person string, override bool) {
+		t.Helper()
+		w.do(func(ctx context.Context) {
+			d := incident.Decision{Incident: inc.ID, Round: 1, Choice: incident.Terminate, Override: override, Person: person, Reason: "seen", DecidedAt: w.clock.Now(), MAC: []byte(person)}
+			store := record.DecideFirst
+			if override {
+				store = record.DecideOverride
+			}
+			if _, err := store(ctx, w.aws.DynamoDB(), decisions, d); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Where two must decide and one has, the others are told at the next look, with whose
+// decision it is, and the page knows.
+func TestSecondIsWanted(t *testing.T) {
+	w, decide := pair(t)
+	w.start(approval.Input{})
+	w.wait(10 * time.Minute)
+	if n := len(w.aws.Mails()); n != 1 {
+		t.Fatalf("%d mails before anybody decided", n)
+	}
+	decide("sato", false)
+	w.wait(10 * time.Minute)
+	decide("suzuki", true)
+	w.wait(10 * time.Minute)
+	mails := w.aws.Mails()
+	if len(mails) != 3 {
+		t.Fatalf("%d mails, want one for each first decision", len(mails)-1)
+	}
+	for n, want := range []string{"sato", "suzuki"} {
+		m := mails[n+1]
+		if !strings.HasPrefix(m.Subject, "[DECIDE] One of two decided to terminate") || !strings.Contains(m.Body, want) || !strings.Contains(m.Body, "nobody has seconded it") || !strings.Contains(m.Body, "\n"+api+"/d/"+inc.ID+".1\n") {
+			t.Errorf("of the decision of %s:\n%s\n%s", want, m.Subject, m.Body)
+		}
+	}
+	got := fmt.Sprint(w.request(1).Firsts)
+	if !strings.Contains(got, "terminate sato") || !strings.Contains(got, "terminate-anyway suzuki") {
+		t.Errorf("the page knows of %s", got)
+	}
+	w.wait(14 * time.Hour)
+	escalated := 0
+	for _, m := range w.aws.Mails()[3:] {
+		if strings.HasPrefix(m.Subject, "[DECIDE] Nobody") {
+			t.Errorf("people are told that nobody decided: %s", m.Subject)
+		}
+		if m.Topic == others {
+			escalated++
+			if !strings.Contains(m.Body, "suzuki") {
+				t.Errorf("others are not told who was first:\n%s", m.Body)
+			}
+		}
+	}
+	if escalated != 1 {
+		t.Errorf("%d escalations", escalated)
+	}
+	// Asked again, in another round, people see what became of it.
+	if _, err := w.ask(2, "token-2"); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(w.request(2).Earlier); !strings.Contains(got, "sato") || strings.Count(got, string(incident.Unseconded)) != 2 {
+		t.Errorf("the next request knows of %s", got)
+	}
+}
+
+// Killed at each call that changes something and run again: whoever is to be the
+// second is told, and the page knows.
+func TestKilledWantingASecond(t *testing.T) {
+	calm, decide := pair(t)
+	calm.start(approval.Input{})
+	from := len(calm.aws.Calls())
+	decide("sato", false)
+	if _, err := calm.remind(); err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, c := range calm.aws.Calls()[from:] {
+		if !c.Mutating || c.Action == "PutItem" { // the decision itself
+			continue
+		}
+		for _, kind := range []sim.Kind{sim.Denied, sim.Lost, sim.KilledBefore, sim.KilledAfter} {
+			tried++
+			w, decide := pair(t, sim.Fault{Service: c.Service, Action: c.Action, Number: c.Number, Kind: kind})
+			w.start(approval.Input{})
+			decide("sato", false)
+			if _, err := w.remind(); err == nil {
+				t.Errorf("%s:%s %s: the step says that all is well", c.Service, c.Action, kind)
+			}
+			for range 2 {
+				if _, err := w.remind(); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := len(w.aws.Mails()); n < 2 || n > 3 || len(w.request(1).Firsts) != 1 {
+				t.Errorf("%s:%s %s: %d mails, the page knows of %v", c.Service, c.Action, kind, n, w.request(1).Firsts)
+			}
+		}
+	}
+	if tried < 8 {
 		t.Errorf("only %d faults were tried", tried)
 	}
 }

@@ -145,6 +145,7 @@ func (t *template) expressions() []*expression {
 // names binds what an expression may read.
 type names struct {
 	states    map[string]*value // input, result, errorOutput, context
+	all       *value            // $states as a whole, from the first time it is read
 	variables *scope
 }
 
@@ -222,7 +223,7 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	result, steps, err := q.runtime.Eval(e.Expression, min(evaluationSteps, q.steps), func(name string) (any, bool) {
 		v := n.variables.lookup(name)
 		if name == "states" {
-			v = n.all()
+			v = n.all
 		}
 		if v == nil {
 			return nil, false
@@ -252,14 +253,14 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	return result, nil
 }
 
-// all is $states.
-func (n names) all() *value {
+// together is $states with all that it holds.
+func together(states map[string]*value) *value {
 	return &value{lazy: func() (any, error) {
-		keys := slices.Sorted(maps.Keys(n.states))
+		keys := slices.Sorted(maps.Keys(states))
 		values := make([]any, len(keys))
 		for i, key := range keys {
 			var err error
-			if values[i], err = n.states[key].data(); err != nil {
+			if values[i], err = states[key].data(); err != nil {
 				return nil, err
 			}
 		}

@@ -384,9 +384,8 @@ func (e *Execution) tooMuch(what, does string) *Failure {
 
 // names binds what the expressions of a state may read at this moment.
 func (e *Execution) names(v *visit) names {
-	n := names{states: map[string]*value{"input": v.input}, variables: v.scope}
-	n.states["context"] = e.contextOf(v)
-	return n
+	states := map[string]*value{"input": v.input, "context": e.contextOf(v)}
+	return names{states: states, all: together(states), variables: v.scope}
 }
 
 const timeLayout = "2006-01-02T15:04:05.000Z"

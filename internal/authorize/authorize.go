@@ -65,6 +65,7 @@ type Output struct {
 	incident.Report
 	Decision  incident.Choice `json:"decision"`
 	Person    string          `json:"person"`
+	Seconds   string          `json:"seconds"` // whose decision it seconds; empty where one person is enough
 	Because   string          `json:"because"` // why, as typed; may be empty
 	DecidedAt time.Time       `json:"decidedAt"`
 }
@@ -122,7 +123,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	out := Output{
 		Report: incident.Report{Status: incident.OK}, Because: d.Reason,
-		Decision: d.Choice, Person: d.Person, DecidedAt: d.DecidedAt,
+		Decision: d.Choice, Person: d.Person, Seconds: d.Seconds, DecidedAt: d.DecidedAt,
 	}
 	if d.Choice == incident.Isolate || d.Choice == incident.Leave {
 		if in.Tag {

@@ -72,9 +72,10 @@ type Input struct {
 
 // Decision is what the machine carries of the decision that was carried out.
 type Decision struct {
-	Choice incident.Choice `json:"choice"`
-	Person string          `json:"person"` // empty where the machine does not know it any more
-	Reason string          `json:"reason"`
+	Choice  incident.Choice `json:"choice"`
+	Person  string          `json:"person"`  // empty where the machine does not know it any more
+	Seconds string          `json:"seconds"` // whose decision it seconds; empty where one person is enough
+	Reason  string          `json:"reason"`
 }
 
 // Step closes incidents.
@@ -199,9 +200,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	subject, body := s.language.Mail(message.Letter{
 		Kind: kind, Incident: in.Incident, Finding: in.Incident.Finding, Instance: in.Instance,
-		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
+		Decision:  message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Seconds: in.Decision.Seconds, Reason: in.Decision.Reason},
 		Isolation: b.Isolation, Protection: b.Protection, Credentials: b.Credentials, Snapshots: b.Snapshots, Memory: b.Memory, Digest: b.Digest, Console: b.Console, Custody: b.Custody, Restoration: b.Restoration,
-		Report: "s3://" + s.bucket + "/" + page.report,
+		Report: page.report,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
@@ -218,7 +219,7 @@ func (s *Step) stands(ctx context.Context, b *body, kind message.Kind) (message.
 	}
 	b.State = h.State
 	if h.State != record.Open {
-		b.Decision = Decision{Choice: h.Decision, Person: h.Decided.Person}
+		b.Decision = Decision{Choice: h.Decision, Person: h.Decided.Person, Seconds: h.Decided.Seconds}
 	}
 	if kind != message.NotContained {
 		return kind, nil

@@ -161,7 +161,7 @@ func TestCloses(t *testing.T) {
 		if len(mails) != 1 {
 			t.Fatalf("%s: %d mails", ending, len(mails))
 		}
-		for _, want := range []string{s.Incident.InstanceID, "snap-1", "Sato"} {
+		for _, want := range []string{s.Incident.InstanceID, "snap-1", "Sato", reports(t, s)[0] + " in the evidence bucket"} {
 			if !strings.Contains(mails[0].Subject+mails[0].Body, want) {
 				t.Errorf("%s: the last mail does not say %q:\n%s", ending, want, mails[0].Body)
 			}

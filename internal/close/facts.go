@@ -118,7 +118,7 @@ func (b body) facts(kind message.Kind, manifestKey string) report.Facts {
 		Kind: kind, ClosedAt: b.ClosedAt, Execution: b.Execution, Manifest: manifestKey, Incident: b.Incident, Instance: b.Instance, Findings: b.Findings,
 		Isolation: b.Isolation, Exposure: b.Exposure, Protection: b.Protection, Credentials: b.Credentials, Restoration: b.Restoration, Drifts: b.Drifts,
 		Evidence: incident.Evidence{Snapshots: b.Snapshots, Custody: b.Custody, Memory: b.Memory, Digest: b.Digest, Console: b.Console},
-		Decision: message.Decision{Choice: b.Decision.Choice, Person: b.Decision.Person, Reason: b.Decision.Reason}, Decisions: b.Decisions,
+		Decision: message.Decision{Choice: b.Decision.Choice, Person: b.Decision.Person, Seconds: b.Decision.Seconds, Reason: b.Decision.Reason}, Decisions: b.Decisions,
 		Objects: b.Objects, Missing: b.Missing, Begun: b.Begun, Open: b.State == record.Open, Problem: b.Problem,
 	}
 	for _, r := range b.Requests {

@@ -35,7 +35,7 @@ type body struct {
 	Begun     report.Begun        `json:"begun"`
 	Findings  []incident.Finding  `json:"findings"`  // all that came
 	Requests  []request           `json:"requests"`  // what people were asked, the first first
-	Decisions []incident.Decision `json:"decisions"` // what they answered, each with its MAC
+	Decisions []incident.Recorded `json:"decisions"` // what they answered, each with its MAC
 	Before    []record.Prior      `json:"before"`    // each value as it was before it was changed, also by an incident that this one inherits from
 	Groups    []groups            `json:"groups"`
 	Journal   manifest.Journal    `json:"journal"`

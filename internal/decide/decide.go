@@ -238,7 +238,7 @@ func (q *request) decided() bool {
 // noted is that decision, as far as authorize's note has it.
 func (q *request) noted() *incident.Decision {
 	n := q.head.Decided
-	return &incident.Decision{Round: n.Round, Choice: q.head.Decision, Person: n.Person, Identity: n.Identity, DecidedAt: n.At}
+	return &incident.Decision{Round: n.Round, Choice: q.head.Decision, Person: n.Person, Identity: n.Identity, Seconds: n.Seconds, DecidedAt: n.At}
 }
 
 // closed names why nobody may decide on a request any more, which is also the
@@ -428,7 +428,7 @@ func (h *Handler) record(ctx context.Context, unsealed incident.Decision, seen s
 		if a != nil {
 			return *a
 		}
-		unsealed.First = first.Mark()
+		unsealed.First, unsealed.Seconds = first.Mark(), first.Person
 		if first.ExpiresAt.Before(unsealed.ExpiresAt) {
 			unsealed.ExpiresAt = first.ExpiresAt
 		}

@@ -133,7 +133,7 @@ func openWith(t *testing.T, o options) *world {
 				t.Fatal(err)
 			}
 		}
-		if _, err := asking.Run(ctx, approval.Input{Incident: o.incident, Instance: o.instance, Round: 1, Token: "token-1", Before: o.before, Problem: o.problem}); err != nil {
+		if _, err := asking.Run(ctx, approval.Input{Incident: o.incident, Execution: "e", Instance: o.instance, Round: 1, Token: "token-1", Before: o.before, Problem: o.problem}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -877,7 +877,7 @@ func TestAccessible(t *testing.T) {
 
 // A record that cannot be read is no reason to show half of it.
 func TestUnreadableRecord(t *testing.T) {
-	const asking, reads = 2, 15 // what approval has read by then; request, head, the next of either and eleven steps
+	const asking, reads = 3, 15 // what approval has read by then; request, head, the next of either and eleven steps
 	for n := asking + 1; n <= asking+reads; n++ {
 		w := open(t, sim.Fault{Service: "dynamodb", Action: "GetItem", Number: n, Kind: sim.Unavailable})
 		got := w.get(w.link)

@@ -3,6 +3,7 @@ package decide
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cordon/internal/incident"
@@ -185,11 +186,23 @@ func (h *Handler) choice(c incident.Choice, k known) choice {
 	return out
 }
 
-// earlier is who decided so far, on this request and on those before.
-func (h *Handler) earlier(q *request) []string {
+// earlier is who decided so far, on this request and on those before: of decisions
+// that wait for a second person those that people were told of, and more that are
+// known.
+func (h *Handler) earlier(q *request, more ...record.Earlier) []string {
 	l, all := h.page.l, []string{}
+	for _, e := range append(slices.Clone(q.Firsts), more...) {
+		one := l.Text("page.earlier.first", "choice", l.Choice(e.Choice), "person", l.Stranger(e.Person), "at", l.Time(e.At))
+		if !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
 	for _, e := range q.Earlier {
-		all = append(all, l.Text("page.earlier.one", "round", fmt.Sprint(e.Round), "choice", l.Choice(e.Choice), "person", l.Stranger(e.Person), "at", l.Time(e.At)))
+		key := "page.earlier.one"
+		if e.Part == incident.Unseconded {
+			key = "page.earlier.unseconded"
+		}
+		all = append(all, l.Text(key, "round", fmt.Sprint(e.Round), "choice", l.Choice(e.Choice), "person", l.Stranger(e.Person), "at", l.Time(e.At)))
 	}
 	return all
 }

@@ -38,10 +38,17 @@ type Receipt struct {
 // Standing is the decision that stands.
 type Standing struct {
 	Decision  incident.Choice `json:"decision"`
+	Override  bool            `json:"override"` // to terminate although evidence is incomplete
 	Person    string          `json:"person"`
+	Seconds   string          `json:"seconds"` // whose decision it seconds; empty where one person is enough
 	Identity  string          `json:"identity"`
 	Reason    string          `json:"reason"`
 	DecidedAt time.Time       `json:"decidedAt"`
+}
+
+// Stands is a decision as people are told of it.
+func Stands(d incident.Decision) *Standing {
+	return &Standing{Decision: d.Choice, Override: d.Override, Person: d.Person, Seconds: d.Seconds, Identity: d.Identity, Reason: d.Reason, DecidedAt: d.DecidedAt}
 }
 
 // What a receipt says. The page has a text for most of them.
@@ -65,7 +72,7 @@ const (
 	NoticeSecond   = "second"   // somebody's is the first: read whose, and second it by First
 	NoticeUnproven = "unproven" // nothing tells you from another person
 	NoticeOtherWay = "otherWay" // the first is known in another way, so the two of you cannot be told apart
-	NoticeComplete = "complete" // the first waits for all evidence, so the second cannot do without
+	NoticeOwnFirst = "ownFirst" // yours is the first, recorded otherwise before; that one stands
 )
 
 // operate records an operator's decision. Who they are is what the gateway says,
@@ -153,7 +160,7 @@ func readOrder(r *http.Request) (Order, *answer) {
 func writeJSON(w http.ResponseWriter, a answer) {
 	r := Receipt{Notice: a.notice, Wrong: append([]string{}, a.wrong...), Undelivered: a.undelivered || a.notice == NoticeUndelivered}
 	if d := a.decision; d != nil {
-		r.Standing = &Standing{Decision: d.Choice, Person: d.Person, Identity: d.Identity, Reason: d.Reason, DecidedAt: d.DecidedAt}
+		r.Standing = Stands(*d)
 	}
 	if a.first != nil {
 		r.First = a.first.Mark()

@@ -12,6 +12,7 @@ import (
 
 	"cordon/internal/incident"
 	"cordon/internal/message"
+	"cordon/internal/record"
 )
 
 //go:embed page.html
@@ -101,7 +102,7 @@ func (h *Handler) formAfter(ctx context.Context, q *request, who visitor, f form
 		v.Visitor = l.Stranger(who.name)
 	}
 	if first != nil {
-		v.Earlier = append(v.Earlier, l.Text("page.earlier.first", "person", l.Stranger(first.Person), "at", l.Time(first.DecidedAt)))
+		v.Earlier = h.earlier(q, record.OfFirst(*first))
 	}
 	if !who.decides {
 		return answer{status: http.StatusOK, form: v}
@@ -162,7 +163,7 @@ func (p *page) write(w http.ResponseWriter, method string, a answer) {
 	}
 	if d := a.decision; d != nil {
 		s.Standing = pairs(
-			p.l.Text("choice"), p.l.Choice(d.Choice), p.l.Text("person"), p.l.Stranger(d.Person), p.l.Text("page.how"), p.l.Known(d.Identity),
+			p.l.Text("choice"), p.l.Choice(d.Chosen()), p.l.Text("person"), p.l.Stranger(d.Person), p.l.Text("seconds"), p.l.Stranger(d.Seconds), p.l.Text("page.how"), p.l.Known(d.Identity),
 			p.l.Text("reason"), p.l.Stranger(d.Reason), p.l.Text("decidedAt"), p.l.Time(d.DecidedAt), p.l.Text("page.hash"), message.ID(d.Facts),
 		)
 	}

@@ -61,7 +61,7 @@ func (w *world) wait(d time.Duration) { w.clock.Run(func() { w.clock.Sleep(d) })
 func (w *world) again(problem incident.Problem) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) {
-		if _, err := w.asking.Run(ctx, approval.Input{Incident: inc, Round: 2, Token: "token-2", Problem: problem}); err != nil {
+		if _, err := w.asking.Run(ctx, approval.Input{Incident: inc, Execution: "e", Round: 2, Token: "token-2", Problem: problem}); err != nil {
 			w.t.Fatal(err)
 		}
 	})

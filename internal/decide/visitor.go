@@ -70,21 +70,27 @@ func (h *Handler) first(ctx context.Context, d incident.Decision, seen string) (
 		return incident.Decision{}, &broken
 	}
 	standing, err := record.DecideFirst(ctx, h.decisions, h.decisionsTable, sealed)
+	if errors.Is(err, record.ErrTaken) && d.Override && !standing.Override {
+		// That one waits for all evidence, whoever's it is, and this one does not: it
+		// is not seconded by this one, and takes nothing back.
+		standing, err = record.DecideOverride(ctx, h.decisions, h.decisionsTable, sealed)
+	}
+	waits := &answer{status: http.StatusAccepted, notice: NoticeFirst, decision: &standing, back: true}
 	if err == nil {
-		return incident.Decision{}, &answer{status: http.StatusAccepted, notice: NoticeFirst, decision: &standing, back: true}
+		return incident.Decision{}, waits
 	}
 	if !errors.Is(err, record.ErrTaken) {
 		return incident.Decision{}, &broken
 	}
 	switch err := incident.TwoPeople(standing, d); {
-	case errors.Is(err, incident.ErrSamePerson): // the answer to the first try may be lost
-		return incident.Decision{}, &answer{status: http.StatusAccepted, notice: NoticeFirst, decision: &standing, back: true}
+	case errors.Is(err, incident.ErrSamePerson) && standing.Override == d.Override && standing.Reason == d.Reason: // the answer to the first try may be lost
+		return incident.Decision{}, waits
+	case errors.Is(err, incident.ErrSamePerson):
+		return incident.Decision{}, &answer{status: http.StatusConflict, notice: NoticeOwnFirst, decision: &standing, back: true}
 	case err != nil:
 		return incident.Decision{}, &answer{status: http.StatusConflict, notice: NoticeOtherWay, decision: &standing}
 	case seen != standing.Mark():
 		return incident.Decision{}, &answer{status: http.StatusConflict, notice: NoticeSecond, decision: &standing, first: &standing}
-	case d.Override && !standing.Override:
-		return incident.Decision{}, &answer{status: http.StatusConflict, notice: NoticeComplete, decision: &standing}
 	}
 	return standing, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cordon/internal/access"
+	"cordon/internal/approval"
 	"cordon/internal/decide"
 	"cordon/internal/incident"
 	"cordon/internal/record"
@@ -49,19 +50,24 @@ func (w *world) by(user string, values ...string) reply {
 	return w.post(append([]string{"instance", inc.InstanceID}, values...)...)
 }
 
-// firsts is the decision of the first of two people; nil if there is none.
-func (w *world) firstOfTwo() (d *incident.Decision) {
+// firstOfTwo is the oldest decision of a first person; nil if there is none.
+func (w *world) firstOfTwo() *incident.Decision {
+	w.t.Helper()
+	if all := w.firsts(); len(all) > 0 {
+		return &all[0]
+	}
+	return nil
+}
+
+func (w *world) firsts() (all []incident.Decision) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) {
-		got, found, err := record.LoadFirst(ctx, w.aws.DynamoDB(), decisions, inc.ID, 1)
-		if err != nil {
+		var err error
+		if all, err = record.LoadFirsts(ctx, w.aws.DynamoDB(), decisions, inc.ID, 1); err != nil {
 			w.t.Fatal(err)
 		}
-		if found {
-			d = &got
-		}
 	})
-	return d
+	return all
 }
 
 // TestSignedIn: who decides is who Verified Access says, whatever is typed, and the
@@ -245,7 +251,7 @@ func TestTwoPeople(t *testing.T) {
 		t.Fatalf("the second: %d, %+v, delivered %v", got.status, d, w.got)
 	}
 	w.sealed(d)
-	if d.First != first.Mark() || d.Identity != incident.ByAccess+"u2" || d.ExpiresAt.After(first.ExpiresAt) || !strings.Contains(d.Shown, "name-of-u1") {
+	if d.First != first.Mark() || d.Seconds != "name-of-u1" || !strings.Contains(got.body, "name-of-u1") || d.Identity != incident.ByAccess+"u2" || d.ExpiresAt.After(first.ExpiresAt) || !strings.Contains(d.Shown, "name-of-u1") {
 		t.Errorf("recorded %+v: want it to second the first, to expire with it, and to say that the first was shown", d)
 	}
 	if err := incident.TwoPeople(*first, *d); err != nil {
@@ -269,16 +275,98 @@ func TestSecondDisagrees(t *testing.T) {
 	}
 }
 
-// TestSecondCannotDoWithoutEvidence: what the first person's decision waits for,
-// the second's cannot skip.
-func TestSecondCannotDoWithoutEvidence(t *testing.T) {
-	w := openWith(t, options{settings: signIn("2"), problem: incident.Problem{Error: string(incident.ErrEvidence)}})
-	w.as, w.door = "u1", responders
-	if got := w.by("u1", "decision", "terminate"); got.status != http.StatusAccepted {
-		t.Fatalf("the first: %d", got.status)
+// TestPageShowsWhoWasFirst: from the next look on, whoever opens the page sees whose
+// decision waits for theirs; and what was shown stands in their own.
+func TestPageShowsWhoWasFirst(t *testing.T) {
+	w := known(t, "2")
+	w.by("u1", "decision", "terminate")
+	w.as = "u2"
+	if page := w.open(); strings.Contains(page.body, "name-of-u1") {
+		t.Fatal("this test wants a page that cannot know yet")
 	}
-	got := w.by("u2", "decision", "terminate-anyway", "first", w.firstOfTwo().Mark())
-	if got.status != http.StatusConflict || w.decision() != nil || !strings.Contains(got.body, "evidence is complete") {
+	w.do(func(ctx context.Context) {
+		if _, err := w.asking.Run(ctx, approval.Input{Incident: inc, Execution: "e", Instance: incident.Instance{ID: inc.InstanceID}, Round: 1, Remind: true}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	page := w.open()
+	if !strings.Contains(page.body, "name-of-u1") || !strings.Contains(page.body, "a second person is wanted") {
+		t.Errorf("the page does not say whose decision waits:\n%s", page.body)
+	}
+	w.by("u2", "decision", "keep")
+	if d := w.decision(); d == nil || strings.Count(d.Shown, "name-of-u1") != 1 {
+		t.Errorf("recorded %+v", d)
+	}
+}
+
+// incomplete is a world in which a termination was refused, so that one without
+// complete evidence is offered, and two must decide.
+func incomplete(t *testing.T, faults ...sim.Fault) *world {
+	t.Helper()
+	w := openWith(t, options{settings: signIn("2"), problem: incident.Problem{Error: string(incident.ErrEvidence)}, faults: faults})
+	w.as, w.door = "u1", responders
+	return w
+}
+
+// TestFirstThinksAgain: who was the first to terminate and then wants it without
+// complete evidence has both recorded, and each waits for a second of its own kind.
+// What they cannot have, they are told.
+func TestFirstThinksAgain(t *testing.T) {
+	w := incomplete(t)
+	post := func(user, choice, reason string, status int, says string) reply {
+		t.Helper()
+		got := w.by(user, "decision", choice, "reason", reason)
+		if got.status != status || !strings.Contains(got.body, says) {
+			t.Errorf("%s, %s because %s: %d, want %d and %q", user, choice, reason, got.status, status, says)
+		}
+		return got
+	}
+	post("u1", "terminate", "seen", http.StatusAccepted, "second person is needed")
+	post("u1", "terminate", "seen", http.StatusAccepted, "second person is needed")
+	post("u1", "terminate", "for another reason", http.StatusConflict, "stands as it was recorded")
+	for range 2 {
+		post("u1", "terminate-anyway", "it cannot wait", http.StatusAccepted, "it cannot wait")
+	}
+	post("u1", "terminate-anyway", "for another reason", http.StatusConflict, "it cannot wait")
+	post("u1", "terminate", "seen", http.StatusAccepted, "seen")
+	all := w.firsts()
+	if len(all) != 2 || all[0].Override || !all[1].Override || all[0].Reason != "seen" || all[1].Reason != "it cannot wait" || w.decision() != nil || len(w.got) > 0 {
+		t.Fatalf("first decisions %+v, decided %+v, delivered %v", all, w.decision(), w.got)
+	}
+	w.sealed(&all[0])
+	w.sealed(&all[1])
+	post("u2", "terminate", "me too", http.StatusConflict, "seen")
+	post("u2", "terminate-anyway", "me too", http.StatusConflict, "it cannot wait")
+	got := w.by("u2", "decision", "terminate-anyway", "reason", "me too", "first", all[1].Mark())
+	d := w.decision()
+	if got.status != http.StatusOK || d == nil || !d.Override || d.First != all[1].Mark() || len(w.got) != 1 {
+		t.Errorf("%d, %+v, delivered %v", got.status, d, w.got)
+	}
+}
+
+// TestSecondCannotDoWithoutEvidence: what the first person's decision waits for,
+// the second's cannot skip: it is the first of its kind, and waits as well.
+func TestSecondCannotDoWithoutEvidence(t *testing.T) {
+	w := incomplete(t)
+	w.by("u1", "decision", "terminate")
+	plain := w.firstOfTwo().Mark()
+	for range 2 {
+		if got := w.by("u2", "decision", "terminate-anyway", "first", plain); got.status != http.StatusAccepted || w.decision() != nil || len(w.got) > 0 {
+			t.Errorf("%d, %+v", got.status, w.decision())
+		}
+	}
+	all := w.firsts()
+	if len(all) != 2 || all[1].Identity != incident.ByAccess+"u2" {
+		t.Fatalf("first decisions %+v", all)
+	}
+	// The first comes round to it.
+	if got := w.by("u1", "decision", "terminate-anyway", "first", all[1].Mark()); got.status != http.StatusOK || !w.decision().Override || w.decision().Seconds != "name-of-u2" {
+		t.Errorf("%d, %+v", got.status, w.decision())
+	}
+	// Who waits for no evidence is seconded by who does, and the evidence is waited for.
+	w = incomplete(t)
+	w.by("u1", "decision", "terminate-anyway")
+	if got := w.by("u2", "decision", "terminate", "first", w.firstOfTwo().Mark()); got.status != http.StatusOK || w.decision().Override {
 		t.Errorf("%d, %+v", got.status, w.decision())
 	}
 }

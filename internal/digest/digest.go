@@ -72,10 +72,11 @@ const (
 	stepName = "digest"
 	// A run ends after span, with time left in its 15 minutes to read one range
 	// more at 1.5 MiB a second.
-	span = 12 * time.Minute
-	// rangeBytes is read by one request and recorded after it: what a killed run
-	// has to read again.
-	rangeBytes = 256 << 20
+	span       = 12 * time.Minute
+	rangeBytes = 256 << 20 // read by one request
+	// keptEvery is how often the hash is recorded: what a killed run has to read
+	// again. Each record is an entry of the journal, and 24 TiB are 98,304 ranges.
+	keptEvery = time.Minute
 )
 
 // state is what the step knows when it runs again.
@@ -106,26 +107,32 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if begun && h.(encoding.BinaryUnmarshaler).UnmarshalBinary(st.Hash) != nil {
 		h, st.Bytes = sha256.New(), 0
 	}
-	for began := s.host.Now(); st.Length == 0 || st.Bytes < st.Length; {
+	began := s.host.Now()
+	last, kept := began, st.Bytes
+	keep := func() error {
+		last, kept = s.host.Now(), st.Bytes
+		return s.save(ctx, in.Incident.ID, &st, h)
+	}
+	for st.Length == 0 || st.Bytes < st.Length {
 		if s.host.Now().Sub(began) > span {
 			return Output{
 				Report: incident.Report{Status: incident.OK, Reason: fmt.Sprintf("%d of %d bytes are hashed", st.Bytes, st.Length)},
 				Bytes:  st.Bytes, Claimed: in.Memory.SHA256,
-			}, nil
+			}, keep()
 		}
-		before := st.Bytes
 		err := s.read(ctx, in.Memory.Object, &st, h)
-		if st.Bytes > before { // also what was read of a range that broke off
-			if err := s.save(ctx, in.Incident.ID, &st, h); err != nil {
-				return Output{}, err
-			}
-		}
 		if replaced(err) {
 			st.Result = &incident.Digest{
 				Report: incident.Report{Status: incident.Failed, Reason: fmt.Sprintf("the object was replaced by another after %d of its %d bytes were hashed", st.Bytes, st.Length)},
 				Done:   true, Bytes: st.Bytes, Claimed: in.Memory.SHA256,
 			}
-			return *st.Result, s.save(ctx, in.Incident.ID, &st, h)
+			return *st.Result, keep()
+		}
+		// What was read of a range that broke off is kept, too.
+		if st.Bytes > kept && (err != nil || s.host.Now().Sub(last) >= keptEvery) {
+			if err := keep(); err != nil {
+				return Output{}, err
+			}
 		}
 		if err != nil {
 			return Output{}, err
@@ -133,7 +140,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	result := compare(hex.EncodeToString(h.Sum(nil)), st.Bytes, in.Memory)
 	st.Result = &result
-	return result, s.save(ctx, in.Incident.ID, &st, h)
+	return result, keep()
 }
 
 // compare holds the hash of the object against what the host said of it.

@@ -157,6 +157,26 @@ func TestOverAsManyRunsAsItTakes(t *testing.T) {
 	}
 }
 
+// The hash is recorded once a minute and at the end of a run: each record is an
+// entry of the incident's journal, and a large image is read in very many ranges.
+func TestTheHashIsRecordedOnceAMinute(t *testing.T) {
+	b, s := newBucket(t, 160*mib), open(t)
+	b.took = func() { s.Wait(10 * time.Second) } // 40 ranges: 400 s
+	before := len(s.Calls())
+	if got, err := newStep(t, s, b).Run(t.Context(), input(s, sum(b.image))); err != nil || !got.Agrees {
+		t.Fatalf("%+v %v, want the hash", got, err)
+	}
+	records := 0
+	for _, c := range s.Calls()[before:] {
+		if c.Service == "dynamodb" && c.Action == "PutItem" {
+			records++
+		}
+	}
+	if len(b.requests) != 40 || records != 7 {
+		t.Errorf("%d requests and %d records, want 40 and 7: one a minute, and the last", len(b.requests), records)
+	}
+}
+
 // A range that breaks off is an error, so that the machine tries again; what had
 // arrived of it is hashed.
 func TestARangeThatBreaksOffIsGoneOnWith(t *testing.T) {

@@ -118,7 +118,7 @@ func (s *Step) settle(ctx context.Context, a arrival, last standing) (ruling, er
 	case !same || h.State == record.Terminated || h.State == record.Gone:
 		return s.claim(ctx, a, last)
 	case h.State == record.Open && h.Execution == a.execution:
-		return s.resume(ctx, h)
+		return s.resume(ctx, a, h)
 	case h.State == record.Open:
 		return s.join(ctx, a, h)
 	}
@@ -221,7 +221,7 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 		if err := record.TakeOverAsking(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
 			return ruling{}, err
 		}
-		return s.resume(ctx, h)
+		return s.resume(ctx, a, h)
 	case running && h.Asking:
 		return joined("and a person is asked before it is isolated; NOT contained: %s", v)
 	case running && v.contained():
@@ -235,7 +235,11 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	}
 	// Released and not closed, it is open by name only: what was decided on must
 	// not be isolated again.
-	if h.Decision == incident.Release {
+	released, err := s.released(ctx, h)
+	if err != nil {
+		return ruling{}, err
+	}
+	if released {
 		news, err := s.news(ctx, inc, a.finding)
 		if err != nil {
 			return ruling{}, err
@@ -256,17 +260,38 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	if err := record.TakeOver(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
 		return ruling{}, err
 	}
-	r, err := s.resume(ctx, h)
+	r, err := s.resume(ctx, a, h)
 	r.begun = v.looked
 	return r, err
+}
+
+// released tells whether a person's release is the last thing that was done, or is
+// to be done. The note of it in the head is not enough: people who are asked once
+// more, because the release could not be closed, may decide otherwise and be
+// refused, and the note is of that decision then, or none.
+func (s *Step) released(ctx context.Context, h record.Head) (bool, error) {
+	if h.Decision == incident.Release {
+		return true, nil
+	}
+	var release struct {
+		EndedAt time.Time `json:"endedAt"` // zero where it did not end
+	}
+	var isolation incident.Isolation
+	if _, err := record.LoadStep(ctx, s.db, s.table, h.Incident.ID, "release", &release); err != nil {
+		return false, err
+	}
+	if _, err := record.LoadStep(ctx, s.db, s.table, h.Incident.ID, "isolate", &isolation); err != nil {
+		return false, err
+	}
+	return release.EndedAt.After(isolation.At), nil
 }
 
 // resume begins an incident that is this execution's by now. People are asked
 // anew, so a decision that an earlier execution noted must not end the evidence
 // that this one gathers. None can be this execution's own: it has only begun.
-func (s *Step) resume(ctx context.Context, h record.Head) (ruling, error) {
+func (s *Step) resume(ctx context.Context, a arrival, h record.Head) (ruling, error) {
 	if h.Decision != "" {
-		if err := record.ForgetDecision(ctx, s.db, s.table, h.Incident.ID); err != nil {
+		if err := record.WithdrawDecision(ctx, s.db, s.table, h.Incident.ID, a.execution); err != nil {
 			return ruling{}, err
 		}
 	}

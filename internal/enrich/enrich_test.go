@@ -470,6 +470,39 @@ func TestReleasedButOpen(t *testing.T) {
 	}
 }
 
+// The release was carried out, closing the incident failed, people were asked once
+// more, decided otherwise, and were refused: no note of the release is left in the
+// head, and a repeat must not isolate what a person put back all the same.
+func TestReleaseOutlivesItsNote(t *testing.T) {
+	isolated := moved
+	isolated.At = begun
+	for name, c := range map[string]struct {
+		release any
+		want    enrich.Verdict
+	}{
+		"released since":       {map[string]any{"status": "ok", "connected": true, "endedAt": begun.Add(time.Minute)}, enrich.Decided},
+		"released in part":     {map[string]any{"status": "partial", "endedAt": begun.Add(time.Minute)}, enrich.Decided},
+		"isolated again since": {map[string]any{"status": "ok", "connected": true, "endedAt": begun.Add(-time.Minute)}, enrich.Act},
+		"begun and not ended":  {map[string]any{"status": "failed", "beganAt": begun.Add(time.Minute)}, enrich.Act},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := noted(t, incident.Terminate)
+			w.save(key+".1", "isolate", isolated)
+			w.save(key+".1", "release", c.release)
+			out := w.must(event, execution)
+			if out.Verdict != c.want {
+				t.Errorf("verdict %q because %q, want %q", out.Verdict, out.Reason, c.want)
+			}
+			if c.want != enrich.Decided {
+				return
+			}
+			if out := w.must(change(`"severity": 8`, `"severity": 9`), execution); out.Verdict != enrich.Act {
+				t.Errorf("of a finding that is more severe: %q because %q", out.Verdict, out.Reason)
+			}
+		})
+	}
+}
+
 // An incident that is taken over after a release, killed anywhere: no later run
 // goes on with the old decision.
 func TestKilledTakingOver(t *testing.T) {

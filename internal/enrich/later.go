@@ -147,6 +147,16 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	out.Known = append(out.Known, known)
 	out.Capture = s.capture(ctx, here, key, out.Instance, described)
 	out.Verdict, out.Reason = Later, stands(id, out.Standing, v)
+	if out.Standing != Open {
+		return out, nil
+	}
+	released, err := s.released(ctx, h)
+	if err != nil {
+		return Output{}, err
+	}
+	if released {
+		out.Reason = fmt.Sprintf("incident %s was decided to be released, and never closed: decide to release it once more to have it closed; as seen now: %s", id, v)
+	}
 	return out, nil
 }
 

@@ -113,8 +113,8 @@ func Journal(ctx context.Context, from Lister, bucket, incident string) (last in
 	return last, aside, nil
 }
 
-// Entry reads an entry of a journal, and the hash by which the next one names it.
-// What is there and is no such entry is chain.ErrBroken.
+// Entry reads an entry of a journal, as chain.Head does, and the hash by which the
+// next one names it. What is there and is no such entry is chain.ErrBroken.
 func Entry(ctx context.Context, from Getter, bucket, incident string, number int) (chain.Entry, string, error) {
 	key, err := chain.Key(incident, number)
 	if err != nil {
@@ -127,7 +127,7 @@ func Entry(ctx context.Context, from Getter, bucket, incident string, number int
 	if err != nil {
 		return chain.Entry{}, "", err
 	}
-	e, err := chain.Read(text)
+	e, err := chain.Head(text)
 	if err != nil {
 		return chain.Entry{}, "", fmt.Errorf("%w: %s: %w", chain.ErrBroken, key, err)
 	}

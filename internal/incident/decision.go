@@ -39,7 +39,7 @@ func ParseChoice(s string) (Choice, error) {
 
 // DecisionVersion is the form of Decision and of its seal. One of another version
 // is refused, by name: people decide again.
-const DecisionVersion = 4
+const DecisionVersion = 5
 
 // Decision is what a person decided, once, for one request about one machine.
 type Decision struct {
@@ -59,6 +59,7 @@ type Decision struct {
 	Facts      string    `json:"facts"`    // SHA-256 of Shown, hex; empty where it was not decided on the page
 	Shown      string    `json:"shown"`    // what the page showed before, JSON; bound to the seal by Facts
 	First      string    `json:"first"`    // the decision of the person before, which this one seconds, by its Mark; empty where it needs none
+	Seconds    string    `json:"seconds"`  // the Person of that decision
 	DecidedAt  time.Time `json:"decidedAt"`
 	ExpiresAt  time.Time `json:"expiresAt"` // no termination after it
 	MAC        []byte    `json:"mac"`       // KMS HMAC over Signed
@@ -95,7 +96,7 @@ func (d Decision) Signed() []byte {
 	for _, f := range []string{
 		d.Incident, fmt.Sprint(d.Round), d.InstanceID, d.AttachedAt.UTC().Format(time.RFC3339),
 		string(d.Choice), fmt.Sprint(d.Override), fmt.Sprint(d.Force), d.Identity, d.Person,
-		Hash(d.Reason), d.Address, Hash(d.Agent), d.Facts, d.First,
+		Hash(d.Reason), d.Address, Hash(d.Agent), d.Facts, d.First, Hash(d.Seconds),
 		d.DecidedAt.UTC().Format(time.RFC3339), d.ExpiresAt.UTC().Format(time.RFC3339),
 	} {
 		fmt.Fprintf(&b, "\n%d:%s", len(f), f)
@@ -129,8 +130,32 @@ func Two(approvers float64) (bool, error) {
 	return approvers == 2, nil
 }
 
+// Chosen is what the person chose, as the request offered it.
+func (d Decision) Chosen() Choice {
+	if d.Choice == Terminate && d.Override {
+		return TerminateAnyway
+	}
+	return d.Choice
+}
+
 // Mark names a decision to whoever seconds it, so that it is this one and no other.
 func (d Decision) Mark() string { return Hash(string(d.MAC)) }
+
+// Part is what a recorded decision is, where two people must decide.
+type Part string
+
+const (
+	Alone      Part = ""           // one person's, and one is enough
+	Unseconded Part = "unseconded" // the first of two, and nobody's is the second: nothing comes of it
+	FirstOfTwo Part = "first"      // the first of two, and seconded
+	Second     Part = "second"     // the second of two
+)
+
+// Recorded is a decision as it stands among the others on its request.
+type Recorded struct {
+	Decision
+	Part Part `json:"part"`
+}
 
 // Why two decisions may be those of one person.
 var (

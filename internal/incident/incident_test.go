@@ -132,6 +132,7 @@ func TestSignedIsUnambiguous(t *testing.T) {
 func TestSignedFits(t *testing.T) {
 	d := decision
 	d.Person, d.Reason, d.Agent = strings.Repeat("\U0001f600", 200), strings.Repeat("\U0001f600", 1000), strings.Repeat("\U0001f600", 300)
+	d.Seconds, d.First = d.Person, incident.Hash("")
 	d.Address, d.Identity = "2001:db8:1234:5678:9abc:def0:1234:5678", incident.ByIAM+strings.Repeat("a", 2048) // the longest ARN there is
 	d.Incident, d.InstanceID = strings.Repeat("a", 300), strings.Repeat("a", 100)
 	if n := len(d.Signed()); n > 4096 {
@@ -187,7 +188,7 @@ func TestSettings(t *testing.T) {
 
 // read takes a signed text apart by its lengths alone.
 func read(text string) ([]string, error) {
-	rest, ok := strings.CutPrefix(text, "cordon decision 4")
+	rest, ok := strings.CutPrefix(text, "cordon decision 5")
 	if !ok {
 		return nil, fmt.Errorf("%q does not begin with what it is", text)
 	}
@@ -200,8 +201,8 @@ func read(text string) ([]string, error) {
 		}
 		all, rest = append(all, tail[:n]), tail[n:]
 	}
-	if len(all) != 16 {
-		return nil, fmt.Errorf("%d fields in %q, want 16", len(all), text)
+	if len(all) != 17 {
+		return nil, fmt.Errorf("%d fields in %q, want 17", len(all), text)
 	}
 	return all, nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cordon/internal/incident"
@@ -123,13 +124,15 @@ func (r *Reader) seconded(ctx context.Context, about string, inc incident.Incide
 	if d.First == "" {
 		return Refuse("%s is of one person, and a termination needs two; decide again", about)
 	}
-	first, found, err := record.LoadFirst(ctx, r.decisions, r.decisionsTable, inc.ID, round)
+	firsts, err := record.LoadFirsts(ctx, r.decisions, r.decisionsTable, inc.ID, round)
 	if err != nil {
 		return err
 	}
-	if !found || first.Mark() != d.First {
+	n := slices.IndexFunc(firsts, func(f incident.Decision) bool { return f.Mark() == d.First })
+	if n < 0 {
 		return Refuse("%s seconds another one that is not there", about)
 	}
+	first := firsts[n]
 	if err := r.check(ctx, "the first of two decisions on request "+fmt.Sprintf("%d of incident %s", round, inc.ID), inc, round, first); err != nil {
 		return err
 	}
@@ -138,6 +141,8 @@ func (r *Reader) seconded(ctx context.Context, about string, inc incident.Incide
 		return Refuse("%s needs two people: %v", about, err)
 	case first.Choice != incident.Terminate:
 		return Refuse("%s seconds one to %s", about, first.Choice)
+	case d.Seconds != first.Person:
+		return Refuse("%s says that it seconds one of %q, and that is of %q", about, d.Seconds, first.Person)
 	case d.Override && !first.Override:
 		return Refuse("%s is to terminate although evidence is incomplete, and the first person's is not", about)
 	}

@@ -144,6 +144,7 @@ func TestTwoPeople(t *testing.T) {
 		"the second expired":           {decisions{first: by(sato), second: and(by(tanaka), func(d *incident.Decision) { d.ExpiresAt = d.DecidedAt.Add(time.Hour) })}, time.Hour, "expired at"},
 		"an older version":             {decisions{first: and(by(sato), func(d *incident.Decision) { d.Version = 3 }), second: by(tanaka)}, 0, "another version"},
 		"only the second overrides":    {decisions{first: by(sato), second: and(by(tanaka), override)}, 0, "although evidence is incomplete"},
+		"the second names another":     {decisions{first: by(sato), second: and(by(tanaka), func(d *incident.Decision) { d.Seconds = "Suzuki" })}, 0, "says that it seconds"},
 		"both override":                {decisions{first: and(by(sato), override), second: and(by(tanaka), override)}, 0, ""},
 		"only the first overrides":     {decisions{first: and(by(sato), override), second: by(tanaka)}, 0, ""},
 		"the page and the command":     {decisions{first: by(sato), second: by(incident.ByIAM + "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_R_0/tanaka")}, 0, "cannot be told apart"},
@@ -151,17 +152,17 @@ func TestTwoPeople(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := scene.Open(t, scene.File)
 			s.Set("APPROVERS_FOR_TERMINATION", "2")
-			mark := ""
+			mark, person := "", ""
 			if c.first != nil {
 				if c.firstChoice == "" {
 					c.firstChoice = incident.Terminate
 				}
 				first := s.DecideFirst(t, c.firstChoice, c.first)
-				mark = first.Mark()
+				mark, person = first.Mark(), first.Person
 			}
 			s.Decide(t, incident.Terminate, func(d *incident.Decision) {
 				if !c.alone {
-					d.First = mark
+					d.First, d.Seconds = mark, person
 				}
 				c.second(d)
 			}, c.forge)

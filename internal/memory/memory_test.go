@@ -283,6 +283,28 @@ func TestALargeHostIsHandedItsAddressesInTime(t *testing.T) {
 	}
 }
 
+// The largest host there is takes two days, nearly all that SSM gives a command,
+// and all 10,000 parts; S3 takes an object of 48.8 TiB.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingObjects.html
+func TestTheLargestHostIsHandedItsAddressesInTime(t *testing.T) {
+	f := account()
+	f["InstanceTypes"] = []any{map[string]any{"InstanceType": "u-24tb1.112xlarge", "MemoryInfo": map[string]any{"SizeInMiB": 24 << 20}}}
+	f.instance()["InstanceType"] = "u-24tb1.112xlarge"
+	f.behave("ThroughputMiBps", 150)
+	r := newRun(t, f)
+	r.every = 180 * time.Second
+	got := r.end()
+	if got.Status != incident.OK || got.Bytes != 24<<40 || got.Parts != 9955 {
+		t.Errorf("got %+v, want 24 TiB in parts of 2528 MiB", got)
+	}
+	if took := r.clock.now.Sub(begun); took < 46*time.Hour || took > 48*time.Hour {
+		t.Errorf("it took %v, want what 24 TiB take at 150 MiB a second", took)
+	}
+	if r.looks > 1000 {
+		t.Errorf("%d looks; each is some ten events of 25,000", r.looks)
+	}
+}
+
 // A slow host outlives its addresses many times over.
 func TestASlowHostIsHandedFreshAddresses(t *testing.T) {
 	f := account()

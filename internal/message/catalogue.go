@@ -20,11 +20,32 @@ func (l Language) Text(key string, facts ...string) string {
 	if len(facts) == 0 {
 		return s
 	}
-	pairs := make([]string, len(facts))
-	for i := 0; i+1 < len(facts); i += 2 {
-		pairs[i], pairs[i+1] = "{"+facts[i]+"}", facts[i+1]
+	var b strings.Builder
+	for {
+		before, rest, open := strings.Cut(s, "{")
+		b.WriteString(before)
+		if !open {
+			return b.String()
+		}
+		s = rest
+		if name, after, closed := strings.Cut(rest, "}"); closed {
+			if fact, ok := factNamed(facts, name); ok {
+				b.WriteString(fact)
+				s = after
+				continue
+			}
+		}
+		b.WriteByte('{')
 	}
-	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+func factNamed(facts []string, name string) (string, bool) {
+	for i := 0; i+1 < len(facts); i += 2 {
+		if facts[i] == name {
+			return facts[i+1], true
+		}
+	}
+	return "", false
 }
 
 func (l Language) known(key string) bool {
@@ -233,6 +254,16 @@ var catalogue = map[string]text{
 	"reminded.next": {
 		"The link is the one you were mailed before. Reminders come at growing intervals.",
 		"リンクは以前お送りしたものと同じです。再通知の間隔は次第に長くなります。",
+	},
+
+	"oneOfTwo.subject": {"[DECIDE] One of two decided to terminate, {left} left: {instance}", "[要決定] 2人のうち1人が終了を決定。残り{left}: {instance}"},
+	"oneOfTwo.story": {
+		"One person decided to terminate EC2 instance {instance}, and nothing is terminated until another person decides the same. {left} left, until {until}.",
+		"EC2インスタンス {instance} の終了を1人が決定しました。別の人が同じ決定をするまで終了されません。残り{left} ({until} まで)。",
+	},
+	"oneOfTwo.next": {
+		"Whoever agrees decides the same; whoever does not keeps or releases it, alone. The link is the one you were mailed before.",
+		"同意する場合は同じ決定を、同意しない場合は隔離継続または解放を決定してください (1人で決定できます)。リンクは以前お送りしたものと同じです。",
 	},
 
 	"remindedBefore.subject": {"[DECIDE NOW] Still NOT isolated, {left} left: {instance}", "[至急決定] まだ隔離していません。残り{left}: {instance}"},
@@ -554,6 +585,7 @@ var catalogue = map[string]text{
 	"executionARN":    {"ARN", "ARN"},
 	"choice":          {"Decision", "決定"},
 	"person":          {"Decided by", "決定者"},
+	"seconds":         {"Seconding the decision of", "1人目の決定者"},
 	"reason":          {"Reason", "理由"},
 	"decidedAt":       {"Decided at", "決定日時"},
 
@@ -801,7 +833,7 @@ var catalogue = map[string]text{
 	"ending.notSealed":       {"NOT contained as far as is known", "隔離を確認できません"},
 	"ending.notIsolated":     {"NOT isolated: nobody decided", "隔離していません (決定なし)"},
 	"reportFollows":          {"When this execution ends, a signed report says how it stands then: cordon show {incident} names it.", "この実行が終わると、その時点の状況を署名付きの報告に記します。場所は cordon show {incident} で確認できます。"},
-	"reportIs":               {"Signed report", "署名付き報告"},
+	"reportIs":               {"Signed report: {object} in the evidence bucket", "署名付き報告: 証拠バケットの {object}"},
 	"ending.Terminated":      {"Terminated", "終了済み"},
 	"ending.Kept isolated":   {"Kept isolated", "隔離を継続"},
 	"ending.Released":        {"Released", "解放済み"},
@@ -844,6 +876,10 @@ var catalogue = map[string]text{
 	"report.force":           {"to release although it was not the same machine any more", "別のマシンになっていても解放すること"},
 	"report.known":           {"How the person is known", "本人確認"},
 	"report.request":         {"Request", "依頼"},
+	"report.part":            {"Of two people", "2人による決定"},
+	"part.unseconded":        {"the first; nobody has seconded it, and alone it is not carried out", "1人目。2人目の決定がなく、単独では実行されません"},
+	"part.first":             {"the first, and seconded", "1人目 (2人目の決定あり)"},
+	"part.second":            {"the second", "2人目"},
 	"report.from":            {"From", "接続元"},
 	"report.agent":           {"Browser, as it calls itself", "ブラウザー (自己申告)"},
 	"report.shown":           {"SHA-256 of the facts shown", "表示した事実のSHA-256"},
@@ -878,6 +914,7 @@ var catalogue = map[string]text{
 	"moment.screenshot":        {"Console screenshot kept", "スクリーンショットを保存"},
 	"moment.asked":             {"People were asked ({round})", "決定を依頼 ({round})"},
 	"moment.decided":           {"Decided: {choice}", "決定: {choice}"},
+	"moment.first":             {"The first of two decided: {choice}", "1人目の決定: {choice}"},
 	"moment.undone":            {"Undone by others, put right", "第三者による解除を修復"},
 	"moment.terminating":       {"Termination began", "終了処理を開始"},
 	"moment.closed":            {"Closed: {ending}", "対応完了: {ending}"},
@@ -890,62 +927,63 @@ var catalogue = map[string]text{
 
 	// The decision page.
 
-	"page.title":          {"Decide about an isolated EC2 instance", "隔離中のEC2インスタンスについての決定"},
-	"page.earlier":        {"Who decided so far", "これまでの決定"},
-	"page.earlier.none":   {"Nobody has decided yet.", "まだ誰も決定していません。"},
-	"page.earlier.one":    {"Request {round}: {choice}, by {person}, at {at}", "依頼{round}: {choice}、{person}、{at}"},
-	"page.left":           {"{left} left", "残り{left}"},
-	"page.found":          {"What was found", "検出内容"},
-	"page.evidence":       {"Evidence, as it stands now", "現時点の証拠"},
-	"page.gaps":           {"Gaps in the evidence", "証拠の欠落"},
-	"page.gaps.none":      {"No gap is known.", "既知の欠落はありません。"},
-	"page.waits":          {"Before that, it would still wait for:", "その前に、次の完了を待ちます:"},
-	"page.waits.none":     {"The evidence is at its end: it would wait for nothing more.", "証拠の保全は終わっています。待つものはありません。"},
-	"page.cuts":           {"It would cut short:", "次のものは打ち切られます:"},
-	"page.owners":         {"Tags that say whose it is", "所有者を示すタグ"},
-	"page.skip":           {"Go to the decision", "決定へ進む"},
-	"page.means":          {"What it means", "意味"},
-	"page.what":           {"What each decision does, and what it cannot undo", "それぞれの決定の内容と、元に戻せないこと"},
-	"page.stale":          {"This form was opened more than 30 minutes ago. Below is what is known now: read it, and send the form again.", "このフォームを開いてから30分以上経過しています。以下は現時点の情報です。確認の上、もう一度送信してください。"},
-	"page.again":          {"See how far it is", "進み具合を見る"},
-	"page.back":           {"To the form", "フォームへ"},
-	"page.progress":       {"A decision on this request was recorded and verified. Load this page again to see how far it is.", "この依頼への決定は記録され、検証されています。進み具合は、このページを再読み込みすると分かります。"},
-	"page.stages":         {"How far it is", "進み具合"},
-	"page.how":            {"How the person is known", "本人確認"},
-	"page.hash":           {"SHA-256 of what was shown before deciding", "決定前に表示された内容のSHA-256"},
-	"page.state.done":     {"Done", "完了"},
-	"page.state.open":     {"Not yet", "未完了"},
-	"page.state.bad":      {"Not carried out", "実行されず"},
-	"page.intro":          {"Read what is known of this instance, then decide. Opening this page changes nothing.", "このインスタンスについて分かっていることを確認してから決定してください。このページを開くだけでは何も変わりません。"},
-	"page.before.title":   {"Decide whether to isolate an EC2 instance", "EC2インスタンスを隔離するかどうかの決定"},
-	"page.before":         {"The instance is NOT isolated. You are asked first, because {reason}", "インスタンスは隔離していません。事前に確認をお願いする理由: {reason}"},
-	"page.before.silence": {"If nobody decides by then, the instance is NOT isolated.", "期限までに決定がなければ、隔離しません。"},
-	"page.problem":        {"You are asked again, because the last decision could not be carried out: {reason}", "前回の決定を実行できなかったため、もう一度お願いします: {reason}"},
-	"page.instance":       {"The instance", "インスタンス"},
-	"page.done":           {"What was done and verified", "実施・確認済みの対応"},
-	"page.isolatedAt":     {"Last verified", "最終確認"},
-	"page.nothingYet":     {"Nothing is recorded yet.", "まだ記録がありません。"},
-	"page.sealed":         {"Every network interface is in quarantine.", "すべてのネットワークインターフェイスが隔離されています。"},
-	"page.contained":      {"Every network interface is contained; memory is being captured.", "すべてのネットワークインターフェイスが隔離され、メモリを取得中です。"},
-	"page.open":           {"NOT every network interface is contained.", "隔離できていないネットワークインターフェイスがあります。"},
-	"page.choices":        {"Your decision", "決定"},
-	"page.typeID":         {"Type the instance ID, {instance}, so that no mail program decides for you", "インスタンスID {instance} を入力してください (メールソフトによる自動決定を防ぐためです)"},
-	"page.yourName":       {"Your name (recorded, not verified)", "お名前 (記録されますが、本人確認はされません)"},
-	"page.yourReason":     {"Reason (recorded)", "理由 (記録されます)"},
-	"page.submit":         {"Record this decision", "この決定を記録する"},
-	"page.once":           {"One decision a request: it cannot be changed afterwards.", "決定は1回限りで、後から変更できません。"},
-	"page.until":          {"This request ends", "この依頼の期限"},
-	"page.silence":        {"If nobody decides by then, the instance stays isolated and nothing is terminated.", "期限までに決定がなければ、隔離を続け、何も終了しません。"},
-	"page.warning":        {"Text in quotes was written by others and may try to mislead.", "「」内は第三者が書いた文字列で、誤解を招く内容の可能性があります。"},
-	"page.wrong":          {"Nothing was recorded", "何も記録されていません"},
-	"page.wrong.choice":   {"Choose one of the decisions.", "決定を1つ選んでください。"},
-	"page.wrong.instance": {"The typed instance ID is not the one of this instance.", "入力されたインスタンスIDが一致しません。"},
-	"page.wrong.name":     {"Type your name.", "お名前を入力してください。"},
-	"page.wrong.long":     {"A name may have 200 characters, a reason 1,000.", "お名前は200文字、理由は1,000文字までです。"},
-	"page.later.silence":  {"If nobody decides by then, everything stays as it is.", "期限までに決定がなければ、すべて元のままです。"},
-	"page.later":          {"You are asked once more: {reason}", "もう一度お願いします: {reason}"},
-	"page.wrong.force":    {"Only a release can be forced.", "強制できるのは解放だけです。"},
-	"page.wrong.override": {"To terminate without complete evidence is offered only after a termination was refused for that reason.", "証拠が揃わないままの終了は、そのために終了が拒否された後でのみ選べます。"},
+	"page.title":              {"Decide about an isolated EC2 instance", "隔離中のEC2インスタンスについての決定"},
+	"page.earlier":            {"Who decided so far", "これまでの決定"},
+	"page.earlier.none":       {"Nobody has decided yet.", "まだ誰も決定していません。"},
+	"page.earlier.unseconded": {"Request {round}: {choice}, by {person}, at {at}; the first of two, and nobody seconded it", "依頼{round}: {choice}、{person}、{at} (2人のうち1人目、2人目なし)"},
+	"page.earlier.one":        {"Request {round}: {choice}, by {person}, at {at}", "依頼{round}: {choice}、{person}、{at}"},
+	"page.left":               {"{left} left", "残り{left}"},
+	"page.found":              {"What was found", "検出内容"},
+	"page.evidence":           {"Evidence, as it stands now", "現時点の証拠"},
+	"page.gaps":               {"Gaps in the evidence", "証拠の欠落"},
+	"page.gaps.none":          {"No gap is known.", "既知の欠落はありません。"},
+	"page.waits":              {"Before that, it would still wait for:", "その前に、次の完了を待ちます:"},
+	"page.waits.none":         {"The evidence is at its end: it would wait for nothing more.", "証拠の保全は終わっています。待つものはありません。"},
+	"page.cuts":               {"It would cut short:", "次のものは打ち切られます:"},
+	"page.owners":             {"Tags that say whose it is", "所有者を示すタグ"},
+	"page.skip":               {"Go to the decision", "決定へ進む"},
+	"page.means":              {"What it means", "意味"},
+	"page.what":               {"What each decision does, and what it cannot undo", "それぞれの決定の内容と、元に戻せないこと"},
+	"page.stale":              {"This form was opened more than 30 minutes ago. Below is what is known now: read it, and send the form again.", "このフォームを開いてから30分以上経過しています。以下は現時点の情報です。確認の上、もう一度送信してください。"},
+	"page.again":              {"See how far it is", "進み具合を見る"},
+	"page.back":               {"To the form", "フォームへ"},
+	"page.progress":           {"A decision on this request was recorded and verified. Load this page again to see how far it is.", "この依頼への決定は記録され、検証されています。進み具合は、このページを再読み込みすると分かります。"},
+	"page.stages":             {"How far it is", "進み具合"},
+	"page.how":                {"How the person is known", "本人確認"},
+	"page.hash":               {"SHA-256 of what was shown before deciding", "決定前に表示された内容のSHA-256"},
+	"page.state.done":         {"Done", "完了"},
+	"page.state.open":         {"Not yet", "未完了"},
+	"page.state.bad":          {"Not carried out", "実行されず"},
+	"page.intro":              {"Read what is known of this instance, then decide. Opening this page changes nothing.", "このインスタンスについて分かっていることを確認してから決定してください。このページを開くだけでは何も変わりません。"},
+	"page.before.title":       {"Decide whether to isolate an EC2 instance", "EC2インスタンスを隔離するかどうかの決定"},
+	"page.before":             {"The instance is NOT isolated. You are asked first, because {reason}", "インスタンスは隔離していません。事前に確認をお願いする理由: {reason}"},
+	"page.before.silence":     {"If nobody decides by then, the instance is NOT isolated.", "期限までに決定がなければ、隔離しません。"},
+	"page.problem":            {"You are asked again, because the last decision could not be carried out: {reason}", "前回の決定を実行できなかったため、もう一度お願いします: {reason}"},
+	"page.instance":           {"The instance", "インスタンス"},
+	"page.done":               {"What was done and verified", "実施・確認済みの対応"},
+	"page.isolatedAt":         {"Last verified", "最終確認"},
+	"page.nothingYet":         {"Nothing is recorded yet.", "まだ記録がありません。"},
+	"page.sealed":             {"Every network interface is in quarantine.", "すべてのネットワークインターフェイスが隔離されています。"},
+	"page.contained":          {"Every network interface is contained; memory is being captured.", "すべてのネットワークインターフェイスが隔離され、メモリを取得中です。"},
+	"page.open":               {"NOT every network interface is contained.", "隔離できていないネットワークインターフェイスがあります。"},
+	"page.choices":            {"Your decision", "決定"},
+	"page.typeID":             {"Type the instance ID, {instance}, so that no mail program decides for you", "インスタンスID {instance} を入力してください (メールソフトによる自動決定を防ぐためです)"},
+	"page.yourName":           {"Your name (recorded, not verified)", "お名前 (記録されますが、本人確認はされません)"},
+	"page.yourReason":         {"Reason (recorded)", "理由 (記録されます)"},
+	"page.submit":             {"Record this decision", "この決定を記録する"},
+	"page.once":               {"One decision a request: it cannot be changed afterwards.", "決定は1回限りで、後から変更できません。"},
+	"page.until":              {"This request ends", "この依頼の期限"},
+	"page.silence":            {"If nobody decides by then, the instance stays isolated and nothing is terminated.", "期限までに決定がなければ、隔離を続け、何も終了しません。"},
+	"page.warning":            {"Text in quotes was written by others and may try to mislead.", "「」内は第三者が書いた文字列で、誤解を招く内容の可能性があります。"},
+	"page.wrong":              {"Nothing was recorded", "何も記録されていません"},
+	"page.wrong.choice":       {"Choose one of the decisions.", "決定を1つ選んでください。"},
+	"page.wrong.instance":     {"The typed instance ID is not the one of this instance.", "入力されたインスタンスIDが一致しません。"},
+	"page.wrong.name":         {"Type your name.", "お名前を入力してください。"},
+	"page.wrong.long":         {"A name may have 200 characters, a reason 1,000.", "お名前は200文字、理由は1,000文字までです。"},
+	"page.later.silence":      {"If nobody decides by then, everything stays as it is.", "期限までに決定がなければ、すべて元のままです。"},
+	"page.later":              {"You are asked once more: {reason}", "もう一度お願いします: {reason}"},
+	"page.wrong.force":        {"Only a release can be forced.", "強制できるのは解放だけです。"},
+	"page.wrong.override":     {"To terminate without complete evidence is offered only after a termination was refused for that reason.", "証拠が揃わないままの終了は、そのために終了が拒否された後でのみ選べます。"},
 
 	"step.recorded":        {"The decision is recorded: {choice}, by {person}, at {at}", "決定を記録しました: {choice}、{person}、{at}"},
 	"step.verified":        {"It is verified: made for this incident, this machine and this request, and not changed since", "検証しました: このインシデント、このインスタンス、この依頼に対する決定で、変更されていません"},
@@ -1010,17 +1048,17 @@ var catalogue = map[string]text{
 		"This page is for people that Verified Access lets in, and what it says of you cannot be believed ({why}). Open the link again. If that does not help, decide with the command: cordon decide.",
 		"このページはVerified Accessが許可した人のためのものですが、その署名を確認できません ({why})。もう一度リンクを開いてください。解決しない場合は cordon decide コマンドで決定してください。",
 	},
-	"page.earlier.first":  {"{person}, the first of two, decided to terminate, {at}", "{person} (2人のうち1人目) が終了を決定: {at}"},
+	"page.earlier.first":  {"{person}, the first of two, decided: {choice}, {at}; a second person is wanted", "{person} (2人のうち1人目) が決定: {choice}、{at}。2人目の決定が必要です"},
 	"page.first.title":    {"Your decision is recorded, and a second person is needed", "決定を記録しました。もう1人の決定が必要です"},
-	"page.first":          {"Nothing is terminated until another person decides the same, by the same link. If nobody does, the instance stays isolated.", "別の人が同じリンクから同じ決定をするまで、終了されません。誰も決定しなければ、隔離を続けます。"},
+	"page.first":          {"Nothing is terminated until another person decides the same, by the same link; all are told by mail that one is wanted. If nobody does, the instance stays isolated.", "別の人が同じリンクから同じ決定をするまで、終了されません。2人目が必要なことは全員にメールで知らせます。誰も決定しなければ、隔離を続けます。"},
 	"page.second.title":   {"Another person decided to terminate; yours would be the second", "別の人が終了を決定しています。あなたが2人目です"},
 	"page.second":         {"Nothing of yours is recorded yet. Read whose decision it is, and send the form again to second it; or decide otherwise.", "あなたの決定はまだ記録されていません。1人目の決定を確認し、同意する場合はもう一度送信してください。別の決定もできます。"},
 	"page.unproven.title": {"Nothing tells you from another person", "別人であることを確認できません"},
 	"page.unproven":       {"A termination needs two people that are known for sure, by IAM Identity Center. Nothing was recorded.", "終了には、IAM Identity Centerで確認された2人が必要です。何も記録されていません。"},
 	"page.otherWay.title": {"The first person decided by another way", "1人目は別の方法で決定しています"},
 	"page.otherWay":       {"One of you is known through this page and the other through IAM, so nobody can tell that you are two. Decide by the way of the first. Nothing of yours was recorded.", "一方はこのページ、もう一方はIAMで確認されているため、別人であると判断できません。1人目と同じ方法で決定してください。あなたの決定は記録されていません。"},
-	"page.complete.title": {"The first person waits for the evidence", "1人目は証拠の完了を条件にしています"},
-	"page.complete":       {"They decided to terminate once the evidence is complete, so a second cannot do without it. Nothing of yours was recorded.", "1人目は証拠が揃った後の終了を決定しています。証拠なしの終了に同意することはできません。あなたの決定は記録されていません。"},
+	"page.ownFirst.title": {"Your first decision stands as it was recorded", "あなたの最初の決定がそのまま残ります"},
+	"page.ownFirst":       {"A recorded decision is never changed, so what you sent now is not recorded. The one below waits for a second person. To keep or to release, decide so: that takes you alone.", "記録した決定は変更できないため、今回の内容は記録されていません。下の決定が2人目を待っています。隔離継続または解放は、あなた1人で決定できます。"},
 
 	// The purposes of threats, in GuardDuty's own division.
 

@@ -95,7 +95,7 @@ func TestEveryEntryIsUsed(t *testing.T) {
 	for key := range entries(t) {
 		// Some are put together from a prefix and a code.
 		prefix, _, _ := strings.Cut(key, ".")
-		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot", "purpose", "known", "ending", "after"}, prefix)
+		built := slices.Contains([]string{"open", "opening", "place", "denial", "error", "status", "choice", "does", "role", "snapshot", "purpose", "known", "ending", "after", "part"}, prefix)
 		for _, suffix := range []string{".subject", ".story", ".stake", ".next", ".title"} {
 			built = built || strings.HasSuffix(key, suffix)
 		}

@@ -75,6 +75,7 @@ const (
 	Unsigned     Kind = "unsigned"      // how it stands could not be signed
 
 	Reminded        Kind = "reminded"        // nobody has decided yet
+	OneOfTwo        Kind = "oneOfTwo"        // one person decided to terminate, and a second is wanted
 	RemindedBefore  Kind = "remindedBefore"  // the same, where nothing is isolated yet
 	RemindedLater   Kind = "remindedLater"   // the same, where people were asked once more
 	Escalated       Kind = "escalated"       // others are told that nobody has decided
@@ -86,7 +87,7 @@ var Kinds = []Kind{
 	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released, ClosedGone,
 	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
-	HalfReleased, Answered, Unsigned, Reminded, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
+	HalfReleased, Answered, Unsigned, Reminded, OneOfTwo, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
 }
 
 // Letter is the facts of one mail. What is zero is not mentioned.
@@ -111,7 +112,7 @@ type Letter struct {
 	Brakes      []string         // what is to be known of the brakes, in sentences of ours
 	Decision    Decision
 	Execution   Execution
-	Report      string            // where the signed report is, in the last mails
+	Report      string            // key of the signed report in the evidence bucket, in the last mails
 	Link        string            // of the decision page; in the mails that ask only
 	SignIn      bool              // who opens it must sign in; else it lets in whoever has it
 	Two         bool              // two people must decide on a termination
@@ -123,10 +124,12 @@ type Letter struct {
 
 // Decision is what people are told of one.
 type Decision struct {
-	Choice incident.Choice
-	Person string
-	Reason string
-	At     time.Time // zero where it is not known
+	Choice  incident.Choice
+	Person  string
+	Seconds string        // whose decision it seconds; empty where one person is enough
+	Part    incident.Part // Unseconded where it waits for a second person's
+	Reason  string
+	At      time.Time // zero where it is not known
 }
 
 // Execution is one run of the state machine that did not end well.
@@ -291,7 +294,7 @@ func (l Language) body(kind Kind, m Letter) string {
 		p.line(l.Text("incident") + ": " + ID(m.Incident.ID))
 	}
 	if m.Report != "" {
-		p.line(l.Text("reportIs") + ": " + Plain(m.Report, 400))
+		p.line(l.Text("reportIs", "object", Plain(m.Report, 400)))
 	}
 	p.line(l.Text("footer"))
 	return p.b.String()
@@ -389,6 +392,10 @@ func (l Language) ask(p *paper, m Letter) {
 		silence = "ask.before.silence"
 	case AskedLater, RemindedLater:
 		silence = "ask.later.silence"
+	case OneOfTwo:
+		if m.Reason != "" { // people were asked once more
+			silence = "ask.later.silence"
+		}
 	}
 	for _, c := range m.Choices {
 		p.item(l.Choice(c) + ": " + l.Text("does."+string(c)))
@@ -453,7 +460,9 @@ func (l Language) decision(p *paper, m Letter) {
 	}
 	p.head("head.decision")
 	p.fact("choice", l.Choice(d.Choice))
+	p.fact("report.part", l.Part(d.Part))
 	p.fact("person", l.Stranger(d.Person))
+	p.fact("seconds", l.Stranger(d.Seconds))
 	p.fact("reason", l.Stranger(d.Reason))
 	p.fact("decidedAt", l.Time(d.At))
 }
@@ -502,6 +511,15 @@ func (l Language) Role(role string) string {
 // Choice names a decision.
 func (l Language) Choice(c incident.Choice) string {
 	return l.coded("choice.", string(c))
+}
+
+// Part says what a decision is where two people must decide; empty where one is
+// enough.
+func (l Language) Part(p incident.Part) string {
+	if p == incident.Alone {
+		return ""
+	}
+	return l.coded("part.", string(p))
 }
 
 // coded is the text of a code; a code without one is shown as it is, so that

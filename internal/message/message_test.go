@@ -112,7 +112,11 @@ func letter(kind message.Kind) message.Letter {
 	case message.Asked:
 		m.Choices = asked
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
-	case message.Reminded, message.RemindedLater:
+	case message.Reminded, message.RemindedLater, message.OneOfTwo:
+		if kind == message.OneOfTwo {
+			m.Decision, m.Two, m.SignIn = person, true, true
+			m.Decision.Part = incident.Unseconded
+		}
 		m.Choices, m.Left = asked, 20*time.Hour+59*time.Minute+40*time.Second
 		m.Link, m.Until = "https://api.example.com/d/111122223333.ap-northeast-1.i-0abcd1234ef567890.1.1/c2VjcmV0", at.Add(24*time.Hour)
 	case message.RemindedBefore:
@@ -223,13 +227,12 @@ func TestMails(t *testing.T) {
 	}
 }
 
-// Nobody reads a mail with a hole in it.
 // TestStoryComesFirst: on a lock screen there is the subject and the beginning of
 // the first line. It names the instance, says what happened in one line, and what
 // a person must do, the link once, the way without it, and what silence does.
 func TestStoryComesFirst(t *testing.T) {
 	const link, instance = "https://api.example.com/", "i-0abcd1234ef567890"
-	asks := []message.Kind{message.Asked, message.AskedAgain, message.AskedBefore, message.AskedLater, message.Reminded, message.RemindedBefore, message.RemindedLater}
+	asks := []message.Kind{message.Asked, message.AskedAgain, message.AskedBefore, message.AskedLater, message.Reminded, message.RemindedBefore, message.RemindedLater, message.OneOfTwo}
 	tells := append(slices.Clone(asks), message.Escalated, message.EscalatedBefore, message.Joined, message.Undecided) // what to do without the link
 	nameless := []message.Kind{message.Told, message.Stopped, message.Switched, message.Unreadable, message.CloseFailed}
 	silence := map[string]string{"en": "If nobody decides", "ja": "決定がなければ"}
@@ -267,6 +270,7 @@ func TestStoryComesFirst(t *testing.T) {
 	}
 }
 
+// Nobody reads a mail with a hole in it.
 func TestMailsHaveNoHoles(t *testing.T) {
 	hole := regexp.MustCompile(`\{[a-z]+\}|%!|<nil>|\b(head|open|place|status|choice|does|page)\.[a-z]|0001-01-01`)
 	for _, kind := range append(message.Kinds, "a kind of tomorrow") {

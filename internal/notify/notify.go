@@ -68,9 +68,10 @@ type Input struct {
 
 // Decision is what the machine carries of a decision that was verified.
 type Decision struct {
-	Choice incident.Choice `json:"choice"`
-	Person string          `json:"person"`
-	Reason string          `json:"reason"`
+	Choice  incident.Choice `json:"choice"`
+	Person  string          `json:"person"`
+	Seconds string          `json:"seconds"` // whose decision it seconds; empty where one person is enough
+	Reason  string          `json:"reason"`
 }
 
 // UnmarshalJSON takes what lacks a kind for a raw event. An envelope has none,
@@ -110,7 +111,7 @@ func compose(in Input) (message.Letter, string) {
 	letter := message.Letter{
 		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
 		Exposure: in.Exposure, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Custody: in.Custody, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
-		Decision: message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Reason: in.Decision.Reason},
+		Decision: message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Seconds: in.Decision.Seconds, Reason: in.Decision.Reason},
 	}
 	// Where the first step failed there is only the event.
 	if letter.Finding.ID == "" && len(in.Event) > 0 {

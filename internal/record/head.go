@@ -44,6 +44,7 @@ type Head struct {
 type Note struct {
 	Round    int       // of which request; 0 where nobody has decided
 	Person   string    // as typed, or as known: see Identity
+	Seconds  string    // whose decision it seconds; empty where one person is enough
 	Identity string    // how the person is known
 	At       time.Time // of the decision
 }
@@ -70,7 +71,7 @@ func decodeHead(i item) (Head, error) {
 	default: // taken for one that is closed, its instance would be left alone
 		return Head{}, fmt.Errorf("item %s %s: state %q is not one of an incident", text(i, "pk"), text(i, "sk"), h.State)
 	}
-	h.Decided.Person, h.Decided.Identity = text(i, "decidedBy"), text(i, "decidedAs")
+	h.Decided.Person, h.Decided.Identity, h.Decided.Seconds = text(i, "decidedBy"), text(i, "decidedAs"), text(i, "decidedAfter")
 	if round := text(i, "decidedOn"); round != "" {
 		n, err := strconv.Atoi(round)
 		if err != nil {
@@ -191,27 +192,18 @@ func NoteDecision(ctx context.Context, db Updater, table string, d incident.Deci
 }
 
 // noted are the attributes of a head that note a decision, by their placeholders.
-var noted = map[string]string{"#d": "decision", "#t": "decidedAt", "#p": "decidedBy", "#i": "decidedAs", "#r": "decidedOn"}
+var noted = map[string]string{"#d": "decision", "#t": "decidedAt", "#p": "decidedBy", "#i": "decidedAs", "#r": "decidedOn", "#f": "decidedAfter"}
 
 func note(d incident.Decision) (set string, names map[string]string, values item) {
-	return "SET #d = :d, #t = :t, #p = :p, #i = :i, #r = :r", maps.Clone(noted), item{
-		":d": str(string(d.Choice)), ":t": stamp(d.DecidedAt), ":p": str(d.Person), ":i": str(d.Identity), ":r": str(strconv.Itoa(d.Round)),
+	return "SET #d = :d, #t = :t, #p = :p, #i = :i, #r = :r, #f = :f", maps.Clone(noted), item{
+		":d": str(string(d.Choice)), ":t": stamp(d.DecidedAt), ":p": str(d.Person), ":i": str(d.Identity), ":r": str(strconv.Itoa(d.Round)), ":f": str(d.Seconds),
 	}
 }
 
-// ForgetDecision takes back the note of a decision that was not carried out,
-// when people are asked anew.
-func ForgetDecision(ctx context.Context, db Updater, table, id string) error {
-	k, err := headKey(id)
-	if err != nil {
-		return err
-	}
-	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r", "attribute_exists(pk)", noted, nil)
-}
-
-// WithdrawDecision is ForgetDecision for the execution that has the incident, at
-// its end: a decision that was refused to the last is none. ErrTaken if another
-// has it.
+// WithdrawDecision takes back the note of a decision that was not carried out,
+// when people are asked anew or not any more, for the execution that has the
+// incident. ErrTaken if another has it: the note may be of a decision made to
+// that one.
 func WithdrawDecision(ctx context.Context, db Updater, table, id, execution string) error {
 	k, err := headKey(id)
 	if err != nil {
@@ -219,7 +211,7 @@ func WithdrawDecision(ctx context.Context, db Updater, table, id, execution stri
 	}
 	names := maps.Clone(noted)
 	names["#e"] = "execution"
-	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r", "#e = :e", names, item{":e": str(execution)})
+	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r, #f", "#e = :e", names, item{":e": str(execution)})
 }
 
 // Close ends an incident. Closing it again the same way changes nothing. What was

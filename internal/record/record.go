@@ -15,6 +15,7 @@
 //	decisions:
 //	pk ACCOUNT.REGION.INSTANCE.1   sk request#001           the decision on that request
 //	                               sk request#001#first     the decision of the first person, where two must decide
+//	                               sk request#001#first#override  the same, to terminate without complete evidence, beside one to terminate with it
 //
 // What conditions read is an attribute of its own, as is the time at which
 // something happened (RFC 3339); the rest is JSON in "body". Every read is

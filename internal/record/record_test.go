@@ -322,7 +322,11 @@ func TestNoteDecision(t *testing.T) {
 		Decided: record.Note{Round: 2, Person: "Satō", Identity: incident.ByLink, At: at},
 	}
 	same(t, "the head", head(t, a, 1), want)
-	if err := record.ForgetDecision(t.Context(), a.DynamoDB(), table, id); err != nil {
+	if err := record.WithdrawDecision(t.Context(), a.DynamoDB(), table, id, "y"); !errors.Is(err, record.ErrTaken) {
+		t.Errorf("for an execution that has not the incident: %v", err)
+	}
+	same(t, "the head, after another's withdrawal", head(t, a, 1), want)
+	if err := record.WithdrawDecision(t.Context(), a.DynamoDB(), table, id, "x"); err != nil {
 		t.Fatal(err)
 	}
 	want.Decision, want.Decided = "", record.Note{}
@@ -646,6 +650,49 @@ func TestDecide(t *testing.T) {
 		if c.Mutating && (!ok || !strings.Contains(aws.ToString(in.ConditionExpression), "attribute_not_exists")) {
 			t.Errorf("%s without attribute_not_exists: a decision could be replaced", c.Action)
 		}
+	}
+}
+
+// TestDecisionsTellWhatEachIs: where two must decide, the first's is not told as a
+// decision of its own.
+func TestDecisionsTellWhatEachIs(t *testing.T) {
+	a := world(t)
+	id := incident.NewID(machine, 1)
+	made := func(round int, c incident.Choice, person, first string) incident.Decision {
+		return incident.Decision{Incident: id, Round: round, Choice: c, Person: person, First: first, DecidedAt: at, MAC: []byte(person + fmt.Sprint(round))}
+	}
+	store := func(put func(context.Context, record.Putter, string, incident.Decision) (incident.Decision, error), d incident.Decision) incident.Decision {
+		t.Helper()
+		if _, err := put(t.Context(), a.DynamoDB(), decisions, d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	one := store(record.DecideFirst, made(1, incident.Terminate, "sato", ""))
+	two := store(record.Decide, made(1, incident.Keep, "tanaka", ""))
+	three := store(record.DecideFirst, made(2, incident.Terminate, "sato", ""))
+	four := store(record.DecideOverride, made(2, incident.Terminate, "suzuki", ""))
+	five := store(record.Decide, made(2, incident.Terminate, "tanaka", four.Mark()))
+	six := store(record.DecideFirst, made(3, incident.Terminate, "sato", ""))
+	got, err := record.Decisions(t.Context(), a.DynamoDB(), decisions, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the decisions", got, []incident.Recorded{
+		{Decision: one, Part: incident.Unseconded},
+		{Decision: two, Part: incident.Alone},
+		{Decision: three, Part: incident.Unseconded},
+		{Decision: four, Part: incident.FirstOfTwo},
+		{Decision: five, Part: incident.Second},
+		{Decision: six, Part: incident.Unseconded},
+	})
+	firsts, err := record.LoadFirsts(t.Context(), a.DynamoDB(), decisions, id, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "those of first people", firsts, []incident.Decision{three, four})
+	if d, err := record.DecideOverride(t.Context(), a.DynamoDB(), decisions, made(2, incident.Terminate, "mallory", "")); !errors.Is(err, record.ErrTaken) || d.Person != "suzuki" {
+		t.Errorf("written over: %+v, %v", d, err)
 	}
 }
 

@@ -1,14 +1,20 @@
 package record
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cordon/internal/incident"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
@@ -27,8 +33,11 @@ type Request struct {
 	Incomplete bool      `json:"incomplete"` // a termination was refused because evidence is not complete, so that one without it is offered
 	Earlier    []Earlier `json:"earlier"`    // what was decided on the requests before, the oldest first
 	ExpiresAt  time.Time `json:"expiresAt"`  // no decision after it
+	Execution  string    `json:"-"`          // ARN of the one that asks
 	Token      []byte    `json:"-"`          // task token, encrypted, context purpose=token
 	MailedAt   time.Time `json:"-"`          // zero until the mail was accepted
+
+	Firsts []Earlier `json:"-"` // decisions of first people that wait for a second, as people were told of them
 
 	Reminders   int       `json:"-"` // how many were due when people were reminded last
 	EscalatedAt time.Time `json:"-"` // zero until others were told
@@ -38,9 +47,15 @@ type Request struct {
 // read, and for nobody to act on.
 type Earlier struct {
 	Round  int             `json:"round"`
-	Choice incident.Choice `json:"choice"`
+	Choice incident.Choice `json:"choice"` // TerminateAnyway where that was chosen
 	Person string          `json:"person"`
 	At     time.Time       `json:"at"`
+	Part   incident.Part   `json:"part"`
+}
+
+// OfFirst is the decision of a first person that waits for a second's.
+func OfFirst(d incident.Decision) Earlier {
+	return Earlier{Round: d.Round, Choice: d.Chosen(), Person: d.Person, At: d.DecidedAt, Part: incident.Unseconded}
 }
 
 // Choices are those that the request is about.
@@ -68,6 +83,7 @@ func decodeRequest(i item) (Request, error) {
 	if err := decode(i, &r); err != nil {
 		return Request{}, err
 	}
+	r.Execution = text(i, "execution")
 	if b, ok := i["token"].(*types.AttributeValueMemberB); ok {
 		r.Token = b.Value
 	}
@@ -82,6 +98,11 @@ func decodeRequest(i item) (Request, error) {
 			}
 		}
 	}
+	if v := text(i, "firsts"); v != "" {
+		if err := json.Unmarshal([]byte(v), &r.Firsts); err != nil {
+			return Request{}, fmt.Errorf("item %s %s: firsts: %w", text(i, "pk"), text(i, "sk"), err)
+		}
+	}
 	if n, ok := i["reminders"].(*types.AttributeValueMemberN); ok {
 		var err error
 		if r.Reminders, err = strconv.Atoi(n.Value); err != nil {
@@ -94,16 +115,46 @@ func decodeRequest(i item) (Request, error) {
 // OpenRequest stores a new request, or returns the one that stands under its
 // incident and round.
 func OpenRequest(ctx context.Context, db Putter, table string, r Request) (Request, error) {
-	i, err := encode(requestPK(r.Incident), requestSK(r.Round), r)
+	i, err := encodeRequest(r)
 	if err != nil {
 		return Request{}, err
 	}
-	i["openedAt"] = stamp(r.OpenedAt)
 	standing, err := create(ctx, db, table, i)
 	if errors.Is(err, ErrTaken) {
 		return decodeRequest(standing)
 	}
 	return r, err
+}
+
+// TakeRequest puts a request in the place of one of another execution, or returns
+// the one that stands there by now.
+func TakeRequest(ctx context.Context, db Putter, table string, r Request, from string) (Request, error) {
+	i, err := encodeRequest(r)
+	if err != nil {
+		return Request{}, err
+	}
+	_, err = db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: i, ConditionExpression: aws.String("#e = :from"),
+		ExpressionAttributeNames: map[string]string{"#e": "execution"}, ExpressionAttributeValues: item{":from": str(from)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var taken *types.ConditionalCheckFailedException
+	if errors.As(err, &taken) && taken.Item != nil {
+		return decodeRequest(taken.Item)
+	}
+	if err != nil {
+		return Request{}, fmt.Errorf("write request %d of %s anew: %w", r.Round, r.Incident, err)
+	}
+	return r, nil
+}
+
+func encodeRequest(r Request) (item, error) {
+	i, err := encode(requestPK(r.Incident), requestSK(r.Round), r)
+	if err != nil {
+		return nil, err
+	}
+	i["openedAt"], i["execution"] = stamp(r.OpenedAt), str(r.Execution)
+	return i, nil
 }
 
 // LoadRequest reads a request; false if there is none.
@@ -144,6 +195,16 @@ func NoteReminders(ctx context.Context, db Updater, table, id string, round, due
 		map[string]string{"#r": "reminders"}, item{":r": &types.AttributeValueMemberN{Value: strconv.Itoa(due)}})
 }
 
+// NoteFirsts shows on the page whose decision waits for a second person's.
+func NoteFirsts(ctx context.Context, db Updater, table, id string, round int, firsts []Earlier) error {
+	b, err := json.Marshal(firsts)
+	if err != nil {
+		return fmt.Errorf("encode the decisions of first people: %w", err)
+	}
+	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #f = :f", "attribute_exists(pk)",
+		map[string]string{"#f": "firsts"}, item{":f": str(string(b))})
+}
+
 // NoteEscalated marks that others were told that nobody decides.
 func NoteEscalated(ctx context.Context, db Updater, table, id string, round int, at time.Time) error {
 	return update(ctx, db, table, key(requestPK(id), requestSK(round)), "SET #e = :e", "attribute_exists(pk)",
@@ -151,7 +212,7 @@ func NoteEscalated(ctx context.Context, db Updater, table, id string, round int,
 }
 
 // Decide stores a decision, once: ErrTaken with the standing one if there is one.
-// It and DecideFirst are the only writes to the decisions table anywhere.
+// It, DecideFirst and DecideOverride are the only writes to the decisions table anywhere.
 func Decide(ctx context.Context, db Putter, table string, d incident.Decision) (incident.Decision, error) {
 	return decided(ctx, db, table, requestSK(d.Round), d)
 }
@@ -175,7 +236,9 @@ func decided(ctx context.Context, db Putter, table, sk string, d incident.Decisi
 
 // firstSK is where the decision of the first of two people stands. Nothing that
 // waits for a decision looks there.
-func firstSK(round int) string { return requestSK(round) + "#first" }
+func firstSK(round int) string { return requestSK(round) + firstMark }
+
+const firstMark = "#first"
 
 // DecideFirst stores the decision of the first of two people, once: ErrTaken with
 // the standing one if there is one.
@@ -183,9 +246,30 @@ func DecideFirst(ctx context.Context, db Putter, table string, d incident.Decisi
 	return decided(ctx, db, table, firstSK(d.Round), d)
 }
 
-// LoadFirst reads the decision of the first of two people; false if there is none.
-func LoadFirst(ctx context.Context, db Getter, table, id string, round int) (incident.Decision, bool, error) {
-	return loadDecision(ctx, db, table, id, firstSK(round))
+// overrideSK is where a first decision to terminate without complete evidence stands
+// beside one to terminate with it: whoever is for that may be for this too, or
+// somebody else may be.
+func overrideSK(round int) string { return firstSK(round) + "#override" }
+
+// DecideOverride is DecideFirst for the place beside.
+func DecideOverride(ctx context.Context, db Putter, table string, d incident.Decision) (incident.Decision, error) {
+	return decided(ctx, db, table, overrideSK(d.Round), d)
+}
+
+// LoadFirsts reads what first people decided on a request where two must: two
+// decisions at most, the older first.
+func LoadFirsts(ctx context.Context, db Getter, table, id string, round int) ([]incident.Decision, error) {
+	var all []incident.Decision
+	for _, sk := range []string{firstSK(round), overrideSK(round)} {
+		d, found, err := loadDecision(ctx, db, table, id, sk)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			all = append(all, d)
+		}
+	}
+	return all, nil
 }
 
 // LoadDecision reads the decision on a request; false if there is none. What it
@@ -204,19 +288,42 @@ func loadDecision(ctx context.Context, db Getter, table, id, sk string) (inciden
 	return d, err == nil, err
 }
 
-// Decisions are all decisions about an incident, the oldest request first. What
-// it returns is as good as the table, too.
-func Decisions(ctx context.Context, db Querier, table, id string) ([]incident.Decision, error) {
-	all := []incident.Decision{}
+// Decisions are all decisions about an incident, the oldest request first, and on
+// each those of first people before the one that counts. What it returns is as good
+// as the table, too.
+func Decisions(ctx context.Context, db Querier, table, id string) ([]incident.Recorded, error) {
+	all, final := []incident.Recorded{}, map[int]incident.Decision{}
 	err := each(ctx, db, table, id, "request#", func(i item) error {
-		var d incident.Decision
-		if err := decode(i, &d); err != nil {
+		r := incident.Recorded{Part: incident.Unseconded}
+		if err := decode(i, &r.Decision); err != nil {
 			return err
 		}
-		all = append(all, d)
+		if !strings.Contains(text(i, "sk"), firstMark) {
+			final[r.Round] = r.Decision
+			if r.Part = incident.Alone; r.First != "" {
+				r.Part = incident.Second
+			}
+		}
+		all = append(all, r)
 		return nil
 	})
+	for n, r := range all {
+		if r.Part == incident.Unseconded && r.Mark() == final[r.Round].First {
+			all[n].Part = incident.FirstOfTwo
+		}
+	}
+	slices.SortStableFunc(all, func(a, b incident.Recorded) int {
+		return cmp.Or(cmp.Compare(a.Round, b.Round), cmp.Compare(counts(a), counts(b)))
+	})
 	return all, err
+}
+
+// counts is 1 for a decision that is carried out, 0 for one that waits for another.
+func counts(r incident.Recorded) int {
+	if r.Part == incident.Alone || r.Part == incident.Second {
+		return 1
+	}
+	return 0
 }
 
 // Requests are all requests of an incident, the oldest first.

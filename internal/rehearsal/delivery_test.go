@@ -152,3 +152,44 @@ func TestFiveWeeksOfRefusals(t *testing.T) {
 	}
 	t.Logf("%d events", events)
 }
+
+// While SNS refuses every mail, each reminding call is an invocation that failed,
+// which AskingFailedAlarm counts; then reminder and escalation go, late. Nothing
+// counts where mails go.
+func TestFailedRemindersAlarm(t *testing.T) {
+	for _, storm := range []bool{true, false} {
+		o := options(readFile(t, "plain.json"))
+		o.Parameters = map[string]string{"EscalationEmail": "boss@example.com"}
+		if storm {
+			o.Script = &rehearsal.Script{Storms: []rehearsal.Storm{{From: 3000, Until: 50_000, Calls: "sns:Publish", Kind: "unavailable"}}}
+		}
+		var failed, first int
+		o.Watch = func(m rehearsal.Moment) {
+			if m.Kind == rehearsal.Stepped && m.Name == "approval" && m.Detail == "failed" {
+				if failed++; failed == 1 {
+					first = int(m.At.Seconds())
+				}
+			}
+		}
+		r, err := rehearsal.Run(o)
+		if err != nil || r.Ending != "Isolated, undecided" || len(r.Broken) > 0 {
+			t.Fatal(err, r.Ending, r.Broken)
+		}
+		if !storm {
+			if failed != 0 || len(mailed(r, "[ESCALATION]")) != 1 {
+				t.Errorf("%d invocations failed, others told %d times", failed, len(mailed(r, "[ESCALATION]")))
+			}
+			continue
+		}
+		// The first reminder is due after an hour; a look may be five minutes later.
+		if failed < 3 || first < 3600 || first > 4000 {
+			t.Errorf("%d invocations failed, the first after %d s", failed, first)
+		}
+		if late := mailed(r, "[ESCALATION]"); len(late) != 1 || late[0].At < 50_000 {
+			t.Errorf("others are told %d times", len(late))
+		}
+		if len(mailed(r, "[DECIDE] Nobody")) == 0 {
+			t.Error("nobody is reminded once mails go again")
+		}
+	}
+}

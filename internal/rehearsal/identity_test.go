@@ -90,6 +90,10 @@ func TestTwoPeopleDecide(t *testing.T) {
 			if killed != (c.ending == "Terminated") {
 				t.Errorf("terminated: %v", killed)
 			}
+			last := r.Mails[len(r.Mails)-1].Body
+			if told := strings.Contains(last, "Seconding the decision of"); told != (c.ending == "Terminated") {
+				t.Errorf("the last mail names the first person: %v\n%s", told, last)
+			}
 			if !strings.Contains(r.Mails[1].Body+r.Mails[0].Body, "needs two people") {
 				t.Error("the mail does not say that it takes two")
 			}

@@ -621,13 +621,17 @@ func secretLeft(t Trace) string {
 			return "a mail holds a pre-signed URL"
 		}
 	}
+	var hashes []string
+	for _, s := range secrets {
+		if s != "" {
+			hash := sha256.Sum256([]byte(s))
+			hashes = append(hashes, s, hex.EncodeToString(hash[:]))
+		}
+	}
 	for _, key := range sortedKeys(t.Journal) {
 		text := string(t.Journal[key])
-		for _, s := range secrets {
-			hash := sha256.Sum256([]byte(s))
-			if s != "" && (strings.Contains(text, s) || strings.Contains(text, hex.EncodeToString(hash[:]))) {
-				return key + " holds a secret, or the hash of one"
-			}
+		if slices.ContainsFunc(hashes, func(s string) bool { return strings.Contains(text, s) }) {
+			return key + " holds a secret, or the hash of one"
 		}
 		if strings.Contains(text, "X-Amz-Signature") {
 			return key + " holds a pre-signed URL"
@@ -673,42 +677,21 @@ func unjournaled(t Trace) string {
 		}
 		maps.Copy(newest, c.Newest)
 	}
-	stood := map[string]map[string]map[string]any{}
+	stood := map[string]record.Image{}
 	for _, i := range t.Before.Incidents {
-		stood[i.Table+" "+attribute(i.Item, "pk")+" "+attribute(i.Item, "sk")] = i.Item
+		stood[i.Table+" "+i.Item.Text("pk")+" "+i.Item.Text("sk")] = i.Item
 	}
 	for _, i := range t.After.Incidents {
-		pk, sk := attribute(i.Item, "pk"), attribute(i.Item, "sk")
+		pk, sk := i.Item.Text("pk"), i.Item.Text("sk")
 		at := i.Table + " " + pk + " " + sk
 		if _, ok := record.Whose(pk, sk); !ok || reflect.DeepEqual(stood[at], i.Item) {
 			continue
 		}
-		is, err := told(i.Item)
-		if err != nil {
-			return fmt.Sprintf("%s: %v", at, err)
-		}
-		if !reflect.DeepEqual(newest[at], is) {
+		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) {
 			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
 		}
 	}
 	return ""
-}
-
-// told is an item of the account file as a journal tells it.
-func told(item map[string]map[string]any) (map[string]any, error) {
-	image := record.Image{}
-	for name, v := range item {
-		image[name] = map[string]json.RawMessage{}
-		for kind, value := range v {
-			text, err := json.Marshal(value)
-			if err != nil {
-				return nil, err
-			}
-			image[name][kind] = text
-		}
-	}
-	all, _ := image.Told()
-	return all, nil
 }
 
 // plain is every text in a call's input, one a line.
@@ -826,12 +809,12 @@ func (t Trace) firstWell(at time.Time) (time.Time, bool) {
 // What a person released or kept is not touched for a repeat of the same finding.
 func reversed(t Trace) string {
 	for _, i := range t.Before.Incidents {
-		s := attribute(i.Item, "state")
+		s := i.Item.Text("state")
 		if i.Table != "incidents" || s != "released" && s != "kept" {
 			continue
 		}
 		var was incident.Incident
-		if json.Unmarshal([]byte(attribute(i.Item, "body")), &was) != nil || was.InstanceID != t.Finding.InstanceID || !was.AttachedAt.Equal(t.Before.AttachedAt(was.InstanceID)) {
+		if json.Unmarshal([]byte(i.Item.Text("body")), &was) != nil || was.InstanceID != t.Finding.InstanceID || !was.AttachedAt.Equal(t.Before.AttachedAt(was.InstanceID)) {
 			continue
 		}
 		if was.Finding.Type != t.Finding.Type || t.Finding.Severity > was.Finding.Severity {

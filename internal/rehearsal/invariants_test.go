@@ -120,14 +120,7 @@ func journaled(t rehearsal.Trace) rehearsal.Trace {
 	t.Journal = map[string][]byte{}
 	entries, sums := map[string]int{}, map[string]string{}
 	for n, i := range t.After.Incidents {
-		text, err := json.Marshal(i.Item)
-		if err != nil {
-			panic(err)
-		}
-		var image record.Image
-		if err := json.Unmarshal(text, &image); err != nil {
-			panic(err)
-		}
+		image := i.Item
 		id, ok := record.Whose(image.Text("pk"), image.Text("sk"))
 		if !ok {
 			continue
@@ -147,18 +140,12 @@ func journaled(t rehearsal.Trace) rehearsal.Trace {
 	return t
 }
 
-func row(table string, attributes map[string]string) struct {
-	Table string
-	Item  map[string]map[string]any
-} {
-	item := map[string]map[string]any{}
+func row(table string, attributes map[string]string) rehearsal.Row {
+	r := rehearsal.Row{Table: table, Item: record.Image{}}
 	for k, v := range attributes {
-		item[k] = map[string]any{"S": v}
+		r.Item[k] = map[string]json.RawMessage{"S": json.RawMessage(asJSON(v))}
 	}
-	return struct {
-		Table string
-		Item  map[string]map[string]any
-	}{table, item}
+	return r
 }
 
 func asJSON(v any) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cordon/internal/asl"
@@ -49,7 +50,7 @@ func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(map[string]any{"ExecutedVersion": "$LATEST", "Payload": json.RawMessage(out), "StatusCode": 200})
+	return slices.Concat([]byte(`{"ExecutedVersion":"$LATEST","Payload":`), out, []byte(`,"StatusCode":200}`)), nil
 }
 
 // invoke runs a function as Lambda does: within its time-out, and with nothing

@@ -53,7 +53,7 @@ func recorded(t *testing.T, account []byte) (states []string) {
 		t.Fatal(err)
 	}
 	for _, i := range a.Incidents {
-		if s, ok := i.Item["state"]["S"].(string); ok && i.Table == "incidents" && strings.HasPrefix(fmt.Sprint(i.Item["sk"]["S"]), "incident#") {
+		if s := i.Item.Text("state"); s != "" && i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), "incident#") {
 			states = append(states, s)
 		}
 	}
@@ -314,7 +314,7 @@ func noted(t *testing.T, account []byte) string {
 		t.Fatal(err)
 	}
 	for _, i := range a.Incidents {
-		if d, ok := i.Item["decision"]["S"].(string); ok && i.Table == "incidents" {
+		if d := i.Item.Text("decision"); d != "" && i.Table == "incidents" {
 			return d
 		}
 	}
@@ -349,13 +349,7 @@ func TestWishesThatLeadNowhere(t *testing.T) {
 				})
 			case "forged":
 				// Somebody who may write the table puts a decision there by hand.
-				o.Account = changed(t, kept, func(a object) {
-					body := fmt.Sprintf(`{"incident": %q, "round": 2, "instanceId": %q, "choice": "release", "person": "mallory", "mac": "%s", "expiresAt": "2030-01-01T00:00:00Z"}`,
-						plainIncident, plainInstance, strings.Repeat("A", 43)+"=")
-					a["Incidents"] = append(a["Incidents"].([]any), object{"Table": "decisions", "Item": object{
-						"pk": object{"S": plainIncident}, "sk": object{"S": "request#002"}, "body": object{"S": body},
-					}})
-				})
+				o.Account = changed(t, kept, func(a object) { forge(a, 2) })
 			}
 			r := run(t, o)
 			told := slices.ContainsFunc(r.Mails, func(m rehearsal.Mail) bool { return strings.Contains(m.Body, c.told) })
@@ -405,16 +399,44 @@ func TestSilenceIsolatesNothing(t *testing.T) {
 		for _, i := range a["NetworkInterfaces"].([]any) {
 			i.(object)["Groups"] = []any{object{"GroupId": foreign(t, a), "GroupName": "web"}}
 		}
-		body := fmt.Sprintf(`{"incident": %q, "round": 2, "instanceId": %q, "choice": "release", "person": "mallory", "mac": "%s", "expiresAt": "2030-01-01T00:00:00Z"}`,
-			plainIncident, plainInstance, strings.Repeat("A", 43)+"=")
-		a["Incidents"] = append(a["Incidents"].([]any), object{"Table": "decisions", "Item": object{
-			"pk": object{"S": plainIncident}, "sk": object{"S": "request#002"}, "body": object{"S": body},
-		}})
+		forge(a, 2)
 	})
 	r := run(t, later(open, "none"))
 	if groups := afterwards(t, r.Account, plainInstance).groupsOf(); r.Ending != "Not contained" || slices.Contains(groups, "quarantine-sg") {
 		t.Errorf("ended as %q in %v by way of %v", r.Ending, groups, path(t, r))
 	}
+}
+
+// TestReleaseStandsWithoutItsNote: a release is carried out and cannot be closed;
+// somebody asks to decide once more, that decision is refused, and with it the note
+// of the release goes. The finding comes again: what a person put back is left alone.
+func TestReleaseStandsWithoutItsNote(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "release")
+	own := afterwards(t, around(t, o.Event, func(object) {}), plainInstance).groupsOf()
+	o.Script = &rehearsal.Script{Storms: []rehearsal.Storm{{From: 30, Until: 100_000, Calls: "kms:Sign", Kind: sim.Denied}}}
+	r := run(t, o)
+	if r.Ending != "Released" || !slices.Equal(recorded(t, r.Account), []string{"open"}) {
+		t.Fatalf("this test wants a release that could not be closed, and it ended as %q, recorded as %v", r.Ending, recorded(t, r.Account))
+	}
+	o = later(changed(t, r.Account, func(a object) { forge(a, 2) }), "none")
+	if r = run(t, o); r.Ending != "Not contained" || !slices.Contains(path(t, r), "May it be asked once more?") {
+		t.Fatalf("this test wants a late decision that is refused, and it ended as %q by way of %v", r.Ending, path(t, r))
+	}
+	o = decides(options(readFile(t, "plain.json")), "none")
+	o.Account = r.Account
+	r = run(t, o)
+	if groups := afterwards(t, r.Account, plainInstance).groupsOf(); r.Ending != "Already decided" || !slices.Equal(groups, own) {
+		t.Errorf("the repeat ended as %q, and it is in %v; want it left alone in %v", r.Ending, groups, own)
+	}
+}
+
+// forge puts a release into the table, as whoever may write there could.
+func forge(a object, round int) {
+	body := fmt.Sprintf(`{"incident": %q, "round": %d, "instanceId": %q, "choice": "release", "person": "mallory", "mac": "%s", "expiresAt": "2030-01-01T00:00:00Z"}`,
+		plainIncident, round, plainInstance, strings.Repeat("A", 43)+"=")
+	a["Incidents"] = append(a["Incidents"].([]any), object{"Table": "decisions", "Item": object{
+		"pk": object{"S": plainIncident}, "sk": object{"S": fmt.Sprintf("request#%03d", round)}, "body": object{"S": body},
+	}})
 }
 
 // TestUndoneWhileAskedOnceMore: nobody looks while people are asked once more, so

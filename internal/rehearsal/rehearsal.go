@@ -79,6 +79,7 @@ type world struct {
 	*stack
 	clock *vtime.Clock
 	start time.Time
+	own   string // what this run's streams of random numbers are named for
 	byARN map[string]*function
 	byID  map[string]*function
 
@@ -287,6 +288,7 @@ func build(o Options) (*world, error) {
 		w.start = newest
 	}
 	w.clock = vtime.New(o.Seed, w.start)
+	w.own = fmt.Sprintf("%s %x ", w.start.Format(time.RFC3339Nano), sha256.Sum256(w.Event))
 	scripted, err := o.Script.faults()
 	if err != nil {
 		return nil, err
@@ -380,7 +382,7 @@ func (w *world) roles() map[string]string {
 // stream is a stream of random numbers of this run's own: a later run on the
 // account that this one leaves must not draw the names and secrets again.
 func (w *world) stream(name string) *rand.ChaCha8 {
-	return w.clock.Rand(fmt.Sprintf("%s %x %s", w.start.Format(time.RFC3339Nano), sha256.Sum256(w.Event), name))
+	return w.clock.Rand(w.own + name)
 }
 
 // wire makes the functions and the machine as the template declares them.

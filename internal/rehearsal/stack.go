@@ -1,9 +1,11 @@
 package rehearsal
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"cordon/internal/asl"
@@ -17,12 +19,25 @@ const stackName = "cordon"
 // stack is the template deployed with the definition. It is only read, so that all
 // rehearsals with the same settings share it.
 type stack struct {
+	of         settings
 	deployment *template.Deployment
 	machineARN string
 	machineID  string
 	machine    *asl.Machine
 	broken     error // in the place of the machine
 	rules      []rule
+}
+
+// settings are what a stack is made of.
+type settings struct {
+	template, definition []byte
+	parameters           map[string]string
+	account, region      string
+}
+
+func (s settings) equal(o settings) bool {
+	return s.account == o.account && s.region == o.region && maps.Equal(s.parameters, o.parameters) &&
+		bytes.Equal(s.template, o.template) && bytes.Equal(s.definition, o.definition)
 }
 
 type rule struct {
@@ -35,28 +50,30 @@ type rule struct {
 // more than what many a rehearsal does with them.
 var stacks struct {
 	sync.Mutex
-	made map[string]*stack
+	made []*stack
 }
 
 // deployed is the stack of some options in an account and a Region.
 func deployed(o Options, account, region string) (*stack, error) {
-	key := fmt.Sprintf("%x %x %s %s %q", sha256.Sum256(o.Template), sha256.Sum256(o.Definition), account, region, o.Parameters)
+	of := settings{o.Template, o.Definition, o.Parameters, account, region}
 	stacks.Lock()
-	s := stacks.made[key]
-	stacks.Unlock()
-	if s != nil {
-		return s, nil
+	n := slices.IndexFunc(stacks.made, func(s *stack) bool { return s.of.equal(of) })
+	if n >= 0 {
+		defer stacks.Unlock()
+		return stacks.made[n], nil
 	}
+	stacks.Unlock()
 	s, err := deploy(o, account, region)
 	if err != nil {
 		return nil, err
 	}
+	s.of = settings{slices.Clone(o.Template), slices.Clone(o.Definition), maps.Clone(o.Parameters), account, region}
 	stacks.Lock()
 	defer stacks.Unlock()
-	if len(stacks.made) >= 16 || stacks.made == nil {
-		stacks.made = map[string]*stack{}
+	if len(stacks.made) >= 16 {
+		stacks.made = nil
 	}
-	stacks.made[key] = s
+	stacks.made = append(stacks.made, s)
 	return s, nil
 }
 
@@ -104,17 +121,16 @@ func deploy(o Options, account, region string) (*stack, error) {
 
 // matches says whether the rule that starts an incident lets the event through.
 func (s *stack) matches(event []byte) (bool, error) {
-	found := false
+	e, err := eventpattern.Read(event)
+	if err != nil {
+		return false, err
+	}
 	for _, r := range s.rules {
 		for _, t := range r.targets {
-			if t.Resource == s.machineID {
-				hit, err := r.pattern.Match(event)
-				if err != nil {
-					return false, fmt.Errorf("rule %s: %w", r.logicalID, err)
-				}
-				found = found || hit
+			if t.Resource == s.machineID && r.pattern.Matches(e) {
+				return true, nil
 			}
 		}
 	}
-	return found, nil
+	return false, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/internal/incident"
+	"cordon/internal/record"
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -71,10 +72,13 @@ type Account struct {
 	TargetHealthDescriptions map[string][]elbv2types.TargetHealthDescription // by ARN of the target group
 	LoadBalancerDescriptions []elbtypes.LoadBalancerDescription
 
-	Incidents []struct {
-		Table string
-		Item  map[string]map[string]any
-	}
+	Incidents []Row
+}
+
+// Row is an item of the stack's tables.
+type Row struct {
+	Table string // incidents or decisions
+	Item  record.Image
 }
 
 // ReadAccount reads an account file.
@@ -146,16 +150,11 @@ func (a Account) Decisions() []incident.Decision {
 	var all []incident.Decision
 	for _, i := range a.Incidents {
 		var d incident.Decision
-		if i.Table == "decisions" && json.Unmarshal([]byte(attribute(i.Item, "body")), &d) == nil {
+		if i.Table == "decisions" && json.Unmarshal([]byte(i.Item.Text("body")), &d) == nil {
 			all = append(all, d)
 		}
 	}
 	return all
-}
-
-func attribute(item map[string]map[string]any, name string) string {
-	s, _ := item[name]["S"].(string)
-	return s
 }
 
 // kind is what one of our groups is for: quarantine, capture, conversion; empty
@@ -270,9 +269,9 @@ func groupIDs(i types.NetworkInterface) []string {
 // effective are the calls of an action that had their effect, whatever was answered.
 func (t Trace) effective(service, action string) []sim.Call {
 	var all []sim.Call
-	for _, c := range t.Calls {
-		if c.Service == service && c.Action == action && c.Effective {
-			all = append(all, c)
+	for n := range t.Calls { // a call is large, and this is asked often
+		if c := &t.Calls[n]; c.Action == action && c.Service == service && c.Effective {
+			all = append(all, *c)
 		}
 	}
 	return all
@@ -315,7 +314,7 @@ func (t Trace) contained(want ...string) (time.Time, bool) {
 // incidents table before a call began: from an earlier run, or put since.
 func (t Trace) written(prefix string, c sim.Call) bool {
 	for _, i := range t.Before.Incidents {
-		if i.Table == "incidents" && strings.HasPrefix(attribute(i.Item, "sk"), prefix) {
+		if i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), prefix) {
 			return true
 		}
 	}

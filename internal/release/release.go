@@ -122,6 +122,14 @@ type begun struct {
 	BeganAt time.Time `json:"beganAt"`
 }
 
+// ended is what stands there then. The time outlives every note of a decision: held
+// against that of the last isolation it says whether the instance is where a person
+// put it, whatever was asked and refused since (enrich).
+type ended struct {
+	incident.Restoration
+	EndedAt time.Time `json:"endedAt"`
+}
+
 // Run is safe to repeat, also after it has said that something is not back. Its
 // error wraps incident.ErrRefused where the decision does not hold, or where it is
 // not the same machine any more and the decision does not say to do what can be done. A call that
@@ -181,7 +189,7 @@ func gone(in Input, how string) Output {
 // done names who decided: the branch that asked them was ended by their release.
 func (s *Step) done(ctx context.Context, in Input, d incident.Decision, out Output) (Output, error) {
 	out.Person, out.Because = d.Person, d.Reason
-	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
+	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, ended{out, s.host.Now().UTC()})
 }
 
 // restore looks, puts back what is not, and looks again. other: it is known not

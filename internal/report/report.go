@@ -38,7 +38,7 @@ type Facts struct {
 	Drifts      []incident.Drift
 	Decision    message.Decision // that was carried out
 	Requests    []Request        // for a decision, the first first
-	Decisions   []incident.Decision
+	Decisions   []incident.Recorded
 	Interfaces  []Interface
 	Objects     []manifest.Object // of the evidence bucket, but the page itself
 	Missing     []string          // keys that the record names and the bucket has not, or without a hash
@@ -356,7 +356,7 @@ func (p *page) decisions(f Facts) {
 				consent = p.t("report.force")
 			}
 			p.facts(
-				"choice", p.l.Choice(d.Choice), "report.consent", consent, "person", p.l.Stranger(d.Person), "report.known", p.l.Known(d.Identity), "reason", p.l.Stranger(d.Reason),
+				"choice", p.l.Choice(d.Choice), "report.consent", consent, "report.part", p.l.Part(d.Part), "person", p.l.Stranger(d.Person), "seconds", p.l.Stranger(d.Seconds), "report.known", p.l.Known(d.Identity), "reason", p.l.Stranger(d.Reason),
 				"decidedAt", p.l.Time(d.DecidedAt), "report.request", strconv.Itoa(d.Round), "report.from", message.ID(d.Address), "report.agent", p.l.Stranger(d.Agent),
 				"report.shown", message.ID(d.Facts),
 			)

@@ -86,10 +86,10 @@ func terminated() report.Facts {
 		},
 		Decision: message.Decision{Choice: incident.Terminate, Person: "Aiko Tanaka", Reason: "confirmed by forensics"},
 		Requests: []report.Request{{Round: 1, OpenedAt: later(3 * time.Second), MailedAt: later(3 * time.Second), ExpiresAt: later(72 * time.Hour)}},
-		Decisions: []incident.Decision{{
+		Decisions: []incident.Recorded{{Decision: incident.Decision{
 			Incident: id, Round: 1, InstanceID: finding.InstanceID, Choice: incident.Terminate, Person: "Aiko Tanaka", Identity: incident.ByLink,
 			Reason: "confirmed by forensics", Address: "198.51.100.7", Agent: "Mozilla/5.0", Facts: hash, DecidedAt: later(4 * time.Minute),
-		}},
+		}}},
 		Interfaces: []report.Interface{{ID: "eni-0a", Before: []string{"sg-0web", "sg-0ssh"}, Isolated: []string{"sg-0q"}, Where: incident.Quarantined}},
 		Objects: []manifest.Object{
 			{Key: key + "/console/output.txt", Bytes: 20480, SHA256: hash}, {Key: key + "/memory/image.lime", Bytes: 8 << 30, SHA256: hash},
@@ -128,6 +128,9 @@ func kept() report.Facts {
 	})
 	f.Decisions[0].DecidedAt, f.Decisions[0].Round = at.Add(51*time.Hour-3*time.Minute), 2
 	f.Decisions[0].Identity = incident.ByIAM + "arn:aws:sts::111122223333:assumed-role/Responder/tanaka"
+	f.Decisions = append([]incident.Recorded{{Part: incident.Unseconded, Decision: incident.Decision{
+		Round: 1, Choice: incident.Terminate, Person: "Sato", Identity: incident.ByAccess + "f4-1", Reason: "seen enough", DecidedAt: at.Add(2 * time.Hour),
+	}}}, f.Decisions...)
 	f.Missing = []string{"incidents/x/memory/parts.json"}
 	return f
 }
@@ -153,7 +156,7 @@ func left() report.Facts {
 			Console: incident.Console{Report: not(incident.Skipped, "nothing was kept")},
 		},
 		Decision: message.Decision{Choice: incident.Leave, Person: "Aiko Tanaka"}, Requests: f.Requests,
-		Decisions: []incident.Decision{{Round: 1, Choice: incident.Leave, Person: "Aiko Tanaka", Identity: incident.ByLink, DecidedAt: at.Add(9 * time.Minute)}},
+		Decisions: []incident.Recorded{{Decision: incident.Decision{Round: 1, Choice: incident.Leave, Person: "Aiko Tanaka", Identity: incident.ByLink, DecidedAt: at.Add(9 * time.Minute)}}},
 	}
 }
 
@@ -306,6 +309,44 @@ func TestTimelineInWords(t *testing.T) {
 	}
 }
 
+// What took its time is a bar from its beginning to its end, dashed to the foot
+// where it was still under way; what never began is none.
+func TestSpans(t *testing.T) {
+	bare := func() report.Facts { // of a version that noted no times
+		f := kept()
+		f.Evidence.Snapshots.Set[0].CompletedAt, f.Evidence.Memory = time.Time{}, incident.Memory{Report: ok(), Done: true}
+		f.Begun.Capturing = time.Time{}
+		return f
+	}
+	for name, c := range map[string]struct {
+		facts       report.Facts
+		over, going int
+		say, not    []string
+	}{
+		"terminated": {terminated(), 2, 0, []string{"02:35:05 UTC: Snapshots complete", "02:17:35 UTC: Memory sent, says the host", "02:17:39 UTC: Memory capture complete"}, []string{"under way"}},
+		"kept":       {kept(), 2, 0, []string{"05:16:05 UTC: Last complete snapshot", "02:57:05 UTC: Memory capture ended early"}, []string{"Snapshots complete", "says the host"}},
+		"undecided":  {undecided(), 1, 1, []string{"2026-11-27 03:16:05 UTC: Snapshots still under way"}, []string{"Snapshots complete"}},
+		"left":       {left(), 0, 0, nil, []string{"Snapshots show", "Memory capture"}},
+		"no times":   {bare(), 0, 0, nil, []string{"Last complete", "Memory capture"}},
+	} {
+		page := string(report.Page(in(t, "en"), c.facts))
+		if over, going := strings.Count(page, `class="span"`), strings.Count(page, `class="span going"`); over != c.over || going != c.going {
+			t.Errorf("%s: %d bars and %d dashed, want %d and %d", name, over, going, c.over, c.going)
+		}
+		for _, s := range c.say {
+			if !strings.Contains(page, s) {
+				t.Errorf("%s: the timeline does not say %q", name, s)
+			}
+		}
+		timeline, _, _ := strings.Cut(page, "</aside>")
+		for _, s := range c.not {
+			if strings.Contains(timeline, s) {
+				t.Errorf("%s: the timeline says %q", name, s)
+			}
+		}
+	}
+}
+
 var hostile = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</style><script>`, `</svg><a href="javascript:x">`, `--><b>`, `]]>`, `&lt;b&gt;&#60;`,
 	"\u202egnp.exe", "a\x00b\x1b[2J", "\xff\xfe", "x\r\n\r\n<p>", "{instance}", `' onload='x`, "https://evil.example/", strings.Repeat("漢", 5000),
@@ -367,7 +408,7 @@ func TestSize(t *testing.T) {
 	for n := range 5000 {
 		f.Findings = append(f.Findings, incident.Finding{EventID: fmt.Sprint(n), EventTime: at.Add(time.Duration(n) * time.Minute), Title: "x"})
 		f.Evidence.Snapshots.Missing = append(f.Evidence.Snapshots.Missing, fmt.Sprint("vol-", n))
-		f.Decisions = append(f.Decisions, incident.Decision{Round: n, DecidedAt: at})
+		f.Decisions = append(f.Decisions, incident.Recorded{Decision: incident.Decision{Round: n, DecidedAt: at}})
 		f.Objects = append(f.Objects, manifest.Object{Key: fmt.Sprint(n)})
 	}
 	for _, code := range languages {

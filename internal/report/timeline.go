@@ -44,7 +44,11 @@ func (p *page) moments(f Facts) []moment {
 		add(first(r.MailedAt, r.OpenedAt), "person", "moment.asked", "round", strconv.Itoa(r.Round))
 	}
 	for _, d := range f.Decisions {
-		add(d.DecidedAt, "person", "moment.decided", "choice", p.l.Choice(d.Choice))
+		key := "moment.decided"
+		if d.Part == incident.Unseconded || d.Part == incident.FirstOfTwo {
+			key = "moment.first"
+		}
+		add(d.DecidedAt, "person", key, "choice", p.l.Choice(d.Choice))
 	}
 	for _, d := range f.Drifts {
 		add(d.At, "found", "moment.undone")

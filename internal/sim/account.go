@@ -29,12 +29,14 @@ func Open(s Settings, file []byte) (*Account, error) {
 	if s.Clock == nil {
 		return nil, errors.New("an account needs a clock")
 	}
-	a := &Account{settings: s.withDefaults(), faults: map[string]Fault{}, started: map[string]int{}, attempts: map[string]int{}}
+	a := &Account{settings: s.withDefaults(), faults: map[Fault]Kind{}, started: map[string]int{}, attempts: map[string]int{}}
 	for _, f := range s.Faults {
-		if other, ok := a.faults[f.call()]; ok {
-			return nil, fmt.Errorf("faults %v and %v hit the same call", other, f)
+		at := Fault{Service: f.Service, Action: f.Action, Number: f.Number}
+		if other, ok := a.faults[at]; ok {
+			at.Kind = other
+			return nil, fmt.Errorf("faults %v and %v hit the same call", at, f)
 		}
-		a.faults[f.call()] = f
+		a.faults[at] = f.Kind
 	}
 	a.ec2, a.dynamodb, a.s3, a.sns, a.kms, a.sfn, a.ssm = newEC2(a), newDynamoDB(a), newS3(a), newSNS(a), newKMS(a), newSFN(a), newSSM(a)
 	a.sts = newSTS(a)

@@ -43,14 +43,14 @@ func (d *DynamoDB) changed(t *table, k rowKey, old, i item) {
 	}
 	change := map[string]any{
 		"ApproximateCreationDateTime": d.a.now().Unix(), // to the second
-		"Keys":                        encodeItem(t.keyItem(k)),
-		"NewImage":                    encodeItem(i),
+		"Keys":                        plainItem(t.keyItem(k)),
+		"NewImage":                    plainItem(i),
 		"SequenceNumber":              fmt.Sprintf("%d", 100_000_000_000_000_000+d.changes*1000),
 		"SizeBytes":                   itemSize(i),
 		"StreamViewType":              "NEW_AND_OLD_IMAGES",
 	}
 	if old != nil {
-		change["OldImage"] = encodeItem(old)
+		change["OldImage"] = plainItem(old)
 	}
 	shard := hash(0, "shard", t.name, k.pk)
 	d.OnChange(StreamRecord{Table: t.name, Shard: int(shard[0]) % shards, At: d.a.now(), event: map[string]any{

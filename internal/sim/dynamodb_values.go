@@ -356,7 +356,12 @@ func equal(a, b types.AttributeValue) bool {
 }
 
 // encodeValue is v in DynamoDB's JSON, {"S": "…"}, as the CLI prints it: keys sorted, binary in base64.
-func encodeValue(v types.AttributeValue) json.RawMessage {
+func encodeValue(v types.AttributeValue) json.RawMessage { return marshal(plainValue(v)) }
+
+func encodeItem(i item) json.RawMessage { return marshal(plainItem(i)) }
+
+// plainValue is what DynamoDB's JSON says of v, before it is text.
+func plainValue(v types.AttributeValue) map[string]any {
 	var content any
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
@@ -370,11 +375,11 @@ func encodeValue(v types.AttributeValue) json.RawMessage {
 	case *types.AttributeValueMemberNULL:
 		content = v.Value
 	case *types.AttributeValueMemberM:
-		content = encodeItem(v.Value)
+		content = plainItem(v.Value)
 	case *types.AttributeValueMemberL:
-		l := make([]json.RawMessage, len(v.Value))
+		l := make([]any, len(v.Value))
 		for i, e := range v.Value {
-			l[i] = encodeValue(e)
+			l[i] = plainValue(e)
 		}
 		content = l
 	case *types.AttributeValueMemberSS:
@@ -384,15 +389,15 @@ func encodeValue(v types.AttributeValue) json.RawMessage {
 	case *types.AttributeValueMemberBS:
 		content = v.Value
 	}
-	return marshal(map[string]any{kind(v): content})
+	return map[string]any{kind(v): content}
 }
 
-func encodeItem(i item) json.RawMessage {
-	m := make(map[string]json.RawMessage, len(i))
+func plainItem(i item) map[string]any {
+	m := make(map[string]any, len(i))
 	for name, v := range i {
-		m[name] = encodeValue(v)
+		m[name] = plainValue(v)
 	}
-	return marshal(m)
+	return m
 }
 
 // marshal is JSON with <, > and & as they are.

@@ -119,6 +119,9 @@ func (o *object) length() int64 {
 func (o *object) reader(offset, n int64) io.Reader {
 	var all []io.Reader
 	for _, p := range o.parts {
+		if n == 0 { // an image has 10,000 parts, and is read in very many ranges
+			break
+		}
 		if offset >= p.Length {
 			offset -= p.Length
 			continue
@@ -886,11 +889,14 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 		Name: in.Bucket, Prefix: in.Prefix, StartAfter: in.StartAfter, ContinuationToken: in.ContinuationToken,
 		MaxKeys: aws.Int32(int32(most)), IsTruncated: aws.Bool(false),
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.versions)) {
-		o := b.latest(&key, nil)
-		if o == nil || key <= after || !strings.HasPrefix(key, aws.ToString(in.Prefix)) {
-			continue
+	var keys []string
+	for key := range b.versions {
+		if key > after && strings.HasPrefix(key, aws.ToString(in.Prefix)) && b.latest(&key, nil) != nil {
+			keys = append(keys, key)
 		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
 		if len(out.Contents) == most {
 			if most > 0 {
 				out.IsTruncated = aws.Bool(true)
@@ -898,6 +904,7 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 			}
 			break
 		}
+		o := b.latest(&key, nil)
 		out.Contents = append(out.Contents, types.Object{Key: &o.key, ETag: &o.etag, Size: aws.Int64(o.length()), LastModified: &o.modified, StorageClass: types.ObjectStorageClassStandard})
 	}
 	out.KeyCount = aws.Int32(int32(len(out.Contents)))

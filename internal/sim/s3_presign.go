@@ -436,23 +436,24 @@ func (s *S3) servePut(b *bucket, r Request, key string, query url.Values) (Respo
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 func checksums(c Content, value func(string) string) (bool, error) {
 	whole := int64(len(c.Head)) == c.Length
-	m, sha := md5.Sum(c.Head), sha256.Sum256(c.Head)
 	found := false
 	for _, sum := range []struct {
-		name   string
-		actual []byte
+		name string
+		of   func([]byte) []byte
 	}{
-		{"content-md5", m[:]},
-		{"x-amz-checksum-sha256", sha[:]},
-		{"x-amz-checksum-crc32", binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(c.Head))},
-		{"x-amz-checksum-crc32c", binary.BigEndian.AppendUint32(nil, crc32.Checksum(c.Head, crc32.MakeTable(crc32.Castagnoli)))},
+		{"content-md5", func(b []byte) []byte { m := md5.Sum(b); return m[:] }},
+		{"x-amz-checksum-sha256", func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }},
+		{"x-amz-checksum-crc32", func(b []byte) []byte { return binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(b)) }},
+		{"x-amz-checksum-crc32c", func(b []byte) []byte {
+			return binary.BigEndian.AppendUint32(nil, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+		}},
 	} {
 		v := value(sum.name)
 		if v == "" {
 			continue
 		}
 		found = true
-		if !whole || v != base64.StdEncoding.EncodeToString(sum.actual) {
+		if !whole || v != base64.StdEncoding.EncodeToString(sum.of(c.Head)) {
 			return true, failed(400, "BadDigest", "The "+sum.name+" you specified did not match the calculated checksum.")
 		}
 	}

@@ -76,7 +76,7 @@ func (s Settings) withDefaults() Settings {
 // Account is the account: its services, and what has been done in it.
 type Account struct {
 	settings Settings
-	faults   map[string]Fault // by what they hit: SERVICE:ACTION#N
+	faults   map[Fault]Kind // by what they hit, which is a fault without its kind
 	calls    []*Call
 	started  map[string]int // calls so far, by SERVICE:ACTION
 	attempts map[string]int // calls so far, by action and resources
@@ -204,10 +204,11 @@ func (a *Account) token(what ...any) string {
 }
 
 func hash(seed uint64, what ...any) [sha256.Size]byte {
-	b := binary.BigEndian.AppendUint64(nil, seed)
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 256), seed)
 	for _, w := range what {
-		s := fmt.Sprint(w)
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+		at := len(b)
+		b = fmt.Append(binary.BigEndian.AppendUint32(b, 0), w)
+		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 	}
 	return sha256.Sum256(b)
 }
@@ -230,7 +231,7 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 		At: a.now(), Resources: resources(op.resources), By: invocation(ctx), Input: in,
 	}
 	a.calls = append(a.calls, c)
-	fault := cmp.Or(a.faults[fmt.Sprintf("%s#%d", name, c.Number)].Kind, a.storming(name))
+	fault := cmp.Or(a.faults[Fault{Service: op.service, Action: op.action, Number: c.Number}], a.storming(name))
 
 	key := name + " " + strings.Join(c.Resources, " ")
 	a.attempts[key]++
@@ -294,12 +295,15 @@ func (a *Account) wait(ctx context.Context) error {
 	return &smithy.CanceledError{Err: cmp.Or(ctx.Err(), context.DeadlineExceeded)}
 }
 
+// latencies are from how long to how long a service takes, in milliseconds.
+var latencies = map[string][2]int{
+	"ec2": {25, 120}, "ssm": {25, 100}, "s3": {15, 60}, "dynamodb": {5, 15}, "sns": {10, 40}, "kms": {5, 20}, "sfn": {10, 40},
+	"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120}, "cloudtrail": {100, 500}, "sts": {20, 80},
+}
+
 // latency is how long a call takes, both ways.
 func (a *Account) latency(op operation, key string, attempt int) time.Duration {
-	between := map[string][2]int{ // milliseconds
-		"ec2": {25, 120}, "ssm": {25, 100}, "s3": {15, 60}, "dynamodb": {5, 15}, "sns": {10, 40}, "kms": {5, 20}, "sfn": {10, 40},
-		"autoscaling": {40, 150}, "iam": {30, 120}, "elasticloadbalancing": {30, 120}, "elasticloadbalancingv2": {30, 120}, "cloudtrail": {100, 500}, "sts": {20, 80},
-	}[op.service]
+	between := latencies[op.service]
 	h := hash(a.seed(), "latency", key, attempt)
 	us := (between[1] - between[0]) * 1000
 	return time.Duration(between[0])*time.Millisecond + time.Duration(binary.BigEndian.Uint64(h[:8])%uint64(us+1))*time.Microsecond

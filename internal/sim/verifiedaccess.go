@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 )
 
@@ -34,10 +35,15 @@ const accessKey = "5c0f1e2d-3b4a-4978-8695-a4b3c2d1e0f9"
 // headerFor is how long a header is good for.
 const headerFor = 2 * time.Minute
 
-func newVerifiedAccess(a *Account) *VerifiedAccess {
+// accessPair is the key of every account, made once: P-384 takes its time.
+var accessPair = sync.OnceValues(func() (*ecdsa.PrivateKey, error) {
 	// Half of a number that is below the order of the curve, whatever is in it.
 	secret := append(make([]byte, 16), material("verified-access")...)
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), secret)
+	return ecdsa.ParseRawPrivateKey(elliptic.P384(), secret)
+})
+
+func newVerifiedAccess(a *Account) *VerifiedAccess {
+	key, err := accessPair()
 	if err != nil {
 		a.note(fmt.Errorf("make the key of Verified Access: %w", err))
 	}

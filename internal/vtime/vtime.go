@@ -14,10 +14,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -39,9 +41,9 @@ type Clock struct {
 	alive  []*task // started and not ended, in order of start
 	ids    uint64
 	seq    uint64
-	cur    *task         // the task that runs, nil between two
-	yield  chan struct{} // the running task hands back to Run
-	ending bool          // Run is unwinding what is left
+	cur    *task     // the task that runs, nil between two
+	free   []*worker // whose task has ended
+	ending bool      // Run is unwinding what is left
 	parked int
 	failed *Panic
 	linked []*deadline // contexts whose parent may end without telling us
@@ -51,7 +53,7 @@ type Clock struct {
 // an order drawn from the seed, except with seed 0: then the task that was made
 // first goes first.
 func New(seed uint64, start time.Time) *Clock {
-	return &Clock{now: start, seed: seed, ties: rand.New(rand.NewPCG(seed, 0)), yield: make(chan struct{})} //nolint:gosec // the seed must decide
+	return &Clock{now: start, seed: seed, ties: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // the seed must decide
 }
 
 // Panic is what Run panics with after a task did.
@@ -146,7 +148,7 @@ func (c *Clock) At(t time.Time, f func()) (cancel func()) {
 		return func() {}
 	}
 	c.ids++
-	return c.push(t, &task{id: c.ids, f: f, wake: make(chan struct{})})
+	return c.push(t, &task{id: c.ids, f: f})
 }
 
 // Sleep lets others run until d has passed.
@@ -194,11 +196,10 @@ func (c *Clock) Each(n int, f func(int)) {
 }
 
 type task struct {
-	id      uint64
-	f       func()
-	wake    chan struct{}
-	started bool
-	ended   bool
+	id     uint64
+	f      func()
+	worker *worker // nil until it has started
+	ended  bool
 }
 
 func (c *Clock) running(what string) *task {
@@ -213,8 +214,7 @@ func (c *Clock) running(what string) *task {
 
 // park hands back to Run and returns when the task is resumed.
 func (c *Clock) park(t *task) {
-	c.yield <- struct{}{}
-	<-t.wake
+	t.worker.yield(struct{}{})
 	if c.ending {
 		runtime.Goexit()
 	}
@@ -228,19 +228,44 @@ func (c *Clock) resume(e *entry) {
 	}
 	t := e.task
 	c.cur = t
-	if t.started {
-		t.wake <- struct{}{}
-	} else {
-		t.started = true
+	if t.worker == nil {
+		t.worker = c.worker()
+		t.worker.task = t
 		c.alive = append(c.alive, t)
-		go c.start(t)
 	}
-	<-c.yield
+	t.worker.next()
 	c.cur = nil
 	if t.ended {
 		i := slices.Index(c.alive, t)
 		c.alive = slices.Delete(c.alive, i, i+1)
+		c.free = append(c.free, t.worker)
 	}
+}
+
+// worker runs tasks, one after the other. It is a coroutine: to switch to it and
+// back takes no scheduler, and no other thread is woken. It is used again because
+// its stack has grown by then.
+type worker struct {
+	task  *task
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+}
+
+func (c *Clock) worker() *worker {
+	if last := len(c.free) - 1; last >= 0 {
+		w := c.free[last]
+		c.free = c.free[:last]
+		return w
+	}
+	w := &worker{}
+	w.next, w.stop = iter.Pull(func(yield func(struct{}) bool) {
+		w.yield = yield
+		for again := true; again; again = yield(struct{}{}) {
+			c.start(w.task)
+		}
+	})
+	return w
 }
 
 func (c *Clock) start(t *task) {
@@ -250,21 +275,25 @@ func (c *Clock) start(t *task) {
 			c.failed = &Panic{Value: v, Stack: debug.Stack()}
 		}
 		t.ended = true
-		c.yield <- struct{}{}
 	}()
 	t.f()
 }
 
 // unwind ends the tasks that nothing will wake, in order of start, so that no
-// goroutine outlives Run.
+// goroutine outlives Run. A Goexit takes whoever called next with it, hence the
+// goroutines.
 func (c *Clock) unwind() {
 	c.ending = true
 	c.queue = nil
 	for _, t := range c.alive {
-		t.wake <- struct{}{}
-		<-c.yield
+		var gone sync.WaitGroup
+		gone.Go(func() { t.worker.next() })
+		gone.Wait()
 	}
-	c.alive, c.linked = nil, nil
+	for _, w := range c.free {
+		w.stop()
+	}
+	c.alive, c.free, c.linked = nil, nil, nil
 	c.ending = false
 }
 
