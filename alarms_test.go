@@ -94,6 +94,7 @@ func TestAlarmsReachPeople(t *testing.T) {
 		"DriftAlarm":         "cordon DriftedAgain of DriftLogs",
 		"DriftUntoldAlarm":   "AWS/Lambda Errors of DriftFunction",
 		"JournalAlarm":       "AWS/Lambda IteratorAge of JournalFunction",
+		"JournalAsideAlarm":  "cordon JournalSetAside of JournalLogs",
 		"NotContainedAlarm":  "AWS/States ExecutionsFailed of IncidentResponse",
 		"TellingFailedAlarm": "AWS/Lambda Errors of NotifyFunction",
 		"TimedOutAlarm":      "AWS/States ExecutionsTimedOut of IncidentResponse",

@@ -347,6 +347,22 @@ func TestRequestsOfOperators(t *testing.T) {
 	ask(nobody, "events:PutEvents", "arn:aws:events:eu-west-1:111122223333:event-bus/default", nil)
 	ask(responder, "s3:GetObject", bucket+"/incidents/x/manifests/1.json", nil)
 	ask(responder, "s3:ListBucket", bucket, nil)
+	ask(responder, "s3:ListBucketVersions", bucket, nil)
+	ask(responder, "s3:GetObjectVersion", bucket+"/events/2026/03/01/1.json", nil)
+	ask(responder, "s3:GetObjectVersion", bucket+"/incidents/x/journal/000001.json", nil)
+	ask(nobody, "s3:GetObjectVersion", bucket+"/incidents/x/memory/batch-000001", nil)
+	for _, action := range []string{"GetObjectRetention", "GetObjectLegalHold"} {
+		ask(responder, "s3:"+action, bucket+"/incidents/x/journal/000001.json", nil)
+		ask(nobody, "s3:"+action, bucket+"/tools/avml", nil)
+	}
+	for _, action := range []string{"PutObjectRetention", "PutObjectLegalHold", "BypassGovernanceRetention", "DeleteObjectVersion"} {
+		ask(nobody, "s3:"+action, bucket+"/incidents/x/journal/000001.json", nil)
+	}
+	ask(responder, "ec2:DescribeSnapshots", "*", nil)
+	ask(responder, "ec2:DescribeLockedSnapshots", "*", nil)
+	for _, action := range []string{"UnlockSnapshot", "DeleteSnapshot", "LockSnapshot"} {
+		ask(nobody, "ec2:"+action, "arn:aws:ec2:eu-west-1::snapshot/snap-1", nil)
+	}
 	ask(nobody, "s3:GetObject", bucket+"/incidents/x/memory/batch-000001", nil)
 	ask(nobody, "s3:GetObject", bucket+"/tools/avml", nil)
 	ask(nobody, "s3:PutObject", bucket+"/incidents/x/manifests/1.json", nil)

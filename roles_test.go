@@ -169,12 +169,12 @@ func wanted(t *testing.T, name string) []string {
 		slices.Sort(all)
 	}
 	if name == "journal" {
-		// Lambda itself reads the streams and sends what it gave up, with journal's role.
+		// Lambda itself reads the streams, with journal's role.
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html
 		for _, a := range []string{"DescribeStream", "GetRecords", "GetShardIterator"} {
 			all = append(all, "dynamodb:"+a+" DecisionsTable", "dynamodb:"+a+" IncidentsTable")
 		}
-		all = append(all, "dynamodb:ListStreams *", "sqs:SendMessage")
+		all = append(all, "dynamodb:ListStreams *")
 	}
 	if slices.Contains([]string{"close", "console", "enrich", "journal"}, name) {
 		// S3 asks for it where an object is locked as it is written.

@@ -338,8 +338,11 @@ func TestIdentityCenterStack(t *testing.T) {
 	}
 	reads := []string{"cloudformation:DescribeStacks", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "sns:ListSubscriptionsByTopic"}
 	allowed := map[string][]string{
-		"Reader":    reads,
-		"Responder": append([]string{"events:PutEvents", "execute-api:Invoke", "kms:GetPublicKey", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "sns:ConfirmSubscription", "sns:GetSubscriptionAttributes"}, reads...),
+		"Reader": reads,
+		"Responder": append([]string{
+			"ec2:DescribeLockedSnapshots", "ec2:DescribeSnapshots", "events:PutEvents", "execute-api:Invoke", "kms:GetPublicKey", "s3:GetObject", "s3:GetObjectLegalHold",
+			"s3:GetObjectRetention", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "sns:ConfirmSubscription", "sns:GetSubscriptionAttributes",
+		}, reads...),
 	}
 	for name, actions := range allowed {
 		all := map[string]bool{}
@@ -349,7 +352,7 @@ func TestIdentityCenterStack(t *testing.T) {
 					all[a] = true
 				}
 			}
-			if s.Effect == "Allow" && s.Sid != "SeeHowTheyConfirmed" && slices.ContainsFunc(s.Resource, func(r string) bool { return !strings.HasPrefix(r, "arn:") && !strings.HasPrefix(r, "<") }) {
+			if s.Effect == "Allow" && s.Sid != "SeeSnapshotsAndTheirLocks" && s.Sid != "SeeHowTheyConfirmed" && slices.ContainsFunc(s.Resource, func(r string) bool { return !strings.HasPrefix(r, "arn:") && !strings.HasPrefix(r, "<") }) {
 				t.Errorf("%s: %s is allowed on %q", name, s.Sid, s.Resource)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go"
 )
@@ -31,6 +35,9 @@ type deployed struct {
 	url                      string  // of the HTTP API
 	incidentsIn, decisionsIn string  // names of the tables
 	topics                   []topic // that people must hear: of notifications, and of escalations where somebody is to be told
+	evidenceIn               string  // name of the bucket
+	signingKey               string  // ARN
+	retentionDays            int
 
 	records records
 	bus     bus
@@ -38,6 +45,12 @@ type deployed struct {
 	send    func(*http.Request) (*http.Response, error) // signs, too
 	now     func() time.Time
 	sleep   func(time.Duration)
+
+	objects   versions
+	keys      publicKeys
+	snapshots snapshots
+	elsewhere snapshots // in the evidence account; nil: as --evidence-profile says
+	each      func(int, func(int))
 }
 
 // records is the part of DynamoDB that an operator reads.
@@ -90,7 +103,8 @@ func (w where) find(ctx context.Context) (*deployed, error) {
 	}
 	d.records, d.bus, d.sns = dynamodb.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg), sns.NewFromConfig(cfg)
 	d.send = signed(cfg, d.region, time.Now, http.DefaultClient.Do)
-	d.now, d.sleep = time.Now, time.Sleep
+	d.now, d.sleep, d.each = time.Now, time.Sleep, side
+	d.objects, d.keys, d.snapshots = s3.NewFromConfig(cfg), kms.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
 	return d, nil
 }
 
@@ -102,12 +116,20 @@ func outputs(name string, s cftypes.Stack) (*deployed, error) {
 		return nil, fmt.Errorf("stack %s: its ID %q is not an ARN", name, aws.ToString(s.StackId))
 	}
 	d.region, d.account = part[3], part[4]
+	for _, p := range s.Parameters {
+		if aws.ToString(p.ParameterKey) == "RetentionDays" {
+			var err error
+			if d.retentionDays, err = strconv.Atoi(aws.ToString(p.ParameterValue)); err != nil {
+				return nil, fmt.Errorf("stack %s: its parameter RetentionDays: %w", name, err)
+			}
+		}
+	}
 	said := map[string]string{}
 	for _, o := range s.Outputs {
 		said[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
 	var notifications string
-	for output, to := range map[string]*string{"DecisionUrl": &d.url, "IncidentsTableName": &d.incidentsIn, "DecisionsTableName": &d.decisionsIn, "TopicArn": &notifications} {
+	for output, to := range map[string]*string{"DecisionUrl": &d.url, "IncidentsTableName": &d.incidentsIn, "DecisionsTableName": &d.decisionsIn, "TopicArn": &notifications, "EvidenceBucketName": &d.evidenceIn, "SigningKeyArn": &d.signingKey} {
 		if *to = said[output]; *to == "" {
 			return nil, fmt.Errorf("stack %s has no output %s; is it a stack of Cordon, and deployed to its end?", name, output)
 		}

@@ -31,7 +31,7 @@ type commands struct {
 	Show      show      `cmd:"" help:"Show what the record holds of an incident."`
 	Decide    decide    `cmd:"" help:"Decide about an incident, also months later, as who your AWS credentials say."`
 	Subscribe subscribe `cmd:"" help:"Confirm who is told, so that no mail scanner can end it; say who is."`
-	Verify    verify    `cmd:"" help:"Check the manifests in a copy of the evidence bucket, offline."`
+	Verify    verify    `cmd:"" help:"Check what an incident left where it lies, or a copy of the evidence bucket offline."`
 	Demo      demo      `cmd:"" help:"Rehearse with a timeline and a page in the browser, as make demo does."`
 }
 

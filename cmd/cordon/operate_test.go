@@ -512,14 +512,15 @@ func TestSigned(t *testing.T) {
 
 func TestOutputs(t *testing.T) {
 	stack := cftypes.Stack{StackId: aws.String("arn:aws:cloudformation:eu-west-1:123456789012:stack/cordon/x")}
-	for _, o := range []string{"DecisionUrl", "IncidentsTableName", "DecisionsTableName", "TopicArn"} {
+	for _, o := range []string{"DecisionUrl", "IncidentsTableName", "DecisionsTableName", "TopicArn", "EvidenceBucketName", "SigningKeyArn"} {
 		if _, err := outputs("cordon", stack); err == nil || !strings.Contains(err.Error(), "has no output") {
 			t.Errorf("without %s: %v", o, err)
 		}
 		stack.Outputs = append(stack.Outputs, cftypes.Output{OutputKey: aws.String(o), OutputValue: aws.String("the " + o)})
 	}
+	stack.Parameters = []cftypes.Parameter{{ParameterKey: aws.String("RetentionDays"), ParameterValue: aws.String("90")}}
 	d, err := outputs("cordon", stack)
-	if err != nil || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" || len(d.topics) != 1 || d.topics[0].arn != "the TopicArn" {
+	if err != nil || d.evidenceIn != "the EvidenceBucketName" || d.signingKey != "the SigningKeyArn" || d.retentionDays != 90 || d.account != "123456789012" || d.region != "eu-west-1" || d.url != "the DecisionUrl" || d.incidentsIn != "the IncidentsTableName" || d.decisionsIn != "the DecisionsTableName" || len(d.topics) != 1 || d.topics[0].arn != "the TopicArn" {
 		t.Errorf("%+v, %v", d, err)
 	}
 	stack.Outputs = append(stack.Outputs, cftypes.Output{OutputKey: aws.String("EscalationTopicArn"), OutputValue: aws.String("the other")})

@@ -2,157 +2,293 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"cordon/internal/chain"
+	"cordon/internal/incident"
 	"cordon/internal/manifest"
 	"cordon/internal/record"
 )
 
-// verify checks manifests against a public key and a copy of the evidence bucket.
+// verify checks what incidents left: one of them where it lies, or a copy of the
+// evidence bucket without AWS. It changes nothing.
 type verify struct {
-	Key string `required:"" help:"File with the public key of the stack's SigningKey: DER as aws kms get-public-key gives it (decoded from base64), or PEM." type:"existingfile"`
-	Dir string `arg:"" help:"Copy of the evidence bucket, as aws s3 sync makes it." type:"existingdir"`
+	What string `arg:"" help:"ID of an incident, which is verified where it lies, or a folder with a copy of the evidence bucket, as aws s3 sync makes it." placeholder:"INCIDENT|FOLDER"`
+	Key  string `help:"File with the public key of the stack's SigningKey: DER as aws kms get-public-key gives it (decoded from base64), or PEM. For a folder it is needed; for an incident KMS is asked without it." type:"existingfile" placeholder:"FILE"`
+	where
+	HashMemory      bool   `help:"Of an incident: read the image of the memory as a whole, to hash it. It is as large as the memory was."`
+	EvidenceProfile string `help:"Of an incident: profile of your AWS configuration for the evidence account, to look at the copies of snapshots there." placeholder:"NAME"`
 }
 
 // Run prints a line for each closing of an incident, or one for each thing that does not hold or is missing.
 func (c verify) Run(s streams) error {
-	file, err := os.ReadFile(c.Key)
+	if _, _, err := incident.SplitID(c.What); err == nil {
+		ctx := context.Background()
+		d, err := c.find(ctx)
+		if err != nil {
+			return err
+		}
+		return c.inPlace(ctx, s, d)
+	}
+	if c.HashMemory || c.EvidenceProfile != "" {
+		return errors.New("--hash-memory and --evidence-profile are for an incident, not for a folder, of which all is hashed")
+	}
+	return c.folder(s)
+}
+
+// folder verifies a copy of the bucket.
+func (c verify) folder(s streams) error {
+	if info, err := os.Stat(c.What); err != nil || !info.IsDir() {
+		return fmt.Errorf("%.200q is neither the ID of an incident (cordon list shows them) nor a folder with a copy of the evidence bucket", c.What)
+	}
+	if c.Key == "" {
+		return errors.New("a copy is checked with a public key that lies elsewhere; give --key")
+	}
+	key, err := c.keyFile()
 	if err != nil {
 		return err
 	}
-	key, err := manifest.PublicKey(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w; give the public key of the stack's SigningKey", c.Key, err)
-	}
-	// A key in a manifest is only opened below the copy.
-	root, err := os.OpenRoot(c.Dir)
+	root, err := os.OpenRoot(c.What)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	incidents, err := names(root, "incidents")
+	from := folder{root}
+	incidents, err := from.names("incidents")
 	if err != nil {
 		return err
 	}
 	if len(incidents) == 0 {
-		return fmt.Errorf("%s has no incidents/ID/manifests/RUN.json; give a copy of the evidence bucket", c.Dir)
+		return fmt.Errorf("%s has no incidents/ID/manifests/RUN.json; give a copy of the evidence bucket", c.What)
 	}
-	holds := true
+	fmt.Fprintln(s.err, fingerprint(key))
+	t := &teller{to: s.out}
 	for _, id := range incidents {
-		holds = check(root, key, id, s.out) && holds
+		check(from, key, id, t)
 	}
-	if !holds {
+	return t.verdict()
+}
+
+// keyFile is the public key that was given.
+func (c verify) keyFile() (*ecdsa.PublicKey, error) {
+	file, err := os.ReadFile(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	key, err := manifest.PublicKey(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; give the public key of the stack's SigningKey", c.Key, err)
+	}
+	return key, nil
+}
+
+// fingerprint is what tells a key from another that somebody put in its place
+// together with signatures of its own.
+func fingerprint(key *ecdsa.PublicKey) string {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "public key: " + err.Error()
+	}
+	return fmt.Sprintf("public key: SHA-256 of its DER %x", sha256.Sum256(der))
+}
+
+// teller prints lines, and knows whether all holds.
+type teller struct {
+	to     io.Writer
+	broken bool
+}
+
+// verdict is the exit status.
+func (t *teller) verdict() error {
+	if t.broken {
 		return errBad
 	}
 	return nil
 }
 
-// names are those in a directory of the copy, in order; none if it is not there.
-func names(root *os.Root, dir string) ([]string, error) {
-	entries, err := fs.ReadDir(root.FS(), dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var all []string
-	for _, e := range entries {
-		all = append(all, e.Name())
-	}
-	return all, err
+// say prints a line of something that holds, or that is not for us to judge.
+func (t *teller) say(of, format string, args ...any) {
+	fmt.Fprintf(t.to, "%s: %s\n", named(of), oneLine(fmt.Sprintf(format, args...)))
 }
 
-// check prints what there is to say of one incident's journal and manifests, and
-// says whether all of it holds. What cannot be read does not hold, and hides
-// nothing of the incidents after it.
-func check(root *os.Root, key *ecdsa.PublicKey, id string, to io.Writer) bool {
-	holds := true
-	say := func(of, format string, args ...any) {
-		fmt.Fprintf(to, "%s: %s\n", oneLine(of), oneLine(fmt.Sprintf(format, args...)))
+// wrong prints a line of what does not hold.
+func (t *teller) wrong(of, format string, args ...any) {
+	t.broken = true
+	t.say(of, "DOES NOT HOLD: "+format, args...)
+}
+
+// lacking prints a line of what is not there, or could not be looked at.
+func (t *teller) lacking(of, format string, args ...any) {
+	t.broken = true
+	t.say(of, "INCOMPLETE: "+format, args...)
+}
+
+// named is what a line is about. Names in a hostile copy could be made to read
+// like lines of ours, so what is no name of ours stands in quotes.
+func named(s string) string {
+	ours := func(r rune) bool {
+		return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-/", r))
 	}
-	broken := func(of, format string, args ...any) {
-		holds = false
-		say(of, "DOES NOT HOLD: "+format, args...)
+	if strings.ContainsFunc(s, func(r rune) bool { return !ours(r) }) {
+		return strconv.QuoteToASCII(s)
 	}
-	written, entries, err := journalOf(root, id)
-	if err != nil {
-		broken(id+"/journal", "%v", err)
+	return s
+}
+
+// oneLine quotes what could break a line of ours or change how it reads.
+func oneLine(s string) string {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
-	for _, line := range written.Broken {
-		broken(id+"/journal", "%s", line)
-	}
+	return s
+}
+
+// source is where evidence lies: a copy of the bucket, or the bucket itself.
+type source interface {
+	// names are those directly below a prefix, in order; none if there is nothing.
+	names(prefix string) ([]string, error)
+	// read reads a small object, as it was first written: at most that many bytes,
+	// and a longer one is an error.
+	read(key string, most int64) ([]byte, error)
+	// open opens an object that a manifest names. What it can tell without reading
+	// it to its end does not hold is its error.
+	open(manifest.Object) (io.ReadCloser, error)
+}
+
+// found is what check found of an incident.
+type found struct {
+	entries []string          // keys of its journal
+	closed  []manifest.Claims // of each manifest that holds, in the order of their names
+	files   []string          // keys of all manifests
+}
+
+// check prints what there is to say of one incident's journal and manifests. What
+// cannot be read does not hold, and hides nothing of what comes after it.
+func check(from source, key *ecdsa.PublicKey, id string, t *teller) found {
+	var f found
+	written := f.journal(from, id, t)
 	dir := path.Join("incidents", id, "manifests")
-	files, err := names(root, dir)
+	files, err := from.names(dir)
 	if err != nil {
-		broken(id+"/manifests", "%v", err)
+		t.wrong(id+"/manifests", "%v", err)
 	}
 	files = slices.DeleteFunc(files, func(name string) bool { return path.Ext(name) != ".json" })
 	if len(files) == 0 {
-		say(id, "no manifest: no execution of it has ended yet, or its manifest is gone")
-		return false
+		t.lacks(id)
 	}
 	signed := 0
-	for _, name := range inOrder(root, dir, files, key) {
-		of := id + "/" + strings.TrimSuffix(name, ".json")
-		text, err := root.ReadFile(path.Join(dir, name))
-		if err != nil {
-			broken(of, "%v", err)
-			continue
-		}
-		found := manifest.Check(text, key, func(o manifest.Object) (io.ReadCloser, error) { return root.Open(filepath.FromSlash(o.Key)) })
-		if len(found.Broken) == 0 && found.Incident != id {
-			found.Broken = []string{fmt.Sprintf("the manifest is that of incident %q", found.Incident)}
-		}
-		if run := strings.TrimSuffix(name, ".json"); len(found.Broken) == 0 && found.Run != run {
-			found.Broken = []string{fmt.Sprintf("the manifest is that of execution %q", found.Run)}
-		}
-		for _, line := range found.Broken {
-			broken(of, "%s", line)
-		}
-		incomplete := slices.Clone(found.Missing)
-		for _, k := range found.Missing {
-			holds = false
-			say(of, "INCOMPLETE: %s was not there, not hashed, or not what had been kept, when it closed", k)
-		}
-		if len(found.Broken) > 0 {
-			continue
-		}
-		j := found.Journal
-		if err := written.Holds(j.Entries, j.Last); err != nil {
-			broken(of, "journal: %v", err)
-			continue
-		}
-		signed = max(signed, j.Entries)
-		if !j.Complete && j.Reason != "" {
-			holds, incomplete = false, append(incomplete, "journal")
-			say(of, "INCOMPLETE: the journal was signed without its end: %s", j.Reason)
-		}
-		if len(incomplete) == 0 {
-			say(of, "holds: %ssignature, %s and %s", covers(found.Claims), count(len(found.Objects), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
+	for _, name := range inOrder(from, dir, files, key) {
+		run := strings.TrimSuffix(name, ".json")
+		f.files = append(f.files, path.Join(dir, name))
+		if m, ok := closing(from, key, id, run, written, t); ok {
+			f.closed = append(f.closed, m)
+			signed = max(signed, m.Journal.Entries)
 		}
 	}
 	for _, item := range slices.Sorted(maps.Keys(written.Newest)) {
 		if _, run, ok := strings.Cut(item, " "+record.ClosingKey("")); ok && !slices.Contains(files, run+".json") {
-			holds = false
-			say(id+"/"+run, "INCOMPLETE: the journal says that this execution began to close it, and its manifest is not there: it is still at it, or the manifest is gone")
+			t.lacking(id+"/"+run, "the journal says that this execution began to close it, and its manifest is not there: it is still at it, or the manifest is gone")
 		}
 	}
-	if after := entries - signed; after > 0 {
-		say(id+"/journal", "%s after the last signature: recorded since, by the closing itself or by a later execution, and signed by nobody yet", count(after, "entry", "entries"))
+	f.strangers(from, id, t)
+	if after := len(f.entries) - signed; after > 0 && len(files) > 0 {
+		t.say(id+"/journal", "%s after the last signature: recorded since, by the closing itself or by a later execution, and signed by nobody yet", count(after, "entry", "entries"))
 	}
-	return holds
+	return f
+}
+
+// lacks says that an incident has no manifest.
+func (t *teller) lacks(id string) {
+	t.broken = true
+	t.say(id, "no manifest: no execution of it has ended yet, or its manifest is gone")
+}
+
+// closing holds one manifest against the key, the objects and the journal.
+func closing(from source, key *ecdsa.PublicKey, id, run string, written chain.Checked, t *teller) (manifest.Claims, bool) {
+	of := id + "/" + run
+	text, err := from.read(path.Join("incidents", id, "manifests", run+".json"), manifest.MaxFile)
+	if err != nil {
+		t.wrong(of, "%v", err)
+		return manifest.Claims{}, false
+	}
+	m := manifest.Check(text, key, from.open)
+	if len(m.Broken) == 0 && m.Incident != id {
+		m.Broken = []string{fmt.Sprintf("the manifest is that of incident %.200q", m.Incident)}
+	}
+	if len(m.Broken) == 0 && m.Run != run {
+		m.Broken = []string{fmt.Sprintf("the manifest is that of execution %.200q", m.Run)}
+	}
+	for _, line := range m.Broken {
+		t.wrong(of, "%s", line)
+	}
+	for _, k := range m.Missing {
+		t.lacking(of, "%s was not there, not hashed, or not what had been kept, when it closed", k)
+	}
+	for _, o := range m.Unread {
+		t.say(of, "NOT HASHED: %s, %d bytes, is there; --hash-memory reads all of it", o.Key, o.Bytes)
+	}
+	// What is signed says what else there must be, whether or not all of it is there.
+	mine := m.Incident == id && m.Run == run
+	if len(m.Broken) > 0 {
+		return m.Claims, mine
+	}
+	j := m.Journal
+	if err := written.Holds(j.Entries, j.Last); err != nil {
+		t.wrong(of, "journal: %v", err)
+		return m.Claims, mine
+	}
+	whole := len(m.Missing) == 0
+	if !j.Complete && j.Reason != "" {
+		whole = false
+		t.lacking(of, "the journal was signed without its end: %s", j.Reason)
+	}
+	if whole {
+		t.say(of, "holds: %ssignature, %s and %s", covers(m.Claims), count(len(m.Objects)-len(m.Unread), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
+	}
+	return m.Claims, mine
+}
+
+// strangers names what lies where people look for a report or a console, and is
+// signed by no manifest.
+func (f found) strangers(from source, id string, t *teller) {
+	if len(f.closed) == 0 {
+		return
+	}
+	named := map[string]bool{}
+	for _, m := range f.closed {
+		for _, o := range m.Objects {
+			named[o.Key] = true
+		}
+		for _, k := range m.Missing {
+			named[k] = true
+		}
+	}
+	for _, dir := range []string{"console", "reports"} {
+		all, err := from.names(path.Join("incidents", id, dir))
+		if err != nil {
+			t.wrong(id+"/"+dir, "%v", err)
+		}
+		for _, name := range all {
+			if !named[path.Join("incidents", id, dir, name)] {
+				t.say(id+"/"+dir, "no manifest names %.200q: it proves nothing", name)
+			}
+		}
+	}
 }
 
 // covers says which ending a manifest is of, and when; where the incident was open
@@ -167,27 +303,12 @@ func covers(c manifest.Claims) string {
 	return fmt.Sprintf("%s at %s: ", c.Ending, c.At.UTC().Format(time.RFC3339))
 }
 
-// oneLine quotes what names of a hostile copy could put between our lines.
-func oneLine(s string) string {
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return strconv.Quote(s)
-	}
-	return s
-}
-
-func count(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprint(n, " ", more)
-}
-
 // inOrder puts the manifests that hold in the order in which they were signed, as
 // they say; the others come last, by their names.
-func inOrder(root *os.Root, dir string, files []string, key *ecdsa.PublicKey) []string {
+func inOrder(from source, dir string, files []string, key *ecdsa.PublicKey) []string {
 	at := map[string]time.Time{}
 	for _, name := range files {
-		text, err := root.ReadFile(path.Join(dir, name))
+		text, err := from.read(path.Join(dir, name), manifest.MaxFile)
 		if err != nil {
 			continue // told where it is checked
 		}
@@ -204,36 +325,79 @@ func inOrder(root *os.Root, dir string, files []string, key *ecdsa.PublicKey) []
 	return files
 }
 
-// journalOf checks an incident's journal for itself, and says how many entries
-// there are.
-func journalOf(root *os.Root, id string) (chain.Checked, int, error) {
-	dir := path.Join("incidents", id, "journal")
-	files, err := names(root, dir)
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", more)
+}
+
+// journal checks an incident's journal for itself.
+func (f *found) journal(from source, id string, t *teller) chain.Checked {
+	of, dir := id+"/journal", path.Join("incidents", id, "journal")
+	files, err := from.names(dir)
 	if err != nil {
-		return chain.Checked{}, 0, err
+		t.wrong(of, "%v", err)
 	}
 	var numbers []int
 	var strange []string
 	for _, name := range files {
 		n, ok := chain.NumberOf(name)
+		if name+"/" == chain.Aside { // a folder of its own
+			continue
+		}
 		if !ok {
 			strange = append(strange, fmt.Sprintf("%.60q is no entry", name))
 			continue
 		}
 		numbers = append(numbers, n)
+		f.entries = append(f.entries, path.Join(dir, name))
 	}
 	c := chain.Check(id, numbers, func(n int) ([]byte, error) {
-		f, err := root.Open(path.Join(dir, fmt.Sprintf("%06d.json", n)))
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		text, err := io.ReadAll(io.LimitReader(f, chain.MaxEntry+1))
-		if err == nil && len(text) > chain.MaxEntry {
-			err = fmt.Errorf("it has more than %d bytes, which no entry has", chain.MaxEntry)
-		}
-		return text, err
+		return from.read(path.Join(dir, fmt.Sprintf("%06d.json", n)), chain.MaxEntry)
 	})
-	c.Broken = append(c.Broken, strange[:min(len(strange), 10)]...)
-	return c, len(numbers), nil
+	for _, line := range append(c.Broken, strange[:min(len(strange), 10)]...) {
+		t.wrong(of, "%s", line)
+	}
+	if len(c.Late) > 0 {
+		t.say(of, "written late, after what came behind: %s", numbered(c.Late))
+	}
+	aside(from, id, c, t)
+	return c
+}
+
+// numbered lists entries, the first of them.
+func numbered(all []int) string {
+	const most = 10
+	text := "entry"
+	if len(all) > 1 {
+		text = "entries"
+	}
+	for n, e := range all[:min(len(all), most)] {
+		text += map[bool]string{true: " ", false: ", "}[n == 0] + strconv.Itoa(e)
+	}
+	if len(all) > most {
+		text += fmt.Sprintf(" and %d more", len(all)-most)
+	}
+	return text
+}
+
+// aside tells of changes that were set aside because the journal could not be
+// written on, and are not in it yet.
+func aside(from source, id string, c chain.Checked, t *teller) {
+	of, dir := id+"/journal", path.Join("incidents", id, "journal", chain.Aside)
+	all, err := from.names(dir)
+	if err != nil {
+		t.wrong(of, "%v", err)
+	}
+	waiting := 0
+	for _, name := range all {
+		event, ok := strings.CutSuffix(name, ".json")
+		if _, there := c.Events[event]; ok && !there && !strings.HasSuffix(event, ".written") {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		t.lacking(of, "%s in no chain: the journal could not be written on, and they lie below %s", count(waiting, "change is", "changes are"), dir)
+	}
 }

@@ -19,6 +19,10 @@ import (
 	"time"
 )
 
+// ErrBroken is a journal that cannot be written on: what is there is not what was
+// written, or there is no number left. Trying again does not help.
+var ErrBroken = errors.New("no entry can follow it")
+
 // Format is what an entry says it is.
 const Format = "cordon journal 1"
 
@@ -63,10 +67,18 @@ func Prefix(incident string) string { return "incidents/" + incident + "/journal
 // Key is the key of an entry.
 func Key(incident string, sequence int) (string, error) {
 	if sequence < 1 || sequence > last {
-		return "", fmt.Errorf("the journal of incident %s has no place for entry %d", incident, sequence)
+		return "", fmt.Errorf("%w: the journal of incident %s has no place for entry %d", ErrBroken, incident, sequence)
 	}
 	return fmt.Sprintf("%s%06d.json", Prefix(incident), sequence), nil
 }
+
+// Aside is where the entries of changes lie that could not be written into the
+// journal: below its prefix, so that only its role may put them there.
+const Aside = "aside/"
+
+// Late says whether an entry was written behind a later change of its partition:
+// it had been given up, or set aside, before.
+func (e Entry) Late() bool { return Later(e.Marks[e.Partition()], e.Stream) }
 
 var name = regexp.MustCompile(`^([0-9]{6})\.json$`)
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Checked is what Check found of a journal.
@@ -16,6 +17,8 @@ type Checked struct {
 	// Newest is what the journal last said of each item, by partition and sk with
 	// a space between; nil of one that was removed.
 	Newest map[string]map[string]any
+	Events map[string]int // number of the entry of each change, by the ID of its event
+	Late   []int          // entries that were written behind a later change, in order
 }
 
 // maxLines bounds what is told of one journal: what follows a gap is often
@@ -34,14 +37,13 @@ func (c *Checked) tell(format string, args ...any) {
 
 // Check reads the journal of an incident: the entries of these numbers, each by
 // read. It holds every entry against the one before, and every change of an item
-// against what the journal last said of that item.
+// against the one that the table made before it, whichever was written first.
 func Check(incident string, numbers []int, read func(number int) ([]byte, error)) Checked {
-	c := Checked{Newest: map[string]map[string]any{}}
+	c := Checked{Newest: map[string]map[string]any{}, Events: map[string]int{}}
 	numbers = slices.Clone(numbers)
 	slices.Sort(numbers)
 	sum, next := "", 1
-	events := map[string]int{}
-	items := map[string]known{}
+	var sound, all []Entry
 	for _, n := range slices.Compact(numbers) {
 		if n != next {
 			if n == next+1 {
@@ -68,23 +70,68 @@ func Check(incident string, numbers []int, read func(number int) ([]byte, error)
 		case follows && e.Previous != sum:
 			c.tell("entry %d does not follow entry %d: one of them is not what was written", n, n-1)
 		default:
-			if before, twice := events[e.Event]; twice {
+			if before, twice := c.Events[e.Event]; twice {
 				c.tell("entry %d is the same change as entry %d", n, before)
 			}
-			events[e.Event] = n
-			if err := e.continues(items); err != nil {
-				c.tell("entry %d: %v", n, err)
+			c.Events[e.Event] = n
+			sound = append(sound, e)
+			if e.Late() {
+				c.Late = append(c.Late, n)
 			}
 		}
 		if err == nil {
-			c.Newest[e.Partition()+" "+e.SK] = e.New
+			all = append(all, e)
 		}
 		if n == next && c.Entries == n-1 {
 			c.Entries, c.Sums = n, append(c.Sums, Sum(text))
 		}
 		sum, next = Sum(text), n+1
 	}
+	broken, order := continued(sound), all
+	if len(broken) > 0 {
+		// AWS does not promise in so many words that the numbers of a stream grow, so
+		// they are only believed where they explain more than the journal's own order.
+		if made := continued(asMade(sound)); len(made) < len(broken) {
+			broken, order = made, asMade(all)
+		}
+	}
+	for _, line := range broken {
+		c.tell("%s", line)
+	}
+	for _, e := range order {
+		c.Newest[e.Partition()+" "+e.SK] = e.New
+	}
 	return c
+}
+
+// continued holds each change against what was last said of its item.
+func continued(all []Entry) (broken []string) {
+	items := map[string]known{}
+	for _, e := range all {
+		if err := e.continues(items); err != nil {
+			broken = append(broken, fmt.Sprintf("entry %d: %v", e.Sequence, err))
+		}
+	}
+	return broken
+}
+
+// asMade are entries as the table was changed: those of a partition in the order
+// of its stream, which is that of the journal but where one was written late.
+func asMade(all []Entry) []Entry {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b Entry) int {
+		if a.Partition() != b.Partition() {
+			return strings.Compare(a.Partition(), b.Partition())
+		}
+		switch {
+		case Later(a.Stream, b.Stream):
+			return 1
+		case Later(b.Stream, a.Stream):
+			return -1
+		}
+		return 0
+	})
+	return all
 }
 
 // known is what a journal last said of an item.

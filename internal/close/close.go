@@ -177,6 +177,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	b := noted.facts(in)
 	b.Format, b.ClosedAt, b.State, b.Journal = manifest.Format, endedAt, ending.state, journal
+	b.Retention = int(s.retention / (24 * time.Hour))
 	if in.Stands {
 		if kind, err = s.stands(ctx, &b, kind); err != nil {
 			return Output{}, err

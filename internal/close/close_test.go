@@ -72,7 +72,7 @@ func TestTheJournalIsSigned(t *testing.T) {
 	}{
 		{"it comes", true, "", `"journal":{"complete":true,"entries":2,"last":"`},
 		{"it does not come", false, "", `"journal":{"complete":false,"entries":0,"last":"","reason":"the journal does not have yet what was recorded last"}`},
-		{"it is none", false, "{}", `"reason":"the journal cannot be read: incidents/`},
+		{"it is none", false, "{}", `"reason":"the journal cannot be read: no entry can follow it: incidents/`},
 	} {
 		s := scene.Open(t, scene.File)
 		var waiting []sim.StreamRecord

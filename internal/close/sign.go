@@ -39,6 +39,7 @@ type body struct {
 	Before    []record.Prior      `json:"before"`    // each value as it was before it was changed, also by an incident that this one inherits from
 	Groups    []groups            `json:"groups"`
 	Journal   manifest.Journal    `json:"journal"`
+	Retention int                 `json:"retentionDays"` // for how long what is written of the incident is locked
 	Objects   []manifest.Object   `json:"objects"`
 	Missing   []string            `json:"missing"` // keys that the record names and the bucket does not have any more, that have no hash, or are not what was kept
 }
@@ -114,15 +115,11 @@ func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) 
 	return signed{manifest: key, report: page.Key}, nil
 }
 
-// maxManifest is far above what the machine can hand over, 256 KiB, and the
-// record holds.
-const maxManifest = 64 << 20
-
 // standing says whether what is under a manifest's key is one, and of this run, and
 // which page it names. Whoever could write there before us must not thereby close an
 // incident that nobody signed for.
 func (s *Step) standing(ctx context.Context, key, run string, in Input) (page string, err error) {
-	file, err := evidence.Read(ctx, s.s3, s.bucket, key, maxManifest)
+	file, err := evidence.Read(ctx, s.s3, s.bucket, key, manifest.MaxFile)
 	if err != nil {
 		return "", err
 	}

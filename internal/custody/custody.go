@@ -5,7 +5,8 @@
 // one under AWS's default key cannot be shared, and the key of the victim's
 // volumes is not for others to use. That copy is shared with the evidence account
 // alone, and copied there with that account's own credentials, under its own key,
-// and locked. Then the copy here is deleted.
+// and locked at once, so that it is locked even if nobody looks any more when it
+// completes. Then the copy here is deleted.
 // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-modifying-snapshot-permissions.html
 //
 // CopySnapshot has no client token. A copy is found by its tags before it is made
@@ -64,6 +65,7 @@ type Incidents interface {
 type Input struct {
 	Incident  incident.Incident  `json:"incident"`
 	Snapshots incident.Snapshots `json:"snapshots"`
+	Gone      bool               `json:"gone"` // the instance does not exist any more: what was taken of it is all there is, whatever was decided
 }
 
 // Output says how far the copies are. Until Done the machine asks again.
@@ -122,9 +124,12 @@ const (
 	// maxDays is the longest lock there is.
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LockSnapshot.html
 	maxDays = 36500
-	// patience is how long copies are waited for. A copy to another key is a full
-	// one; two of them of the largest volumes take days.
+	// patience is how long the evidence account's copy is tried for. A copy to
+	// another key is a full one; two of them of the largest volumes take days.
 	patience = 3 * 24 * time.Hour
+	// patienceThere is how long one that is under way there by then is waited for:
+	// what it is made of must not be deleted before.
+	patienceThere = 7 * 24 * time.Hour
 	// mostOf is how often one copy is begun: the first, and two that make it again.
 	mostOf = 3
 	// mostRefusals is how many looks in a row may be refused something.
@@ -163,6 +168,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	out.Account, out.Decided = s.account, h.Decision != ""
+	released := h.Decision == incident.Release && !in.Gone
+	if out.Released && !released {
+		resume(&out)
+	}
+	out.Released = released
 	added := want(&out, in.Snapshots)
 	if !added && out.Done {
 		return listed(out), nil
@@ -177,7 +187,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	switch {
 	case s.account == in.Incident.Account:
 		refused = []refusal{{why: "the evidence account is the incident's own", last: true}}
-	case h.Decision == incident.Release:
+	case released:
 		if refused, err = s.end(ctx, in.Incident); err != nil {
 			return Output{}, err
 		}
@@ -189,8 +199,43 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		}
 	}
 	s.judge(in, &out, refused)
+	if err := s.tidy(ctx, in.Incident, out); err != nil {
+		return Output{}, err
+	}
 	out = listed(out)
 	return out, record.SaveStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, out)
+}
+
+// resume begins again what a release ended that was not carried out, or found
+// nothing to release. What the evidence account has by then is found by its tags.
+func resume(out *Output) {
+	out.Done, out.BegunAt, out.Refusals = false, time.Time{}, 0
+	for n, c := range out.Copies {
+		if c.State != incident.Copied {
+			out.Copies[n] = incident.Copy{Source: c.Source, VolumeID: c.VolumeID, Device: c.Device, State: incident.Waiting}
+		}
+	}
+}
+
+// tidy deletes, once nothing is waited for any more, what is on its way here to
+// nowhere. What a copy under way there is made of stays.
+func (s *Step) tidy(ctx context.Context, inc incident.Incident, out Output) error {
+	left := slices.DeleteFunc(slices.Clone(out.Copies), func(c incident.Copy) bool {
+		return c.State == incident.Copied || c.State == incident.Copying || c.Transfer == ""
+	})
+	if !out.Done || out.Released || len(left) == 0 { // end did it
+		return nil
+	}
+	here, err := described(ctx, s.ec2, tagTransfer, inc.ID)
+	if err != nil {
+		return fmt.Errorf("look for copies here: %w", err)
+	}
+	for _, c := range left {
+		if _, err := s.clear(ctx, of(here, c.Source)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end deletes what is on its way.
@@ -219,9 +264,10 @@ func want(o *Output, s incident.Snapshots) (added bool) {
 
 // refusal is what keeps a copy from going on.
 type refusal struct {
-	why   string
-	count bool // it is not going to end by itself
-	last  bool // trying again cannot help
+	why    string
+	count  bool // it is not going to end by itself
+	last   bool // trying again cannot help
+	hidden bool // EC2 does not show yet what it made
 }
 
 // answered makes an answer of AWS that is no success a refusal to tell of; any
@@ -234,7 +280,7 @@ func answered(what string, err error) (refusal, error) {
 		return refusal{}, fmt.Errorf("%s: %w", what, err)
 	}
 	busy := slices.Contains([]string{"ResourceLimitExceeded", "RequestLimitExceeded", "ConcurrentSnapshotLimitExceeded"}, answer.ErrorCode())
-	return refusal{why: fmt.Sprintf("%s: %s: %s", what, answer.ErrorCode(), answer.ErrorMessage()), count: !busy}, nil
+	return refusal{why: fmt.Sprintf("%s: %s: %s", what, answer.ErrorCode(), answer.ErrorMessage()), count: !busy, hidden: answer.ErrorCode() == "InvalidSnapshot.NotFound"}, nil
 }
 
 // advance takes each copy one step further.
@@ -270,7 +316,7 @@ func (s *Step) advance(ctx context.Context, inc incident.Incident, out *Output) 
 		if c.State == incident.NotCopied {
 			return
 		}
-		at := stage{here: of(here, c.Source), there: of(there, c.Source), locked: locked, as: as}
+		at := stage{here: of(here, c.Source), there: of(there, c.Source), locked: locked, late: s.host.Now().Sub(out.BegunAt) > patience, as: as}
 		refusals[n], errs[n] = s.step(ctx, inc, c, at)
 		var whys []string
 		for _, r := range refusals[n] {
@@ -285,6 +331,7 @@ func (s *Step) advance(ctx context.Context, inc incident.Incident, out *Output) 
 type stage struct {
 	here, there []types.Snapshot
 	locked      map[string]bool
+	late        bool // patience is over
 	as          func(*ec2.Options)
 }
 
@@ -294,19 +341,24 @@ func (s *Step) step(ctx context.Context, inc incident.Incident, c *incident.Copy
 	copied, failedThere := best(at.there)
 	transferred, failedHere := best(at.here)
 	switch {
-	case copied != nil && copied.State == types.SnapshotStateCompleted:
-		c.State, c.ID, c.Progress, c.KMSKey = incident.Copied, aws.ToString(copied.SnapshotId), "", aws.ToString(copied.KmsKeyId)
+	case copied != nil:
+		c.State, c.ID, c.Progress, c.KMSKey = incident.Copying, aws.ToString(copied.SnapshotId), aws.ToString(copied.Progress), aws.ToString(copied.KmsKeyId)
+		if copied.State == types.SnapshotStateCompleted {
+			c.State, c.Progress = incident.Copied, ""
+		}
 		if c.Locked = at.locked[c.ID]; !c.Locked {
-			if _, err := s.evidence.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: &c.ID, LockMode: types.LockModeGovernance, LockDuration: &s.days}, at.as); err != nil {
-				return refused(answered("lock "+c.ID, err))
+			if all, err := refused(s.lock(ctx, c, at.as)); err != nil || len(all) > 0 {
+				return all, err
 			}
-			c.Locked = true
+		}
+		if c.State == incident.Copying {
+			return nil, nil
 		}
 		return s.clear(ctx, at.here)
-	case copied != nil:
-		c.State, c.ID, c.Progress = incident.Copying, aws.ToString(copied.SnapshotId), aws.ToString(copied.Progress)
-		return nil, nil
 	case c.ID != "" && hidden && failedThere == 0:
+		return nil, nil
+	case at.late:
+		c.State, c.Reason = incident.NotCopied, fmt.Sprintf("not waited for any longer after %d days", int(patience.Hours()/24))
 		return nil, nil
 	case failedThere >= mostOf:
 		c.State, c.Reason = incident.NotCopied, fmt.Sprintf("%d copies failed in account %s: %s", failedThere, s.account, why(at.there))
@@ -349,7 +401,21 @@ func (s *Step) copy(ctx context.Context, inc incident.Incident, c *incident.Copy
 		return refused(answered("copy "+c.Source+" in account "+s.account, err))
 	}
 	c.State, c.ID, c.AskedAt, c.Progress = incident.Copying, aws.ToString(out.SnapshotId), s.host.Now().UTC(), ""
-	return nil, nil
+	r, err := s.lock(ctx, c, as)
+	if r.hidden { // the next look locks it
+		return nil, nil
+	}
+	return refused(r, err)
+}
+
+// lock locks a copy there, complete or not: its days count from its completion.
+// https://docs.aws.amazon.com/ebs/latest/userguide/snapshot-lock-considerations.html
+func (s *Step) lock(ctx context.Context, c *incident.Copy, as func(*ec2.Options)) (refusal, error) {
+	if _, err := s.evidence.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: &c.ID, LockMode: types.LockModeGovernance, LockDuration: &s.days}, as); err != nil {
+		return answered("lock "+c.ID, err)
+	}
+	c.Locked = true
+	return refusal{}, nil
 }
 
 func (s *Step) request(inc incident.Incident, source, key string, with []types.Tag) *ec2.CopySnapshotInput {
@@ -379,8 +445,9 @@ func (s *Step) clear(ctx context.Context, here []types.Snapshot) ([]refusal, err
 	return all, nil
 }
 
+// refused is a list of a refusal; nil where it is none.
 func refused(r refusal, err error) ([]refusal, error) {
-	if err != nil {
+	if err != nil || r.why == "" {
 		return nil, err
 	}
 	return []refusal{r}, nil

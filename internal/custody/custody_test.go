@@ -57,7 +57,7 @@ func look(ctx context.Context, s *scene.Scene, of incident.Snapshots) (custody.O
 func run(ctx context.Context, s *scene.Scene) (custody.Output, error) { return until(ctx, s, stand()) }
 
 func until(ctx context.Context, s *scene.Scene, of incident.Snapshots) (custody.Output, error) {
-	for range 600 {
+	for range 1500 { // ten days
 		out, err := look(ctx, s, of)
 		if err != nil || out.Done {
 			return out, err
@@ -176,7 +176,7 @@ func TestCredentialsOverTheWire(t *testing.T) {
 	must(t)(step.Run(t.Context(), custody.Input{Incident: s.Incident, Snapshots: stand()}))
 	want := map[string]bool{
 		"DescribeSnapshots own=true": true, "DescribeSnapshots own=false": true, "CopySnapshot own=true": true,
-		"ModifySnapshotAttribute own=true": true, "CopySnapshot own=false": true,
+		"ModifySnapshotAttribute own=true": true, "CopySnapshot own=false": true, "LockSnapshot own=false": true,
 	}
 	if d := cmp.Diff(want, signers); d != "" {
 		t.Errorf("calls and whose credentials they carry (-want +got):\n%s", d)
@@ -217,6 +217,76 @@ func TestNeverCopied(t *testing.T) {
 	out := must(t)(run(t.Context(), s))
 	if out.Status != incident.Failed || !strings.Contains(out.Reason, "not waited for any longer after 3 days") {
 		t.Errorf("got %+v", out)
+	}
+	if copies, _, left := there(t, s); len(copies)+len(left) > 0 {
+		t.Errorf("%d copies; left here of what leads nowhere: %v", len(copies), left)
+	}
+}
+
+// A copy is locked as soon as it is there, so that one that nobody looks at any more
+// completes locked. One that is under way when the days are over is waited for
+// longer, and nothing of the way is left; in the end it is not waited for for ever.
+func TestCopiesUnderWay(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		hours  int // that each copy takes
+		copied int
+		told   string
+	}{
+		{"each under three days", 50, 2, ""},
+		{"begun there in the last hours", 24*2 + 23, 2, ""},
+		{"longer than three days", 24 * 8, 0, "not waited for any longer after 3 days"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scene.Open(t, taken(fmt.Sprintf(`"CopySeconds": %d`, c.hours*3600)))
+			looked := false
+			for range 2000 {
+				out := must(t)(look(t.Context(), s, stand()))
+				copies, locked, _ := there(t, s)
+				for _, sn := range copies {
+					looked = looked || sn.State == types.SnapshotStatePending
+					if locked[*sn.SnapshotId] != 30 {
+						t.Fatalf("%s is %s and not locked", *sn.SnapshotId, sn.State)
+					}
+				}
+				if out.Done {
+					break
+				}
+				s.Wait(10 * time.Minute)
+			}
+			out := must(t)(look(t.Context(), s, stand()))
+			copied := 0
+			for _, o := range out.Copies {
+				if o.State == incident.Copied && o.Locked {
+					copied++
+				}
+			}
+			if _, _, left := there(t, s); !out.Done || copied != c.copied || len(left) > 0 || !strings.Contains(out.Reason, c.told) || looked != (c.copied > 0) {
+				t.Errorf("got %+v; left here: %v", out, left)
+			}
+		})
+	}
+}
+
+// One that is still under way there after a week is told. What it is made of stays:
+// deleted, the copy would fail; and it is locked when it completes.
+func TestUnderWayAfterAWeek(t *testing.T) {
+	s := scene.Open(t, taken(`"CopySeconds": 10000`))
+	for {
+		out := must(t)(look(t.Context(), s, stand()))
+		if out.Copies[0].State == incident.Copying && out.Copies[1].State == incident.Copying {
+			break
+		}
+		s.Wait(10 * time.Minute)
+	}
+	s.EC2().SlowCopies(200 * 24 * 3600)
+	out := must(t)(until(t.Context(), s, stand()))
+	if out.Status != incident.Failed || !strings.Contains(out.Reason, "not waited for any longer after 7 days") {
+		t.Errorf("got %+v", out)
+	}
+	copies, locked, left := there(t, s)
+	if len(copies) != 2 || len(locked) != 2 || len(left) != 2 {
+		t.Errorf("%d copies, %d locked; left here: %v", len(copies), len(locked), left)
 	}
 }
 
@@ -277,6 +347,49 @@ func TestReleased(t *testing.T) {
 	copies, _, left := there(t, s)
 	if !out.Done || out.Status != incident.Skipped || !strings.Contains(out.Reason, "the instance was released") || len(copies)+len(left) > 0 {
 		t.Errorf("got %+v", out)
+	}
+}
+
+// A release that was not carried out ends nothing for good: what it ended is begun
+// again. So it is where the instance is gone, whatever was decided.
+func TestReleasedAndNot(t *testing.T) {
+	for name, c := range map[string]struct {
+		after func(*testing.T, *scene.Scene)
+		gone  bool
+	}{
+		"refused":          {func(t *testing.T, s *scene.Scene) { s.Forget(t) }, false},
+		"another decision": {func(t *testing.T, s *scene.Scene) { s.Note(t, incident.Keep) }, false},
+		"gone":             {func(*testing.T, *scene.Scene) {}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scene.Open(t, taken(""))
+			step, err := custody.New(s.Host, s.EC2(), s.EC2(), s.STS(), s.DynamoDB())
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t)(look(t.Context(), s, stand())) // on their way
+			s.Note(t, incident.Release)
+			for range 2 {
+				if out := must(t)(look(t.Context(), s, stand())); !out.Done || !out.Released {
+					t.Fatalf("released: got %+v", out)
+				}
+			}
+			if _, _, left := there(t, s); len(left) > 0 {
+				t.Errorf("released, and left here: %v", left)
+			}
+			c.after(t, s)
+			var out custody.Output
+			for range 600 {
+				if out = must(t)(step.Run(t.Context(), custody.Input{Incident: s.Incident, Snapshots: stand(), Gone: c.gone})); out.Done {
+					break
+				}
+				s.Wait(10 * time.Minute)
+			}
+			copies, locked, left := there(t, s)
+			if !out.Done || out.Status != incident.OK || out.Released || len(copies) != 2 || len(locked) != 2 || len(left) > 0 {
+				t.Errorf("got %+v; %d copies, %d locked; left here: %v", out, len(copies), len(locked), left)
+			}
+		})
 	}
 }
 

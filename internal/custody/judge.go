@@ -163,7 +163,7 @@ func (s *Step) judge(in Input, out *Output, refused []refusal) {
 	}
 	all := len(out.Copies)
 	settled := copied+failed == all && len(refused) == 0
-	late := s.host.Now().Sub(out.BegunAt) > patience
+	late := s.host.Now().Sub(out.BegunAt) > patienceThere
 	// A decision does not wait for snapshots that are not complete, so neither do
 	// copies.
 	out.Done = last || late || out.Refusals >= mostRefusals || settled && (in.Snapshots.Done || out.Decided)
@@ -172,7 +172,7 @@ func (s *Step) judge(in Input, out *Output, refused []refusal) {
 	case !out.Done && all == 0:
 		reason = "no snapshot is complete yet"
 	case late && !settled:
-		reason += fmt.Sprintf("; not waited for any longer after %d days", int(patience.Hours()/24))
+		reason += fmt.Sprintf("; not waited for any longer after %d days", int(patienceThere.Hours()/24))
 	}
 	if len(whys) > 0 {
 		reason += "; " + strings.Join(whys, "; ")

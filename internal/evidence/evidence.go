@@ -52,10 +52,15 @@ func Read(ctx context.Context, from Getter, bucket, key string, most int64) ([]b
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	if int64(len(text)) > most {
-		return nil, fmt.Errorf("read %s: it has more than %d bytes", key, most)
+		return nil, errLong(fmt.Sprintf("read %s: it has more than %d bytes", key, most))
 	}
 	return text, nil
 }
+
+// errLong is an object that is longer than what it is taken for can be.
+type errLong string
+
+func (e errLong) Error() string { return string(e) }
 
 // Hash reads an object, as it is now, into what a manifest says of it.
 func Hash(ctx context.Context, from Getter, bucket, key string) (manifest.Object, error) {
@@ -82,39 +87,52 @@ func Taken(err error) bool {
 // LastEntry is the number of the last entry of an incident's journal; 0 where
 // there is none.
 func LastEntry(ctx context.Context, from Lister, bucket, incident string) (int, error) {
-	prefix, last := chain.Prefix(incident), 0
+	last, _, err := Journal(ctx, from, bucket, incident)
+	return last, err
+}
+
+// Journal is the number of the last entry of an incident's journal, 0 where there
+// is none, and the names of what was set aside of it.
+func Journal(ctx context.Context, from Lister, bucket, incident string) (last int, aside []string, err error) {
+	prefix := chain.Prefix(incident)
 	pages := s3.NewListObjectsV2Paginator(from, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("list %s: %w", prefix, err)
+			return 0, nil, fmt.Errorf("list %s: %w", prefix, err)
 		}
 		for _, o := range page.Contents {
-			if n, ok := chain.NumberOf(strings.TrimPrefix(aws.ToString(o.Key), prefix)); ok {
+			name := strings.TrimPrefix(aws.ToString(o.Key), prefix)
+			if n, ok := chain.NumberOf(name); ok {
 				last = max(last, n)
+			} else if name, ok := strings.CutPrefix(name, chain.Aside); ok {
+				aside = append(aside, name)
 			}
 		}
 	}
-	return last, nil
+	return last, aside, nil
 }
 
 // Entry reads an entry of a journal, as chain.Head does, and the hash by which the
-// next one names it.
+// next one names it. What is there and is no such entry is chain.ErrBroken.
 func Entry(ctx context.Context, from Getter, bucket, incident string, number int) (chain.Entry, string, error) {
 	key, err := chain.Key(incident, number)
 	if err != nil {
 		return chain.Entry{}, "", err
 	}
 	text, err := Read(ctx, from, bucket, key, chain.MaxEntry)
+	if long := errLong(""); errors.As(err, &long) {
+		return chain.Entry{}, "", fmt.Errorf("%w: %w", chain.ErrBroken, err)
+	}
 	if err != nil {
 		return chain.Entry{}, "", err
 	}
 	e, err := chain.Head(text)
 	if err != nil {
-		return chain.Entry{}, "", fmt.Errorf("%s: %w", key, err)
+		return chain.Entry{}, "", fmt.Errorf("%w: %s: %w", chain.ErrBroken, key, err)
 	}
 	if e.Incident != incident || e.Sequence != number {
-		return chain.Entry{}, "", fmt.Errorf("%s is entry %d of incident %q", key, e.Sequence, e.Incident)
+		return chain.Entry{}, "", fmt.Errorf("%w: %s is entry %d of incident %q", chain.ErrBroken, key, e.Sequence, e.Incident)
 	}
 	return e, chain.Sum(text), nil
 }

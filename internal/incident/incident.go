@@ -256,9 +256,10 @@ type Snapshots struct {
 type Custody struct {
 	Report
 	Done     bool      `json:"done"`
-	Off      bool      `json:"off"`     // no evidence account is configured
-	Decided  bool      `json:"decided"` // a decision stands, which must not wait for copies
-	Account  string    `json:"account"` // the evidence account's ID
+	Off      bool      `json:"off"`      // no evidence account is configured
+	Decided  bool      `json:"decided"`  // a decision stands, which must not wait for copies
+	Released bool      `json:"released"` // a release ended them
+	Account  string    `json:"account"`  // the evidence account's ID
 	Copies   []Copy    `json:"copies"`
 	BegunAt  time.Time `json:"begunAt"`
 	Refusals int       `json:"refusals"` // looks in a row at which something was refused

@@ -5,6 +5,12 @@
 // Records of a stream come in the order in which a partition was changed, and
 // come again where an invocation failed. The two tables, and the partitions of
 // one, come side by side: whoever finds a number taken takes the next.
+//
+// A batch that fails comes again and holds its shard, and so the journals of other
+// incidents. So only what may pass by itself is an error. Where an incident's
+// journal cannot be written on, because what is there is not what was written, its
+// changes are set aside, as locked objects of their own, and go into the journal
+// once it can be written on again.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 package journal
 
@@ -60,9 +66,14 @@ type Change struct {
 // Output says how many changes were of incidents.
 type Output struct {
 	incident.Report
-	Entries int `json:"entries"` // that are in a journal now, those of an earlier invocation included
-	Others  int `json:"others"`  // of no incident
+	Entries int    `json:"entries"` // that are in a journal now, or set aside, those of an earlier invocation included
+	Others  int    `json:"others"`  // of no incident
+	Aside   int    `json:"aside"`   // of the entries, those that are set aside
+	Alarm   string `json:"alarm"`   // what a metric filter looks for: alarmAside, or empty
 }
+
+// alarmAside is what the template's metric filter looks for.
+const alarmAside = "journal set aside"
 
 // Step writes journals.
 type Step struct {
@@ -96,10 +107,12 @@ func New(host incident.Host, s3 S3) (*Step, error) {
 }
 
 // Run writes a batch. It is safe to repeat: what is in a journal already is
-// found there. Its error is that of the whole batch, which then comes again.
+// found there. Its error is that of the whole batch, which then comes again; the
+// changes of other incidents are written all the same.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	out := Output{Report: incident.Report{Status: incident.OK}}
 	var ids []string
+	var unread []error
 	of := map[string][]chain.Entry{}
 	for _, c := range in.Records {
 		id, ok := record.Whose(c.DynamoDB.Keys.Text("pk"), c.DynamoDB.Keys.Text("sk"))
@@ -109,7 +122,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		}
 		e, err := s.entry(id, c)
 		if err != nil {
-			return Output{}, err
+			unread = append(unread, err)
+			continue
 		}
 		if of[id] == nil {
 			ids = append(ids, id)
@@ -117,9 +131,16 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		of[id] = append(of[id], e)
 		out.Entries++
 	}
-	errs := make([]error, len(ids))
-	s.host.Each(len(ids), func(n int) { errs[n] = s.write(ctx, ids[n], of[ids[n]]) })
-	return out, errors.Join(errs...)
+	errs, aside := make([]error, len(ids)), make([]int, len(ids))
+	s.host.Each(len(ids), func(n int) { aside[n], errs[n] = s.write(ctx, ids[n], of[ids[n]]) })
+	for _, n := range aside {
+		out.Aside += n
+	}
+	if out.Aside > 0 {
+		out.Alarm = alarmAside
+		out.Report = incident.Report{Status: incident.Partial, Reason: fmt.Sprintf("%d of %d entries are set aside", out.Aside, out.Entries)}
+	}
+	return out, errors.Join(append(unread, errs...)...)
 }
 
 // entry is a change as an entry, without its place in the chain.
@@ -159,30 +180,48 @@ type journal struct {
 	tail chain.Entry // the last entry; its Sequence is 0 where there is none
 	sum  string      // of the tail
 	seen map[int]chain.Entry
+	// aside are the names of what was set aside, and of what says that it was written since.
+	aside []string
 }
 
-// write appends the changes that the journal does not have.
-func (s *Step) write(ctx context.Context, id string, changes []chain.Entry) error {
+// write appends the changes that the journal does not have, behind those that were
+// set aside before. It says how many it set aside.
+func (s *Step) write(ctx context.Context, id string, changes []chain.Entry) (aside int, err error) {
 	j := &journal{Step: s, id: id, seen: map[int]chain.Entry{}}
-	if err := j.open(ctx); err != nil {
-		return fmt.Errorf("journal of incident %s: %w", id, err)
+	err = j.open(ctx)
+	if err == nil {
+		err = j.recall(ctx)
 	}
-	for _, e := range changes {
-		there, err := j.has(ctx, e)
-		if err == nil && !there {
-			err = j.append(ctx, e)
+	for err == nil && len(changes) > 0 {
+		if err = j.add(ctx, changes[0]); err == nil {
+			changes = changes[1:]
 		}
-		if err != nil {
-			return fmt.Errorf("journal of incident %s: event %s: %w", id, e.Event, err)
-		}
+	}
+	if errors.Is(err, chain.ErrBroken) {
+		aside, err = len(changes), j.setAside(ctx, changes, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("journal of incident %s: %w", id, err)
+	}
+	return aside, nil
+}
+
+// add appends a change that the journal does not have.
+func (j *journal) add(ctx context.Context, e chain.Entry) error {
+	there, err := j.has(ctx, e)
+	if err == nil && !there {
+		err = j.append(ctx, e)
+	}
+	if err != nil {
+		return fmt.Errorf("event %s: %w", e.Event, err)
 	}
 	return nil
 }
 
 // open finds the last entry.
 func (j *journal) open(ctx context.Context) error {
-	number, err := evidence.LastEntry(ctx, j.s3, j.bucket, j.id)
-	if err != nil || number == 0 {
+	number, aside, err := evidence.Journal(ctx, j.s3, j.bucket, j.id)
+	if j.aside = aside; err != nil || number == 0 {
 		return err
 	}
 	return j.follow(ctx, number)
@@ -217,7 +256,7 @@ func (j *journal) has(ctx context.Context, c chain.Entry) (bool, error) {
 		switch {
 		case e.Event == c.Event:
 			return true, nil
-		case e.Partition() == c.Partition() && chain.Later(c.Stream, e.Stream):
+		case e.Partition() == c.Partition() && chain.Later(c.Stream, e.Stream) && !e.Late():
 			return false, nil
 		}
 	}
@@ -247,10 +286,7 @@ func (j *journal) append(ctx context.Context, e chain.Entry) error {
 		if err != nil {
 			return err
 		}
-		_, err = j.s3.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: &j.bucket, Key: &key, Body: bytes.NewReader(text), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
-			ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(j.host.Now().Add(j.retention)),
-		})
+		err = j.put(ctx, key, text)
 		var answer smithy.APIError
 		switch {
 		case err == nil:
@@ -272,4 +308,13 @@ func (j *journal) append(ctx context.Context, e chain.Entry) error {
 		}
 	}
 	return fmt.Errorf("others were faster %d times", races)
+}
+
+// put writes an object that is not there yet, locked.
+func (j *journal) put(ctx context.Context, key string, text []byte) error {
+	_, err := j.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &j.bucket, Key: &key, Body: bytes.NewReader(text), ContentType: aws.String("application/json"), IfNoneMatch: aws.String("*"),
+		ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(j.host.Now().Add(j.retention)),
+	})
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -285,22 +286,134 @@ func TestTwoWriters(t *testing.T) {
 	}
 }
 
-// What is under an entry's key and is none stops the journal, which alarms; it
-// is not passed over, and nothing is chained to it.
-func TestWhatIsNoEntryStopsIt(t *testing.T) {
-	for name, body := range map[string]string{"no entry": "{}", "another incident's": `{"format":"cordon journal 1","incident":"x","sequence":1}`} {
-		s := scene.Open(t, scene.File)
-		f := follow(t, s)
-		act(t, s)
-		key, err := chain.Key(s.Incident.ID, 1)
+// below are the names of what lies below a prefix of an incident's journal.
+func below(t *testing.T, s *scene.Scene, prefix string) (names []string) {
+	t.Helper()
+	for _, o := range s.S3().Objects(bucket) {
+		if name, ok := strings.CutPrefix(o.Key, chain.Prefix(s.Incident.ID)+prefix); ok {
+			names = append(names, name)
+			if o.Retention == nil || !o.Retention.RetainUntilDate.After(s.Host.Now().Add(29*24*time.Hour)) {
+				t.Errorf("%s is not locked for 30 days", o.Key)
+			}
+		}
+	}
+	return names
+}
+
+// spoil puts what is no entry under the next number of a journal.
+func spoil(t *testing.T, s *scene.Scene, number int, body string) (key string) {
+	t.Helper()
+	key, err := chain.Key(s.Incident.ID, number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body)}); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// What is under an entry's key and is none is not passed over, and nothing is
+// chained to it. What the journal cannot take is set aside, once and with an
+// alarm; other incidents' changes are written; and when it can be written on
+// again, what was set aside goes first.
+func TestWhatIsNoEntryIsNotPassedOver(t *testing.T) {
+	for name, body := range map[string]string{"no entry": "{}", "another incident's": `{"format":"cordon journal 1","incident":"x","sequence":1}`, "huge": strings.Repeat("x", chain.MaxEntry+1)} {
+		t.Run(name, func(t *testing.T) {
+			s := scene.Open(t, scene.File)
+			f := follow(t, s)
+			act(t, s)
+			others := s.Incident
+			others.ID = "123456789012.eu-west-1.i-0bbbbbbbbbbbbbbbb.1"
+			if err := record.AddFinding(t.Context(), s.DynamoDB(), "cordon-incidents", others.ID, incident.Finding{ID: "f-9"}); err != nil {
+				t.Fatal(err)
+			}
+			key := spoil(t, s, 1, body)
+			for range 2 {
+				out, err := run(t.Context(), s, batch(t, f.all))
+				if err != nil || out.Aside != len(acted) || out.Alarm != "journal set aside" || out.Status != incident.Partial {
+					t.Fatalf("%+v, %v, want all of them set aside", out, err)
+				}
+			}
+			if aside := below(t, s, chain.Aside); len(aside) != len(acted) {
+				t.Errorf("set aside are %q, want %d", aside, len(acted))
+			}
+			if all := entries(t, s, others.ID); len(all) != 1 {
+				t.Errorf("the other incident has %d entries, want its one", len(all))
+			}
+			// Somebody takes away what does not belong there. The next change brings all.
+			s.Others().Destroy(bucket, key)
+			if err := record.AddFinding(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, incident.Finding{ID: "f-2"}); err != nil {
+				t.Fatal(err)
+			}
+			want := append(slices.Clone(acted), "INSERT incidents i-0aaaaaaaaaaaaaaaa.1 finding#f-2")
+			for range 2 {
+				if out, err := run(t.Context(), s, batch(t, f.all[len(f.all)-1:])); err != nil || out.Aside != 0 || out.Alarm != "" {
+					t.Fatalf("%+v, %v", out, err)
+				}
+				got := told(entries(t, s, s.Incident.ID))
+				slices.Sort(got)
+				slices.Sort(want)
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("journal (-want +is):\n%s", d)
+				}
+			}
+			if aside := below(t, s, chain.Aside); len(aside) != 2*len(acted) {
+				t.Errorf("beside the journal are %q, want each twice: as it was, and that it is written", aside)
+			}
+			if c := checked(t, s); len(c.Broken) > 0 {
+				t.Errorf("the journal does not hold: %q", c.Broken)
+			}
+		})
+	}
+}
+
+// checked is what verify finds of the journal.
+func checked(t *testing.T, s *scene.Scene) chain.Checked {
+	t.Helper()
+	var numbers []int
+	for _, name := range below(t, s, "") {
+		if n, ok := chain.NumberOf(name); ok {
+			numbers = append(numbers, n)
+		}
+	}
+	return chain.Check(s.Incident.ID, numbers, func(n int) ([]byte, error) {
+		key, err := chain.Key(s.Incident.ID, n)
 		if err != nil {
+			return nil, err
+		}
+		return evidence.Read(t.Context(), s.S3(), bucket, key, chain.MaxEntry)
+	})
+}
+
+// What was given up and is handed over again later fills the gap: the journal says
+// which entries were late, and holds. Before, it says what lacks.
+func TestWhatWasGivenUpIsWrittenLater(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	f := follow(t, s)
+	for n := range 4 {
+		s.Save(t, "memory", map[string]any{"look": n})
+	}
+	kept := f.all[1:3]
+	if _, err := run(t.Context(), s, batch(t, append(f.all[:1:1], f.all[3]))); err != nil {
+		t.Fatal(err)
+	}
+	if c := checked(t, s); len(c.Broken) != 1 || !strings.Contains(c.Broken[0], "between entry 1 and it") || len(c.Late) > 0 {
+		t.Errorf("%+v, want the gap named", c)
+	}
+	// In any order, and more than once.
+	for _, some := range [][]sim.StreamRecord{kept[1:], kept, f.all} {
+		if _, err := run(t.Context(), s, batch(t, some)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body)}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := run(t.Context(), s, batch(t, f.all)); err == nil || !strings.Contains(err.Error(), "000001.json") {
-			t.Errorf("%s: %v, want an error that names it", name, err)
+	}
+	c := checked(t, s)
+	if len(c.Broken) > 0 || c.Entries != 4 || !cmp.Equal(c.Late, []int{3, 4}) {
+		t.Errorf("%+v, want four entries that hold, two of them late", c)
+	}
+	for item, is := range c.Newest {
+		if body, _ := is["body"].(map[string]any); fmt.Sprint(body["look"]) != "3" {
+			t.Errorf("the journal's last word of %s is %v, want the last change and not the last that was written", item, is)
 		}
 	}
 }
@@ -340,6 +453,29 @@ func TestIncidentsAreApart(t *testing.T) {
 	}
 	if got := entries(t, s, other); len(got) != 1 {
 		t.Errorf("%q, want the other incident's change", told(got))
+	}
+}
+
+// A run that sets aside, and one that brings back what was, is killed anywhere.
+func TestKillWhatIsSetAside(t *testing.T) {
+	for name, mended := range map[string]bool{"set aside": false, "brought back": true} {
+		t.Run(name, func(t *testing.T) {
+			var in journal.Input
+			scene.Kill(t, func(t *testing.T, faults ...sim.Fault) *scene.Scene {
+				s := scene.Open(t, scene.File, faults...)
+				f := follow(t, s)
+				act(t, s)
+				in = batch(t, f.all)
+				key := spoil(t, s, 1, "{}")
+				if mended {
+					if _, err := run(t.Context(), s, in); err != nil { // faults are of later calls
+						t.Fatal(err)
+					}
+					s.Others().Destroy(bucket, key)
+				}
+				return s
+			}, func(ctx context.Context, s *scene.Scene) (journal.Output, error) { return run(ctx, s, in) })
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ package manifest
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -83,6 +84,9 @@ func PublicKey(file []byte) (*ecdsa.PublicKey, error) {
 	if !ok {
 		return nil, fmt.Errorf("it is a %T, and manifests are signed with ECDSA", key)
 	}
+	if ec.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("its curve is %s, and manifests are signed over P-256", ec.Params().Name)
+	}
 	return ec, nil
 }
 
@@ -96,6 +100,7 @@ type Claims struct {
 	Objects  []Object
 	Missing  []string // keys of what was not there, not hashed, or not what had been kept, when it was written
 	Journal  Journal
+	Text     []byte // the manifest itself, for what else it says
 }
 
 // Journal is how far the incident's journal was when the manifest was written.
@@ -135,13 +140,22 @@ func Read(file []byte, key *ecdsa.PublicKey) (Claims, error) {
 		return Claims{}, fmt.Errorf("the manifest is signed, but its format is %q, and only %q is known", m.Format, Format)
 	}
 	run := m.Execution[strings.LastIndexByte(m.Execution, ':')+1:] // arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
-	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, State: m.State, At: m.ClosedAt, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal}, nil
+	return Claims{Incident: m.Incident.ID, Run: run, Ending: m.Ending, State: m.State, At: m.ClosedAt, Objects: m.Objects, Missing: m.Missing, Journal: m.Journal, Text: s.Manifest}, nil
 }
+
+// MaxFile is far above what a stored manifest has: the machine hands over 256 KiB
+// at most, and the record holds the rest.
+const MaxFile = 64 << 20
+
+// ErrUnread is an object that is there and was not read, because nobody asked for
+// it: its hash is not known.
+var ErrUnread = errors.New("it was not read")
 
 // Checked is what Check found.
 type Checked struct {
 	Claims
 	Broken []string // what does not hold, a line each; none: all of it holds
+	Unread []Object // of which open said ErrUnread
 }
 
 // Check holds a stored manifest against a key, and every object that it names
@@ -154,15 +168,35 @@ func Check(file []byte, key *ecdsa.PublicKey, open func(Object) (io.ReadCloser, 
 	}
 	c := Checked{Claims: m}
 	for _, o := range m.Objects {
-		if err := o.check(open); err != nil {
+		switch err := o.check(open); {
+		case errors.Is(err, ErrUnread):
+			c.Unread = append(c.Unread, o)
+		case err != nil:
 			c.Broken = append(c.Broken, o.Key+": "+err.Error())
 		}
 	}
 	return c
 }
 
+// differs is why an object is not the one that was signed.
+type differs string
+
+func (d differs) Error() string { return string(d) }
+
+// Fits says what does not hold of an object that has so many bytes; nil: it may
+// be the one. An open that knows it need not have all of it read.
+func (o Object) Fits(bytes int64) error {
+	if bytes == o.Bytes {
+		return nil
+	}
+	return differs(fmt.Sprintf("it has %d bytes, the manifest says %d", bytes, o.Bytes))
+}
+
 func (o Object) check(open func(Object) (io.ReadCloser, error)) error {
 	r, err := open(o)
+	if d := differs(""); errors.As(err, &d) {
+		return d
+	}
 	if err != nil {
 		return fmt.Errorf("it cannot be read: %w", err)
 	}
@@ -172,8 +206,8 @@ func (o Object) check(open func(Object) (io.ReadCloser, error)) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("it cannot be read: %w", err)
-	case n != o.Bytes:
-		return fmt.Errorf("it has %d bytes, the manifest says %d", n, o.Bytes)
+	case o.Fits(n) != nil:
+		return o.Fits(n)
 	case hex.EncodeToString(h.Sum(nil)) != o.SHA256:
 		return errors.New("its SHA-256 is not the one in the manifest")
 	}

@@ -99,12 +99,22 @@ func TestCopiesInTheEvidenceAccount(t *testing.T) {
 	}
 }
 
-// Without an evidence account nothing of it is done, and it costs one call.
+// Without an evidence account nothing of it is done, nobody is asked, and nothing
+// waits, whatever is decided.
 func TestNoEvidenceAccount(t *testing.T) {
-	r := run(t, decides(options(readFile(t, "plain.json")), "keep"))
-	if n := len(slices.DeleteFunc(slices.Clone(r.States), func(s string) bool { return s != "Copy the snapshots" })); n != 1 {
-		t.Errorf("asked %d times", n)
+	for _, decision := range []string{"keep", "release", "terminate", "none"} {
+		r := run(t, decides(options(readFile(t, "plain.json")), decision))
+		for _, state := range []string{"Copy the snapshots", "Wait for the copies", "Copy what is left"} {
+			if slices.Contains(r.States, state) {
+				t.Errorf("%s: %q is entered", decision, state)
+			}
+		}
+		noCopies(t, r)
 	}
+}
+
+func noCopies(t *testing.T, r rehearsal.Result) {
+	t.Helper()
 	if n := callsTo(r, func(c rehearsal.Call) bool { return c.Service == "sts" || c.Action == "CopySnapshot" }); n > 0 {
 		t.Errorf("%d calls", n)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"cordon/internal/lambdafn"
 	"cordon/internal/sim"
 )
 
@@ -40,6 +41,26 @@ func Counted(o Options) (Result, int, error) {
 		return Result{}, 0, err
 	}
 	return r, w.first.Result().History, nil
+}
+
+// Streamed runs as Run does, with before done to the account and the function
+// journal as wrap makes it, and then afterwards, when all is quiet.
+func Streamed(o Options, before func(a *sim.Account, bucket string), wrap func(lambdafn.Handler) lambdafn.Handler, afterwards func(a *sim.Account, bucket string, journal lambdafn.Handler)) (Result, error) {
+	w, err := build(o)
+	if err != nil {
+		return Result{}, err
+	}
+	bucket, _ := w.deployment.Resource("EvidenceBucket")
+	before(w.account, bucket.Ref)
+	f := w.byID["JournalFunction"]
+	whole := f.run
+	f.run = wrap(whole)
+	w.clock.Run(func() { w.play(); w.deliver(w.Event) })
+	w.clock.Run(func() { afterwards(w.account, bucket.Ref, whole) })
+	if w.problem != nil {
+		return Result{}, w.problem
+	}
+	return w.finish()
 }
 
 // Scheduled lets time pass in which nothing happens but what the template has on a

@@ -188,6 +188,9 @@ func (w *world) bucket() (b Bucket, err error) {
 		return Bucket{}, err
 	}
 	key, _ := w.deployment.Resource("SigningKey")
+	bucket, _ := w.deployment.Resource("EvidenceBucket")
+	table, _ := w.deployment.Resource("IncidentsTable")
+	b.Account, b.Name, b.SigningKey, b.Incidents = w.account, bucket.Ref, key.Ref, table.Ref
 	b.PublicKey, err = w.account.KMS().PublicKey(key.Ref)
 	return b, err
 }

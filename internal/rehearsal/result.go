@@ -3,6 +3,8 @@ package rehearsal
 import (
 	"encoding/json"
 	"strconv"
+
+	"cordon/internal/sim"
 )
 
 // Result is what a rehearsal shows: the contract of `cordon rehearse --json`.
@@ -39,6 +41,9 @@ type Bucket struct {
 	Objects   map[string][]byte // by key
 	Without   []string          // keys of memory images: a model of memory has no bytes to give
 	PublicKey []byte            // of the stack's SigningKey, DER
+
+	Account                     *sim.Account // that it is in, as it was left; it needs another clock
+	Name, SigningKey, Incidents string       // bucket, key and table, as the stack calls them
 }
 
 // Call is one call to AWS.

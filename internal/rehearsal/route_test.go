@@ -29,8 +29,8 @@ var (
 	signed = []string{"Sign how it stands", "Is it signed?", "Wait to sign", "Sign how it stands", "Is it signed?", "Name the ending"}
 	hash   = []string{"Is the image hashed?", "Hash the image", "Is the image hashed?"}
 	hashed = slices.Concat(hash, []string{"Are the copies done?"}, closed)
-	// A release ends the branch that knows whether there are copies.
-	uncopied  = slices.Concat([]string{"Are the copies done?", "Wait for the copies", "Copy what is left", "Are the copies done?"}, closed)
+	// Without an evidence account there is nothing to wait for.
+	uncopied  = slices.Concat([]string{"Are the copies done?"}, closed)
 	freed     = slices.Concat(asked, []string{"Let running steps end", "Release instance", "Allow its credentials again", "End the capture"})
 	released  = slices.Concat(freed, hash, uncopied, []string{"Released"})
 	undecided = slices.Concat(sealed, []string{"Tell that nobody decided"}, hash, []string{"Are the copies done?"}, signed, []string{"Isolated, undecided"})

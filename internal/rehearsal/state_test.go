@@ -82,6 +82,7 @@ func state(t *testing.T) map[string]passed {
 			}
 		}
 		o := decides(options(readFile(t, "plain.json")), decision)
+		o.Parameters = elsewhere            // else nothing is copied, and custody never asked
 		o.Account = undone(t, o.Event, 600) // the decision has fallen; the memory is being captured
 		r, _, err := rehearsal.Recorded(o, note)
 		if err != nil || len(r.Broken) > 0 {

@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -13,12 +14,16 @@ import (
 
 // streams feeds what the tables' streams hold to the functions that the template
 // maps them to, as Lambda does: a batch of a shard at a time, in order, and the
-// same batch again while it fails. The shards of a stream go side by side.
+// same batch again while it fails, in halves where the mapping says so. A record
+// that is too old is given up before it is handed over, and kept. The shards of a
+// stream go side by side.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 type streams struct {
 	w      *world
 	shards map[string]*shard
 	of     map[string]template.Mapping // by the table's name
+	given  int                         // how often something was given up
 }
 
 type shard struct {
@@ -66,21 +71,65 @@ func (s *streams) add(r sim.StreamRecord) {
 
 // drain hands over what a shard holds until it holds nothing.
 func (s *streams) drain(one *shard) {
-	f, clock := s.w.byID[one.mapping.Function], s.w.clock
 	for len(one.waiting) > 0 {
 		batch := one.waiting[:min(len(one.waiting), one.mapping.BatchSize)]
-		for wait := firstRetry; !s.hand(f, one.mapping, batch); wait = min(2*wait, lastRetry) {
-			if clock.Now().Sub(batch[0].At) >= one.mapping.MaximumAge {
-				break // given up: the queue is told of it
-			}
-			clock.Sleep(wait)
-		}
+		s.take(one.mapping, batch)
 		one.waiting = one.waiting[len(batch):]
 	}
 	one.busy = false
 }
 
-func (s *streams) hand(f *function, m template.Mapping, batch []sim.StreamRecord) bool {
+// take hands a batch over until each record of it was taken or is too old.
+func (s *streams) take(m template.Mapping, batch []sim.StreamRecord) {
+	clock := s.w.clock
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		fresh := slices.IndexFunc(batch, func(r sim.StreamRecord) bool { return clock.Now().Sub(r.At) < m.MaximumAge })
+		if fresh < 0 {
+			fresh = len(batch)
+		}
+		s.giveUp(m, batch[:fresh])
+		if batch = batch[fresh:]; len(batch) == 0 || s.hand(m, batch) {
+			return
+		}
+		if m.Bisects && len(batch) > 1 {
+			s.take(m, batch[:len(batch)/2])
+			s.take(m, batch[len(batch)/2:])
+			return
+		}
+		clock.Sleep(wait)
+	}
+}
+
+// giveUp keeps records that were too old, as a whole where it is a bucket that
+// keeps them. A queue is told which they were, and nobody has them then.
+func (s *streams) giveUp(m template.Mapping, batch []sim.StreamRecord) {
+	bucket, ok := s.w.deployment.Resource(m.Keeps)
+	if len(batch) == 0 || !ok {
+		return
+	}
+	now := s.w.clock.Now().UTC()
+	text, err := json.Marshal(map[string]any{
+		"requestContext":     map[string]any{"condition": "RecordAgeExceeded"},
+		"DDBStreamBatchInfo": map[string]any{"batchSize": len(batch), "streamArn": m.StreamARN, "shardId": fmt.Sprint("shardId-", batch[0].Shard)},
+		"payload":            string(s.payload(m, batch)),
+	})
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	s.given++
+	key := fmt.Sprintf("aws/lambda/%s/shardId-%d/%s-%06d", m.LogicalID, batch[0].Shard, now.Format("2006/01/02/2006-01-02T15.04.05"), s.given)
+	if err := s.w.account.S3().Hold(bucket.Ref, key, sim.Bytes(text)); err != nil {
+		panic(err) // the bucket is the template's
+	}
+}
+
+func (s *streams) hand(m template.Mapping, batch []sim.StreamRecord) bool {
+	_, err := s.w.invoke(context.Background(), s.w.byID[m.Function], s.payload(m, batch))
+	return err == nil
+}
+
+// payload is a batch as a function gets it.
+func (s *streams) payload(m template.Mapping, batch []sim.StreamRecord) []byte {
 	records := make([][]byte, len(batch))
 	for n, r := range batch {
 		event, err := r.Event(m.StreamARN)
@@ -89,7 +138,5 @@ func (s *streams) hand(f *function, m template.Mapping, batch []sim.StreamRecord
 		}
 		records[n] = event
 	}
-	payload := slices.Concat([]byte(`{"Records":[`), bytes.Join(records, []byte(",")), []byte(`]}`))
-	_, err := s.w.invoke(context.Background(), f, payload)
-	return err == nil
+	return slices.Concat([]byte(`{"Records":[`), bytes.Join(records, []byte(",")), []byte(`]}`))
 }

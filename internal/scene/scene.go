@@ -138,6 +138,14 @@ func (s *Scene) Note(t testing.TB, c incident.Choice) {
 	}
 }
 
+// Forget takes the note of a decision back, as where it was not carried out.
+func (s *Scene) Forget(t testing.TB) {
+	t.Helper()
+	if err := record.WithdrawDecision(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Save stores what a step would have.
 func (s *Scene) Save(t testing.TB, step string, v any) {
 	t.Helper()

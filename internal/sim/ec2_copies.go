@@ -116,3 +116,24 @@ func (c *EC2) ModifySnapshotAttribute(ctx context.Context, in *ec2.ModifySnapsho
 		return &ec2.ModifySnapshotAttributeOutput{}, nil
 	})
 }
+
+// SlowCopies has copies take that long from now on, those under way too.
+func (c *EC2) SlowCopies(seconds int) { c.a.ec2.quirks.copySeconds = seconds }
+
+// Unlock takes a snapshot's lock off, here or in the evidence account, as whoever
+// has ec2:UnlockSnapshot can in governance mode.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_UnlockSnapshot.html
+func (o Others) Unlock(snapshot string) {
+	for _, c := range []*EC2{o.a.ec2, o.a.sts.there} {
+		c.Locks = slices.DeleteFunc(c.Locks, func(l *types.LockedSnapshotsInfo) bool { return *l.SnapshotId == snapshot })
+	}
+}
+
+// Delete deletes a snapshot, here or in the evidence account, that is not locked.
+func (o Others) Delete(snapshot string) {
+	for _, c := range []*EC2{o.a.ec2, o.a.sts.there} {
+		if c.lock(snapshot) == nil {
+			c.Snapshots = slices.DeleteFunc(c.Snapshots, func(s *types.Snapshot) bool { return *s.SnapshotId == snapshot })
+		}
+	}
+}

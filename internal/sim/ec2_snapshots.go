@@ -66,12 +66,12 @@ func (c *EC2) completeSnapshots() {
 			continue
 		}
 		end := s.StartTime.Add(whole)
-		if slices.Contains(c.refused, *s.SnapshotId) {
-			s.State, s.StateMessage = types.SnapshotStateError, aws.String("Given key ID is not accessible")
-			continue
-		}
-		if c.fails(aws.ToString(s.VolumeId)) {
+		refused := slices.Contains(c.refused, *s.SnapshotId)
+		if refused || c.fails(aws.ToString(s.VolumeId)) {
 			s.State, s.StateMessage = types.SnapshotStateError, aws.String("Internal error: the data could not be copied")
+			if refused {
+				s.StateMessage = aws.String("Given key ID is not accessible")
+			}
 			// https://docs.aws.amazon.com/ebs/latest/userguide/snapshot-lock-considerations.html
 			c.Locks = slices.DeleteFunc(c.Locks, func(l *types.LockedSnapshotsInfo) bool { return *l.SnapshotId == *s.SnapshotId })
 			continue

@@ -103,6 +103,8 @@ type object struct {
 	encryption                      types.ServerSideEncryption
 	parts                           []Content // one, unless it was uploaded in parts
 	retention                       *types.ObjectLockRetention
+	legalHold                       bool
+	marker                          bool // a delete marker: there is nothing under the key as long as it is the newest
 }
 
 func (o *object) length() int64 {
@@ -203,8 +205,9 @@ func (s *S3) Objects(name string) []StoredObject {
 	}
 	var all []StoredObject
 	for _, key := range slices.Sorted(maps.Keys(b.versions)) {
-		o := b.latest(&key, nil)
-		all = append(all, StoredObject{key, o.length(), o.retention})
+		if o := b.latest(&key, nil); o != nil {
+			all = append(all, StoredObject{key, o.length(), o.retention})
+		}
 	}
 	return all
 }
@@ -249,15 +252,27 @@ func (s *S3) id(what string) string {
 	return s.a.token("s3", what, s.ids)[:32]
 }
 
-// latest is the current version of an object, or the one named; nil if there is none.
+// latest is the current version of an object, or the one named; nil if there is
+// none, which a delete marker makes of an object that is not named by its version.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
 func (b *bucket) latest(key, version *string) *object {
 	all := b.versions[aws.ToString(key)]
 	for n := len(all) - 1; n >= 0; n-- {
-		if version == nil || all[n].version == *version {
+		switch {
+		case version != nil && all[n].version == *version:
+			return all[n]
+		case version == nil && all[n].marker:
+			return nil
+		case version == nil:
 			return all[n]
 		}
 	}
 	return nil
+}
+
+// notAllowed is the answer to whoever asks for a delete marker by its version.
+func notAllowed() error {
+	return refusal("MethodNotAllowed", "The specified method is not allowed against this resource.")
 }
 
 // retain is the retention that a write asks for, else the bucket's own.
@@ -447,6 +462,9 @@ func (s *S3) getObject(in *s3.GetObjectInput, _ bool) (*s3.GetObjectOutput, erro
 		}
 		return nil, &types.NoSuchKey{Message: aws.String("The specified key does not exist.")}
 	}
+	if o.marker {
+		return nil, notAllowed()
+	}
 	if in.IfMatch != nil && *in.IfMatch != o.etag {
 		return nil, refusal("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 	}
@@ -491,6 +509,9 @@ func (s *S3) headObject(in *s3.HeadObjectInput, _ bool) (*s3.HeadObjectOutput, e
 	if o == nil {
 		return nil, &types.NotFound{Message: aws.String("Not Found")}
 	}
+	if o.marker {
+		return nil, notAllowed()
+	}
 	n := o.length()
 	out := &s3.HeadObjectOutput{
 		AcceptRanges: aws.String("bytes"), ContentLength: &n, ContentType: &o.contentType, ETag: &o.etag,
@@ -498,6 +519,9 @@ func (s *S3) headObject(in *s3.HeadObjectInput, _ bool) (*s3.HeadObjectOutput, e
 	}
 	if r := o.retention; r != nil {
 		out.ObjectLockMode, out.ObjectLockRetainUntilDate = types.ObjectLockMode(r.Mode), aws.Time(*r.RetainUntilDate)
+	}
+	if o.legalHold { // the header is not there where there never was one
+		out.ObjectLockLegalHoldStatus = types.ObjectLockLegalHoldStatusOn
 	}
 	return out, nil
 }
@@ -800,6 +824,8 @@ func (b *bucket) version(key, version *string) (*object, error) {
 		return nil, refusal("NoSuchVersion", "The specified version does not exist.")
 	case o == nil: // the SDK has no type for it in the calls on retention
 		return nil, refusal("NoSuchKey", "The specified key does not exist.")
+	case o.marker:
+		return nil, notAllowed()
 	}
 	return o, nil
 }
@@ -865,7 +891,7 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 	}
 	var keys []string
 	for key := range b.versions {
-		if key > after && strings.HasPrefix(key, aws.ToString(in.Prefix)) {
+		if key > after && strings.HasPrefix(key, aws.ToString(in.Prefix)) && b.latest(&key, nil) != nil {
 			keys = append(keys, key)
 		}
 	}

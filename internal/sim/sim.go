@@ -111,6 +111,13 @@ func (a *Account) SFN() *SFN           { return a.sfn }
 func (a *Account) SSM() *SSM           { return a.ssm }
 func (a *Account) STS() *STS           { return a.sts }
 
+// Elsewhere is EC2 in the evidence account, for whoever has credentials of it.
+func (a *Account) Elsewhere() *EC2 { return a.sts.there }
+
+// Use gives the account another clock: for those who look at it when a run is
+// over and its clock stands still.
+func (a *Account) Use(c Clock) { a.settings.Clock = c }
+
 func (a *Account) CloudTrail() *CloudTrail                         { return a.cloudtrail }
 func (a *Account) IAM() *IAM                                       { return a.iam }
 func (a *Account) AutoScaling() *AutoScaling                       { return a.autoscaling }

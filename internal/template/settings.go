@@ -21,7 +21,7 @@ var properties = map[string][]string{
 	},
 	"AWS::Serverless::StateMachine":   {"DefinitionSubstitutions", "DefinitionUri", "Events", "Logging", "Name", "Policies", "Role", "Tags", "Tracing", "Type"},
 	"AWS::Events::Rule":               {"Description", "EventPattern", "Name", "ScheduleExpression", "State", "Targets"},
-	"AWS::Lambda::EventSourceMapping": {"BatchSize", "DestinationConfig", "EventSourceArn", "FunctionName", "MaximumRecordAgeInSeconds", "StartingPosition"},
+	"AWS::Lambda::EventSourceMapping": {"BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "EventSourceArn", "FunctionName", "MaximumRecordAgeInSeconds", "StartingPosition"},
 	"AWS::IAM::Role":                  {"AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Policies", "RoleName", "Tags"},
 	"AWS::IAM::Policy":                {"PolicyDocument", "PolicyName", "Roles"},
 }
@@ -94,7 +94,9 @@ type Mapping struct {
 	Function   string // logical ID
 	BatchSize  int
 	MaximumAge time.Duration // of a record, before it is given up
+	Bisects    bool          // a batch that fails is split in two
 	DeadLetter string        // logical ID of the queue that is told of what was given up; empty if there is none
+	Keeps      string        // logical ID of the bucket that keeps what was given up; empty if there is none
 }
 
 // Target is what a rule invokes.
@@ -427,6 +429,7 @@ func (d *Deployment) mapping(r Resource) (Mapping, error) {
 	p := struct {
 		EventSourceArn, FunctionName, StartingPosition string
 		BatchSize, MaximumRecordAgeInSeconds           scalarText
+		BisectBatchOnFunctionError                     scalarText
 		DestinationConfig                              struct{ OnFailure struct{ Destination string } }
 	}{BatchSize: "100", MaximumRecordAgeInSeconds: "86400"}
 	err := decode(r.Properties, &p)
@@ -444,6 +447,13 @@ func (d *Deployment) mapping(r Resource) (Mapping, error) {
 		return m, err
 	}
 	m.MaximumAge = time.Duration(age) * time.Second
+	switch p.BisectBatchOnFunctionError {
+	case "true":
+		m.Bisects = true
+	case "", "false":
+	default:
+		return m, fmt.Errorf("BisectBatchOnFunctionError is %q; it is true or false", p.BisectBatchOnFunctionError)
+	}
 	for _, o := range d.resources {
 		if o.Type == "AWS::DynamoDB::Table" && o.Attributes["StreamArn"] == p.EventSourceArn {
 			m.Table, m.StreamARN = o.LogicalID, p.EventSourceArn
@@ -464,11 +474,15 @@ func (d *Deployment) mapping(r Resource) (Mapping, error) {
 	}
 	m.Function = f
 	if to := p.DestinationConfig.OnFailure.Destination; to != "" {
-		queue, ok := d.byARN(to)
-		if !ok {
-			return m, fmt.Errorf("%q is no queue of the template", to)
+		o, ok := d.byARN(to)
+		switch {
+		case ok && o.Type == "AWS::SQS::Queue":
+			m.DeadLetter = o.LogicalID
+		case ok && o.Type == "AWS::S3::Bucket":
+			m.Keeps = o.LogicalID
+		default:
+			return m, fmt.Errorf("%q is no queue and no bucket of the template", to)
 		}
-		m.DeadLetter = queue.LogicalID
 	}
 	return m, nil
 }
