@@ -75,6 +75,7 @@ var unreached = map[string]string{
 	"Gather evidence and ask -> Make sure it is sealed":                   "each branch catches what its tasks answer, and the two errors that it fails with have a way of their own; what is left is an error of Step Functions itself",
 	"Was it undone meanwhile? -> The looks are over":                      "two hundred looks take 15 days, and a request lasts 7 at most; a bound for the history, should ApprovalHours grow",
 	"The looks are over": "the same",
+	"Is it contained now? -> Tell why nothing was changed": "an incident is taken over only from an execution that does not run; it runs again by a redrive only, which no script has",
 }
 
 // TestEveryWay comes through every state and takes every transition of the
