@@ -44,7 +44,11 @@ def example(value, template):
         default = template.get("Parameters", {}).get(value["Ref"], {}).get("Default")
         if default is not None:
             return str(default)
-    fail(f"the substitution {json.dumps(value)} is neither a function's ARN nor a parameter with a default")
+    if isinstance(value, dict) and list(value) == ["Fn::If"]:
+        return example(value["Fn::If"][1], template)
+    if isinstance(value, str):
+        return value
+    fail(f"the substitution {json.dumps(value)} is neither a function's ARN, a parameter with a default, nor a text")
 
 
 def inline(machine, name, template, folder):
