@@ -1015,6 +1015,12 @@ func dryRunChanged(t Trace) string {
 	return ""
 }
 
+// notSigned is how the subjects begin, in both languages, that tell of no manifest.
+var notSigned = []string{
+	"No signed report", "状況の署名付き報告を作成できません",
+	"Done, but the incident stays open", "実行済みですが、インシデントを閉じられません",
+}
+
 // An execution that had an incident leaves a manifest of how it ended, or people are
 // told that there is none; unless they could not be told at all, which fails it at
 // once.
@@ -1036,7 +1042,7 @@ func unsigned(t Trace) string {
 		}
 	}
 	if !had || signed || !told || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool {
-		return strings.HasPrefix(m.Subject, "No signed report") || strings.HasPrefix(m.Subject, "Done, but the incident stays open")
+		return slices.ContainsFunc(notSigned, func(says string) bool { return strings.HasPrefix(m.Subject, says) })
 	}) {
 		return ""
 	}
