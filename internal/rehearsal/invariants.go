@@ -1022,8 +1022,8 @@ var notSigned = []string{
 }
 
 // An execution that had an incident leaves a manifest of how it ended, or people are
-// told that there is none; unless they could not be told at all, which fails it at
-// once.
+// told that there is none; unless they could not be told at all, of which there is an
+// alarm: on notify, and of what is not contained on the execution, which fails at once.
 func unsigned(t Trace) string {
 	if !slices.Contains([]string{"Terminated", "Kept isolated", "Released", "Isolated, undecided", "Not contained", "Already gone"}, t.Ending) {
 		return ""
