@@ -44,6 +44,11 @@ func (m *mock) UnmarshalJSON(b []byte) error {
 	if kinds != 1 {
 		return errors.New(`a mock has one of "return", "error" and "pending"`)
 	}
+	if m.Return != nil {
+		if err := json.Unmarshal(m.Return, new(any)); err != nil { // a number that no double holds
+			return fmt.Errorf("a mock: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -101,8 +106,15 @@ func encode(v any) []byte {
 	if err := e.Encode(v); err != nil {
 		return []byte(`{"status":"UNSUPPORTED","reason":"the outcome cannot be written as JSON"}`)
 	}
-	return bytes.TrimSpace(b.Bytes())
+	line := bytes.TrimSpace(b.Bytes())
+	for char, escaped := range lineEnds { // these stand in strings only
+		line = bytes.ReplaceAll(line, []byte(char), []byte(escaped))
+	}
+	return line
 }
+
+// lineEnds are what some readers take for the end of a line besides \n.
+var lineEnds = map[string]string{"\u0085": `\u0085`, "\u2028": `\u2028`, "\u2029": `\u2029`}
 
 // start is when every execution starts; nothing may depend on it.
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

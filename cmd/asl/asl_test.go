@@ -68,6 +68,7 @@ func TestAnswers(t *testing.T) {
 		"an error":             {mocks(task, `[{"error": "F", "cause": "<c>"}]`), `{"status":"FAILED","output":null,"error":"F","cause":"<c>","calls":[{"state":"A","arguments":{"n":1}}]}`},
 		"pending":              {mocks(task, `[{"pending": true}]`), `{"status":"SUCCEEDED","output":{"Error":"States.Timeout","Cause":""},"error":null,"cause":null,"calls":[{"state":"A","arguments":{"n":1}}]}`},
 		"in order of start":    {mocks(items, `[{"error": "E"}, {"return": "b"}, {"return": "c"}, {"return": "a"}]`), `{"status":"SUCCEEDED","output":["a","b","c"],"error":null,"cause":null,"calls":[{"state":"A","arguments":0},{"state":"A","arguments":1},{"state":"A","arguments":2},{"state":"A","arguments":0}]}`},
+		"ends of lines":        {mocks(task, "[{\"return\": \"a\u0085b\u2028c\u2029d\"}]"), `{"status":"SUCCEEDED","output":"a\u0085b\u2028c\u2029d","error":null,"cause":null,"calls":[{"state":"A","arguments":{"n":1}}]}`},
 		"no input is {}":       {`{"definition": {"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed"}}}}`, `{"status":"SUCCEEDED","output":{},"error":null,"cause":null,"calls":[]}`},
 		"a machine's time-out": {`{"definition": {"QueryLanguage": "JSONata", "TimeoutSeconds": 3, "StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}}`, `{"status":"TIMED_OUT","output":null,"error":null,"cause":null,"calls":[]}`},
 	}
@@ -85,6 +86,7 @@ func TestRefusesByName(t *testing.T) {
 		mocks(`[]`):                        `mocks of "A" are used up`,
 		mocks(`[{"error": "E"}]`):          `attempt 2 has none`,
 		mocks(`[{"returns": 1}]`):          `unknown field "returns"`,
+		mocks(`[{"return": 1e400}]`):       `1e400`,
 		mocks(`{"return": 1}`):             `not a document`,
 		`{"definition": {"StartAt": "A"}}`: `States is missing`,
 		`{"definition": {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}}`: `JSONPath`,

@@ -76,6 +76,7 @@ func TestParseRefuses(t *testing.T) {
 		"Catch on a Pass":          {machine(`"A": {"Type": "Pass", "Catch": [], "End": true}`), "the field Catch"},
 		"a language of a Map":      {machine(`"A": {"Type": "Map", "ItemProcessor": {"QueryLanguage": "JSONata", "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "the field QueryLanguage"},
 		"an odd timestamp":         {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
+		"a number past a double":   {machine(`"A": {"Type": "Pass", "Output": {"n": [-1e400]}, "End": true}`), "the number -1e400"},
 		"a state nobody knows":     {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
 	}
 	for name, test := range unsupported {

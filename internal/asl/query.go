@@ -120,6 +120,9 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 			return t, nil
 		}
 	}
+	if c := raw[0]; (c == '-' || '0' <= c && c <= '9') && json.Unmarshal(raw, new(float64)) != nil {
+		return nil, unsupported(at, "the number %s, which no double holds", raw)
+	}
 	literal, err := compact(raw)
 	if err != nil {
 		return nil, invalid(at, "%v", err)

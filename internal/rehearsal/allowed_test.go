@@ -14,7 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
 // TestExceptionsAreNarrow: what an invariant lets pass for a reason, and right
@@ -101,6 +103,17 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			x.Calls = append(x.Calls, c)
 		}
 		return decided(x)
+	}
+	// unsigned is a closing whose signature is refused, and a mail that is too.
+	unsigned := func(mailed float64) rehearsal.Trace {
+		sign, publish := call(92, "kms", "Sign", &kms.SignInput{}), call(mailed, "sns", "Publish", &sns.PublishInput{})
+		for _, c := range []*sim.Call{&sign, &publish} {
+			c.Error, c.Effective = "AccessDenied", false
+		}
+		if mailed < 92 {
+			return with(without(kept, "PutObject", ""), publish, sign)
+		}
+		return with(without(kept, "PutObject", ""), sign, publish)
 	}
 	// clock is a termination whose decision says one time and was recorded at another.
 	clock := func(says, recorded float64) rehearsal.Trace {
@@ -254,6 +267,10 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"another try had written that": journal("PreconditionFailed", key+".1"),
 			"another's is held up":         journal("AccessDenied", key+".2"),
 			"nobody tried":                 unwritten,
+		}},
+		{"nobody can be told that it is not signed", "Every ending is signed", unsigned(94), map[string]rehearsal.Trace{
+			"a mail before that failed": unsigned(90),
+			"the last mail was taken":   with(unsigned(94), call(95, "sns", "Publish", &sns.PublishInput{})),
 		}},
 		{"a set for each of two incidents", "One incident an instance", sets(key+".1", key+".2"), map[string]rehearsal.Trace{
 			"two for one": sets(key+".1", key+".1"),

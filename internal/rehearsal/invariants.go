@@ -25,6 +25,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
@@ -1015,9 +1016,15 @@ func dryRunChanged(t Trace) string {
 	return ""
 }
 
+// notSigned is how the subjects begin, in both languages, that tell of no manifest.
+var notSigned = []string{
+	"No signed report", "状況の署名付き報告を作成できません",
+	"Done, but the incident stays open", "実行済みですが、インシデントを閉じられません",
+}
+
 // An execution that had an incident leaves a manifest of how it ended, or people are
-// told that there is none; unless they could not be told at all, which fails it at
-// once.
+// told that there is none; unless they could not be told at all, of which there is an
+// alarm: on notify, and of what is not contained on the execution, which fails at once.
 func unsigned(t Trace) string {
 	if !slices.Contains([]string{"Terminated", "Kept isolated", "Released", "Isolated, undecided", "Not contained", "Already gone"}, t.Ending) {
 		return ""
@@ -1031,12 +1038,14 @@ func unsigned(t Trace) string {
 			had = had || c.Effective && strings.HasPrefix(stringOf(in.Key["sk"]), "incident#")
 		case *s3.PutObjectInput:
 			signed = signed || c.Effective && strings.Contains(aws.ToString(in.Key), "/manifests/")
+		case *kms.SignInput:
+			told = true // a mail that failed before this was about something else
 		case *sns.PublishInput:
 			told = c.Error == ""
 		}
 	}
 	if !had || signed || !told || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool {
-		return strings.HasPrefix(m.Subject, "No signed report") || strings.HasPrefix(m.Subject, "Done, but the incident stays open")
+		return slices.ContainsFunc(notSigned, func(says string) bool { return strings.HasPrefix(m.Subject, says) })
 	}) {
 		return ""
 	}

@@ -89,6 +89,8 @@ func ParseScript(b []byte) (*Script, error) {
 		switch {
 		case !within(t.From) || !within(t.Until):
 			return nil, wrong("storms", n, "from and until are seconds, 0 or more and below a year")
+		case t.Until <= t.From:
+			return nil, wrong("storms", n, "until is not after from: it would never come")
 		case t.By != "" && !isFunction(t.By):
 			return nil, wrong("storms", n, "by: there is no function %q", t.By)
 		case t.Calls == "":

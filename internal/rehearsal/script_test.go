@@ -86,6 +86,7 @@ func TestScriptsThatAreNone(t *testing.T) {
 		`{"events": [{"at": -1}]}`:             "0 or more",
 		`{"storms": [{"until": 1, "kind": "denied"}]}`:                  "calls is lacking",
 		`{"storms": [{"until": 1, "calls": "*", "kind": "lost"}]}`:      "is not denied",
+		`{"storms": [{"from": 9, "until": 5, "calls": "*"}]}`:           "would never come",
 		`{"storms": [{"until": 1e99, "calls": "*", "kind": "denied"}]}`: "below a year",
 		`{"people": [{"after": 1, "choice": "perhaps"}]}`:               "what --decision takes",
 		`{"skew": {"nobody": 1}}`:                                       "no function",

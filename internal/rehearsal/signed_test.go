@@ -114,6 +114,20 @@ func TestNoSignatureChangesNothingElse(t *testing.T) {
 	}
 }
 
+// TestNoSignatureIsToldInJapanese: that it could not be signed is told in the stack's
+// language, and is no violation then either.
+func TestNoSignatureIsToldInJapanese(t *testing.T) {
+	for decision, subject := range map[string]string{"none": "状況の署名付き報告を作成できません", "keep": "実行済みですが、インシデントを閉じられません"} {
+		o := decides(options(readFile(t, "plain.json")), decision)
+		o.Parameters = map[string]string{"Language": "ja"}
+		o.Script = &rehearsal.Script{Storms: []rehearsal.Storm{{From: 60, Until: 60 * 24 * 3600, Calls: "kms:Sign", Kind: sim.Denied}}}
+		r := run(t, o)
+		if told := mailed(r, subject); len(told) != 1 {
+			t.Errorf("%s: told %q", decision, subjects(r))
+		}
+	}
+}
+
 // TestNothingBeforeTheAlarm: where nobody can be told that it is not isolated, the
 // execution fails at once, which alarms; no signature comes before.
 func TestNothingBeforeTheAlarm(t *testing.T) {
