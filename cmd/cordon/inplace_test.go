@@ -185,15 +185,8 @@ func TestVerifyInPlace(t *testing.T) {
 			p.aws.Others().Destroy(p.evidenceIn, report(p))
 			p.put(report(p), body)
 		}, "reports/RUN.html: it cannot be read: its version "},
-		"the event is destroyed": {func(p *place) {
-			var e string
-			for _, o := range p.aws.S3().Objects(p.evidenceIn) {
-				if strings.HasPrefix(o.Key, "events/") {
-					e = o.Key
-				}
-			}
-			p.aws.Others().Destroy(p.evidenceIn, e)
-		}, "it cannot be read: its version "},
+		"the event is destroyed": {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, p.event()) }, "it cannot be read: its version "},
+		"the event is unlocked":  {func(p *place) { p.aws.Others().Relock(p.evidenceIn, p.event(), nil) }, ".json is not locked; it was to be until "},
 		"a manifest is replaced":  {func(p *place) { p.put(signed(p), strings.Replace(string(p.get(signed(p))), "Sato", "Ueda", 1)) }, "manifests/RUN.json was written over 1 time"},
 		"a manifest is destroyed": {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, signed(p)) }, "it was closed as terminated at "},
 		"a lock is shortened": {func(p *place) {
@@ -250,6 +243,18 @@ func TestVerifyInPlace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// event is the key of the event that was kept.
+func (p *place) event() string {
+	p.t.Helper()
+	for _, o := range p.aws.S3().Objects(p.evidenceIn) {
+		if strings.HasPrefix(o.Key, "events/") {
+			return o.Key
+		}
+	}
+	p.t.Fatal("no event was kept")
+	return ""
 }
 
 // entries is how many entries the journal has.
