@@ -162,9 +162,11 @@ func taken(ctx context.Context, d *deployed, elsewhere snapshots, id string, f f
 			s.RetentionDays = d.retentionDays
 		}
 		for _, sn := range s.Snapshots.Set {
-			if !sn.Duplicate && !sn.Superseded && sn.State != string(ec2types.SnapshotStateError) {
-				here[sn.ID] = evidenceOf{sn.ID, sn.VolumeID, sn.KMSKey, sn.Locked, s.RetentionDays}
+			if sn.Duplicate || sn.Superseded || sn.State == string(ec2types.SnapshotStateError) {
+				delete(here, sn.ID) // an earlier one may have taken it for evidence
+				continue
 			}
+			here[sn.ID] = evidenceOf{sn.ID, sn.VolumeID, sn.KMSKey, sn.Locked, s.RetentionDays}
 		}
 		for _, c := range s.Custody.Copies {
 			if c.State == incident.Copied {

@@ -185,8 +185,8 @@ func TestVerifyInPlace(t *testing.T) {
 			p.aws.Others().Destroy(p.evidenceIn, report(p))
 			p.put(report(p), body)
 		}, "reports/RUN.html: it cannot be read: its version "},
-		"the event is destroyed": {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, p.event()) }, "it cannot be read: its version "},
-		"the event is unlocked":  {func(p *place) { p.aws.Others().Relock(p.evidenceIn, p.event(), nil) }, ".json is not locked; it was to be until "},
+		"the event is destroyed":  {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, p.event()) }, "it cannot be read: its version "},
+		"the event is unlocked":   {func(p *place) { p.aws.Others().Relock(p.evidenceIn, p.event(), nil) }, ".json is not locked; it was to be until "},
 		"a manifest is replaced":  {func(p *place) { p.put(signed(p), strings.Replace(string(p.get(signed(p))), "Sato", "Ueda", 1)) }, "manifests/RUN.json was written over 1 time"},
 		"a manifest is destroyed": {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, signed(p)) }, "it was closed as terminated at "},
 		"a lock is shortened": {func(p *place) {
@@ -321,6 +321,37 @@ func TestVerifyInPlaceSaysWhatItDidNotDo(t *testing.T) {
 	p.retentionDays = 365
 	if got := p.verify(); got.status != 0 {
 		t.Errorf("%+v, want it to hold", got)
+	}
+}
+
+// TestVerifyWhatCountsOfSnapshots: a snapshot that was under way at one ending, and
+// had failed and was made again by the next, is no evidence that is gone.
+func TestVerifyWhatCountsOfSnapshots(t *testing.T) {
+	t.Parallel()
+	p := lies(t, "keep", nil)
+	is := p.says().Snapshots.Set[0]
+	manifests := func(all ...incident.Snapshot) (closed []manifest.Claims) {
+		for _, s := range all {
+			text, err := json.Marshal(says{RetentionDays: 30, Snapshots: incident.Snapshots{Set: []incident.Snapshot{is, s}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			closed = append(closed, manifest.Claims{Text: text})
+		}
+		return closed
+	}
+	pending, failed := is, is
+	pending.ID, pending.State = "snap-0f", "pending"
+	failed.ID, failed.State, failed.Superseded = "snap-0f", "error", true
+	for want, closed := range map[string][]manifest.Claims{
+		"": manifests(pending, failed),
+		p.id + ": DOES NOT HOLD: snapshot snap-0f of " + is.VolumeID + " is gone\n": manifests(failed, pending),
+	} {
+		var out bytes.Buffer
+		taken(t.Context(), p.deployed, nil, p.id, found{closed: closed}, &teller{to: &out})
+		if out.String() != want {
+			t.Errorf("%q, want %q", out.String(), want)
+		}
 	}
 }
 
