@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"cordon/internal/chain"
 	"cordon/internal/manifest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -212,6 +214,12 @@ func pieces(id string, f found, days int) []piece {
 			add(p)
 		}
 		add(piece{key: "incidents/" + id + "/manifests/" + m.Run + ".json", days: days})
+		// The first that signed an entry knows for how long the stack locked then.
+		for _, k := range f.entries {
+			if n, _ := chain.NumberOf(path.Base(k)); n <= m.Journal.Entries {
+				add(piece{key: k, days: days})
+			}
+		}
 	}
 	for _, k := range slices.Concat(f.files, f.entries) {
 		add(piece{key: k, days: days})

@@ -355,6 +355,23 @@ func TestVerifyWhatCountsOfSnapshots(t *testing.T) {
 	}
 }
 
+// TestVerifyHowLongEachIsLocked: a stack that locked for longer when an incident was
+// decided months later does not make short what an earlier ending had signed.
+func TestVerifyHowLongEachIsLocked(t *testing.T) {
+	said := func(run string, days, entries int) manifest.Claims {
+		return manifest.Claims{Run: run, Journal: manifest.Journal{Entries: entries}, Text: fmt.Appendf(nil, `{"retentionDays":%d}`, days)}
+	}
+	got := map[string]int{}
+	entry := func(n int) string { return fmt.Sprintf("incidents/i/journal/%06d.json", n) }
+	for _, p := range pieces("i", found{entries: []string{entry(1), entry(2), entry(3)}, closed: []manifest.Claims{said("first", 30, 1), said("second", 90, 2)}}, 365) {
+		got[p.key] = p.days
+	}
+	want := map[string]int{entry(1): 30, entry(2): 90, entry(3): 90, "incidents/i/manifests/first.json": 30, "incidents/i/manifests/second.json": 90}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("days (-want +is):\n%s", d)
+	}
+}
+
 // TestVerifyTheKey: a key that is not the one that was kept is found, whoever
 // signed anew with it.
 func TestVerifyTheKey(t *testing.T) {
