@@ -370,6 +370,22 @@ func TestVerifyHowLongEachIsLocked(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("days (-want +is):\n%s", d)
 	}
+
+	p := lies(t, "keep", nil)
+	is := p.says()
+	var closed []manifest.Claims
+	for _, days := range []int{30, 90} {
+		is.RetentionDays = days
+		text, err := json.Marshal(is)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed = append(closed, manifest.Claims{Text: text})
+	}
+	var out bytes.Buffer
+	if taken(t.Context(), p.deployed, p.elsewhere, p.id, found{closed: closed}, &teller{to: &out}); out.Len() > 0 {
+		t.Errorf("%s: want no word of snapshots and copies that were locked for 30 days, as they were to be", out.String())
+	}
 }
 
 // TestVerifyTheKey: a key that is not the one that was kept is found, whoever
