@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"cordon/internal/chain"
 	"cordon/internal/manifest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -186,9 +188,9 @@ type piece struct {
 	days         int    // for which it is to be locked; 0 where it is not
 }
 
-// pieces are the journal, the manifests and what they name, of an incident. What
-// is written of it is locked; the event was kept before there was an incident, and
-// is not. days is how long the stack locks now, for what no manifest says it of.
+// pieces are the journal, the manifests and what they name, of an incident. All of
+// it is locked; but what did not write in its manifest for how long did not lock the
+// event either. days is how long the stack locks now, for what no manifest says it of.
 func pieces(id string, f found, days int) []piece {
 	var all []piece
 	seen := map[string]bool{}
@@ -199,17 +201,25 @@ func pieces(id string, f found, days int) []piece {
 		}
 	}
 	for _, m := range f.closed {
-		if s, err := saysOf(m); err == nil && s.RetentionDays > 0 { // taken tells of the error
+		s, err := saysOf(m) // taken tells of the error
+		said := err == nil && s.RetentionDays > 0
+		if said {
 			days = s.RetentionDays
 		}
 		for _, o := range m.Objects {
 			p := piece{key: o.Key, version: o.Version}
-			if strings.HasPrefix(o.Key, "incidents/"+id+"/") {
+			if said || strings.HasPrefix(o.Key, "incidents/"+id+"/") {
 				p.days = days
 			}
 			add(p)
 		}
 		add(piece{key: "incidents/" + id + "/manifests/" + m.Run + ".json", days: days})
+		// The first that signed an entry knows for how long the stack locked then.
+		for _, k := range f.entries {
+			if n, _ := chain.NumberOf(path.Base(k)); n <= m.Journal.Entries {
+				add(piece{key: k, days: days})
+			}
+		}
 	}
 	for _, k := range slices.Concat(f.files, f.entries) {
 		add(piece{key: k, days: days})

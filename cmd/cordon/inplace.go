@@ -148,9 +148,16 @@ type evidenceOf struct {
 }
 
 // taken holds the snapshots that the manifests name, and their copies, against
-// what EC2 has. The last manifest that names one is the one that counts.
+// what EC2 has. The last manifest that names one is the one that counts, but for how
+// long it is locked: that the first that found it locked says.
 func taken(ctx context.Context, d *deployed, elsewhere snapshots, id string, f found, t *teller) {
 	here, there := map[string]evidenceOf{}, map[string]evidenceOf{}
+	named := func(all map[string]evidenceOf, e evidenceOf) {
+		if was := all[e.id]; was.locked {
+			e.days = was.days
+		}
+		all[e.id] = e
+	}
 	var account string
 	for _, m := range f.closed {
 		s, err := saysOf(m)
@@ -162,14 +169,16 @@ func taken(ctx context.Context, d *deployed, elsewhere snapshots, id string, f f
 			s.RetentionDays = d.retentionDays
 		}
 		for _, sn := range s.Snapshots.Set {
-			if !sn.Duplicate && !sn.Superseded && sn.State != string(ec2types.SnapshotStateError) {
-				here[sn.ID] = evidenceOf{sn.ID, sn.VolumeID, sn.KMSKey, sn.Locked, s.RetentionDays}
+			if sn.Duplicate || sn.Superseded || sn.State == string(ec2types.SnapshotStateError) {
+				delete(here, sn.ID) // an earlier one may have taken it for evidence
+				continue
 			}
+			named(here, evidenceOf{sn.ID, sn.VolumeID, sn.KMSKey, sn.Locked, s.RetentionDays})
 		}
 		for _, c := range s.Custody.Copies {
 			if c.State == incident.Copied {
 				account = s.Custody.Account
-				there[c.ID] = evidenceOf{c.ID, c.Source, c.KMSKey, c.Locked, s.RetentionDays}
+				named(there, evidenceOf{c.ID, c.Source, c.KMSKey, c.Locked, s.RetentionDays})
 			}
 		}
 	}

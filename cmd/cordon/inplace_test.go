@@ -185,15 +185,8 @@ func TestVerifyInPlace(t *testing.T) {
 			p.aws.Others().Destroy(p.evidenceIn, report(p))
 			p.put(report(p), body)
 		}, "reports/RUN.html: it cannot be read: its version "},
-		"the event is destroyed": {func(p *place) {
-			var e string
-			for _, o := range p.aws.S3().Objects(p.evidenceIn) {
-				if strings.HasPrefix(o.Key, "events/") {
-					e = o.Key
-				}
-			}
-			p.aws.Others().Destroy(p.evidenceIn, e)
-		}, "it cannot be read: its version "},
+		"the event is destroyed":  {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, p.event()) }, "it cannot be read: its version "},
+		"the event is unlocked":   {func(p *place) { p.aws.Others().Relock(p.evidenceIn, p.event(), nil) }, ".json is not locked; it was to be until "},
 		"a manifest is replaced":  {func(p *place) { p.put(signed(p), strings.Replace(string(p.get(signed(p))), "Sato", "Ueda", 1)) }, "manifests/RUN.json was written over 1 time"},
 		"a manifest is destroyed": {func(p *place) { p.aws.Others().Destroy(p.evidenceIn, signed(p)) }, "it was closed as terminated at "},
 		"a lock is shortened": {func(p *place) {
@@ -250,6 +243,18 @@ func TestVerifyInPlace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// event is the key of the event that was kept.
+func (p *place) event() string {
+	p.t.Helper()
+	for _, o := range p.aws.S3().Objects(p.evidenceIn) {
+		if strings.HasPrefix(o.Key, "events/") {
+			return o.Key
+		}
+	}
+	p.t.Fatal("no event was kept")
+	return ""
 }
 
 // entries is how many entries the journal has.
@@ -316,6 +321,70 @@ func TestVerifyInPlaceSaysWhatItDidNotDo(t *testing.T) {
 	p.retentionDays = 365
 	if got := p.verify(); got.status != 0 {
 		t.Errorf("%+v, want it to hold", got)
+	}
+}
+
+// TestVerifyWhatCountsOfSnapshots: a snapshot that was under way at one ending, and
+// had failed and was made again by the next, is no evidence that is gone.
+func TestVerifyWhatCountsOfSnapshots(t *testing.T) {
+	t.Parallel()
+	p := lies(t, "keep", nil)
+	is := p.says().Snapshots.Set[0]
+	manifests := func(all ...incident.Snapshot) (closed []manifest.Claims) {
+		for _, s := range all {
+			text, err := json.Marshal(says{RetentionDays: 30, Snapshots: incident.Snapshots{Set: []incident.Snapshot{is, s}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			closed = append(closed, manifest.Claims{Text: text})
+		}
+		return closed
+	}
+	pending, failed := is, is
+	pending.ID, pending.State = "snap-0f", "pending"
+	failed.ID, failed.State, failed.Superseded = "snap-0f", "error", true
+	for want, closed := range map[string][]manifest.Claims{
+		"": manifests(pending, failed),
+		p.id + ": DOES NOT HOLD: snapshot snap-0f of " + is.VolumeID + " is gone\n": manifests(failed, pending),
+	} {
+		var out bytes.Buffer
+		taken(t.Context(), p.deployed, nil, p.id, found{closed: closed}, &teller{to: &out})
+		if out.String() != want {
+			t.Errorf("%q, want %q", out.String(), want)
+		}
+	}
+}
+
+// TestVerifyHowLongEachIsLocked: a stack that locked for longer when an incident was
+// decided months later does not make short what an earlier ending had signed.
+func TestVerifyHowLongEachIsLocked(t *testing.T) {
+	said := func(run string, days, entries int) manifest.Claims {
+		return manifest.Claims{Run: run, Journal: manifest.Journal{Entries: entries}, Text: fmt.Appendf(nil, `{"retentionDays":%d}`, days)}
+	}
+	got := map[string]int{}
+	entry := func(n int) string { return fmt.Sprintf("incidents/i/journal/%06d.json", n) }
+	for _, p := range pieces("i", found{entries: []string{entry(1), entry(2), entry(3)}, closed: []manifest.Claims{said("first", 30, 1), said("second", 90, 2)}}, 365) {
+		got[p.key] = p.days
+	}
+	want := map[string]int{entry(1): 30, entry(2): 90, entry(3): 90, "incidents/i/manifests/first.json": 30, "incidents/i/manifests/second.json": 90}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("days (-want +is):\n%s", d)
+	}
+
+	p := lies(t, "keep", nil)
+	is := p.says()
+	var closed []manifest.Claims
+	for _, days := range []int{30, 90} {
+		is.RetentionDays = days
+		text, err := json.Marshal(is)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed = append(closed, manifest.Claims{Text: text})
+	}
+	var out bytes.Buffer
+	if taken(t.Context(), p.deployed, p.elsewhere, p.id, found{closed: closed}, &teller{to: &out}); out.Len() > 0 {
+		t.Errorf("%s: want no word of snapshots and copies that were locked for 30 days, as they were to be", out.String())
 	}
 }
 

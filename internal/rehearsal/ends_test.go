@@ -92,3 +92,15 @@ func TestGoneIsClosed(t *testing.T) {
 		}
 	}
 }
+
+// Whoever terminates the instance while it is decided leaves nothing to release: EC2
+// describes it for an hour more, and nobody is asked to mend what is not back.
+func TestTerminatedBeforeItIsReleased(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "release")
+	o.Script = script(t, `{"others": [{"at": 50, "what": "terminate"}]}`)
+	r := run(t, o)
+	last := r.Mails[len(r.Mails)-1]
+	if r.Ending != "Already gone" || !slices.Equal(recorded(t, r.Account), []string{"gone"}) || !strings.Contains(last.Subject, "Closed: EC2 instance is gone") {
+		t.Errorf("ended as %q by way of %v, recorded as %v, told\n%s\n%s", r.Ending, path(t, r), recorded(t, r.Account), last.Subject, last.Body)
+	}
+}

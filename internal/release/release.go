@@ -132,7 +132,8 @@ type ended struct {
 
 // Run is safe to repeat, also after it has said that something is not back. Its
 // error wraps incident.ErrRefused where the decision does not hold, or where it is
-// not the same machine any more and the decision does not say to do what can be done. A call that
+// not the same machine any more and the decision does not say to do what can be done,
+// and incident.ErrInstanceNotFound where there is none any more to put back. A call that
 // EC2 did not carry out is an error, after everything else was tried, so that
 // the machine runs it again; what can never come back is in NotBack.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
@@ -142,7 +143,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	i, err := mandate.Machine(ctx, s.ec2, in.Incident)
 	if err == nil && mandate.Dead(i) {
-		return s.done(ctx, in, d, gone(in, string(i.State.Name)))
+		// EC2 describes a terminated one for an hour; gone it is all the same.
+		return Output{}, fmt.Errorf("release %s: it is %s: %w", in.Incident.InstanceID, i.State.Name, incident.ErrInstanceNotFound)
 	}
 	if err == nil {
 		err = mandate.Root(i, in.Incident)
@@ -176,14 +178,6 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		out.Report = notBack(out.NotBack)
 	}
 	return s.done(ctx, in, d, out)
-}
-
-func gone(in Input, how string) Output {
-	why := fmt.Sprintf("%s is %s", in.Incident.InstanceID, how)
-	return Output{
-		Report:   incident.Report{Status: incident.Partial, Reason: why + "; there is nothing to put back"},
-		Restored: []string{}, NotBack: []string{in.Incident.InstanceID + ": " + how},
-	}
 }
 
 // done names who decided: the branch that asked them was ended by their release.
