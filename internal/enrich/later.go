@@ -150,12 +150,15 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	if out.Standing != Open {
 		return out, nil
 	}
-	released, err := s.released(ctx, h)
+	decided, err := s.letBe(ctx, h)
 	if err != nil {
 		return Output{}, err
 	}
-	if released {
+	switch decided {
+	case incident.Release:
 		out.Reason = fmt.Sprintf("incident %s was decided to be released, and never closed: decide to release it once more to have it closed; as seen now: %s", id, v)
+	case incident.Leave:
+		out.Reason = fmt.Sprintf("incident %s was decided to be left alone, and never closed: decide to release it to have it closed; as seen now: %s", id, v)
 	}
 	return out, nil
 }
