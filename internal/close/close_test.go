@@ -369,6 +369,37 @@ func TestTheRecordWins(t *testing.T) {
 	}
 }
 
+// TestReleasedBefore: a release that could not be closed is history once a person
+// decided otherwise and the instance was isolated again.
+func TestReleasedBefore(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	ok := incident.Report{Status: incident.OK}
+	s.Save(t, "release", map[string]any{"status": incident.OK, "connected": true, "restored": []string{"groups of eni-1"}, "notBack": []string{}, "person": "Tanaka", "endedAt": s.Host.Now()})
+	s.Wait(time.Hour)
+	s.Save(t, "isolate", incident.Isolation{Report: ok, Contained: true, Sealed: true, Since: s.Host.Now(), At: s.Host.Now()})
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := closing.Input{
+		Incident: s.Incident, Execution: execution, Ending: "Kept isolated", Decision: closing.Decision{Choice: incident.Keep},
+		Restoration: incident.Restoration{Report: incident.Report{Status: incident.Skipped, Reason: "not released"}},
+	}
+	if _, err := carry(t.Context(), s, step, in); err != nil {
+		t.Fatal(err)
+	}
+	page, _ := file(t, s, reports(t, s)[0])
+	signed, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/run-1.json")
+	mail := s.Mails()[0].Body
+	for what, text := range map[string]string{"the page": string(page), "the manifest": string(signed), "the mail": mail} {
+		for _, not := range []string{"connected again", `"connected":true`, "groups of eni-1"} {
+			if strings.Contains(text, not) {
+				t.Errorf("it is isolated, and %s says %q:\n%s", what, not, text)
+			}
+		}
+	}
+}
+
 // An incident that nobody decided is not closed, and one that is closed stays
 // closed as it is.
 func TestDoesNotClose(t *testing.T) {
