@@ -211,6 +211,13 @@ func TestStands(t *testing.T) {
 		{"asked before", "Not contained", func(*testing.T, *scene.Scene) {}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "not yet isolated"}}, record.Open, []string{
 			"is NOT isolated: a person was asked first", "NOT isolated: nobody decided",
 		}},
+		{"released, never closed, and asked once more", "Not contained", func(t *testing.T, s *scene.Scene) {
+			isolated(t, s)
+			s.Save(t, "release", map[string]any{"status": incident.OK, "connected": true, "person": "Tanaka", "endedAt": s.Host.Now().Add(time.Hour)})
+		}, incident.Isolation{}, record.Open, []string{"released as a false alarm, as decided by &#34;Tanaka&#34;", "connected again", "Reported, still open"}},
+		{"left alone, never closed, and asked once more", "Not contained", func(t *testing.T, s *scene.Scene) {
+			s.Note(t, incident.Leave)
+		}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "nothing of it is in the record"}}, record.Open, []string{"was NOT isolated, as decided by", "Left alone", "Reported, still open"}},
 		{"kept, and asked once more", "Kept isolated", func(t *testing.T, s *scene.Scene) {
 			isolated(t, s)
 			s.Note(t, incident.Keep)
