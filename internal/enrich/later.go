@@ -226,10 +226,7 @@ func (s *Step) known(ctx context.Context, id string) (Known, error) {
 		Snapshots:   incident.Snapshots{Report: undone, Set: []incident.Snapshot{}, Missing: []string{}, NotIn: []string{}, Volumes: []incident.Volume{}, Notes: []incident.Note{}},
 		Memory:      incident.Memory{Report: undone},
 	}
-	var memory struct {
-		Outcome *incident.Memory `json:"outcome"`
-		Result  *incident.Memory `json:"result"`
-	}
+	var memory incident.CaptureRecord
 	for _, step := range []struct {
 		name string
 		to   any
@@ -240,11 +237,8 @@ func (s *Step) known(ctx context.Context, id string) (Known, error) {
 			return Known{}, err
 		}
 	}
-	switch {
-	case memory.Result != nil:
-		k.Memory = *memory.Result
-	case memory.Outcome != nil:
-		k.Memory = *memory.Outcome
+	if memory.Result != nil || memory.Outcome != nil {
+		k.Memory = memory.Memory()
 	}
 	return k, nil
 }
