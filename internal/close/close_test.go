@@ -376,6 +376,31 @@ func TestTheRecordWins(t *testing.T) {
 	}
 }
 
+// TestNothingWasCopied: that copies were to be made and none was begun is no reason to
+// say nothing of them.
+func TestNothingWasCopied(t *testing.T) {
+	for _, off := range []bool{true, false} {
+		s := scene.Open(t, scene.File)
+		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := closing.Input{
+			Incident: s.Incident, Execution: execution, Ending: "Kept isolated",
+			Custody: incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "not yet copied"}, Off: off, Done: off},
+		}
+		if _, err := carry(t.Context(), s, step, in); err != nil {
+			t.Fatal(err)
+		}
+		page, _ := file(t, s, reports(t, s)[0])
+		for what, text := range map[string]string{"page": string(page), "mail": s.Mails()[0].Body} {
+			if told := strings.Contains(text, "nothing was copied"); told == off {
+				t.Errorf("off %v: the %s tells of copies: %v", off, what, told)
+			}
+		}
+	}
+}
+
 // TestReleasedBefore: a release that could not be closed is history once a person
 // decided otherwise and the instance was isolated again.
 func TestReleasedBefore(t *testing.T) {

@@ -83,7 +83,9 @@ func (n noted) facts(in Input) (b body) {
 	}
 	in.Custody = latest(n.Custody, in.Custody, false, func(c *incident.Custody) *incident.Report { return &c.Report })
 	if n.Custody == nil && in.Custody.Status != incident.Failed {
-		in.Custody = incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: true, Copies: []incident.Copy{}}
+		// An execution of an older definition says nothing of copies.
+		off := in.Custody.Off || in.Custody.Status == ""
+		in.Custody = incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: off, Copies: []incident.Copy{}}
 	}
 	if n.Memory != nil {
 		m := n.Memory.Memory()
