@@ -225,6 +225,12 @@ func (s *Step) stands(ctx context.Context, b *body, kind message.Kind) (message.
 		return kind, nil
 	}
 	switch {
+	case b.Restoration.Connected: // and only the closing failed
+		b.Decision = Decision{Choice: incident.Release, Person: b.Restoration.Person, Reason: b.Restoration.Because}
+		return message.Released, nil
+	case h.Decision == incident.Leave: // the same
+		b.Decision = Decision{Choice: h.Decision, Person: h.Decided.Person}
+		return message.Released, nil
 	case !b.Isolation.Since.IsZero():
 		return message.NotSealed, nil // it was contained
 	case b.Isolation.Status == incident.Skipped:

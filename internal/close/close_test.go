@@ -211,6 +211,13 @@ func TestStands(t *testing.T) {
 		{"asked before", "Not contained", func(*testing.T, *scene.Scene) {}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "not yet isolated"}}, record.Open, []string{
 			"is NOT isolated: a person was asked first", "NOT isolated: nobody decided",
 		}},
+		{"released, never closed, and asked once more", "Not contained", func(t *testing.T, s *scene.Scene) {
+			isolated(t, s)
+			s.Save(t, "release", map[string]any{"status": incident.OK, "connected": true, "person": "Tanaka", "endedAt": s.Host.Now().Add(time.Hour)})
+		}, incident.Isolation{}, record.Open, []string{"released as a false alarm, as decided by &#34;Tanaka&#34;", "connected again", "Reported, still open"}},
+		{"left alone, never closed, and asked once more", "Not contained", func(t *testing.T, s *scene.Scene) {
+			s.Note(t, incident.Leave)
+		}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "nothing of it is in the record"}}, record.Open, []string{"was NOT isolated, as decided by", "Left alone", "Reported, still open"}},
 		{"kept, and asked once more", "Kept isolated", func(t *testing.T, s *scene.Scene) {
 			isolated(t, s)
 			s.Note(t, incident.Keep)
@@ -366,6 +373,62 @@ func TestTheRecordWins(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNothingWasCopied: that copies were to be made and none was begun is no reason to
+// say nothing of them.
+func TestNothingWasCopied(t *testing.T) {
+	for _, off := range []bool{true, false} {
+		s := scene.Open(t, scene.File)
+		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := closing.Input{
+			Incident: s.Incident, Execution: execution, Ending: "Kept isolated",
+			Custody: incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "not yet copied"}, Off: off, Done: off},
+		}
+		if _, err := carry(t.Context(), s, step, in); err != nil {
+			t.Fatal(err)
+		}
+		page, _ := file(t, s, reports(t, s)[0])
+		for what, text := range map[string]string{"page": string(page), "mail": s.Mails()[0].Body} {
+			if told := strings.Contains(text, "nothing was copied"); told == off {
+				t.Errorf("off %v: the %s tells of copies: %v", off, what, told)
+			}
+		}
+	}
+}
+
+// TestReleasedBefore: a release that could not be closed is history once a person
+// decided otherwise and the instance was isolated again.
+func TestReleasedBefore(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	ok := incident.Report{Status: incident.OK}
+	s.Save(t, "release", map[string]any{"status": incident.OK, "connected": true, "restored": []string{"groups of eni-1"}, "notBack": []string{}, "person": "Tanaka", "endedAt": s.Host.Now()})
+	s.Wait(time.Hour)
+	s.Save(t, "isolate", incident.Isolation{Report: ok, Contained: true, Sealed: true, Since: s.Host.Now(), At: s.Host.Now()})
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := closing.Input{
+		Incident: s.Incident, Execution: execution, Ending: "Kept isolated", Decision: closing.Decision{Choice: incident.Keep},
+		Restoration: incident.Restoration{Report: incident.Report{Status: incident.Skipped, Reason: "not released"}},
+	}
+	if _, err := carry(t.Context(), s, step, in); err != nil {
+		t.Fatal(err)
+	}
+	page, _ := file(t, s, reports(t, s)[0])
+	signed, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/run-1.json")
+	mail := s.Mails()[0].Body
+	for what, text := range map[string]string{"the page": string(page), "the manifest": string(signed), "the mail": mail} {
+		for _, not := range []string{"connected again", `"connected":true`, "groups of eni-1"} {
+			if strings.Contains(text, not) {
+				t.Errorf("it is isolated, and %s says %q:\n%s", what, not, text)
+			}
+		}
 	}
 }
 

@@ -21,11 +21,14 @@ type noted struct {
 	Custody     *incident.Custody
 	Memory      *incident.CaptureRecord
 	Digest      *struct{ Result *incident.Digest }
-	Restoration *incident.Restoration
-	Console     *incident.Console
-	Exposure    incident.Exposure
-	Drift       struct{ Known []incident.Drift }
-	Terminate   struct{ CalledAt time.Time }
+	Restoration *struct {
+		incident.Restoration
+		EndedAt time.Time // zero where it did not end
+	}
+	Console   *incident.Console
+	Exposure  incident.Exposure
+	Drift     struct{ Known []incident.Drift }
+	Terminate struct{ CalledAt time.Time }
 }
 
 func (s *Step) noted(ctx context.Context, id string) (noted, error) {
@@ -74,10 +77,15 @@ func (n noted) facts(in Input) (b body) {
 	in.Protection = latest(n.Protection, in.Protection, ended, func(p *incident.Protection) *incident.Report { return &p.Report })
 	in.Snapshots = latest(n.Snapshots, in.Snapshots, ended, func(s *incident.Snapshots) *incident.Report { return &s.Report })
 	in.Credentials = latest(n.Credentials, in.Credentials, false, func(c *incident.Credentials) *incident.Report { return &c.Report })
-	in.Restoration = latest(n.Restoration, in.Restoration, false, func(r *incident.Restoration) *incident.Report { return &r.Report })
+	// A release after which it was isolated again is history: nothing is back.
+	if r := n.Restoration; r != nil && (n.Isolation == nil || r.EndedAt.IsZero() || !n.Isolation.At.After(r.EndedAt)) {
+		in.Restoration = latest(&r.Restoration, in.Restoration, false, func(r *incident.Restoration) *incident.Report { return &r.Report })
+	}
 	in.Custody = latest(n.Custody, in.Custody, false, func(c *incident.Custody) *incident.Report { return &c.Report })
 	if n.Custody == nil && in.Custody.Status != incident.Failed {
-		in.Custody = incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: true, Copies: []incident.Copy{}}
+		// An execution of an older definition says nothing of copies.
+		off := in.Custody.Off || in.Custody.Status == ""
+		in.Custody = incident.Custody{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was copied"}, Off: off, Copies: []incident.Copy{}}
 	}
 	if n.Memory != nil {
 		m := n.Memory.Memory()

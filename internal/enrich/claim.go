@@ -233,20 +233,20 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	case v.contained():
 		return joined("and contained as seen now, but nobody works on it any more: decide by hand")
 	}
-	// Released and not closed, it is open by name only: what was decided on must
-	// not be isolated again.
-	released, err := s.released(ctx, h)
+	// Released or left alone, and not closed, it is open by name only: what was
+	// decided on must not be isolated again.
+	decided, err := s.letBe(ctx, h)
 	if err != nil {
 		return ruling{}, err
 	}
-	if released {
+	if decided != "" {
 		news, err := s.news(ctx, inc, a.finding)
 		if err != nil {
 			return ruling{}, err
 		}
 		if !news {
 			return ruling{verdict: Decided, incident: inc, why: fmt.Sprintf(
-				"a person decided on incident %s (release; nobody works on it any more, and it was not closed), and this finding is neither of a new type nor more severe; not contained as seen now: %s", inc.ID, v)}, nil
+				"a person decided on incident %s (%s; nobody works on it any more, and it was not closed), and this finding is neither of a new type nor more severe; not contained as seen now: %s", inc.ID, decided, v)}, nil
 		}
 	}
 	switch {
@@ -265,25 +265,29 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	return r, err
 }
 
-// released tells whether a person's release is the last thing that was done, or is
-// to be done. The note of it in the head is not enough: people who are asked once
-// more, because the release could not be closed, may decide otherwise and be
-// refused, and the note is of that decision then, or none.
-func (s *Step) released(ctx context.Context, h record.Head) (bool, error) {
-	if h.Decision == incident.Release {
-		return true, nil
+// letBe is the decision to let the instance be, a release or to leave it alone, if
+// that is the last thing that was done, or is to be done; else empty. The note of a
+// release in the head is not enough: people who are asked once more, because it
+// could not be closed, may decide otherwise and be refused, and the note is of that
+// decision then, or none.
+func (s *Step) letBe(ctx context.Context, h record.Head) (incident.Choice, error) {
+	if h.Decision == incident.Release || h.Decision == incident.Leave {
+		return h.Decision, nil
 	}
 	var release struct {
 		EndedAt time.Time `json:"endedAt"` // zero where it did not end
 	}
 	var isolation incident.Isolation
 	if _, err := record.LoadStep(ctx, s.db, s.table, h.Incident.ID, "release", &release); err != nil {
-		return false, err
+		return "", err
 	}
 	if _, err := record.LoadStep(ctx, s.db, s.table, h.Incident.ID, "isolate", &isolation); err != nil {
-		return false, err
+		return "", err
 	}
-	return release.EndedAt.After(isolation.At), nil
+	if release.EndedAt.After(isolation.At) {
+		return incident.Release, nil
+	}
+	return "", nil
 }
 
 // resume begins an incident that is this execution's by now. People are asked

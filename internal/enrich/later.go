@@ -150,12 +150,15 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	if out.Standing != Open {
 		return out, nil
 	}
-	released, err := s.released(ctx, h)
+	decided, err := s.letBe(ctx, h)
 	if err != nil {
 		return Output{}, err
 	}
-	if released {
+	switch decided {
+	case incident.Release:
 		out.Reason = fmt.Sprintf("incident %s was decided to be released, and never closed: decide to release it once more to have it closed; as seen now: %s", id, v)
+	case incident.Leave:
+		out.Reason = fmt.Sprintf("incident %s was decided to be left alone, and never closed: decide to release it to have it closed; as seen now: %s", id, v)
 	}
 	return out, nil
 }
@@ -223,10 +226,7 @@ func (s *Step) known(ctx context.Context, id string) (Known, error) {
 		Snapshots:   incident.Snapshots{Report: undone, Set: []incident.Snapshot{}, Missing: []string{}, NotIn: []string{}, Volumes: []incident.Volume{}, Notes: []incident.Note{}},
 		Memory:      incident.Memory{Report: undone},
 	}
-	var memory struct {
-		Outcome *incident.Memory `json:"outcome"`
-		Result  *incident.Memory `json:"result"`
-	}
+	var memory incident.CaptureRecord
 	for _, step := range []struct {
 		name string
 		to   any
@@ -237,11 +237,8 @@ func (s *Step) known(ctx context.Context, id string) (Known, error) {
 			return Known{}, err
 		}
 	}
-	switch {
-	case memory.Result != nil:
-		k.Memory = *memory.Result
-	case memory.Outcome != nil:
-		k.Memory = *memory.Outcome
+	if memory.Result != nil || memory.Outcome != nil {
+		k.Memory = memory.Memory()
 	}
 	return k, nil
 }

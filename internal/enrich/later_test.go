@@ -76,6 +76,21 @@ func TestLater(t *testing.T) {
 	}
 }
 
+// TestImageThatWasNotCompleted: what a capture will have been, once its upload is
+// completed, is not told as taken.
+func TestImageThatWasNotCompleted(t *testing.T) {
+	w := left(t, record.Open, nil)
+	image := &incident.Memory{Report: incident.Report{Status: incident.OK}, Done: true, Object: "image.lime", Bytes: 8}
+	w.save(key+".1", "memory", incident.CaptureRecord{Outcome: image})
+	if m := w.must(wish(key+".1"), execution).Known[0].Memory; m.Done || m.Object != image.Object {
+		t.Errorf("known as %+v; want it not done", m)
+	}
+	w.save(key+".1", "memory", incident.CaptureRecord{Outcome: image, Result: image})
+	if m := w.must(wish(key+".1"), execution).Known[0].Memory; !m.Done {
+		t.Errorf("known as %+v; want it done", m)
+	}
+}
+
 // TestLaterOnlyOnce: of two wishes one is carried out, and a newer incident ends
 // those about the older.
 func TestLaterOnlyOnce(t *testing.T) {

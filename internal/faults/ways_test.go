@@ -59,6 +59,7 @@ func ways(all []*base) []trial {
 		{"decided later", roleLost("release", "ec2:*", 0, days)},  // asked once more
 		{"decided later", meanwhile},                              // Superseded
 		{"asked later, nobody answers", roleLost("approval", "dynamodb:*", 1000, 2500)},
+		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)}, // How does it stand? Nobody can be told
 	} {
 		s := w.script
 		s.People = append(slices.Clone(by[w.base].script.People), s.People...)

@@ -179,8 +179,10 @@ var catalogue = map[string]text{
 		"EC2インスタンス {instance} についての決定は実行しましたが、記録上のインシデントを閉じられませんでした。",
 	},
 	"closeFailed.next": {
-		"Until it is closed, every further finding on this instance joins this incident and nothing is isolated anew. Look at the reason and close it.",
-		"閉じられるまで、このインスタンスの新しい検出結果はすべてこのインシデントに加わり、新たな隔離は行われません。理由を確認して閉じてください。",
+		"Until it is closed, further findings on this instance join this incident. One of a new type or more severe isolates again what was released or left alone.\n" +
+			"Once the reason is mended, have it closed by deciding as before: cordon decide {incident} terminate|keep|release --reason TEXT.",
+		"閉じられるまで、このインスタンスの新しい検出結果はこのインシデントに加わります。解放した、または隔離しなかったインスタンスは、新しい種類またはより重大な検出結果があれば隔離します。\n" +
+			"理由を解消した後、前と同じ決定により閉じてください: cordon decide {incident} terminate|keep|release --reason TEXT。",
 	},
 
 	"unsigned.subject": {"No signed report of how it stands: {instance}", "状況の署名付き報告を作成できません: {instance}"},

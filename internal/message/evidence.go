@@ -32,7 +32,7 @@ func (l Language) Taken(e incident.Evidence) []string {
 	if m.Status == incident.OK {
 		all = append(all, l.Text("memory")+": "+l.progress(m.Report, m.Done))
 	}
-	if m.Object != "" && (m.Done || m.Status != incident.OK) { // under way, there is nothing yet under that key
+	if m.Object != "" && m.Done { // before, there is nothing under that key
 		key := "memoryObject"
 		if m.Status != incident.OK {
 			key = "memoryPart"

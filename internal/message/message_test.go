@@ -522,6 +522,20 @@ func TestEvidenceUnderWay(t *testing.T) {
 	}
 }
 
+// TestImageIsNoneBeforeItsEnd: until the upload is completed there is no image under
+// the key that its record names, however the capture went.
+func TestImageIsNoneBeforeItsEnd(t *testing.T) {
+	for _, status := range []incident.Status{incident.OK, incident.Partial} {
+		for _, done := range []bool{true, false} {
+			m := incident.Memory{Report: incident.Report{Status: status, Reason: "8 of 16 bytes"}, Done: done, Object: "memory/image.lime", Bytes: 8}
+			said := strings.Contains(strings.Join(in(t, "en").Taken(incident.Evidence{Memory: m}), "\n"), m.Object)
+			if said != done {
+				t.Errorf("%s, done %v: that an image was taken is said: %v", status, done, said)
+			}
+		}
+	}
+}
+
 func TestUnknownLanguage(t *testing.T) {
 	if _, err := message.In("fr"); err == nil || !strings.Contains(err.Error(), "en or ja") {
 		t.Errorf("error %v, want one that names en and ja", err)

@@ -430,6 +430,30 @@ func TestReleaseStandsWithoutItsNote(t *testing.T) {
 	}
 }
 
+// TestLeftAloneStandsWithoutItsClosing: a person decides to leave it alone, and that
+// cannot be closed. The finding comes again: it is not isolated against that.
+func TestLeftAloneStandsWithoutItsClosing(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "leave")
+	own := afterwards(t, around(t, o.Event, func(object) {}), plainInstance).groupsOf()
+	o.Parameters = map[string]string{"MaxIsolationsPerHour": "0"}
+	o.Script = &rehearsal.Script{Storms: []rehearsal.Storm{{From: 30, Until: 100_000, Calls: "kms:Sign", Kind: sim.Denied}}}
+	left := run(t, o)
+	if left.Ending != "Released" || !slices.Equal(recorded(t, left.Account), []string{"open"}) {
+		t.Fatalf("this test wants a decision to leave it that could not be closed, and it ended as %q, recorded as %v", left.Ending, recorded(t, left.Account))
+	}
+	o = decides(options(readFile(t, "plain.json")), "none")
+	o.Account = left.Account
+	r := run(t, o)
+	if groups := afterwards(t, r.Account, plainInstance).groupsOf(); r.Ending != "Already decided" || !slices.Equal(groups, own) {
+		t.Errorf("the repeat ended as %q, and it is in %v; want it left alone in %v", r.Ending, groups, own)
+	}
+	r = run(t, later(left.Account, "release"))
+	asked := mailed(r, "You are asked once more")
+	if len(asked) != 1 || !strings.Contains(asked[0].Body, "was decided to be left alone") || r.Ending != "Released" || !slices.Equal(recorded(t, r.Account), []string{"released"}) {
+		t.Errorf("asked once more it ended as %q, recorded as %v; asked %+v", r.Ending, recorded(t, r.Account), asked)
+	}
+}
+
 // forge puts a release into the table, as whoever may write there could.
 func forge(a object, round int) {
 	body := fmt.Sprintf(`{"incident": %q, "round": %d, "instanceId": %q, "choice": "release", "person": "mallory", "mac": "%s", "expiresAt": "2030-01-01T00:00:00Z"}`,

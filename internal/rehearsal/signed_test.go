@@ -139,3 +139,18 @@ func TestNothingBeforeTheAlarm(t *testing.T) {
 		t.Errorf("ended as %q by way of %q", r.Ending, way)
 	}
 }
+
+// TestNothingBeforeTheAlarmLater: the same where people were asked once more.
+func TestNothingBeforeTheAlarmLater(t *testing.T) {
+	open := changed(t, run(t, decides(options(readFile(t, "plain.json")), "none")).Account, func(a object) { // moved out again by hand
+		for _, i := range a["NetworkInterfaces"].([]any) {
+			i.(object)["Groups"] = []any{object{"GroupId": foreign(t, a), "GroupName": "web"}}
+		}
+	})
+	o := later(open, "none")
+	o.Script = &rehearsal.Script{Storms: []rehearsal.Storm{{From: 3600, Until: 60 * 24 * 3600, Calls: "sns:Publish", Kind: sim.Denied}}}
+	r := run(t, o)
+	if way := path(t, r); r.Ending != "Not contained" || !slices.Contains(way, "Tell that nothing changed") || slices.Contains(way, "Sign how it stands") {
+		t.Errorf("ended as %q by way of %q", r.Ending, way)
+	}
+}
