@@ -87,6 +87,8 @@ func TestScriptsThatAreNone(t *testing.T) {
 		`{"storms": [{"until": 1, "kind": "denied"}]}`:                  "calls is lacking",
 		`{"storms": [{"until": 1, "calls": "*", "kind": "lost"}]}`:      "is not denied",
 		`{"storms": [{"until": 1e99, "calls": "*", "kind": "denied"}]}`: "below a year",
+		`{"stops": [{"at": -1}]}`:                                       "0 or more",
+		`{"redrives": [{"at": 1e99}]}`:                                  "below a year",
 		`{"people": [{"after": 1, "choice": "perhaps"}]}`:               "what --decision takes",
 		`{"skew": {"nobody": 1}}`:                                       "no function",
 		`{"skew": {"decide": 100}}`:                                     "a minute at most",
