@@ -145,10 +145,11 @@ type Status string
 
 // The statuses of an execution.
 const (
-	Running   Status = "RUNNING"
-	Succeeded Status = "SUCCEEDED"
-	FailedRun Status = "FAILED"
-	TimedOut  Status = "TIMED_OUT"
+	Running    Status = "RUNNING"
+	Succeeded  Status = "SUCCEEDED"
+	FailedRun  Status = "FAILED"
+	TimedOut   Status = "TIMED_OUT"
+	AbortedRun Status = "ABORTED" // stopped by somebody
 )
 
 // Result is what became of an execution.

@@ -13,8 +13,19 @@ func (e *Execution) parallel(v *visit) (*value, *Failure) {
 		e.measure(input)
 	}
 	e.event("ParallelStateStarted")
-	results, f := e.fan(v.region, len(v.state.branches), len(v.state.branches), func(i int, r *region) (*value, *Failure) {
-		return e.walk(r, v.state.branches[i], input, v.scope.inner(), v.item, func(*Failure) {})
+	p, n := v.place, len(v.state.branches)
+	if p.branches == nil || v.attempt > 0 {
+		p.branches = make([]*place, n)
+		for i := range p.branches {
+			p.branches[i] = &place{}
+		}
+	}
+	results := make([]*value, n)
+	for i, one := range p.branches {
+		results[i] = one.out // of a redrive, what was well before
+	}
+	f := e.fan(v.region, results, n, func(i int, r *region) (*value, *Failure) {
+		return e.walk(r, p.branches[i], v.state.branches[i], input, v.scope.inner(), v.item, func(*Failure) {})
 	})
 	return e.gather(v, results, f)
 }
@@ -79,7 +90,8 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 			e.event("MapIterationSucceeded")
 		}
 	}
-	results, f := e.fan(v.region, len(items), width, func(i int, r *region) (*value, *Failure) {
+	results := make([]*value, len(items))
+	f := e.fan(v.region, results, width, func(i int, r *region) (*value, *Failure) {
 		if i >= together {
 			e.event("MapIterationStarted")
 		}
@@ -98,7 +110,7 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 			return nil, e.tooMuch(v.state.name, "passes")
 		}
 		e.measure(input)
-		return e.walk(r, v.state.branches[0], input, v.scope.inner(), it, over)
+		return e.walk(r, &place{}, v.state.branches[0], input, v.scope.inner(), it, over)
 	})
 	if tolerates && f != nil && f != aborted {
 		return nil, &Failure{Name: runtimeError, refused: true, Cause: "an iteration of the inline Map '" + v.state.name + "' failed, and it tolerates failures"}

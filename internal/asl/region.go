@@ -65,13 +65,18 @@ func (e *Execution) park(r *region, until time.Time, register func(wake func()))
 	return !r.over
 }
 
-// fan runs n branches, so many side by side, and gathers their results in order.
-// At the first failure the other branches are ended; it returns when all have left
+// fan runs the branches that have no result yet, so many side by side, and puts their
+// results in their places. At the first failure the other branches are ended; it returns when all have left
 // their states, which takes no time.
-func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) (*value, *Failure)) ([]*value, *Failure) {
-	results := make([]*value, n)
-	if n == 0 {
-		return results, nil
+func (e *Execution) fan(outer *region, results []*value, width int, run func(i int, r *region) (*value, *Failure)) *Failure {
+	var todo []int
+	for i, one := range results {
+		if one == nil {
+			todo = append(todo, i)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
 	}
 	group := outer.child()
 	defer outer.drop(group)
@@ -81,7 +86,7 @@ func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) 
 	ok := e.park(outer, time.Time{}, func(wake func()) {
 		var start func()
 		start = func() {
-			i := next
+			i := todo[next]
 			next++
 			running++
 			e.world.Clock.Go(func() {
@@ -95,7 +100,7 @@ func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) 
 					wake()
 				default:
 					results[i] = v
-					if next < n {
+					if next < len(todo) {
 						start()
 					} else if running == 0 {
 						wake()
@@ -106,7 +111,7 @@ func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) 
 				}
 			})
 		}
-		for range min(width, n) {
+		for range min(width, len(todo)) {
 			start()
 		}
 	})
@@ -114,7 +119,7 @@ func (e *Execution) fan(outer *region, n, width int, run func(i int, r *region) 
 		e.world.Clock.Wait(func(wake func()) { last = wake })
 	}
 	if !ok {
-		return nil, aborted
+		return aborted
 	}
-	return results, failure
+	return failure
 }

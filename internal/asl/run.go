@@ -23,6 +23,12 @@ type Execution struct {
 	tokens  map[string]*call
 	input   *value
 	root    *region
+	at      *place // where the states are, or were when the execution ended
+
+	redrives int
+	started  time.Time // on this execution's first start
+	ended    time.Time // the newest end
+	redriven time.Time // the newest redrive
 
 	result  Result
 	fatal   *Failure // ended the execution whatever its states say
@@ -45,28 +51,33 @@ func (m *Machine) Start(w *World, info ExecutionInfo, input json.RawMessage) *Ex
 	if info.StartTime.IsZero() {
 		info.StartTime = w.Clock.Now()
 	}
-	e := &Execution{machine: m, world: w, info: info, input: newValue(in), root: &region{}, tokens: map[string]*call{}}
+	e := &Execution{machine: m, world: w, info: info, input: newValue(in), root: &region{}, at: &place{}, tokens: map[string]*call{}, started: w.Clock.Now()}
 	e.query = newEvaluator(w.Rand, w.Clock.Now)
 	e.result.Status = Running
 	if err != nil {
 		e.fatal = &Failure{Name: runtimeError, Cause: "Invalid execution input: " + err.Error()}
 		e.root.over = true
 	}
-	w.Clock.Go(e.run)
+	w.Clock.Go(func() {
+		e.event("ExecutionStarted")
+		e.measure(e.input)
+		e.run()
+	})
 	return e
 }
 
+// run goes from where the states are to an end. The machine's time-out counts from
+// here, so from a redrive anew; the longest an execution may run from its first start.
 func (e *Execution) run() {
-	limit := maxDuration
+	limit := e.started.Add(maxDuration * time.Second)
 	if e.machine.timeout > 0 {
-		limit = min(limit, e.machine.timeout)
+		own := e.world.Clock.Now().Add(time.Duration(e.machine.timeout) * time.Second)
+		if own.Before(limit) {
+			limit = own
+		}
 	}
-	e.event("ExecutionStarted")
-	e.measure(e.input)
-	cancel := e.world.Clock.At(e.world.Clock.Now().Add(time.Duration(limit)*time.Second), func() {
-		e.end(&Failure{Name: timeoutError})
-	})
-	out, f := e.walk(e.root, e.machine.states, e.input, (*scope)(nil).inner(), nil, func(*Failure) {})
+	cancel := e.world.Clock.At(limit, func() { e.end(&Failure{Name: timeoutError}) })
+	out, f := e.walk(e.root, e.at, e.machine.states, e.input, (*scope)(nil).inner(), nil, func(*Failure) {})
 	cancel()
 	if e.fatal == nil && f != nil && f.guess {
 		e.fatal = refusal(f)
@@ -76,6 +87,8 @@ func (e *Execution) run() {
 		// Its history names States.Timeout; DescribeExecution tells of no error. Measured:
 		// https://github.com/floci-io/floci/issues/2733
 		e.result.Status = TimedOut
+	case e.fatal == stopped:
+		e.result.Status = AbortedRun
 	case e.fatal != nil:
 		e.result.Status, e.result.Error, e.result.Cause = FailedRun, e.fatal.Name, e.fatal.Cause
 		if e.fatal.refused {
@@ -86,11 +99,13 @@ func (e *Execution) run() {
 	default:
 		e.result.Status, e.result.Output = Succeeded, out.raw
 	}
-	e.record(map[Status]string{Succeeded: "ExecutionSucceeded", FailedRun: "ExecutionFailed", TimedOut: "ExecutionTimedOut"}[e.result.Status])
+	e.record(map[Status]string{Succeeded: "ExecutionSucceeded", FailedRun: "ExecutionFailed", TimedOut: "ExecutionTimedOut", AbortedRun: "ExecutionAborted"}[e.result.Status])
 	e.root.end() // calls that nobody waits for any more
+	e.ended = e.world.Clock.Now()
 	for _, wake := range e.waiters {
 		wake()
 	}
+	e.waiters = nil
 	if e.world.Ended != nil {
 		e.world.Ended(e.Result())
 	}
@@ -159,6 +174,7 @@ func (e *Execution) measure(v *value) { e.result.MaxPayload = max(e.result.MaxPa
 type visit struct {
 	state   *state
 	region  *region
+	place   *place
 	scope   *scope
 	input   *value
 	item    *item // of the Map around it
@@ -175,18 +191,21 @@ type item struct {
 	value *value
 }
 
-// walk runs states from the first to an end. over is called at the end: before the
+// walk runs states from the first, or from where a redrive finds them, to an end. over is called at the end: before the
 // event of the state that it leaves unfinished, as AWS tells it.
-func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item, over func(*Failure)) (*value, *Failure) {
-	for name := s.start; ; {
+func (e *Execution) walk(r *region, p *place, s *states, input *value, sc *scope, it *item, over func(*Failure)) (*value, *Failure) {
+	for {
 		if r.over {
 			over(aborted)
 			return nil, aborted
 		}
-		st := s.byName[name]
-		v := &visit{state: st, region: r, scope: sc, input: input, item: it, entered: e.world.Clock.Now(), index: len(e.result.States)}
+		if p.state == nil {
+			p.state, p.input, p.scope = s.byName[s.start], input, sc
+		}
+		st := p.state
+		v := &visit{state: st, region: r, place: p, scope: p.scope, input: p.input, item: it, entered: e.world.Clock.Now(), index: len(e.result.States)}
 		v.number = e.event(st.kind + "StateEntered")
-		e.result.States = append(e.result.States, Visit{State: name, Type: st.kind, Entered: v.entered})
+		e.result.States = append(e.result.States, Visit{State: st.name, Type: st.kind, Entered: v.entered})
 		e.tell(v, Move{Kind: Entered})
 		out, next, f := e.stay(v)
 		if f == aborted || r.over {
@@ -207,10 +226,11 @@ func (e *Execution) walk(r *region, s *states, input *value, sc *scope, it *item
 		e.event(st.kind + "StateExited")
 		e.tell(v, Move{Kind: Left, Next: next})
 		if next == "" {
+			p.out = out
 			over(nil)
 			return out, nil
 		}
-		name, input = next, out
+		p.state, p.input, p.branches = s.byName[next], out, nil
 	}
 }
 
@@ -251,6 +271,9 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 	e.failed(v, f)
 	i := v.state.catcher(f)
 	if i < 0 {
+		if f.Name == limitError {
+			v.place.branches = nil // which is redriven whole
+		}
 		return nil, "", f
 	}
 	c := v.state.catch[i]
@@ -399,9 +422,13 @@ func (e *Execution) contextOf(v *visit) *value {
 			if err != nil {
 				return nil, err
 			}
+			keys := []string{"Id", "Input", "Name", "RoleArn", "StartTime", "RedriveCount"}
+			parts := []any{e.info.ID, input, e.info.Name, e.info.RoleArn, e.info.StartTime.UTC().Format(timeLayout), float64(e.redrives)}
+			if e.redrives > 0 {
+				keys, parts = append(keys, "RedriveTime"), append(parts, e.redriven.UTC().Format(timeLayout))
+			}
 			e.context = []any{
-				jsonata.NewObject([]string{"Id", "Input", "Name", "RoleArn", "StartTime", "RedriveCount"},
-					e.info.ID, input, e.info.Name, e.info.RoleArn, e.info.StartTime.UTC().Format(timeLayout), 0.0),
+				jsonata.NewObject(keys, parts...),
 				jsonata.NewObject([]string{"Id", "Name"}, e.info.MachineID, e.info.MachineName),
 			}
 		}

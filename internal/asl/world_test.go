@@ -39,6 +39,11 @@ func execute(t *testing.T, seed uint64, definition, input string, tasks map[stri
 }
 
 func executeMachine(m *asl.Machine, seed uint64, input string, tasks map[string]task) *run {
+	return executeLater(m, seed, input, tasks, func(*run) {})
+}
+
+// executeLater has more done, besides, before the clock runs.
+func executeLater(m *asl.Machine, seed uint64, input string, tasks map[string]task, more func(*run)) *run {
 	r := &run{clock: vtime.New(seed, start)}
 	w := &asl.World{Clock: r.clock, Rand: r.clock.Rand("test")}
 	w.Moved = func(m asl.Move) {
@@ -62,7 +67,10 @@ func executeMachine(m *asl.Machine, seed uint64, input string, tasks map[string]
 		return json.Marshal(v)
 	}
 	info := asl.ExecutionInfo{ID: "arn:execution", Name: "one", RoleArn: "arn:role", MachineID: "arn:machine", MachineName: "machine"}
-	r.clock.Run(func() { r.Execution = m.Start(w, info, json.RawMessage(input)) })
+	r.clock.Run(func() {
+		r.Execution = m.Start(w, info, json.RawMessage(input))
+		more(r)
+	})
 	return r
 }
 

@@ -190,6 +190,8 @@ func lesser(s rehearsal.Script) []rehearsal.Script {
 	without(len(s.Others), func(s *rehearsal.Script, i int) { s.Others = slices.Delete(s.Others, i, i+1) })
 	without(len(s.Storms), func(s *rehearsal.Script, i int) { s.Storms = slices.Delete(s.Storms, i, i+1) })
 	without(len(s.Faults), func(s *rehearsal.Script, i int) { s.Faults = slices.Delete(s.Faults, i, i+1) })
+	without(len(s.Redrives), func(s *rehearsal.Script, i int) { s.Redrives = slices.Delete(s.Redrives, i, i+1) })
+	without(len(s.Stops), func(s *rehearsal.Script, i int) { s.Stops = slices.Delete(s.Stops, i, i+1) })
 	without(len(s.Skew), func(s *rehearsal.Script, i int) {
 		names := make([]string, 0, len(s.Skew))
 		for name := range s.Skew {

@@ -3,6 +3,7 @@ package faults_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"cordon/internal/incident"
 	"cordon/internal/rehearsal"
@@ -79,9 +80,37 @@ func drawn(all []*base, seed uint64) trial {
 			s.Skew[name] = rehearsal.Skew(round(r.Float64()*2 - 1))
 		}
 	}
+	operated(s, rand.New(rand.NewPCG(seed, 9)), end)
 	t.script = clone(t.script)
 	return t
 }
+
+// operated lets an operator stop the execution and redrive it, in one run of five. It
+// draws from a stream of its own, so that the other runs are what they were.
+//
+// Two things it does not draw, for which two invocations may isolate one instance at
+// once (docs/reliability.md, What was found): an event more beside it, which may take
+// over what was stopped, and a redrive before what was invoked has ended.
+func operated(s *rehearsal.Script, r *rand.Rand, end float64) {
+	if len(s.Events) > 0 || r.IntN(5) > 0 {
+		return
+	}
+	for range 1 + r.IntN(2) {
+		at := round(r.Float64() * min(end, []float64{3, 30, 4000}[r.IntN(3)]))
+		if r.IntN(6) > 0 {
+			s.Stops = append(s.Stops, rehearsal.Moving{At: at})
+		}
+		if r.IntN(6) > 0 {
+			s.Redrives = append(s.Redrives, rehearsal.Moving{At: round(at + slowest + r.Float64()*[]float64{10, 600, 10_000, days}[r.IntN(4)])})
+		}
+	}
+	s.Redrives = slices.DeleteFunc(s.Redrives, func(again rehearsal.Moving) bool {
+		return slices.ContainsFunc(s.Stops, func(stop rehearsal.Moving) bool { return again.At >= stop.At && again.At < stop.At+slowest })
+	})
+}
+
+// slowest is how many seconds a function that changes the network may take, and more.
+const slowest = 70
 
 // storms are the calls that a storm hits.
 var storms = []string{

@@ -109,7 +109,7 @@ func drawnKinds(tr trial) []string {
 	for _, s := range tr.script.Others {
 		all = append(all, "others "+s.What)
 	}
-	for kind, n := range map[string]int{"event more": len(tr.script.Events), "person more": len(tr.script.People), "clock ahead or behind": len(tr.script.Skew)} {
+	for kind, n := range map[string]int{"event more": len(tr.script.Events), "person more": len(tr.script.People), "clock ahead or behind": len(tr.script.Skew), "stop": len(tr.script.Stops), "redrive": len(tr.script.Redrives)} {
 		if n > 0 {
 			all = append(all, kind)
 		}

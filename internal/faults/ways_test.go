@@ -21,6 +21,13 @@ func ways(all []*base) []trial {
 		return rehearsal.Script{Others: []rehearsal.Doing{{At: at, What: what}}}
 	}
 	meanwhile := rehearsal.Script{Events: []rehearsal.Delivery{{At: 20, Event: worse}}}
+	operator := func(stop, again float64) rehearsal.Script {
+		return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
+	}
+	takenOver := operator(0.5, 400)
+	takenOver.Events = []rehearsal.Delivery{{At: 50}}
+	asksNext := operator(20, 300)
+	asksNext.Events = []rehearsal.Delivery{{At: 100}}
 	undelivered := lost("sfn:SendTaskSuccess", sim.Unavailable, 0, days)
 	var trials []trial
 	for _, w := range []struct {
@@ -60,6 +67,15 @@ func ways(all []*base) []trial {
 		{"decided later", meanwhile},                              // Superseded
 		{"asked later, nobody answers", roleLost("approval", "dynamodb:*", 1000, 2500)},
 		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)}, // How does it stand? Nobody can be told
+		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Redrives: []rehearsal.Moving{{At: 9000}}}},
+		{"plain, kept", operator(20, 300)},            // stopped in the capture
+		{"plain, terminated", operator(20, 300)},      // and decided meanwhile
+		{"nobody answers", operator(400, 1000)},       // stopped while people are asked
+		{"nobody answers", operator(400, 8000)},       // until after the request had expired
+		{"asked before isolating", operator(20, 300)}, // the same, not isolated
+		{"decided later", operator(20, 300)},
+		{"nobody answers", takenOver}, // Is it contained now? Superseded
+		{"asked before isolating", asksNext},
 	} {
 		s := w.script
 		s.People = append(slices.Clone(by[w.base].script.People), s.People...)
@@ -76,7 +92,6 @@ var unreached = map[string]string{
 	"Gather evidence and ask -> Make sure it is sealed":                   "each branch catches what its tasks answer, and the two errors that it fails with have a way of their own; what is left is an error of Step Functions itself",
 	"Was it undone meanwhile? -> The looks are over":                      "two hundred looks take 15 days, and a request lasts 7 at most; a bound for the history, should ApprovalHours grow",
 	"The looks are over": "the same",
-	"Is it contained now? -> Tell why nothing was changed": "an incident is taken over only from an execution that does not run; it runs again by a redrive only, which no script has",
 }
 
 // TestEveryWay comes through every state and takes every transition of the

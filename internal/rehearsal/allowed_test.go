@@ -172,6 +172,16 @@ func TestExceptionsAreNarrow(t *testing.T) {
 	unwritten := spoil(kept, func(x *rehearsal.Trace) {
 		x.After.Incidents = append(slices.Clone(x.After.Incidents), row("incidents", map[string]string{"pk": key + ".1", "sk": "step#isolate", "body": "{}"}))
 	})
+	// wishedFor is an incident that somebody wanted to decide about once more, and gone by then.
+	wishedFor := func(before, after string) rehearsal.Trace {
+		x := spoil(with(without(without(without(clean(), "PutObject", ""), "TerminateInstances", ""), "PutItem", "incident#000001"),
+			call(94, "dynamodb", "UpdateItem", &dynamodb.UpdateItemInput{Key: map[string]dynamodbtypes.AttributeValue{"sk": &dynamodbtypes.AttributeValueMemberS{Value: "incident#000001"}}})), ends("Already gone"))
+		head := func(state string) rehearsal.Row {
+			return row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": state})
+		}
+		x.Before.Incidents, x.After.Incidents = []rehearsal.Row{head(before)}, []rehearsal.Row{head(after)}
+		return x
+	}
 	journal := func(failed, whose string) rehearsal.Trace {
 		c := call(95, "s3", "PutObject", &s3.PutObjectInput{Key: aws.String("incidents/" + whose + "/journal/000002.json")})
 		c.By, c.Error, c.Effective = &sim.Invocation{Function: "journal"}, failed, failed == ""
@@ -271,6 +281,11 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		{"nobody can be told that it is not signed", "Every ending is signed", unsigned(94), map[string]rehearsal.Trace{
 			"a mail before that failed": unsigned(90),
 			"the last mail was taken":   with(unsigned(94), call(95, "sns", "Publish", &sns.PublishInput{})),
+		}},
+		{"gone, and released before", "Every ending is signed", wishedFor("released", "released"), map[string]rehearsal.Trace{
+			"it was open":                wishedFor("open", "open"),
+			"it was released only since": wishedFor("open", "released"),
+			"it is open again":           wishedFor("released", "open"),
 		}},
 		{"a set for each of two incidents", "One incident an instance", sets(key+".1", key+".2"), map[string]rehearsal.Trace{
 			"two for one": sets(key+".1", key+".1"),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // execution is one run of the machine.
 type execution struct {
 	*asl.Execution
+	arn     string
 	name    string
 	started time.Time
 	stopped time.Time
@@ -34,17 +36,53 @@ func (w *world) begin(event []byte) {
 	}
 	name := hex.EncodeToString(b)
 	arn := strings.Replace(w.machineARN, ":stateMachine:", ":execution:", 1) + ":" + name
-	e := &execution{name: name, started: w.clock.Now(), input: string(event)}
+	e := &execution{arn: arn, name: name, started: w.clock.Now(), input: string(event)}
 	w.executions[arn] = e
+	w.order = append(w.order, e)
 	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.stream("machine"), Invoke: w.task, Moved: w.moved},
 		asl.ExecutionInfo{ID: arn, Name: name, MachineID: w.machineARN, MachineName: w.machineARN[strings.LastIndexByte(w.machineARN, ':')+1:]}, event)
 	if w.first == nil {
 		w.first = e
 	}
+	w.attend(e)
+}
+
+// attend waits for an execution's end, its next one where it is redriven.
+func (w *world) attend(e *execution) {
 	w.clock.Go(func() {
 		e.Wait()
-		w.over(arn, e, e.Result())
+		w.over(e, e.Result())
 	})
+}
+
+// stop is an operator's, of the newest execution that runs.
+func (w *world) stop() {
+	for _, e := range slices.Backward(w.order) {
+		if e.Status() == asl.Running {
+			e.Stop()
+			w.happened["stop"]++
+			return
+		}
+	}
+}
+
+// redrive is an operator's, of the newest execution that did not end well. What Step
+// Functions would not redrive stays as it is.
+func (w *world) redrive() {
+	for _, e := range slices.Backward(w.order) {
+		if s := e.Status(); s == asl.Running || s == asl.Succeeded {
+			continue
+		}
+		switch err := e.Redrive(); {
+		case err == nil:
+			e.stopped = time.Time{}
+			w.happened["redrive"]++
+			w.attend(e)
+		case !errors.Is(err, asl.ErrNotRedrivable):
+			w.problem = fmt.Errorf("the rehearsal ends here, at a limit of the interpreter: %w", err)
+		}
+		return
+	}
 }
 
 // moved keeps the way through the states.
@@ -62,13 +100,13 @@ func (w *world) moved(m asl.Move) {
 
 // over is what AWS tells of an execution that ended: an event that rules match.
 // https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
-func (w *world) over(arn string, e *execution, r asl.Result) {
+func (w *world) over(e *execution, r asl.Result) {
 	e.stopped = w.clock.Now()
 	event, err := json.Marshal(map[string]any{
 		"version": "0", "id": e.name, "source": "aws.states", "detail-type": "Step Functions Execution Status Change",
-		"account": w.number, "region": w.region, "time": e.stopped.UTC().Format(time.RFC3339), "resources": []string{arn},
+		"account": w.number, "region": w.region, "time": e.stopped.UTC().Format(time.RFC3339), "resources": []string{e.arn},
 		"detail": map[string]any{
-			"executionArn": arn, "stateMachineArn": w.machineARN, "name": e.name, "status": r.Status,
+			"executionArn": e.arn, "stateMachineArn": w.machineARN, "name": e.name, "status": r.Status,
 			"startDate": e.started.UnixMilli(), "stopDate": e.stopped.UnixMilli(), "input": e.input, "error": r.Error, "cause": r.Cause,
 		},
 	})

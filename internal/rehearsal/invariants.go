@@ -1035,7 +1035,8 @@ func unsigned(t Trace) string {
 		case *dynamodb.PutItemInput:
 			had = had || c.Effective && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#")
 		case *dynamodb.UpdateItemInput:
-			had = had || c.Effective && strings.HasPrefix(stringOf(in.Key["sk"]), "incident#")
+			sk := stringOf(in.Key["sk"])
+			had = had || c.Effective && strings.HasPrefix(sk, "incident#") && !(t.Ending == "Already gone" && t.stayedReleased(sk))
 		case *s3.PutObjectInput:
 			signed = signed || c.Effective && strings.Contains(aws.ToString(in.Key), "/manifests/")
 		case *kms.SignInput:
@@ -1050,6 +1051,17 @@ func unsigned(t Trace) string {
 		return ""
 	}
 	return fmt.Sprintf("ended as %q, there is no manifest of it, and nobody was told so", t.Ending)
+}
+
+// stayedReleased says whether an incident was closed by a release before, and is still:
+// that stands, with the manifest of then, whoever wanted to decide once more.
+func (t Trace) stayedReleased(sk string) bool {
+	released := func(a Account) bool {
+		return slices.ContainsFunc(a.Incidents, func(i Row) bool {
+			return i.Table == "incidents" && i.Item.Text("sk") == sk && i.Item.Text("state") == "released"
+		})
+	}
+	return released(t.Before) && released(t.After)
 }
 
 func stringOf(v dynamodbtypes.AttributeValue) string {

@@ -98,6 +98,7 @@ type world struct {
 	flags      finding.Flags
 	wish       bool                  // no finding: somebody wants to decide once more
 	executions map[string]*execution // by ARN
+	order      []*execution          // as they began
 	first      *execution            // the one the event started
 	also       []Arrival             // further findings that were delivered
 	asked      map[string]bool       // links that reached the person

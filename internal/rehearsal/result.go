@@ -12,7 +12,7 @@ import (
 type Result struct {
 	Matched    bool                `json:"matched"` // did the first rule's pattern match
 	Ending     string              `json:"ending"`  // name of the last state; empty when not matched
-	Status     string              `json:"status"`  // SUCCEEDED, FAILED, TIMED_OUT; empty when not matched
+	Status     string              `json:"status"`  // SUCCEEDED, FAILED, TIMED_OUT, ABORTED; empty when not matched
 	States     []string            `json:"states"`  // names entered, in order
 	Calls      []Call              `json:"calls"`   // every AWS call, by time, then start
 	Mails      []Mail              `json:"mails"`

@@ -21,12 +21,14 @@ import (
 // Script is what happens besides the event and the decision: `--script FILE`.
 // Times are virtual seconds from the event.
 type Script struct {
-	Faults []string        `json:"faults,omitempty"` // SERVICE:ACTION#N=KIND; one whose call never comes is no error
-	Storms []Storm         `json:"storms,omitempty"`
-	Others []Doing         `json:"others,omitempty"`
-	Events []Delivery      `json:"events,omitempty"`
-	People []Choosing      `json:"people,omitempty"`
-	Skew   map[string]Skew `json:"skew,omitempty"` // of the clocks of functions
+	Faults   []string        `json:"faults,omitempty"` // SERVICE:ACTION#N=KIND; one whose call never comes is no error
+	Storms   []Storm         `json:"storms,omitempty"`
+	Others   []Doing         `json:"others,omitempty"`
+	Events   []Delivery      `json:"events,omitempty"`
+	People   []Choosing      `json:"people,omitempty"`
+	Stops    []Moving        `json:"stops,omitempty"`    // of the newest execution that runs then
+	Redrives []Moving        `json:"redrives,omitempty"` // of the newest that failed, timed out or was stopped
+	Skew     map[string]Skew `json:"skew,omitempty"`     // of the clocks of functions
 }
 
 // Skew is how far a function's clock is ahead, in seconds.
@@ -51,6 +53,11 @@ type Doing struct {
 type Delivery struct {
 	At    float64         `json:"at"`
 	Event json.RawMessage `json:"event,omitempty"`
+}
+
+// Moving is when an operator does something to an execution.
+type Moving struct {
+	At float64 `json:"at"`
 }
 
 // Choosing is one more person who got the mail. Where two people must decide on a
@@ -114,6 +121,11 @@ func ParseScript(b []byte) (*Script, error) {
 			}
 		}
 	}
+	for n, m := range slices.Concat(s.Stops, s.Redrives) {
+		if !within(m.At) {
+			return nil, wrong("stops, redrives", n, "at is seconds, 0 or more and below a year")
+		}
+	}
 	for n, p := range s.People {
 		if _, err := incident.ParseChoice(string(p.Choice)); err != nil || !within(p.After) {
 			return nil, wrong("people", n, "after is seconds, choice what --decision takes")
@@ -162,7 +174,7 @@ func (w *world) eventful() bool {
 		planned = w.Undisturbed.people
 	}
 	s := w.Script
-	return s != nil && (len(s.Storms)+len(s.Others)+len(s.Events)+len(s.Skew) > 0 || !slices.Equal(s.People, planned))
+	return s != nil && (len(s.Storms)+len(s.Others)+len(s.Events)+len(s.Skew)+len(s.Stops)+len(s.Redrives) > 0 || !slices.Equal(s.People, planned))
 }
 
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
@@ -178,7 +190,7 @@ func (w *world) storms() []sim.Storm {
 	return all
 }
 
-// play lets the script's events and others come.
+// play lets the script's events, others and operators come.
 func (w *world) play() {
 	if w.Script == nil {
 		return
@@ -194,6 +206,12 @@ func (w *world) play() {
 			}
 			w.deliver(event)
 		})
+	}
+	for _, m := range w.Script.Stops {
+		w.clock.At(w.start.Add(seconds(m.At)), w.stop)
+	}
+	for _, m := range w.Script.Redrives {
+		w.clock.At(w.start.Add(seconds(m.At)), w.redrive)
 	}
 	for _, o := range w.Script.Others {
 		w.clock.At(w.start.Add(seconds(o.At)), func() {

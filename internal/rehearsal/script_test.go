@@ -88,6 +88,8 @@ func TestScriptsThatAreNone(t *testing.T) {
 		`{"storms": [{"until": 1, "calls": "*", "kind": "lost"}]}`:      "is not denied",
 		`{"storms": [{"from": 9, "until": 5, "calls": "*"}]}`:           "would never come",
 		`{"storms": [{"until": 1e99, "calls": "*", "kind": "denied"}]}`: "below a year",
+		`{"stops": [{"at": -1}]}`:                                       "0 or more",
+		`{"redrives": [{"at": 1e99}]}`:                                  "below a year",
 		`{"people": [{"after": 1, "choice": "perhaps"}]}`:               "what --decision takes",
 		`{"skew": {"nobody": 1}}`:                                       "no function",
 		`{"skew": {"decide": 100}}`:                                     "a minute at most",

@@ -1,0 +1,79 @@
+package rehearsal_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon/internal/rehearsal"
+)
+
+// A stopped execution leaves everything as it is and people told; redriven, it goes on
+// from there, and who decides then is heard: the request has its new token.
+func TestStoppedWhileAskedAndRedriven(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "none")
+	o.Script = script(t, `{"stops": [{"at": 400}]}`)
+	stopped := run(t, o)
+	if stopped.Status != "ABORTED" || !slices.Contains(subjects(stopped), "[URGENT] Incident response itself ended badly") {
+		t.Errorf("%s, mails %q", stopped.Status, subjects(stopped))
+	}
+	o.Script = script(t, `{"stops": [{"at": 400}], "redrives": [{"at": 1000}], "people": [{"after": 1500, "choice": "release"}]}`)
+	r := run(t, o)
+	at := r.Calls[slices.IndexFunc(r.Calls, func(c rehearsal.Call) bool { return c.Action == "SendTaskSuccess" })].At
+	last := r.Calls[len(r.Calls)-1].At
+	if r.Ending != "Released" || at < 1500 || last > at+600 {
+		t.Errorf("ended as %q, decided after %v s, over after %v s", r.Ending, at, last)
+	}
+	if again := count(r.States, "Isolate instance"); again != 1 {
+		t.Errorf("isolated %d times: what was well runs again", again)
+	}
+}
+
+// What failed ends in a Fail state, which a redrive enters again and which calls
+// nothing; people are told once more that it ended badly.
+func TestRedrivenNotContained(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "none")
+	o.Script = script(t, `{"storms": [{"from": 0, "until": 1000000, "calls": "ec2:ModifyNetworkInterfaceAttribute", "kind": "denied"}], "redrives": [{"at": 900000}]}`)
+	r := run(t, o)
+	if n := len(r.States); r.Ending != "Not contained" || r.Status != "FAILED" || count(r.States, "Not contained") != 2 || r.States[n-2] != "Not contained" {
+		t.Fatalf("%s by way of %q", r.Status, r.States)
+	}
+	for _, c := range r.Calls {
+		if c.At >= 900_000 && c.By != "notify" {
+			t.Errorf("the redrive called %s:%s of %s", c.Service, c.Action, c.By)
+		}
+	}
+	last := r.Mails[len(r.Mails)-1]
+	if before := r.Mails[len(r.Mails)-2]; last.At < 900_000 || before.At > 900_000 || !strings.Contains(last.Subject, "ended badly") {
+		t.Errorf("mails %q", subjects(r))
+	}
+}
+
+// A redrive of an execution from which another one has taken the incident over finds
+// that out, and leaves the incident to it.
+func TestRedrivenAfterItWasTakenOver(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "none")
+	o.Script = script(t, `{"stops": [{"at": 0.5}], "events": [{"at": 50}], "redrives": [{"at": 400}]}`)
+	if r := run(t, o); r.Ending != "Joined open incident" || r.Happened["event more, Isolated, undecided"] != 1 {
+		t.Errorf("ended as %q by way of %q; %v", r.Ending, r.States, r.Happened)
+	}
+}
+
+// Nothing happens where there is nothing to stop, or to redrive.
+func TestRedriveOfNothing(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "keep")
+	quiet := run(t, o)
+	o.Script = script(t, `{"stops": [{"at": 20000}], "redrives": [{"at": 10}, {"at": 30000}]}`)
+	if r := run(t, o); r.Ending != quiet.Ending || r.Happened["stop"]+r.Happened["redrive"] != 0 {
+		t.Errorf("ended as %q, undisturbed as %q; %v", r.Ending, quiet.Ending, r.Happened)
+	}
+}
+
+func count(all []string, one string) (n int) {
+	for _, s := range all {
+		if s == one {
+			n++
+		}
+	}
+	return n
+}
