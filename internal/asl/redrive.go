@@ -41,11 +41,11 @@ var ErrNotRedrivable = errors.New("ExecutionNotRedrivable")
 // were; its retries, its time-out and that of the machine begin anew; a task gets
 // another token. Of a Parallel only those branches go on that had not come to their
 // end, each with its own such state, but all where the data was too long. A Fail state
-// fails again, and a Wait waits its Seconds once more.
+// fails again, and a Wait until a moment that has passed is over.
 // https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
 //
-// Nobody documents which events follow ExecutionRedriven; here the state is entered
-// again. What nobody has recorded is refused, with an UnsupportedError: an execution
+// Nobody documents which events follow ExecutionRedriven, and whether a Wait waits its
+// Seconds once more; here the state is entered again, and it does. What nobody has recorded is refused, with an UnsupportedError: an execution
 // within a Map, and one that this interpreter itself had ended.
 func (e *Execution) Redrive() error {
 	now := e.world.Clock.Now()
