@@ -492,6 +492,15 @@ func toJSON(v reflect.Value, name func(string) string) any {
 
 // S3: enrich keeps the event, and close signs for it.
 
+// refusedByS3 is an error of S3 as it stands on the wire; one of another kind stays.
+func refusedByS3(err error) (*http.Response, error) {
+	api, ok := refusal(err)
+	if !ok {
+		return nil, err
+	}
+	return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
+}
+
 func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Request, body []byte) (*http.Response, error) {
 	out, err := call(ctx, client, "PutObject", func(in reflect.Value) error {
 		for name, value := range map[string]string{
@@ -504,11 +513,7 @@ func putObject(ctx context.Context, client *sim.S3, bucket string, r *http.Reque
 		return nil
 	})
 	if err != nil {
-		api, ok := refusal(err)
-		if !ok {
-			return nil, err
-		}
-		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
+		return refusedByS3(err)
 	}
 	answer := response(http.StatusOK, "application/xml", nil)
 	for field, header := range map[string]string{
@@ -527,11 +532,7 @@ func getObject(ctx context.Context, client *sim.S3, bucket string, r *http.Reque
 		return nil
 	})
 	if err != nil {
-		api, ok := refusal(err)
-		if !ok {
-			return nil, err
-		}
-		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
+		return refusedByS3(err)
 	}
 	told, ok := out.Interface().(*s3.GetObjectOutput)
 	if !ok {
@@ -571,11 +572,7 @@ func listObjects(ctx context.Context, client *sim.S3, bucket string, r *http.Req
 		return nil
 	})
 	if err != nil {
-		api, ok := refusal(err)
-		if !ok {
-			return nil, err
-		}
-		return response(http.StatusBadRequest, "application/xml", fmt.Appendf(nil, "<Error><Code>%s</Code></Error>", api.ErrorCode())), nil
+		return refusedByS3(err)
 	}
 	told, ok := out.Interface().(*s3.ListObjectsV2Output)
 	if !ok {
