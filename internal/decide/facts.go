@@ -75,10 +75,7 @@ type known struct {
 // decision on half the facts is worse than a page that says to come back.
 func (h *Handler) know(ctx context.Context, id string) (known, error) {
 	var k known
-	var capture struct {
-		Outcome *incident.Memory `json:"outcome"`
-		Result  *incident.Memory `json:"result"`
-	}
+	var capture incident.CaptureRecord
 	var hash struct {
 		Result *incident.Digest `json:"result"`
 	}
@@ -109,11 +106,8 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 		}
 	}
 	switch {
-	case capture.Result != nil:
-		k.evidence.Memory = *capture.Result
-	case capture.Outcome != nil:
-		k.evidence.Memory = *capture.Outcome
-		k.evidence.Memory.Done = false // it will have been so once the upload is ended
+	case capture.Result != nil || capture.Outcome != nil:
+		k.evidence.Memory = capture.Memory()
 	case found[len(steps)-1]:
 		k.evidence.Memory.Status = incident.OK // begun, and no end is known
 	}
