@@ -123,10 +123,7 @@ func (b *bucket) read(key string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	if size > most {
-		return nil, fmt.Errorf("it has %d bytes, and %d are the most that there can be", size, most)
-	}
-	return io.ReadAll(io.LimitReader(r, most))
+	return bounded(r, size, most)
 }
 
 // isImage says whether a key is that of an image of a memory, which may have

@@ -33,10 +33,7 @@ func (f folder) read(key string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	if size > most {
-		return nil, fmt.Errorf("it has %d bytes, and %d are the most that there can be", size, most)
-	}
-	return io.ReadAll(io.LimitReader(file, most))
+	return bounded(file, size, most)
 }
 
 func (f folder) open(o manifest.Object) (io.ReadCloser, error) {

@@ -170,6 +170,14 @@ type source interface {
 	open(manifest.Object) (io.ReadCloser, error)
 }
 
+// bounded reads what a source holds of a key, unless that is more than there can be.
+func bounded(from io.Reader, size, most int64) ([]byte, error) {
+	if size > most {
+		return nil, fmt.Errorf("it has %d bytes, and %d are the most that there can be", size, most)
+	}
+	return io.ReadAll(io.LimitReader(from, most))
+}
+
 // found is what check found of an incident.
 type found struct {
 	entries []string          // keys of its journal
