@@ -216,14 +216,14 @@ func parseJSON(args []any) (any, error) {
 		return nil, unfit("parse", 0)
 	}
 	value, err := jsonata.Decode(json.RawMessage(text))
-	if err != nil || repeatsKey(json.RawMessage(text)) {
+	if err != nil || RepeatsKey(json.RawMessage(text)) {
 		return nil, &jsonata.Error{Code: "D3137", Text: "Invalid JSON"}
 	}
 	return value, nil
 }
 
-// repeatsKey says whether an object in a JSON text has a key twice.
-func repeatsKey(raw json.RawMessage) bool {
+// RepeatsKey says whether an object in a JSON text has a key twice.
+func RepeatsKey(raw json.RawMessage) bool {
 	raw, err := compact(raw)
 	if err != nil {
 		return false
@@ -243,5 +243,5 @@ func repeatsKey(raw json.RawMessage) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(inner, repeatsKey)
+	return slices.ContainsFunc(inner, RepeatsKey)
 }
