@@ -62,8 +62,10 @@ func (n *numberFormat) options(v any) error {
 	if !is {
 		return nil
 	}
-	names := map[string]*rune{"decimal-separator": &n.point, "grouping-separator": &n.grouping, "exponent-separator": &n.exponent, "minus-sign": &n.minus,
-		"percent": &n.percent, "per-mille": &n.permille, "zero-digit": &n.zero, "digit": &n.digit, "pattern-separator": &n.pattern}
+	names := map[string]*rune{
+		"decimal-separator": &n.point, "grouping-separator": &n.grouping, "exponent-separator": &n.exponent, "minus-sign": &n.minus,
+		"percent": &n.percent, "per-mille": &n.permille, "zero-digit": &n.zero, "digit": &n.digit, "pattern-separator": &n.pattern,
+	}
 	for _, key := range o.keys {
 		text, _ := o.values[key].(string)
 		one := []rune(text)
