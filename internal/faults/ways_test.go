@@ -67,6 +67,7 @@ func ways(all []*base) []trial {
 		{"decided later", meanwhile},                              // Superseded
 		{"asked later, nobody answers", roleLost("approval", "dynamodb:*", 1000, 2500)},
 		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)}, // How does it stand? Nobody can be told
+		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}}, // Sign how it stands
 		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Redrives: []rehearsal.Moving{{At: 9000}}}},
 		{"plain, kept", operator(20, 300)},            // stopped in the capture
 		{"plain, terminated", operator(20, 300)},      // and decided meanwhile
@@ -156,6 +157,15 @@ func found(all []*base) []trial {
 		{"a worse one after a release", 2821380454, rehearsal.Script{Faults: []string{"dynamodb:PutItem#1=late"}, Others: []rehearsal.Doing{{At: 24.76, What: "terminate"}}}},
 		{"terminated after that", 4112004979, rehearsal.Script{Faults: []string{"ec2:DescribePrefixLists#1=timeout"}, Others: []rehearsal.Doing{{At: 29.048, What: "terminate"}}}},
 		{"gone before it is released", 4110141268, rehearsal.Script{Faults: []string{"dynamodb:Query#3=timeout"}, Storms: append(lost("ec2:DescribeInstance*", sim.NotFound, 61, days).Storms, lost("dynamodb:*", sim.Throttled, 15.508, 75.508).Storms...)}},
+		{"Auto Scaling and balancers", 230753272, rehearsal.Script{Faults: []string{"ec2:DescribePrefixLists#1=timeout"}, Storms: lost("dynamodb:*", sim.Throttled, 1.361, 301.361).Storms}},
+		{"asked later, nobody answers", 2490701191, rehearsal.Script{Faults: []string{"ec2:DescribeSecurityGroupRules#1=timeout"}, Storms: lost("dynamodb:GetItem", sim.Unavailable, 18.848, 318.848).Storms}},
+		{"never verified before isolating", 2387749122, rehearsal.Script{
+			Storms: append(lost("kms:VerifyMac", sim.Denied, 0, days).Storms, lost("*", sim.Throttled, 358.924, 658.924).Storms...),
+			People: []rehearsal.Choosing{{After: 50.959, Choice: incident.Isolate}},
+		}},
+		{"paused", 3322714353, rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}},
+		{"opened by hand, asked later", 3518745346, rehearsal.Script{Others: []rehearsal.Doing{{At: 4.547, What: "reconnect"}}, People: []rehearsal.Choosing{{After: 17.478, Choice: incident.Release}}}},
+		{"released in part", 4006043162, roleLost("close", "dynamodb:*", 3.379, days)},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {
 		trials = append(trials, trial{by[c.base], c.seed, clone(c.script)})

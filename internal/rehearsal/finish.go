@@ -224,8 +224,9 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		t.Ours = t.Later
 	} else if w.actionable(t.Before) {
 		t.Braked = w.braked(t.Before)
-		// A pause that could not be read holds nothing back: ADR 7.
-		if blind = t.Braked == pauseSwitch && blindly(calls); blind {
+		// A pause that could not be read holds nothing back: ADR 7. One that a later
+		// attempt did read holds what nothing has been done about yet.
+		if blind = t.Braked == pauseSwitch && blindly(calls) && acted(calls); blind {
 			t.Braked = ""
 		}
 		t.Ours = t.Braked == ""
@@ -273,6 +274,11 @@ func blindly(calls []sim.Call) bool {
 		in, ok := c.Input.(*dynamodb.PutItemInput)
 		return ok && c.Effective && blind[c.By] && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#")
 	})
+}
+
+// acted says whether anything outside the stack was changed.
+func acted(calls []sim.Call) bool {
+	return slices.ContainsFunc(calls, func(c sim.Call) bool { return c.Effective && c.Mutating && outside(c) })
 }
 
 // actionable says whether the event itself lets anybody act on the finding.
