@@ -104,6 +104,14 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return decided(x)
 	}
+	loose := eni("eni-1", "conversion")
+	loose.Attachment = nil
+	// held is an incident of a finding that a pause held until then.
+	held := func(until float64) rehearsal.Trace {
+		return spoil(kept, func(x *rehearsal.Trace) {
+			x.Ours, x.Braked, x.PauseEnds = false, "the pause switch", second(until)
+		})
+	}
 	// unsigned is a closing whose signature is refused, and a mail that is too.
 	unsigned := func(mailed float64) rehearsal.Trace {
 		sign, publish := call(92, "kms", "Sign", &kms.SignInput{}), call(mailed, "sns", "Publish", &sns.PublishInput{})
@@ -280,6 +288,15 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"EC2 would have let it":   spoil(refused(900), func(x *rehearsal.Trace) { x.Calls[len(x.Calls)-1].Error = "" }),
 			"another was let out":     spoil(refused(900), func(x *rehearsal.Trace) { *x = with(*x, move(905, "eni-9", "quarantine")) }, now(eni("eni-1", "conversion"), eni("eni-2", "conversion"))),
 			"opened, and never tried": spoil(refused(0), now(eni("eni-1", "conversion"))),
+		}},
+		{"the instance ends while EC2 refuses to let it out", "Never left open", spoil(refused(30), dead, now(loose)), map[string]rehearsal.Trace{
+			"it is attached still": spoil(refused(30), dead),
+			"the instance lives":   spoil(refused(30), now(loose)),
+			"it was never tried":   spoil(refused(0), dead, now(loose)),
+		}},
+		{"what a pause held is redriven when it is over", "Not ours, not touched", held(0.5), map[string]rehearsal.Trace{
+			"the pause is in force": held(200),
+			"it is on a list":       spoil(held(0.5), func(x *rehearsal.Trace) { x.Braked = "the list of exempt instances" }),
 		}},
 		{"a clock that is ahead", "No unapproved kill", clock(91, 60), map[string]rehearsal.Trace{
 			"recorded after it was done": clock(60, 95),

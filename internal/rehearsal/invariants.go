@@ -562,7 +562,7 @@ func touchedNotOurs(t Trace) string {
 		if !c.Effective || !c.Mutating || !outside(c) {
 			continue
 		}
-		if !t.Ours {
+		if !t.Ours && !t.resumed(c.At) {
 			return fmt.Sprintf("%s:%s for a finding that nobody may act on", c.Service, c.Action)
 		}
 		in, moves := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
@@ -576,6 +576,12 @@ func touchedNotOurs(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// resumed says whether the pause that held the finding was over by then: an operator
+// may redrive what it held.
+func (t Trace) resumed(at time.Time) bool {
+	return t.Braked == pauseSwitch && !t.PauseEnds.IsZero() && at.After(t.PauseEnds)
 }
 
 // belongs says whether a resource is the instance, attached to it, ours, or new.
@@ -899,6 +905,9 @@ func leftOpen(t Trace) string {
 			refused[s.eni] = true
 			continue
 		}
+		if next < 0 && t.died() && t.loose(s.eni) && t.refusedOnce(s) {
+			continue
+		}
 		if next < 0 {
 			return s.eni + " was left in the conversion group"
 		}
@@ -929,6 +938,21 @@ func (t Trace) refusedToTheEnd(s swap) bool {
 		}
 	}
 	return t.Ending == "Not contained" && len(t.Mails) > 0 && last.Error != "" && !last.Effective && last.At.Sub(s.at) >= leastTried
+}
+
+// loose says whether an interface is attached to nothing any more, or gone with its
+// instance. Nobody finds it by its instance then, and nobody talks through it.
+func (t Trace) loose(eni string) bool {
+	n := slices.IndexFunc(t.After.NetworkInterfaces, func(i types.NetworkInterface) bool { return aws.ToString(i.NetworkInterfaceId) == eni })
+	return n < 0 || t.After.NetworkInterfaces[n].Attachment == nil
+}
+
+// refusedOnce says whether EC2 refused to let an interface out again.
+func (t Trace) refusedOnce(s swap) bool {
+	return slices.ContainsFunc(t.Calls, func(c sim.Call) bool {
+		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+		return ok && aws.ToString(in.NetworkInterfaceId) == s.eni && c.At.After(s.call.At) && c.Error != "" && !c.Effective
+	})
 }
 
 // lastRefused is when the last failed attempt to move an interface on was over.
