@@ -36,6 +36,7 @@ func ways(all []*base) []trial {
 	}{
 		{"plain, kept", roleLost("enrich", "ec2:*", 0, days)},                   // Tell that it could not be read
 		{"plain, kept", lost("ec2:DescribeInstances", sim.NotFound, 0, days)},   // Already gone, for a finding
+		{"plain, kept", others(0, "terminate")},                                 // the same, and EC2 says so
 		{"plain, kept", roleLost("preserve", "dynamodb:*", 0, 20)},              // Protect it later
 		{"plain, kept", roleLost("snapshot", "dynamodb:*", 0, 20)},              // Snapshot it later
 		{"plain, kept", roleLost("preserve", "dynamodb:*", 0, days)},            // Protection failed
