@@ -100,7 +100,7 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
-	r.Happened = w.tally()
+	r.Happened, r.Idle = w.tally(), w.idle()
 	if w.Script != nil {
 		r.people = w.Script.People
 	}

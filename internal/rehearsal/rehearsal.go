@@ -106,6 +106,7 @@ type world struct {
 	shown      map[int]bool          // calls that were watched, by their place
 	entered    map[string]bool
 	happened   map[string]int // of the script, and to some effect
+	did        map[int]bool   // of the script's others, those who found something to change
 	tokens     []string
 	result     Result
 }
@@ -246,7 +247,7 @@ func build(o Options) (*world, error) {
 	}
 	w := &world{
 		Options: o, stack: s, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
-		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{},
+		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{}, did: map[int]bool{},
 	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
 	if w.result.Matched, err = w.matches(o.Event); err != nil {

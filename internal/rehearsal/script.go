@@ -102,6 +102,8 @@ func ParseScript(b []byte) (*Script, error) {
 			return nil, wrong("storms", n, "by: there is no function %q", t.By)
 		case t.Calls == "":
 			return nil, wrong("storms", n, "calls is lacking: SERVICE:ACTION, or its beginning and a *")
+		case !sim.Storms(t.Calls):
+			return nil, wrong("storms", n, "calls %q are none: want SERVICE:ACTION, or its beginning and a *, with a service as in --fault", t.Calls)
 		case !slices.Contains([]sim.Kind{sim.Denied, sim.NotFound, sim.Throttled, sim.Unavailable}, t.Kind):
 			return nil, wrong("storms", n, "kind %q is not denied, notfound, throttled or unavailable", t.Kind)
 		}
@@ -213,16 +215,48 @@ func (w *world) play() {
 	for _, m := range w.Script.Redrives {
 		w.clock.At(w.start.Add(seconds(m.At)), w.redrive)
 	}
-	for _, o := range w.Script.Others {
+	for n, o := range w.Script.Others {
 		w.clock.At(w.start.Add(seconds(o.At)), func() {
 			if !w.running() {
 				return // what is done after the end shows nothing
 			}
-			if _, err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
+			if changed, err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
 				panic(err) // what others can do was checked
+			} else if changed {
+				w.did[n] = true
 			}
 		})
 	}
+}
+
+// idle are the parts of the script that came to nothing: people may have mistyped
+// them, or the incident was over.
+func (w *world) idle() []string {
+	if w.Script == nil {
+		return nil
+	}
+	var all []string
+	for _, f := range w.account.Unmet() {
+		all = append(all, fmt.Sprintf("fault %v: that call was never made", f))
+	}
+	for n, hit := range w.account.Stormed() {
+		if !hit {
+			s := w.Script.Storms[n]
+			all = append(all, fmt.Sprintf("storm %s=%s from %g s to %g s: no call came into it", s.Calls, s.Kind, s.From, s.Until))
+		}
+	}
+	for n, o := range w.Script.Others {
+		if !w.did[n] {
+			all = append(all, fmt.Sprintf("others, %q at %g s: that changed nothing", o.What, o.At))
+		}
+	}
+	for what, at := range map[string][]Moving{"stop": w.Script.Stops, "redrive": w.Script.Redrives} {
+		if n := len(at) - w.happened[what]; n > 0 {
+			all = append(all, fmt.Sprintf("%d of %d of kind %s: there was no execution to do it to", n, len(at), what))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // running says whether any execution is.
