@@ -90,7 +90,7 @@ var mutants = []mutant{
 	{"the second person left out", []edit{{file: settings, old: "APPROVERS_FOR_TERMINATION: !Ref ApproversForTermination", new: "APPROVERS_FOR_TERMINATION: '1'", times: 6}}, []string{"No unapproved kill"}},
 	{"one person twice", []edit{{file: "internal/incident/decision.go", old: "case strings.EqualFold(whoIsA, whoIsB):", new: "case whoIsA == strings.ToUpper(\"\"):"}}, []string{"No unapproved kill"}},
 	{"a reminder with another secret", []edit{{file: "internal/approval/remind.go", old: "message.Reminded, s.link(request, secret)", new: "message.Reminded, s.link(request, secret+\"A\")"}}, []string{"No secret leaves"}},
-	{"a copy without a lock", []edit{{file: "internal/custody/custody.go", old: "if c.Locked = at.locked[c.ID]; !c.Locked {", new: "if c.Locked = at.locked[c.ID] || c.ID != \"\"; !c.Locked {"}}, []string{"What is told of the evidence is so"}},
+	{"a copy without a lock", []edit{{file: "internal/custody/custody.go", old: "(refusal, error) {\n\tif _, err := s.evidence.LockSnapshot(", new: "(refusal, error) {\n\tif c.Locked = true; c.ID != \"\" {\n\t\treturn refusal{}, nil\n\t}\n\tif _, err := s.evidence.LockSnapshot("}}, []string{"What is told of the evidence is so"}},
 	{"the journal not waited for", []edit{{file: "internal/close/close.go", old: "\tif !journal.Complete && s.host.Now()", new: "\tjournal.Complete = true\n\tif !journal.Complete && s.host.Now()"}}, []string{"What is told of the evidence is so"}},
 	{"an event without a lock", []edit{{file: "internal/enrich/enrich.go", old: "ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),", new: "ObjectLockMode: s3types.ObjectLockMode(\"\"),"}}, []string{"What is told of the evidence is so"}},
 	{"an image told before it is there", []edit{{file: "internal/message/evidence.go", old: "if m.Object != \"\" && m.Done {", new: "if m.Object != \"\" {"}}, []string{"What is told of the evidence is so"}},
@@ -343,7 +343,7 @@ func first(change func(*rehearsal.Options)) (string, error) {
 		}
 	}
 	e := newEngine(change)
-	trials := slices.Concat(ways(all), found(all), thin(single(all), 300), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
+	trials := slices.Concat(ways(all), found(all), again(all), thin(single(all), 300), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
 	for chunk := range slices.Chunk(trials, 32) {
 		for _, o := range e.all(chunk) {
 			if len(o.broken) > 0 {

@@ -34,6 +34,11 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return all
 	}
+	verified := func(at float64) sim.Call {
+		c := call(at, "kms", "VerifyMac", &kms.VerifyMacInput{})
+		c.Mutating, c.By = false, &sim.Invocation{Function: "authorize"}
+		return c
+	}
 	described := func(at float64, i *sim.Invocation) sim.Call {
 		c := call(at, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{})
 		c.Mutating, c.By = false, i
@@ -193,11 +198,12 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		passes          rehearsal.Trace
 		caught          map[string]rehearsal.Trace
 	}{
-		{"put back after the last look", "No silent failure", spoil(kept, others(120, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
+		{"put back after the last look", "No silent failure", spoil(with(kept, verified(80)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
 			"another one was":                      spoil(kept, others(120, "eni-9", "web"), now(eni("eni-1", "web"))),
 			"groups were opened meanwhile":         spoil(kept, others(120, "", "quarantine"), now(eni("eni-1", "web"))),
 			"it was before the last look":          spoil(with(kept, described(130, a)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
 			"it is terminated, and its other open": spoil(kept, others(120, "eni-1", "web"), now(eni("eni-2", "web"))),
+			"nobody looked after the decision":     spoil(with(kept, verified(110)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
 		}},
 		{"opened after the last look", "No silent failure", spoil(kept, others(120, "", "quarantine", "capture"), opened("quarantine")), map[string]rehearsal.Trace{
 			"another group was":           spoil(kept, others(120, "", "capture"), opened("quarantine")),

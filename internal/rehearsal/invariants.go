@@ -92,13 +92,21 @@ func silentFailure(t Trace) string {
 }
 
 // undoneUnseen says whether others undid this after the last look at the isolation
-// had begun: nobody could know. What they did to something else excuses nothing.
+// had begun: nobody could know. What they did to something else excuses nothing, and
+// nothing does where nobody looked once it was known what was decided.
 func (t Trace) undoneUnseen(which func(sim.Change) bool) bool {
-	var last time.Time
-	for _, c := range t.Calls {
-		if c.By != nil && c.By.Function == "isolate" {
+	var last, verified time.Time
+	for n := range t.Calls {
+		switch c := &t.Calls[n]; {
+		case c.By == nil:
+		case c.By.Function == "isolate":
 			last = c.At
+		case c.By.Function == "authorize":
+			verified = c.At
 		}
+	}
+	if last.Before(verified) {
+		return false
 	}
 	return slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.At.After(last.Add(-time.Second)) && which(o) })
 }
