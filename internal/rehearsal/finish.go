@@ -230,7 +230,8 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		}
 		t.Ours = t.Braked == ""
 	}
-	t.DryRun, t.Two = w.parameter("DryRun") == "true", w.parameter("ApproversForTermination") == "2"
+	t.DryRun, t.Two, t.SignIn = w.parameter("DryRun") == "true", w.parameter("ApproversForTermination") == "2", w.parameter("ApprovalIdentity") == "VerifiedAccess"
+	t.Log, t.Said, t.Came, t.Handled = w.log.Bytes(), w.said, sortedKeys(w.came), w.happened["stop"]+w.happened["redrive"] > 0
 	for c := range strings.SplitSeq(w.parameter("CentralEndpointCidrs"), ",") {
 		if n, err := netip.ParsePrefix(strings.TrimSpace(c)); err == nil {
 			t.Central = append(t.Central, n.Masked().String())

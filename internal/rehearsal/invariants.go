@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // Invariant is something that always holds. Broken says how it does not; empty
@@ -56,6 +58,9 @@ var Invariants = []Invariant{
 	{"The journal is the record", unjournaled},
 	{"Every ending is signed", unsigned},
 	{"What is told of the evidence is so", untrue},
+	{"A decision is that of who made it", impostor},
+	{"No decision lies about", lying},
+	{"Sealed before terminated", unsealedKill},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -688,10 +693,10 @@ func dead(s types.InstanceStateName) bool {
 	return s == types.InstanceStateNameShuttingDown || s == types.InstanceStateNameTerminated
 }
 
-// No token, link secret, pre-signed URL or key in a subject, a table or a
-// command, but for one URL in the command that starts the capture.
+// No token, link secret, pre-signed URL or key in a subject, a log, the history, a
+// table or a command, but for one URL in the command that starts the capture.
 func secretLeft(t Trace) string {
-	secrets, links := t.Tokens, map[string]string{}
+	secrets, links := append(slices.Clone(t.Tokens), t.credentials()...), map[string]string{}
 	for _, m := range t.Mails {
 		if _, rest, ok := strings.Cut(m.Body, t.API+"/d/"); ok {
 			link := strings.FieldsFunc(rest, func(r rune) bool { return r <= ' ' || r == '>' || r == ')' })[0]
@@ -716,6 +721,14 @@ func secretLeft(t Trace) string {
 		}
 		if strings.Contains(m.Body, "X-Amz-Signature") {
 			return "a mail holds a pre-signed URL"
+		}
+	}
+	if what := secretIn(t.Log, secrets); what != "" {
+		return "a function logged " + what
+	}
+	for _, said := range t.Said {
+		if what := secretIn(said, secrets); what != "" {
+			return "a function answered, for the history to keep, " + what
 		}
 	}
 	var hashes []string
@@ -751,6 +764,28 @@ func secretLeft(t Trace) string {
 	return ""
 }
 
+// secretIn says which kind of secret a text holds; empty if none. JSON escapes what
+// stands in none of them.
+func secretIn(text []byte, secrets []string) string {
+	if bytes.Contains(text, []byte("X-Amz-Signature")) {
+		return "a pre-signed URL"
+	}
+	if slices.ContainsFunc(secrets, func(s string) bool { return s != "" && bytes.Contains(text, []byte(s)) }) {
+		return "a secret"
+	}
+	return ""
+}
+
+// credentials are those that a role of another account was taken with.
+func (t Trace) credentials() (all []string) {
+	for _, c := range t.effective("sts", "AssumeRole") {
+		if out, ok := c.Output.(*sts.AssumeRoleOutput); ok && out.Credentials != nil {
+			all = append(all, aws.ToString(out.Credentials.SecretAccessKey), aws.ToString(out.Credentials.SessionToken))
+		}
+	}
+	return all
+}
+
 // Every journal holds, and what its newest entry says of an item is the item as
 // the table has it.
 func unjournaled(t Trace) string {
@@ -764,13 +799,17 @@ func unjournaled(t Trace) string {
 		}
 		numbers[id] = append(numbers[id], n)
 	}
+	given := t.givenUp()
 	for _, id := range sortedKeys(numbers) {
 		c := chain.Check(id, numbers[id], func(n int) ([]byte, error) {
 			key, err := chain.Key(id, n)
 			return t.Journal[key], err
 		})
-		if len(c.Broken) > 0 {
-			return fmt.Sprintf("the journal of %s: %s", id, c.Broken[0])
+		if broken := slices.DeleteFunc(c.Broken, gaps(given)); len(broken) > 0 {
+			return fmt.Sprintf("the journal of %s: %s", id, broken[0])
+		}
+		if wrong := t.unchained(id, numbers[id]); wrong != "" {
+			return wrong
 		}
 		maps.Copy(newest, c.Newest)
 	}
@@ -785,7 +824,10 @@ func unjournaled(t Trace) string {
 		if !ok || reflect.DeepEqual(stood[at], i.Item) || t.heldUp(whose) {
 			continue
 		}
-		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) {
+		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) && !slices.ContainsFunc(given, func(g record.Image) bool {
+			was, _ := g.Told() // the last change of it was given up
+			return g.Text("pk") == pk && g.Text("sk") == sk && reflect.DeepEqual(was, is)
+		}) {
 			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
 		}
 	}
@@ -802,6 +844,56 @@ func (t Trace) heldUp(incidentID string) bool {
 		}
 	}
 	return last.Error != "" && last.Error != "PreconditionFailed" && !last.Effective // that is an entry which another try wrote
+}
+
+// unchained says which entry of a journal does not hold the hash of the one before.
+// chain.Check has said so already, and is what writes them.
+func (t Trace) unchained(id string, numbers []int) string {
+	before := ""
+	for n := range slices.Max(numbers) {
+		key := fmt.Sprintf("incidents/%s/journal/%06d.json", id, n+1)
+		entry, ok := t.Journal[key]
+		// A quotation mark within a text is escaped: this is the name of a member.
+		if !ok || !bytes.Contains(entry, []byte(`"previous":"`+before+`"`)) {
+			return key + " does not follow the one before"
+		}
+		sum := sha256.Sum256(entry)
+		before = hex.EncodeToString(sum[:])
+	}
+	return ""
+}
+
+// givenUp are the changes of the record that Lambda gave up, and kept in the bucket
+// for people to hand over again, as the items were then.
+func (t Trace) givenUp() (all []record.Image) {
+	for _, key := range sortedKeys(t.Bucket) {
+		if !strings.HasPrefix(key, "aws/lambda/") {
+			continue
+		}
+		var kept struct{ Payload string }
+		var batch struct {
+			Records []struct {
+				Dynamodb struct{ NewImage record.Image }
+			}
+		}
+		if json.Unmarshal(t.Bucket[key].Body, &kept) != nil || json.Unmarshal([]byte(kept.Payload), &batch) != nil {
+			continue
+		}
+		for _, r := range batch.Records {
+			all = append(all, r.Dynamodb.NewImage)
+		}
+	}
+	return all
+}
+
+// gaps are the lines about a journal that tell of changes which were given up: until
+// they are handed over again, that is so, and verify says it.
+func gaps(given []record.Image) func(line string) bool {
+	return func(line string) bool {
+		return slices.ContainsFunc(given, func(i record.Image) bool {
+			return strings.HasSuffix(line, fmt.Sprintf("%q was changed, and no entry says so", i.Text("sk")))
+		})
+	}
 }
 
 // plain is every text in a call's input, one a line.

@@ -47,6 +47,11 @@ type Trace struct {
 	History int    // events
 	Payload int    // largest, bytes
 	Tokens  []string
+	Log     []byte            // of all functions
+	Said    [][]byte          // what functions answered, errors too: it stands in the history
+	Came    []string          // who came to decide, as a Decision's Identity names those who sign in or are IAM's
+	SignIn  bool              // people sign in to decide, by the template's parameter
+	Handled bool              // an operator stopped or redrove an execution
 	API     string            // address of the decision page
 	Journal map[string][]byte // entries of journals in the bucket, by key
 	Bucket  map[string]Object // what else the bucket holds, by key

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
@@ -32,6 +34,17 @@ func (o Others) Do(what, instance string) (changed bool, err error) {
 		}
 	}
 	return changed, nil
+}
+
+// Write puts an item of strings into a table, where there is none yet, and says
+// whether it did.
+func (o Others) Write(table string, texts map[string]string) (changed bool) {
+	all := map[string]dynamodbtypes.AttributeValue{}
+	for name, text := range texts {
+		all[name] = &dynamodbtypes.AttributeValueMemberS{Value: text}
+	}
+	_, err := o.a.dynamodb.putItem(&dynamodb.PutItemInput{TableName: &table, Item: all, ConditionExpression: aws.String("attribute_not_exists(pk)")}, false)
+	return err == nil
 }
 
 // Doings are what others can do.
