@@ -231,6 +231,8 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 		t.Ours = t.Braked == ""
 	}
 	t.DryRun, t.Two, t.SignIn = w.parameter("DryRun") == "true", w.parameter("ApproversForTermination") == "2", w.parameter("ApprovalIdentity") == "VerifiedAccess"
+	escalation, _ := w.deployment.Resource("EscalationTopic")
+	t.Escalation = escalation.Ref
 	t.Log, t.Said, t.Came, t.Handled = w.log.Bytes(), w.said, sortedKeys(w.came), w.happened["stop"]+w.happened["redrive"] > 0
 	for c := range strings.SplitSeq(w.parameter("CentralEndpointCidrs"), ",") {
 		if n, err := netip.ParsePrefix(strings.TrimSpace(c)); err == nil {

@@ -632,6 +632,13 @@ func secondIncident(t Trace) string {
 			continue
 		}
 		instance := stringOf(in.Item["pk"])
+		var inc incident.Incident // the key may be anything; what it is about is not
+		if json.Unmarshal([]byte(stringOf(in.Item["body"])), &inc) == nil && inc.InstanceID != "" {
+			instance = inc.InstanceID
+			if open := t.wasOpen(inc); open != "" && !t.decidedSince(c.At) {
+				return instance + " has two incidents: " + open + " was open"
+			}
+		}
 		if last, again := opened[instance]; again && !t.decidedBetween(last, c.At) {
 			return instance + " has two incidents"
 		}
@@ -654,6 +661,19 @@ func secondIncident(t Trace) string {
 		}
 		if all > max(1, incidents) {
 			return fmt.Sprintf("%s was answered %d times", one.action, all)
+		}
+	}
+	return ""
+}
+
+// wasOpen is the incident of an earlier run that was open about the same machine; empty
+// if none was.
+func (t Trace) wasOpen(inc incident.Incident) string {
+	for _, i := range t.Before.Incidents {
+		var was incident.Incident
+		if i.Table == "incidents" && i.Item.Text("state") == "open" && json.Unmarshal([]byte(i.Item.Text("body")), &was) == nil &&
+			was.InstanceID == inc.InstanceID && was.AttachedAt.Equal(inc.AttachedAt) {
+			return was.ID
 		}
 	}
 	return ""
@@ -709,6 +729,10 @@ func secretLeft(t Trace) string {
 		}
 	}
 	for _, m := range t.Mails {
+		// A pager or a ticket that many read, for ever: whoever has a link can decide.
+		if m.Topic != "" && m.Topic == t.Escalation && strings.Contains(m.Body, t.API+"/d/") {
+			return "an escalation holds a link"
+		}
 		for _, s := range secrets {
 			if strings.Contains(m.Subject, s) {
 				return "a subject holds a secret"

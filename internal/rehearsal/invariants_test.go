@@ -189,6 +189,15 @@ func put(at float64, sk string) sim.Call {
 	}})
 }
 
+// opens opens an incident about the victim, under some key.
+func opens(at float64, pk string, machine time.Time) sim.Call {
+	c := put(at, "incident#000001")
+	item := c.Input.(*dynamodb.PutItemInput).Item
+	item["pk"] = &dynamodbtypes.AttributeValueMemberS{Value: pk}
+	item["body"] = &dynamodbtypes.AttributeValueMemberS{Value: asJSON(incident.Incident{ID: pk + ".1", InstanceID: victim, AttachedAt: machine})}
+	return c
+}
+
 func move(at float64, id string, groups ...string) sim.Call {
 	return call(at, "ec2", "ModifyNetworkInterfaceAttribute", &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &id, Groups: groups}, id)
 }
@@ -469,6 +478,16 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		})},
 		{"a secret in a journal", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Journal["incidents/x/journal/000001.json"] = []byte("s3cr3t-s3cr3t") })},
 		{"a token in a log", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Log = []byte(`{"msg":"asks","input":"{\"token\":\"task-token\"}"}`) })},
+		{"a link in an escalation", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Escalation = "arn:escalation"
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Topic: "arn:escalation", Body: "https://api.example/d/request/s3cr3t-s3cr3t\n"})
+		})},
+		{"another incident under another key", "One incident an instance", with(clean(), opens(6, "111122223333.us-east-1.event-2", attached), opens(7, "111122223333.us-east-1.event-3", attached))},
+		{"another incident while one was open", "One incident an instance", spoil(func(x *rehearsal.Trace) {
+			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached}
+			x.Before.Incidents = []rehearsal.Row{row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "open", "body": asJSON(was)})}
+			*x = with(decided(without(*x, "PutItem", "incident#000001")), opens(6, "111122223333.us-east-1.event-2", attached))
+		})},
 		{"a link in a log", "No secret leaves", spoil(func(x *rehearsal.Trace) {
 			x.Log = []byte(`{"msg":"mailed https://api.example/d/request/s3cr3t-s3cr3t"}`)
 		})},
