@@ -187,7 +187,8 @@ func tempted(all []*base) []trial {
 		return storms
 	}
 	// A decision holds for a week; the step that acts on it is entered again after more.
-	expired := rehearsal.Script{Stops: []rehearsal.Moving{{At: 62.95}}, Redrives: []rehearsal.Moving{{At: 8 * 24 * 3600}}}
+	expired := roleLost("terminate", "dynamodb:*", 60, 90)
+	expired.Stops, expired.Redrives = []rehearsal.Moving{{At: 66}}, []rehearsal.Moving{{At: 8 * 24 * 3600}}
 	trials := []trial{
 		{by["plain, terminated"], 1, expired},
 		{by["plain, terminated"], 1, during(70, "reconnect", roleLost("terminate", "dynamodb:*", 60, 80))},
