@@ -269,12 +269,42 @@ func unapprovedKill(t Trace) string {
 			return "a termination without a readable input"
 		}
 		for _, id := range in.InstanceIds {
-			if _, ok := t.standing(id, incident.Terminate, c.At); !ok {
+			d, ok := t.standing(id, incident.Terminate, c.At)
+			if !ok {
 				return id + " was terminated and no valid decision says so"
+			}
+			if newest := t.newest(id, c.At); newest != "" && newest != d.Incident {
+				return fmt.Sprintf("%s was terminated in incident %s, and what was decided was decided in %s", id, newest, d.Incident)
 			}
 		}
 	}
 	return ""
+}
+
+// newest is the incident about an instance that was opened last by then, by what was
+// written when it was opened or stood there before; empty if none is known.
+func (t Trace) newest(instance string, at time.Time) (id string) {
+	number := -1
+	take := func(body string) {
+		var inc incident.Incident
+		if json.Unmarshal([]byte(body), &inc) != nil || inc.InstanceID != instance {
+			return
+		}
+		if _, n, err := incident.SplitID(inc.ID); err == nil && n >= number {
+			id, number = inc.ID, n
+		}
+	}
+	for _, i := range t.Before.Incidents {
+		if i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), "incident#") {
+			take(i.Item.Text("body"))
+		}
+	}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		if in, ok := c.Input.(*dynamodb.PutItemInput); ok && !c.At.After(at) && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
+			take(stringOf(in.Item["body"]))
+		}
+	}
+	return id
 }
 
 // Termination needs every snapshot completed, unless a person chose otherwise.
@@ -285,11 +315,12 @@ func killWithoutEvidence(t Trace) string {
 			return "a termination without a readable input"
 		}
 		for _, id := range in.InstanceIds {
-			if d, ok := t.standing(id, incident.Terminate, c.At); ok && d.Override {
+			d, decided := t.standing(id, incident.Terminate, c.At)
+			if decided && d.Override {
 				continue
 			}
 			for _, volume := range t.attached(id, c.At) {
-				if !t.imaged(volume, c.At) {
+				if !t.imaged(volume, d.Incident, c.At) {
 					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, volume)
 				}
 			}
@@ -323,11 +354,13 @@ func (t Trace) attached(instance string, at time.Time) []string {
 	return all
 }
 
-// imaged says whether a snapshot of a volume was completed by then. What the
-// account shows afterwards may have completed later, so its time counts.
-func (t Trace) imaged(volume string, at time.Time) bool {
+// imaged says whether a snapshot of a volume was completed by then, as evidence of an
+// incident; empty: of any. What the account shows afterwards may have completed later,
+// so its time counts.
+func (t Trace) imaged(volume, of string, at time.Time) bool {
 	for _, s := range t.After.Snapshots {
-		if aws.ToString(s.VolumeId) == volume && s.State == types.SnapshotStateCompleted && tag(s.Tags, "cordon:incident") != "" &&
+		whose := tag(s.Tags, "cordon:incident")
+		if aws.ToString(s.VolumeId) == volume && s.State == types.SnapshotStateCompleted && whose != "" && (of == "" || whose == of) &&
 			(s.CompletionTime == nil || !s.CompletionTime.After(at)) {
 			return true
 		}
@@ -474,6 +507,23 @@ func changedUnrecorded(t Trace) string {
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
 			return fmt.Sprintf("%s was in %v and is in %v after a release", id, before, after)
+		}
+	}
+	return t.notBack()
+}
+
+// notBack says which flag is not as it was before a release. Where an earlier run had
+// an incident, that changed it, and the account of before does not tell from what.
+func (t Trace) notBack() string {
+	if !slices.ContainsFunc(t.decided(), func(d incident.Decision) bool { return d.Choice == incident.Release }) || len(t.Before.heads()) > 0 || t.died() || slices.ContainsFunc(t.Before.Interfaces(t.Finding.InstanceID), func(i types.NetworkInterface) bool {
+		return t.isolatedAnew(aws.ToString(i.NetworkInterfaceId))
+	}) {
+		return ""
+	}
+	before, after := t.Before.flags(t.Finding.InstanceID), t.After.flags(t.Finding.InstanceID)
+	for _, name := range sortedKeys(before) {
+		if before[name] != after[name] && !t.lastTells("") {
+			return fmt.Sprintf("%s was %q and is %q after a release", name, before[name], after[name])
 		}
 	}
 	return ""

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	autoscalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -383,6 +384,28 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = released(decision(incident.Release))
 			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "default")}
 		})},
+		{"released, and still protected", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.After.InstanceAttributes = map[string]*ec2.DescribeInstanceAttributeOutput{victim: {DisableApiTermination: &types.AttributeBooleanValue{Value: aws.Bool(true)}}}
+		})},
+		{"released, and its volume no longer goes with it", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.Before.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), BlockDeviceMappings: []types.InstanceBlockDeviceMapping{
+				{Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-1"), DeleteOnTermination: aws.Bool(true)}},
+			}}}}}
+		})},
+		{"released, and left in standby", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			member := func(state string) []autoscalingtypes.AutoScalingInstanceDetails {
+				return []autoscalingtypes.AutoScalingInstanceDetails{{InstanceId: aws.String(victim), AutoScalingGroupName: aws.String("shop"), LifecycleState: aws.String(state)}}
+			}
+			x.Before.AutoScalingInstances, x.After.AutoScalingInstances = member("InService"), member("Standby")
+		})},
+		{"the snapshot of an earlier incident", "No evidence, no kill", spoil(func(x *rehearsal.Trace) {
+			x.After.Snapshots = slices.Clone(x.After.Snapshots)
+			x.After.Snapshots[0].Tags = []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(key + ".0")}}
+		})},
+		{"decided in an earlier incident", "No unapproved kill", decided(with(without(clean(), "PutItem", "incident#000001"), opens(0.5, key, attached)), func() incident.Decision { d := decision(incident.Terminate); d.Incident = key + ".0"; return d }())},
 		{"standby not recorded", "Recorded before changed", with(clean(), call(3, "autoscaling", "EnterStandby",
 			&autoscaling.EnterStandbyInput{AutoScalingGroupName: aws.String("asg"), InstanceIds: []string{victim}}, "asg", victim))},
 		{"a target not recorded", "Recorded before changed", with(clean(), put(2, "prior#arn#target i-victim:80"), call(3, "elasticloadbalancingv2", "DeregisterTargets",
