@@ -13,10 +13,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/internal/canonical"
 )
 
 // ErrBroken is a journal that cannot be written on: what is there is not what was
@@ -34,6 +38,15 @@ const MaxEntry = 8 << 20
 // last is the highest number that keys of six digits hold in their order.
 const last = 999_999
 
+// Item is what is told of an item: attributes by name, each in canonical JSON, so
+// that equal ones have the same bytes.
+type Item map[string]json.RawMessage
+
+// Same says whether two items have the same attributes.
+func (i Item) Same(other Item) bool {
+	return maps.EqualFunc(i, other, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+}
+
 // Entry is one change of the record. Its members stand in the order of their
 // names, so that it is canonical as it is encoded.
 type Entry struct {
@@ -45,17 +58,17 @@ type Entry struct {
 	// Marks are the highest Stream of each partition up to this entry, by table
 	// and pk: what a record that comes again is known by.
 	Marks map[string]string `json:"marks"`
-	// New is the item as it was then; null where it was removed. Old holds what an
-	// attribute was before, of those that changed.
-	New      map[string]any `json:"new"`
-	Old      map[string]any `json:"old"`
-	PK       string         `json:"pk"`
-	Previous string         `json:"previous"` // SHA-256 of the entry before, lower-case hex; empty in the first
-	Sequence int            `json:"sequence"` // from 1
-	SK       string         `json:"sk"`
-	Stream   string         `json:"stream"`  // number of the record in its shard
-	Table    string         `json:"table"`   // incidents or decisions
-	Without  []string       `json:"without"` // what is left out of New and Old, by name
+	// New is the item as it was then, each attribute as canonical JSON; null where it
+	// was removed. Old holds what an attribute was before, of those that changed.
+	New      Item     `json:"new"`
+	Old      Item     `json:"old"`
+	PK       string   `json:"pk"`
+	Previous string   `json:"previous"` // SHA-256 of the entry before, lower-case hex; empty in the first
+	Sequence int      `json:"sequence"` // from 1
+	SK       string   `json:"sk"`
+	Stream   string   `json:"stream"`  // number of the record in its shard
+	Table    string   `json:"table"`   // incidents or decisions
+	Without  []string `json:"without"` // what is left out of New and Old, by name
 }
 
 // Partition is where an entry's item stands.
@@ -99,31 +112,54 @@ func Sum(stored []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Bytes is an entry as it is stored.
+// Bytes is an entry as it is stored. Its items are canonical already, and most of
+// it: they are not encoded once more.
 func (e Entry) Bytes() ([]byte, error) {
 	var b bytes.Buffer
 	to := json.NewEncoder(&b)
 	to.SetEscapeHTML(false)
-	if err := to.Encode(e); err != nil {
+	head := e
+	head.New, head.Old = nil, nil
+	if err := to.Encode(head); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	// In a string each quote would have a backslash before it.
+	begin, end, _ := bytes.Cut(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte(`"new":null,"old":null`))
+	text := appendItem(append(slices.Clone(begin), `"new":`...), e.New)
+	text = appendItem(append(text, `,"old":`...), e.Old)
+	return append(text, end...), nil
+}
+
+func appendItem(b []byte, i Item) []byte {
+	if i == nil {
+		return append(b, "null"...)
+	}
+	open := byte('{')
+	for _, name := range slices.Sorted(maps.Keys(i)) {
+		b = append(canonical.AppendString(append(b, open), name), ':')
+		b = append(b, i[name]...)
+		open = ','
+	}
+	if open == '{' {
+		b = append(b, open)
+	}
+	return append(b, '}')
 }
 
 // Read takes a stored entry apart. Its error says in one line why it is none.
 func Read(stored []byte) (Entry, error) {
 	var e Entry
-	d := json.NewDecoder(bytes.NewReader(stored))
-	d.UseNumber()
-	if err := d.Decode(&e); err != nil {
+	if err := json.Unmarshal(stored, &e); err != nil {
 		return Entry{}, fmt.Errorf("it is no entry of a journal: %w", err)
 	}
 	if err := e.known(); err != nil {
 		return Entry{}, err
 	}
-	again, err := e.Bytes()
-	if err != nil || !bytes.Equal(again, stored) {
-		return Entry{}, errors.New("it is not in its canonical form: somebody wrote it anew")
+	// The first says that what it has is canonical, the second that it has nothing else.
+	for _, form := range []func() ([]byte, error){func() ([]byte, error) { return canonical.Append(nil, stored) }, e.Bytes} {
+		if again, err := form(); err != nil || !bytes.Equal(again, stored) {
+			return Entry{}, errors.New("it is not in its canonical form: somebody wrote it anew")
+		}
 	}
 	return e, nil
 }
@@ -132,15 +168,15 @@ func Read(stored []byte) (Entry, error) {
 // whether it is canonical is not looked at. Who writes or looks for the next entry
 // needs no more, and entries are mostly items.
 func Head(stored []byte) (Entry, error) {
-	var e struct {
-		Entry
-		New json.RawMessage `json:"new"`
-		Old json.RawMessage `json:"old"`
+	text, err := canonical.Append(nil, stored, "new", "old")
+	var e Entry
+	if err == nil {
+		err = json.Unmarshal(text, &e)
 	}
-	if err := json.Unmarshal(stored, &e); err != nil {
+	if err != nil {
 		return Entry{}, fmt.Errorf("it is no entry of a journal: %w", err)
 	}
-	return e.Entry, e.known()
+	return e, e.known()
 }
 
 func (e Entry) known() error {

@@ -116,10 +116,7 @@ func TestTheJournalIsSigned(t *testing.T) {
 			}
 			var batch journal.Input
 			for _, r := range waiting {
-				text, err := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/x")
-				if err != nil {
-					t.Fatal(err)
-				}
+				text := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/x")
 				var change journal.Change
 				if err := json.Unmarshal(text, &change); err != nil {
 					t.Fatal(err)

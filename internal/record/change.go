@@ -5,49 +5,60 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"cordon/internal/canonical"
 	"cordon/internal/incident"
 )
 
-// Image is an item as a stream tells it: attribute to type to value.
+// Image is an item as a stream tells it: attribute to value.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_AttributeValue.html
-type Image map[string]map[string]json.RawMessage
+type Image map[string]Value
+
+// Value has one member, that of its type. The record writes no list, no map and no set.
+type Value struct {
+	S, N       *string
+	BOOL, NULL *bool
+	B, L, M    json.RawMessage
+	SS, NS, BS json.RawMessage
+}
 
 // Text is an attribute that is a string; empty where there is none.
 func (i Image) Text(name string) string {
-	var s string
-	if json.Unmarshal(i[name]["S"], &s) != nil {
-		return ""
+	if s := i[name].S; s != nil {
+		return *s
 	}
-	return s
+	return ""
 }
 
 // untold are members of a body that nobody is told, also not those who may read
 // the evidence. They are looked for wherever they stand.
 var untold = []string{"secret", "secretHash", "token"}
 
-// Told is what may be told of an item to whoever may read the evidence, and
-// what is left out of it, by name. What is binary is a ciphertext here, of a link
-// or a task token. "body" is the value that its JSON text stands for.
-func (i Image) Told() (told map[string]any, without []string) {
-	told = map[string]any{}
+// Told is what may be told of an item to whoever may read the evidence, each
+// attribute as canonical JSON, and what is left out of it, by name. What is binary
+// is a ciphertext here, of a link or a task token. "body" is the value that its JSON
+// text stands for.
+func (i Image) Told() (told map[string]json.RawMessage, without []string) {
+	told = map[string]json.RawMessage{}
 	for name, v := range i {
+		var err error
 		switch {
-		case len(v) == 1 && v["S"] != nil:
-			text := i.Text(name)
-			told[name] = text
-			if body, left, ok := toldOf(text); name == "body" && ok {
-				told[name] = body
-				without = append(without, left...)
+		case v.S != nil && name == "body":
+			var left []string
+			told[name], left = toldOf(*v.S)
+			without = append(without, left...)
+		case v.S != nil:
+			told[name] = canonical.AppendString(nil, *v.S)
+		case v.N != nil:
+			if told[name], err = canonical.Append(nil, []byte(*v.N)); err != nil {
+				told[name] = canonical.AppendString(nil, *v.N)
 			}
-		case len(v) == 1 && v["N"] != nil:
-			var n json.Number
-			if json.Unmarshal(v["N"], &n) == nil {
-				told[name] = n
-			}
-		case len(v) == 1 && (v["BOOL"] != nil || v["NULL"] != nil):
-			told[name] = json.RawMessage(append(slices.Clone(v["BOOL"]), v["NULL"]...))
+		case v.BOOL != nil:
+			told[name] = strconv.AppendBool(nil, *v.BOOL)
+		case v.NULL != nil:
+			told[name] = strconv.AppendBool(nil, *v.NULL)
 		default:
 			without = append(without, name)
 		}
@@ -56,13 +67,22 @@ func (i Image) Told() (told map[string]any, without []string) {
 	return told, slices.Compact(without)
 }
 
-// toldOf is a body without what is not told; false if it is no JSON, which the
-// record never writes.
-func toldOf(text string) (body any, without []string, ok bool) {
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+// toldOf is a body without what is not told; the text itself if it is no JSON,
+// which the record never writes.
+func toldOf(text string) (told json.RawMessage, without []string) {
+	told, err := canonical.Append(nil, []byte(text))
+	if err != nil {
+		return canonical.AppendString(nil, text), nil
+	}
+	// In this form a name is written in one way only.
+	if !slices.ContainsFunc(untold, func(name string) bool { return bytes.Contains(told, []byte(`"`+name+`"`)) }) {
+		return told, nil
+	}
+	var body any
+	d := json.NewDecoder(bytes.NewReader(told))
 	d.UseNumber() // as it was written
-	if d.Decode(&body) != nil || d.More() {
-		return nil, nil, false
+	if err := d.Decode(&body); err != nil {
+		panic(err) // it has just been read
 	}
 	var strip func(at string, v any)
 	strip = func(at string, v any) {
@@ -83,7 +103,14 @@ func toldOf(text string) (body any, without []string, ok bool) {
 		}
 	}
 	strip("body", body)
-	return body, without, true
+	rest, err := json.Marshal(body)
+	if err == nil {
+		told, err = canonical.Append(nil, rest)
+	}
+	if err != nil {
+		panic(err) // it has been JSON
+	}
+	return told, without
 }
 
 // Whose is the incident that an item of either table belongs to; false for what

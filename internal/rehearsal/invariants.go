@@ -747,7 +747,7 @@ func secretLeft(t Trace) string {
 // the table has it.
 func unjournaled(t Trace) string {
 	numbers := map[string][]int{} // of an incident's entries
-	newest := map[string]map[string]any{}
+	newest := map[string]chain.Item{}
 	for _, key := range sortedKeys(t.Journal) {
 		id, object, _ := strings.Cut(strings.TrimPrefix(key, "incidents/"), "/journal/")
 		n, ok := chain.NumberOf(object)
@@ -777,8 +777,8 @@ func unjournaled(t Trace) string {
 		if !ok || reflect.DeepEqual(stood[at], i.Item) || t.heldUp(whose) {
 			continue
 		}
-		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) {
-			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
+		if is, _ := i.Item.Told(); !newest[at].Same(is) {
+			return fmt.Sprintf("the record has %s as %s, and the journal as %s", at, is, newest[at])
 		}
 	}
 	return ""
