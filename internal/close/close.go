@@ -172,7 +172,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		wait = haste
 	}
 	journal := s.journal(ctx, in.Incident.ID, run)
-	if !journal.Complete && now.Sub(endedAt) < wait {
+	if !journal.Complete && s.host.Now().Sub(endedAt) < wait {
 		return waiting(journal.Reason), nil
 	}
 	noted, err := s.noted(ctx, in.Incident.ID)
