@@ -623,7 +623,7 @@ func TestWhatIsUndeterminedIsFound(t *testing.T) {
 // TestImports: a step knows its nouns, the record and the SDK; no other step,
 // not Lambda, not the simulation.
 func TestImports(t *testing.T) {
-	shared := []string{"cordon/internal/access", "cordon/internal/canonical", "cordon/internal/chain", "cordon/internal/evidence", "cordon/internal/finding", "cordon/internal/incident", "cordon/internal/mandate", "cordon/internal/manifest", "cordon/internal/message", "cordon/internal/record", "cordon/internal/report"}
+	shared := []string{"cordon/internal/access", "cordon/internal/chain", "cordon/internal/evidence", "cordon/internal/finding", "cordon/internal/incident", "cordon/internal/mandate", "cordon/internal/manifest", "cordon/internal/message", "cordon/internal/record", "cordon/internal/report"}
 	for _, name := range steps(t) {
 		for _, path := range foreign(sourceOf(t, "internal/"+name), shared, true) {
 			t.Errorf("internal/%s imports %s", name, path)

@@ -1,8 +1,8 @@
 // Package chain is the form of an incident's journal: one object for each change
 // of the record, under incidents/ID/journal/NUMBER.json, numbered from 1 without
 // a gap. Each holds the SHA-256 of the one before, as it is stored, so that the
-// hash of the last one stands for all of them. An entry is canonical JSON, as a
-// manifest is.
+// hash of the last one stands for all of them. An entry is JSON without white
+// space, its members and those of its items sorted by their names.
 package chain
 
 import (
@@ -15,12 +15,9 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"cordon/internal/canonical"
 )
 
 // ErrBroken is a journal that cannot be written on: what is there is not what was
@@ -38,8 +35,8 @@ const MaxEntry = 8 << 20
 // last is the highest number that keys of six digits hold in their order.
 const last = 999_999
 
-// Item is what is told of an item: attributes by name, each in canonical JSON, so
-// that equal ones have the same bytes.
+// Item is what is told of an item: attributes by name, each as JSON without white
+// space, as whoever recorded it wrote it. Equal ones have the same bytes.
 type Item map[string]json.RawMessage
 
 // Same says whether two items have the same attributes.
@@ -48,7 +45,7 @@ func (i Item) Same(other Item) bool {
 }
 
 // Entry is one change of the record. Its members stand in the order of their
-// names, so that it is canonical as it is encoded.
+// names, so that there is one form of it.
 type Entry struct {
 	At       time.Time `json:"at"`     // when the table was changed, to the second
 	Change   string    `json:"change"` // INSERT, MODIFY or REMOVE
@@ -58,7 +55,7 @@ type Entry struct {
 	// Marks are the highest Stream of each partition up to this entry, by table
 	// and pk: what a record that comes again is known by.
 	Marks map[string]string `json:"marks"`
-	// New is the item as it was then, each attribute as canonical JSON; null where it
+	// New is the item as it was then, null where it
 	// was removed. Old holds what an attribute was before, of those that changed.
 	New      Item     `json:"new"`
 	Old      Item     `json:"old"`
@@ -112,38 +109,15 @@ func Sum(stored []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Bytes is an entry as it is stored. Its items are canonical already, and most of
-// it: they are not encoded once more.
+// Bytes is an entry as it is stored.
 func (e Entry) Bytes() ([]byte, error) {
 	var b bytes.Buffer
 	to := json.NewEncoder(&b)
 	to.SetEscapeHTML(false)
-	head := e
-	head.New, head.Old = nil, nil
-	if err := to.Encode(head); err != nil {
+	if err := to.Encode(e); err != nil {
 		return nil, err
 	}
-	// In a string each quote would have a backslash before it.
-	begin, end, _ := bytes.Cut(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte(`"new":null,"old":null`))
-	text := appendItem(append(slices.Clone(begin), `"new":`...), e.New)
-	text = appendItem(append(text, `,"old":`...), e.Old)
-	return append(text, end...), nil
-}
-
-func appendItem(b []byte, i Item) []byte {
-	if i == nil {
-		return append(b, "null"...)
-	}
-	open := byte('{')
-	for _, name := range slices.Sorted(maps.Keys(i)) {
-		b = append(canonical.AppendString(append(b, open), name), ':')
-		b = append(b, i[name]...)
-		open = ','
-	}
-	if open == '{' {
-		b = append(b, open)
-	}
-	return append(b, '}')
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Read takes a stored entry apart. Its error says in one line why it is none.
@@ -155,11 +129,9 @@ func Read(stored []byte) (Entry, error) {
 	if err := e.known(); err != nil {
 		return Entry{}, err
 	}
-	// The first says that what it has is canonical, the second that it has nothing else.
-	for _, form := range []func() ([]byte, error){func() ([]byte, error) { return canonical.Append(nil, stored) }, e.Bytes} {
-		if again, err := form(); err != nil || !bytes.Equal(again, stored) {
-			return Entry{}, errors.New("it is not in its canonical form: somebody wrote it anew")
-		}
+	again, err := e.Bytes()
+	if err != nil || !bytes.Equal(again, stored) {
+		return Entry{}, errors.New("it is not in its canonical form: somebody wrote it anew")
 	}
 	return e, nil
 }
@@ -168,15 +140,15 @@ func Read(stored []byte) (Entry, error) {
 // whether it is canonical is not looked at. Who writes or looks for the next entry
 // needs no more, and entries are mostly items.
 func Head(stored []byte) (Entry, error) {
-	text, err := canonical.Append(nil, stored, "new", "old")
-	var e Entry
-	if err == nil {
-		err = json.Unmarshal(text, &e)
+	var e struct {
+		Entry
+		New json.RawMessage `json:"new"`
+		Old json.RawMessage `json:"old"`
 	}
-	if err != nil {
+	if err := json.Unmarshal(stored, &e); err != nil {
 		return Entry{}, fmt.Errorf("it is no entry of a journal: %w", err)
 	}
-	return e, e.known()
+	return e.Entry, e.known()
 }
 
 func (e Entry) known() error {

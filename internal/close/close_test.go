@@ -116,7 +116,10 @@ func TestTheJournalIsSigned(t *testing.T) {
 			}
 			var batch journal.Input
 			for _, r := range waiting {
-				text := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/x")
+				text, err := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/x")
+				if err != nil {
+					t.Fatal(err)
+				}
 				var change journal.Change
 				if err := json.Unmarshal(text, &change); err != nil {
 					t.Fatal(err)

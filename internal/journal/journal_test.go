@@ -47,7 +47,10 @@ func batch(t *testing.T, records []sim.StreamRecord) journal.Input {
 	t.Helper()
 	var in journal.Input
 	for _, r := range records {
-		text := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/2026-01-01T00:00:00.000")
+		text, err := r.Event("arn:aws:dynamodb:eu-west-1:123456789012:table/" + r.Table + "/stream/2026-01-01T00:00:00.000")
+		if err != nil {
+			t.Fatal(err)
+		}
 		var c journal.Change
 		if err := json.Unmarshal(text, &c); err != nil {
 			t.Fatal(err)

@@ -4,8 +4,9 @@
 //
 //	{"manifest":{…,"objects":[{"bytes":17,"key":"…","sha256":"…"}]},"signature":"…"}
 //
-// What is canonical is said in internal/canonical. The signature is of the SHA-256
-// of the canonical manifest.
+// Canonical is: UTF-8, no white space, members sorted by the bytes of their
+// names, numbers as they were written, nothing escaped that JSON lets stand but
+// U+2028 and U+2029. The signature is of the SHA-256 of the canonical manifest.
 package manifest
 
 import (
@@ -23,8 +24,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"cordon/internal/canonical"
 )
 
 // Format is what a manifest says it is.
@@ -46,13 +45,23 @@ type Signed struct {
 
 // Canonical is v in the one form that is signed.
 func Canonical(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	values := json.NewDecoder(bytes.NewReader(text))
+	values.UseNumber()
+	var value any
+	if err := values.Decode(&value); err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	if err := e.Encode(value); err != nil {
 		return nil, err
 	}
-	return canonical.Append(nil, b.Bytes())
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Digest is what is signed of a canonical manifest.

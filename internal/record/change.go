@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"cordon/internal/canonical"
 	"cordon/internal/incident"
 )
 
@@ -37,24 +36,23 @@ func (i Image) Text(name string) string {
 var untold = []string{"secret", "secretHash", "token"}
 
 // Told is what may be told of an item to whoever may read the evidence, each
-// attribute as canonical JSON, and what is left out of it, by name. What is binary
+// attribute as JSON, and what is left out of it, by name. What is binary
 // is a ciphertext here, of a link or a task token. "body" is the value that its JSON
 // text stands for.
 func (i Image) Told() (told map[string]json.RawMessage, without []string) {
 	told = map[string]json.RawMessage{}
 	for name, v := range i {
-		var err error
 		switch {
 		case v.S != nil && name == "body":
 			var left []string
 			told[name], left = toldOf(*v.S)
 			without = append(without, left...)
 		case v.S != nil:
-			told[name] = canonical.AppendString(nil, *v.S)
+			told[name] = quoted(*v.S)
+		case v.N != nil && json.Valid([]byte(*v.N)):
+			told[name] = json.RawMessage(*v.N)
 		case v.N != nil:
-			if told[name], err = canonical.Append(nil, []byte(*v.N)); err != nil {
-				told[name] = canonical.AppendString(nil, *v.N)
-			}
+			told[name] = quoted(*v.N)
 		case v.BOOL != nil:
 			told[name] = strconv.AppendBool(nil, *v.BOOL)
 		case v.NULL != nil:
@@ -67,22 +65,29 @@ func (i Image) Told() (told map[string]json.RawMessage, without []string) {
 	return told, slices.Compact(without)
 }
 
+// quoted is a text as JSON.
+func quoted(text string) json.RawMessage {
+	b, _ := json.Marshal(text) // a string has a form in JSON, whatever it holds
+	return b
+}
+
 // toldOf is a body without what is not told; the text itself if it is no JSON,
 // which the record never writes.
 func toldOf(text string) (told json.RawMessage, without []string) {
-	told, err := canonical.Append(nil, []byte(text))
-	if err != nil {
-		return canonical.AppendString(nil, text), nil
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(text)) != nil {
+		return quoted(text), nil
 	}
-	// In this form a name is written in one way only.
-	if !slices.ContainsFunc(untold, func(name string) bool { return bytes.Contains(told, []byte(`"`+name+`"`)) }) {
+	told = compact.Bytes()
+	// Most have nothing to hide and stay as they are. A name could be escaped.
+	if !bytes.Contains(told, []byte(`\u00`)) && !slices.ContainsFunc(untold, func(name string) bool { return bytes.Contains(told, []byte(`"`+name+`"`)) }) {
 		return told, nil
 	}
 	var body any
-	d := json.NewDecoder(bytes.NewReader(told))
+	d := json.NewDecoder(&compact)
 	d.UseNumber() // as it was written
-	if err := d.Decode(&body); err != nil {
-		panic(err) // it has just been read
+	if d.Decode(&body) != nil {
+		return json.RawMessage("null"), []string{"body"} // not reached: it has just been read
 	}
 	var strip func(at string, v any)
 	strip = func(at string, v any) {
@@ -103,14 +108,14 @@ func toldOf(text string) (told json.RawMessage, without []string) {
 		}
 	}
 	strip("body", body)
+	if len(without) == 0 {
+		return told, nil
+	}
 	rest, err := json.Marshal(body)
-	if err == nil {
-		told, err = canonical.Append(nil, rest)
-	}
 	if err != nil {
-		panic(err) // it has been JSON
+		return json.RawMessage("null"), []string{"body"} // not reached: it has been JSON
 	}
-	return told, without
+	return rest, without
 }
 
 // Whose is the incident that an item of either table belongs to; false for what

@@ -132,7 +132,11 @@ func (s *streams) hand(m template.Mapping, batch []sim.StreamRecord) bool {
 func (s *streams) payload(m template.Mapping, batch []sim.StreamRecord) []byte {
 	records := make([][]byte, len(batch))
 	for n, r := range batch {
-		records[n] = r.Event(m.StreamARN)
+		event, err := r.Event(m.StreamARN)
+		if err != nil {
+			panic(err) // strings and numbers only
+		}
+		records[n] = event
 	}
 	return slices.Concat([]byte(`{"Records":[`), bytes.Join(records, []byte(",")), []byte(`]}`))
 }

@@ -3,14 +3,8 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"time"
-
-	"cordon/internal/canonical"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // shards is how many a table's stream has. A new table that is paid by the
@@ -26,13 +20,13 @@ type StreamRecord struct {
 	Shard int       // records of one are in order
 	At    time.Time // when the table was changed
 
-	event []byte // as JSON, but for the stream that it comes from
+	event map[string]any
 }
 
 // Event is the record as Lambda hands it over, from the stream of that ARN.
-func (r StreamRecord) Event(stream string) json.RawMessage {
-	b := canonical.AppendString(append(slices.Clip(r.event), `,"eventSourceARN":`...), stream)
-	return append(b, '}')
+func (r StreamRecord) Event(stream string) (json.RawMessage, error) {
+	r.event["eventSourceARN"] = stream
+	return json.Marshal(r.event)
 }
 
 // changed tells of a write. One that changes nothing writes no record.
@@ -47,30 +41,19 @@ func (d *DynamoDB) changed(t *table, k rowKey, old, i item) {
 	if old == nil {
 		what = "INSERT"
 	}
-	b := fmt.Appendf(nil, `{"eventID":%q,"eventName":%q,"eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":%q,"dynamodb":{"ApproximateCreationDateTime":%d,"SequenceNumber":"%d","SizeBytes":%d,"StreamViewType":"NEW_AND_OLD_IMAGES"`,
-		h[:32], what, d.a.region(), d.a.now().Unix(), 100_000_000_000_000_000+d.changes*1000, itemSize(i)) // the time is to the second
-	b = appendItem(append(b, `,"Keys":`...), t.keyItem(k))
-	b = appendItem(append(b, `,"NewImage":`...), i)
+	change := map[string]any{
+		"ApproximateCreationDateTime": d.a.now().Unix(), // to the second
+		"Keys":                        plainItem(t.keyItem(k)),
+		"NewImage":                    plainItem(i),
+		"SequenceNumber":              fmt.Sprintf("%d", 100_000_000_000_000_000+d.changes*1000),
+		"SizeBytes":                   itemSize(i),
+		"StreamViewType":              "NEW_AND_OLD_IMAGES",
+	}
 	if old != nil {
-		b = appendItem(append(b, `,"OldImage":`...), old)
+		change["OldImage"] = plainItem(old)
 	}
 	shard := hash(0, "shard", t.name, k.pk)
-	d.OnChange(StreamRecord{Table: t.name, Shard: int(shard[0]) % shards, At: d.a.now(), event: append(b, '}')})
-}
-
-// appendItem appends an item in DynamoDB's JSON.
-func appendItem(b []byte, i item) []byte {
-	b = append(b, '{')
-	for n, name := range slices.Sorted(maps.Keys(i)) {
-		if n > 0 {
-			b = append(b, ',')
-		}
-		b = append(canonical.AppendString(b, name), ':')
-		if s, ok := i[name].(*types.AttributeValueMemberS); ok { // as most are
-			b = append(canonical.AppendString(append(b, `{"S":`...), s.Value), '}')
-		} else {
-			b = append(b, marshal(plainValue(i[name]))...)
-		}
-	}
-	return append(b, '}')
+	d.OnChange(StreamRecord{Table: t.name, Shard: int(shard[0]) % shards, At: d.a.now(), event: map[string]any{
+		"eventID": h[:32], "eventName": what, "eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": d.a.region(), "dynamodb": change,
+	}})
 }

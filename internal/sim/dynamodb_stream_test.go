@@ -50,7 +50,10 @@ func TestStreams(t *testing.T) {
 	ids := map[string]bool{}
 	var events []map[string]any
 	for _, r := range all {
-		text := r.Event("arn:of:the:stream")
+		text, err := r.Event("arn:of:the:stream")
+		if err != nil {
+			t.Fatal(err)
+		}
 		var e map[string]any
 		if err := json.Unmarshal(text, &e); err != nil {
 			t.Fatal(err)
