@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/ecdsa"
+	"encoding/json"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -233,10 +234,9 @@ func check(from source, key *ecdsa.PublicKey, id string, t *teller) found {
 // neverSigned says whether the note of a closing names no manifest, and was signed
 // as that by another execution later. Who removed a manifest could not have removed
 // its name from what that one signed.
-func neverSigned(note map[string]any, covered time.Time) bool {
-	began, ok := note["at"].(string)
-	at, err := time.Parse(time.RFC3339Nano, began)
-	return ok && err == nil && note["manifest"] == nil && at.Before(covered)
+func neverSigned(note chain.Item, covered time.Time) bool {
+	var at time.Time
+	return note["at"] != nil && json.Unmarshal(note["at"], &at) == nil && !at.IsZero() && note["manifest"] == nil && at.Before(covered)
 }
 
 // lacks says that an incident has no manifest.

@@ -1,8 +1,8 @@
 // Package chain is the form of an incident's journal: one object for each change
 // of the record, under incidents/ID/journal/NUMBER.json, numbered from 1 without
 // a gap. Each holds the SHA-256 of the one before, as it is stored, so that the
-// hash of the last one stands for all of them. An entry is canonical JSON, as a
-// manifest is.
+// hash of the last one stands for all of them. An entry is JSON without white
+// space, its members and those of its items sorted by their names.
 package chain
 
 import (
@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,8 +35,17 @@ const MaxEntry = 8 << 20
 // last is the highest number that keys of six digits hold in their order.
 const last = 999_999
 
+// Item is what is told of an item: attributes by name, each as JSON without white
+// space, as whoever recorded it wrote it. Equal ones have the same bytes.
+type Item map[string]json.RawMessage
+
+// Same says whether two items have the same attributes.
+func (i Item) Same(other Item) bool {
+	return maps.EqualFunc(i, other, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+}
+
 // Entry is one change of the record. Its members stand in the order of their
-// names, so that it is canonical as it is encoded.
+// names, so that there is one form of it.
 type Entry struct {
 	At       time.Time `json:"at"`     // when the table was changed, to the second
 	Change   string    `json:"change"` // INSERT, MODIFY or REMOVE
@@ -45,17 +55,17 @@ type Entry struct {
 	// Marks are the highest Stream of each partition up to this entry, by table
 	// and pk: what a record that comes again is known by.
 	Marks map[string]string `json:"marks"`
-	// New is the item as it was then; null where it was removed. Old holds what an
-	// attribute was before, of those that changed.
-	New      map[string]any `json:"new"`
-	Old      map[string]any `json:"old"`
-	PK       string         `json:"pk"`
-	Previous string         `json:"previous"` // SHA-256 of the entry before, lower-case hex; empty in the first
-	Sequence int            `json:"sequence"` // from 1
-	SK       string         `json:"sk"`
-	Stream   string         `json:"stream"`  // number of the record in its shard
-	Table    string         `json:"table"`   // incidents or decisions
-	Without  []string       `json:"without"` // what is left out of New and Old, by name
+	// New is the item as it was then, null where it
+	// was removed. Old holds what an attribute was before, of those that changed.
+	New      Item     `json:"new"`
+	Old      Item     `json:"old"`
+	PK       string   `json:"pk"`
+	Previous string   `json:"previous"` // SHA-256 of the entry before, lower-case hex; empty in the first
+	Sequence int      `json:"sequence"` // from 1
+	SK       string   `json:"sk"`
+	Stream   string   `json:"stream"`  // number of the record in its shard
+	Table    string   `json:"table"`   // incidents or decisions
+	Without  []string `json:"without"` // what is left out of New and Old, by name
 }
 
 // Partition is where an entry's item stands.
@@ -113,9 +123,7 @@ func (e Entry) Bytes() ([]byte, error) {
 // Read takes a stored entry apart. Its error says in one line why it is none.
 func Read(stored []byte) (Entry, error) {
 	var e Entry
-	d := json.NewDecoder(bytes.NewReader(stored))
-	d.UseNumber()
-	if err := d.Decode(&e); err != nil {
+	if err := json.Unmarshal(stored, &e); err != nil {
 		return Entry{}, fmt.Errorf("it is no entry of a journal: %w", err)
 	}
 	if err := e.known(); err != nil {

@@ -21,18 +21,18 @@ func journal(t testing.TB, n int) [][]byte {
 	t.Helper()
 	var all [][]byte
 	sum := ""
-	was := map[string]map[string]any{}
+	was := map[string]chain.Item{}
 	for i := range n {
 		sk := fmt.Sprint("step#", i%2)
 		e := chain.Entry{
 			Format: chain.Format, Sequence: i + 1, Incident: id, Previous: sum, At: time.Unix(int64(1_700_000_000+i), 0).UTC(), Event: fmt.Sprint("e", i), Stream: fmt.Sprint(100 + i),
 			Table: "incidents", Change: "MODIFY", PK: id, SK: sk, Without: []string{}, Marks: map[string]string{"incidents " + id: fmt.Sprint(100 + i)},
-			New: map[string]any{"pk": id, "sk": sk, "body": map[string]any{"title": "<b>\"\\\u2028\u00e9\U0001F600\x07&", "big": json.Number("9007199254740993"), "n": json.Number(fmt.Sprint(i)), "list": []any{"a", nil, true}}},
+			New: item(t, map[string]any{"pk": id, "sk": sk, "body": map[string]any{"title": "<b>\"\\\u2028\u00e9\U0001F600\x07&", "big": json.Number("9007199254740993"), "n": json.Number(fmt.Sprint(i)), "list": []any{"a", nil, true}}}),
 		}
 		if was[sk] == nil {
 			e.Change = "INSERT"
 		} else {
-			e.Old = map[string]any{"body": was[sk]["body"]}
+			e.Old = chain.Item{"body": was[sk]["body"]}
 		}
 		was[sk] = e.New
 		text, err := e.Bytes()
@@ -42,6 +42,19 @@ func journal(t testing.TB, n int) [][]byte {
 		all, sum = append(all, text), chain.Sum(text)
 	}
 	return all
+}
+
+func item(t testing.TB, attributes map[string]any) chain.Item {
+	t.Helper()
+	i := chain.Item{}
+	for name, v := range attributes {
+		text, err := manifest.Canonical(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i[name] = text
+	}
+	return i
 }
 
 func check(all [][]byte) chain.Checked {
@@ -138,7 +151,7 @@ func TestWhatDoesNotHoldIsNamed(t *testing.T) {
 		"a change nobody wrote": {func(all [][]byte) [][]byte {
 			return chained(t, all, func(n int, e *chain.Entry) {
 				if n == 3 {
-					e.Old["body"] = "other"
+					e.Old["body"] = json.RawMessage(`"other"`)
 				}
 			})
 		}, `between entry 2 and it, "step#1" was changed`},

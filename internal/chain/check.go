@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -16,7 +16,7 @@ type Checked struct {
 	Broken  []string // what does not hold, a line each; none: all of it holds
 	// Newest is what the journal last said of each item, by partition and sk with
 	// a space between; nil of one that was removed.
-	Newest map[string]map[string]any
+	Newest map[string]Item
 	Events map[string]int // number of the entry of each change, by the ID of its event
 	Late   []int          // entries that were written behind a later change, in order
 }
@@ -39,7 +39,7 @@ func (c *Checked) tell(format string, args ...any) {
 // read. It holds every entry against the one before, and every change of an item
 // against the one that the table made before it, whichever was written first.
 func Check(incident string, numbers []int, read func(number int) ([]byte, error)) Checked {
-	c := Checked{Newest: map[string]map[string]any{}, Events: map[string]int{}}
+	c := Checked{Newest: map[string]Item{}, Events: map[string]int{}}
 	numbers = slices.Clone(numbers)
 	slices.Sort(numbers)
 	sum, next := "", 1
@@ -137,7 +137,7 @@ func asMade(all []Entry) []Entry {
 // known is what a journal last said of an item.
 type known struct {
 	entry int
-	item  map[string]any
+	item  Item
 }
 
 // continues holds a change against what the journal last said of its item.
@@ -148,22 +148,18 @@ func (e Entry) continues(items map[string]known) error {
 	if !ok {
 		return nil // the table may be older than its journal
 	}
-	was := map[string]any{}
-	for name, v := range e.New {
-		was[name] = v
-	}
+	was := Item{}
+	maps.Copy(was, e.New)
 	for name := range e.New {
 		if _, there := before.item[name]; !there {
 			delete(was, name) // it is new, or was left out
 		}
 	}
-	for name, v := range e.Old {
-		was[name] = v
-	}
+	maps.Copy(was, e.Old)
 	if e.Change == "INSERT" {
 		was = nil
 	}
-	if len(was) == 0 && len(before.item) == 0 || reflect.DeepEqual(was, before.item) {
+	if was.Same(before.item) {
 		return nil
 	}
 	return fmt.Errorf("between entry %d and it, %s was changed, and no entry says so", before.entry, printed(e.SK))

@@ -163,9 +163,13 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
-	endedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, s.host.Now())
+	now := s.host.Now()
+	endedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, now)
 	if err != nil {
 		return Output{}, fmt.Errorf("end incident %s: %w", in.Incident.ID, err)
+	}
+	if endedAt.Equal(now) { // noted this moment: the journal cannot have it, and to look would read back fifty entries
+		return waiting(late), nil
 	}
 	wait := patience
 	if in.Ending == notContained {
@@ -173,7 +177,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	journal := s.journal(ctx, in.Incident.ID, run)
 	if !journal.Complete && s.host.Now().Sub(endedAt) < wait {
-		return Output{Report: incident.Report{Status: incident.OK, Reason: journal.Reason}, Waiting: true}, nil
+		return waiting(journal.Reason), nil
 	}
 	noted, err := s.noted(ctx, in.Incident.ID)
 	if err != nil {

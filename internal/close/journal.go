@@ -25,6 +25,9 @@ const haste = 20 * time.Second
 // the partitions of one incident go side by side.
 const lookBack = 50
 
+// late is why a manifest waits for its journal, or says that it is not complete.
+const late = "the journal does not have yet what was recorded last"
+
 // journal says how far the journal is, and whether it has the note that this
 // closing began: what was recorded in the incident's partition before is in it
 // then, too. The head, requests and decisions come by other shards; the manifest
@@ -46,7 +49,7 @@ func (s *Step) journal(ctx context.Context, id, run string) manifest.Journal {
 			return j
 		}
 	}
-	j.Reason = "the journal does not have yet what was recorded last"
+	j.Reason = late
 	if err != nil { // after the patience, the manifest says so
 		j.Reason = "the journal cannot be read: " + err.Error()
 	}
@@ -58,4 +61,8 @@ func (s *Step) journal(ctx context.Context, id, run string) manifest.Journal {
 type Output struct {
 	incident.Report
 	Waiting bool `json:"waiting"`
+}
+
+func waiting(why string) Output {
+	return Output{Report: incident.Report{Status: incident.OK, Reason: why}, Waiting: true}
 }

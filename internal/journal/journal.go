@@ -17,11 +17,11 @@ package journal
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -162,10 +162,7 @@ func (s *Step) entry(id string, c Change) (chain.Entry, error) {
 	}
 	if c.DynamoDB.OldImage != nil {
 		e.Old, leftOld = c.DynamoDB.OldImage.Told()
-		maps.DeleteFunc(e.Old, func(name string, was any) bool {
-			is, ok := e.New[name]
-			return ok && reflect.DeepEqual(is, was)
-		})
+		maps.DeleteFunc(e.Old, func(name string, was json.RawMessage) bool { return bytes.Equal(e.New[name], was) })
 	}
 	e.Without = append(left, leftOld...)
 	slices.Sort(e.Without)

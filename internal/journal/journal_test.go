@@ -177,7 +177,7 @@ func TestEveryChangeHasAnEntry(t *testing.T) {
 		t.Errorf("a request with a token says that it lacks %q, want %q", all[3].Without, want)
 	}
 	// What changed says what it was.
-	if head := all[5]; head.New["decision"] != "keep" || head.Old["body"] != nil || head.Old["decision"] != nil {
+	if head := all[5]; string(head.New["decision"]) != `"keep"` || head.Old["body"] != nil || head.Old["decision"] != nil {
 		t.Errorf("the head has new %v and old %v", head.New, head.Old)
 	}
 }
@@ -412,8 +412,8 @@ func TestWhatWasGivenUpIsWrittenLater(t *testing.T) {
 		t.Errorf("%+v, want four entries that hold, two of them late", c)
 	}
 	for item, is := range c.Newest {
-		if body, _ := is["body"].(map[string]any); fmt.Sprint(body["look"]) != "3" {
-			t.Errorf("the journal's last word of %s is %v, want the last change and not the last that was written", item, is)
+		if !strings.Contains(string(is["body"]), `"look":3`) {
+			t.Errorf("the journal's last word of %s is %s, want the last change and not the last that was written", item, is)
 		}
 	}
 }

@@ -5,49 +5,58 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/internal/incident"
 )
 
-// Image is an item as a stream tells it: attribute to type to value.
+// Image is an item as a stream tells it: attribute to value.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_AttributeValue.html
-type Image map[string]map[string]json.RawMessage
+type Image map[string]Value
+
+// Value has one member, that of its type. The record writes no list, no map and no set.
+type Value struct {
+	S, N       *string
+	BOOL, NULL *bool
+	B, L, M    json.RawMessage
+	SS, NS, BS json.RawMessage
+}
 
 // Text is an attribute that is a string; empty where there is none.
 func (i Image) Text(name string) string {
-	var s string
-	if json.Unmarshal(i[name]["S"], &s) != nil {
-		return ""
+	if s := i[name].S; s != nil {
+		return *s
 	}
-	return s
+	return ""
 }
 
 // untold are members of a body that nobody is told, also not those who may read
 // the evidence. They are looked for wherever they stand.
 var untold = []string{"secret", "secretHash", "token"}
 
-// Told is what may be told of an item to whoever may read the evidence, and
-// what is left out of it, by name. What is binary is a ciphertext here, of a link
-// or a task token. "body" is the value that its JSON text stands for.
-func (i Image) Told() (told map[string]any, without []string) {
-	told = map[string]any{}
+// Told is what may be told of an item to whoever may read the evidence, each
+// attribute as JSON, and what is left out of it, by name. What is binary
+// is a ciphertext here, of a link or a task token. "body" is the value that its JSON
+// text stands for.
+func (i Image) Told() (told map[string]json.RawMessage, without []string) {
+	told = map[string]json.RawMessage{}
 	for name, v := range i {
 		switch {
-		case len(v) == 1 && v["S"] != nil:
-			text := i.Text(name)
-			told[name] = text
-			if body, left, ok := toldOf(text); name == "body" && ok {
-				told[name] = body
-				without = append(without, left...)
-			}
-		case len(v) == 1 && v["N"] != nil:
-			var n json.Number
-			if json.Unmarshal(v["N"], &n) == nil {
-				told[name] = n
-			}
-		case len(v) == 1 && (v["BOOL"] != nil || v["NULL"] != nil):
-			told[name] = json.RawMessage(append(slices.Clone(v["BOOL"]), v["NULL"]...))
+		case v.S != nil && name == "body":
+			var left []string
+			told[name], left = toldOf(*v.S)
+			without = append(without, left...)
+		case v.S != nil:
+			told[name] = quoted(*v.S)
+		case v.N != nil && json.Valid([]byte(*v.N)):
+			told[name] = json.RawMessage(*v.N)
+		case v.N != nil:
+			told[name] = quoted(*v.N)
+		case v.BOOL != nil:
+			told[name] = strconv.AppendBool(nil, *v.BOOL)
+		case v.NULL != nil:
+			told[name] = strconv.AppendBool(nil, *v.NULL)
 		default:
 			without = append(without, name)
 		}
@@ -56,13 +65,29 @@ func (i Image) Told() (told map[string]any, without []string) {
 	return told, slices.Compact(without)
 }
 
-// toldOf is a body without what is not told; false if it is no JSON, which the
-// record never writes.
-func toldOf(text string) (body any, without []string, ok bool) {
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+// quoted is a text as JSON.
+func quoted(text string) json.RawMessage {
+	b, _ := json.Marshal(text) // a string has a form in JSON, whatever it holds
+	return b
+}
+
+// toldOf is a body without what is not told; the text itself if it is no JSON,
+// which the record never writes.
+func toldOf(text string) (told json.RawMessage, without []string) {
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(text)) != nil {
+		return quoted(text), nil
+	}
+	told = compact.Bytes()
+	// Most have nothing to hide and stay as they are. A name could be escaped.
+	if !bytes.Contains(told, []byte(`\u00`)) && !slices.ContainsFunc(untold, func(name string) bool { return bytes.Contains(told, []byte(`"`+name+`"`)) }) {
+		return told, nil
+	}
+	var body any
+	d := json.NewDecoder(&compact)
 	d.UseNumber() // as it was written
-	if d.Decode(&body) != nil || d.More() {
-		return nil, nil, false
+	if d.Decode(&body) != nil {
+		return json.RawMessage("null"), []string{"body"} // not reached: it has just been read
 	}
 	var strip func(at string, v any)
 	strip = func(at string, v any) {
@@ -83,7 +108,14 @@ func toldOf(text string) (body any, without []string, ok bool) {
 		}
 	}
 	strip("body", body)
-	return body, without, true
+	if len(without) == 0 {
+		return told, nil
+	}
+	rest, err := json.Marshal(body)
+	if err != nil {
+		return json.RawMessage("null"), []string{"body"} // not reached: it has been JSON
+	}
+	return rest, without
 }
 
 // Whose is the incident that an item of either table belongs to; false for what

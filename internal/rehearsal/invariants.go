@@ -894,7 +894,7 @@ func (t Trace) credentials() (all []string) {
 // the table has it.
 func unjournaled(t Trace) string {
 	numbers := map[string][]int{} // of an incident's entries
-	newest := map[string]map[string]any{}
+	newest := map[string]chain.Item{}
 	for _, key := range sortedKeys(t.Journal) {
 		id, object, _ := strings.Cut(strings.TrimPrefix(key, "incidents/"), "/journal/")
 		n, ok := chain.NumberOf(object)
@@ -928,11 +928,11 @@ func unjournaled(t Trace) string {
 		if !ok || reflect.DeepEqual(stood[at], i.Item) || t.heldUp(whose) {
 			continue
 		}
-		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) && !slices.ContainsFunc(given, func(g record.Image) bool {
+		if is, _ := i.Item.Told(); !newest[at].Same(is) && !slices.ContainsFunc(given, func(g record.Image) bool {
 			was, _ := g.Told() // the last change of it was given up
-			return g.Text("pk") == pk && g.Text("sk") == sk && reflect.DeepEqual(was, is)
+			return g.Text("pk") == pk && g.Text("sk") == sk && chain.Item(was).Same(is)
 		}) {
-			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
+			return fmt.Sprintf("the record has %s as %s, and the journal as %s", at, is, newest[at])
 		}
 	}
 	return ""

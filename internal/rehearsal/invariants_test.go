@@ -152,7 +152,7 @@ func journaled(t rehearsal.Trace) rehearsal.Trace {
 func row(table string, attributes map[string]string) rehearsal.Row {
 	r := rehearsal.Row{Table: table, Item: record.Image{}}
 	for k, v := range attributes {
-		r.Item[k] = map[string]json.RawMessage{"S": json.RawMessage(asJSON(v))}
+		r.Item[k] = record.Value{S: &v}
 	}
 	return r
 }

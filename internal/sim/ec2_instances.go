@@ -278,7 +278,7 @@ func (c *EC2) tellVolumes(i *types.Instance) {
 
 // How long an instance is shutting down, and how long EC2 remembers it after.
 const (
-	hardStop   = 6 * time.Second
+	hardStop   = 3 * time.Second
 	softStop   = 45 * time.Second // the system is asked to shut down, with all that runs in it
 	remembered = time.Hour
 )
