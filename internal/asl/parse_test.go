@@ -68,7 +68,7 @@ func TestParseRefuses(t *testing.T) {
 		"JSONPath, the default":    {`{"StartAt": "Z", "States": {` + end + `}}`, "query language JSONPath"},
 		"JSONPath in between":      {`{"StartAt": "A", "States": {"A": {"Type": "Pass", "QueryLanguage": "JSONata", "Next": "B"}, "B": {"Type": "Pass", "InputPath": "$.x", "End": true}}}`, "field InputPath"},
 		"newer JSONata":            {machine(`"A": {"Type": "Pass", "Output": "{% $a ?? 1 %}", "End": true}`), "newer than JSONata 2.0.6"},
-		"JSONata's joins":          {machine(`"A": {"Type": "Pass", "Output": "{% $states.input.a@$b.c %}", "End": true}`), "the operator @"},
+		"JSONata's parents":        {machine(`"A": {"Type": "Pass", "Output": "{% $states.input.a.%.c %}", "End": true}`), "the parent operator %"},
 		"a distributed Map":        {machine(`"A": {"Type": "Map", "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "DISTRIBUTED"},
 		"a field nobody knows":     {machine(`"A": {"Type": "Pass", "Colour": "red", "End": true}`), "the field Colour"},
 		"a field of another type":  {machine(`"A": {"Type": "Pass", "Seconds": 1, "End": true}`), "the field Seconds"},

@@ -3,8 +3,8 @@
 // reference implementation in its errors.
 //
 // It is the parser and the evaluator of https://github.com/jsonata-js/jsonata,
-// without what workflows hardly use: the operators %, @ and #, and signatures of
-// functions. Those it refuses, with an Unsupported error.
+// without what workflows hardly use: the operator %. It refuses that, with an
+// Unsupported error.
 package jsonata
 
 import "slices"
@@ -58,6 +58,14 @@ func (u *uses) binds(n *node) {
 	}
 	if n.kind == bind {
 		u.bound[n.left.text] = true
+	}
+	if n.kind == position {
+		u.bound[n.text] = true
+	}
+	for _, name := range []string{n.focus, n.index} {
+		if name != "" {
+			u.bound[name] = true
+		}
 	}
 	for _, param := range n.params {
 		u.bound[param] = true

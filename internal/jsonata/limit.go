@@ -6,8 +6,11 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What the borrowed functions are asked for is what was compared with the reference.
@@ -17,6 +20,55 @@ import (
 var components = regexp.MustCompile(`^([^\[\]]|\[\[|\]\]|\[(Y(1|0001|I|i)?|Y(0001)?,2(-2)?|[MD](1|01|#1|I|i)?|M(N|Nn)|MNn,3-3|D(1o|wo|w)|d(1|01|001)?|F(0|1|N|n|Nn)?|FNn,3-3|[Ww](1|01)?|X(1|0001)?|x(1|N|Nn)?|[Hhms](1|01|#1)?|P(N|n|Nn)?|f001|[Zz](0101t)?|[CE])\])*$`)
 
 var zone = regexp.MustCompile(`^[+-]?\d{4}$`)
+
+// pictured is $toMillis with pictures of digits, as many of them as the text has: what
+// else may stand there the reference reads in ways that nobody compared.
+func pictured(plain func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
+	return func(e *evaluation, args []any, input any) (any, error) {
+		text, _ := argument(args, 0).(string)
+		picture, is := argument(args, 1).(string)
+		if !is {
+			return plain(e, args, input)
+		}
+		layout, parts := "^", ""
+		for rest := picture; rest != ""; {
+			at := slices.IndexFunc(timeParts, func(p timePart) bool { return strings.HasPrefix(rest, p.picture) })
+			switch {
+			case at >= 0 && !strings.Contains(parts, timeParts[at].picture[1:2]):
+				layout += "(" + timeParts[at].digits + ")"
+				parts += timeParts[at].picture[1:2]
+				rest = rest[len(timeParts[at].picture):]
+			case at >= 0, rest[0] == '[', rest[0] == ']', rest[0] >= utf8.RuneSelf:
+				return nil, Unsupported("$toMillis with the picture " + picture)
+			default:
+				layout += regexp.QuoteMeta(rest[:1])
+				rest = rest[1:]
+			}
+		}
+		found := regexp.MustCompile(layout + "$").FindStringSubmatch(text)
+		if found == nil || len(parts) < 3 {
+			return nil, Unsupported("$toMillis of such a text with the picture " + picture)
+		}
+		of := map[byte]int{}
+		for i := range parts {
+			of[parts[i]], _ = strconv.Atoi(found[i+1]) // a few digits
+		}
+		for i, p := range timeParts {
+			if _, there := of[p.picture[1]]; there != (i < len(parts)) { // none is left out above one that is there
+				return nil, Unsupported("$toMillis with the picture " + picture)
+			}
+		}
+		t := time.Date(of['Y'], time.Month(of['M']), of['D'], of['H'], of['m'], of['s'], of['f']*1e6, time.UTC)
+		if t.Year() != of['Y'] || of['Y'] < 100 || int(t.Month()) != of['M'] || t.Day() != of['D'] || t.Hour() != of['H'] || t.Minute() != of['m'] || t.Second() != of['s'] {
+			return nil, Unsupported("$toMillis of such a time")
+		}
+		return float64(t.UnixMilli()), nil
+	}
+}
+
+type timePart struct{ picture, digits string }
+
+var timeParts = []timePart{{"[Y0001]", `\d{4}`}, {"[M01]", `\d\d`}, {"[D01]", `\d\d`}, {"[H01]", `\d\d`}, {"[m01]", `\d\d`}, {"[s01]", `\d\d`}, {"[f001]", `\d{3}`}}
 
 // integerPicture are pictures of functions on numbers, likewise.
 var integerPicture = regexp.MustCompile(`^(Ww|[wWiIaA]|#*[019]+|#,##[01]|[01],000)(;o)?$`)

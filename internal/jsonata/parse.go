@@ -1,8 +1,10 @@
 package jsonata
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // kind is what a node of the tree is.
@@ -28,6 +30,7 @@ const (
 	apply       kind = "apply"
 	transform   kind = "transform"
 	order       kind = "sort"
+	position    kind = "index" // # behind a predicate, as a stage
 )
 
 // node is a node of the tree. It is only read after Compile.
@@ -41,14 +44,16 @@ type node struct {
 	pairs              [][2]*node
 	terms              []term // of an order-by
 	params             []string
+	check              *signature // of a function of the expression's own, nil for none
 
 	filters       []*node // predicates
 	stages        []*node // predicates of a step of a path
 	group         *node   // a grouping, whose pairs count
 	keepArray     bool
 	keepSingleton bool
-	cons          bool // an array that is a step of a path
-	thunk         bool // a call in the place of a tail
+	cons          bool   // an array that is a step of a path
+	thunk         bool   // a call in the place of a tail
+	focus, index  string // what @ and # bind at a step of a path
 }
 
 type term struct {
@@ -266,7 +271,10 @@ func (p *parser) infix(t token, left *node) *node {
 		n.kind = bind
 		n.right = p.expression(powers[":="] - 1) // to the right
 	case "@", "#":
-		p.fail(Unsupported("the operator " + t.id))
+		n.right = p.expression(powers[t.id])
+		if n.right.kind != variable {
+			p.fail(&Error{Code: "S0214", Token: t.id})
+		}
 	case "?":
 		n.kind = condition
 		n.right = p.expression(0)
@@ -314,13 +322,40 @@ func (p *parser) call(left *node) *node {
 	}
 	n.list = nil
 	if p.token.id == "<" {
-		p.fail(Unsupported("the signature of a function"))
+		n.check = p.signature()
 	}
 	p.advance("{", false)
 	n.left = p.expression(0)
 	p.advance("}", false)
 	return n
 }
+
+// signature reads <…:…> behind the parameters of a function.
+func (p *parser) signature() *signature {
+	depth, end := 1, p.lexer.at
+	for ; depth > 0; end++ {
+		if end >= len(p.lexer.source) || p.lexer.source[end] == '{' {
+			p.fail(Unsupported("a signature that does not end"))
+		}
+		switch p.lexer.source[end] {
+		case '<':
+			depth++
+		case '>':
+			depth--
+		}
+	}
+	text := strings.Join(strings.Fields(p.lexer.source[p.lexer.at:end-1]), "")
+	if !someSignature.MatchString(text) {
+		p.fail(Unsupported("the signature <" + text + ">"))
+	}
+	p.lexer.at = end
+	p.advance("", false)
+	return newSignature(someSignature.FindStringSubmatch(text)[1])
+}
+
+// someSignature are types, and of what arrays and functions are; not +, of which the
+// reference takes the first argument again and again.
+var someSignature = regexp.MustCompile(`^((?:(?:[snblojxf]|a(?:<[snbloaf]>)?|f<[^<>()]*>|\([snbloa]+\))[-?]?)*)(?::[a-zx()<>:?+-]*)?$`)
 
 // process makes the tree that is evaluated of the tree that was parsed: paths with
 // their steps, predicates with what they are of.
@@ -344,7 +379,7 @@ func process(n *node) *node {
 			panic(failure{Unsupported("an assignment beside other items, which the reference evaluates at once")})
 		}
 	case call, partial, closure, condition, transform, bind, block:
-		out = &node{kind: n.kind, text: n.text, left: process(n.left), right: process(n.right), third: process(n.third), list: processAll(n.list), params: n.params}
+		out = &node{kind: n.kind, text: n.text, left: process(n.left), right: process(n.right), third: process(n.third), list: processAll(n.list), params: n.params, check: n.check}
 		switch n.kind {
 		case closure:
 			out.left = tail(out.left)
@@ -360,6 +395,11 @@ func process(n *node) *node {
 	}
 	out.keepArray = out.keepArray || n.keepArray
 	return out
+}
+
+// isTuple says whether a step of a path binds a variable for what follows.
+func (n *node) isTuple() bool {
+	return n.focus != "" || n.index != "" || slices.ContainsFunc(n.stages, func(stage *node) bool { return stage.kind == position })
 }
 
 // binds says whether a node assigns a variable to the frame that it stands in.
@@ -437,6 +477,34 @@ func processBinary(n *node) *node {
 			panic(failure{&Error{Code: "S0210"}})
 		}
 		out.group = &node{pairs: processPairs(n.pairs)}
+		return out
+	case "@":
+		out := process(n.left)
+		step := out
+		if out.kind == path {
+			step = out.list[len(out.list)-1]
+		}
+		switch {
+		case step.stages != nil || step.filters != nil:
+			panic(failure{&Error{Code: "S0215"}})
+		case step.kind == order:
+			panic(failure{&Error{Code: "S0216"}})
+		}
+		step.keepArray = step.keepArray || n.keepArray
+		step.focus = n.right.text
+		return out
+	case "#":
+		out := process(n.left)
+		if out.kind != path {
+			out.stages, out.filters = out.filters, nil
+			out = &node{kind: path, list: []*node{out}}
+		}
+		step := out.list[len(out.list)-1]
+		if step.stages == nil {
+			step.index = n.right.text
+		} else {
+			step.stages = append(step.stages, &node{kind: position, text: n.right.text})
+		}
 		return out
 	case "^":
 		out := process(n.left)
