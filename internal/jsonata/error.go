@@ -102,6 +102,7 @@ var messages = map[string]string{
 	"S0214": "The right side of {{token}} must be a variable name (start with $)",
 	"S0215": "A context variable binding must precede any predicates on a step",
 	"S0216": "A context variable binding must precede the 'order-by' clause on a step",
+	"S0217": "The object representing the 'parent' cannot be derived from this expression",
 	"S0301": "Empty regular expressions are not allowed",
 	"S0302": "No terminating / in regular expression",
 	"T0410": "Argument {{index}} of function {{token}} does not match function signature",

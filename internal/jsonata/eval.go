@@ -199,6 +199,8 @@ func (e *evaluation) evalKind(n *node, input any, f *frame) (any, error) {
 		return e.apply(n, input, f)
 	case transform:
 		return e.transform(n, f), nil
+	case parent:
+		return e.variable(n.slot.label, f), nil
 	}
 	return nil, errors.New("a node of kind " + string(n.kind))
 }
@@ -238,7 +240,9 @@ func (e *evaluation) path(n *node, input any, f *frame) (any, error) {
 			break
 		}
 	}
-	if tuples != nil {
+	if tuples != nil && n.carries {
+		result = tuples
+	} else if tuples != nil {
 		all := sequence()
 		for _, item := range tuples.items {
 			all.items = append(all.items, item.(*tuple).at)
@@ -247,7 +251,7 @@ func (e *evaluation) path(n *node, input any, f *frame) (any, error) {
 	} else if bound {
 		return nil, Unsupported("a variable that is bound to an array as it is written")
 	}
-	if n.keepSingleton {
+	if n.keepSingleton && !(tuples != nil && n.carries) {
 		s, is := result.(*array)
 		if !is {
 			if items, plain := list(result); plain {

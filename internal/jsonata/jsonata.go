@@ -2,9 +2,7 @@
 // context, within the limits that were measured there, and with the words of the
 // reference implementation in its errors.
 //
-// It is the parser and the evaluator of https://github.com/jsonata-js/jsonata,
-// without what workflows hardly use: the operator %. It refuses that, with an
-// Unsupported error.
+// It is the parser and the evaluator of https://github.com/jsonata-js/jsonata.
 package jsonata
 
 import "slices"

@@ -122,6 +122,9 @@ func TestEvaluates(t *testing.T) {
 		`$count($states.input.o@$a.o@$b.t)`:                                      `0`,
 		`($f := function($n, $s)<ns?:s>{$string($n) & $s}; [$f(1), $f(2, 'x')])`: `["1","2x"]`,
 		`$states.input.o.id.($f := function($s)<s-:s>{$s & '!'}; $f())`:          `["a!","b!"]`,
+		`$states.input.o.t[$ > %.k].{'id': %.id, 't': $}`:                        `{"id":"a","t":2}`,
+		`$states.input.o.t[%.k = 4].{'of': %.id, 'all': %.%.a}`:                  `[{"of":"b","all":1},{"of":"b","all":1}]`,
+		`$states.input.(o.t).{'id': %.id}.id`:                                    `["a","a","b","b"]`,
 		`[1, 2]#$i.{'i': $i}`:                                                    `[{},{}]`, // sic: the array is not gone through
 		// JSON has no number for these: https://github.com/floci-io/floci/issues/2737
 		`[1/0, -1/0, 0/0]`:       `["Infinity","-Infinity","NaN"]`,
@@ -196,7 +199,7 @@ func TestLimitsAreAWSs(t *testing.T) {
 // What this package does not know it says so, at the latest when it comes to it.
 func TestRefuses(t *testing.T) {
 	for _, source := range []string{
-		`$states.input.a.%`, `$states.input.l#$i^($i)[$i = 1]`, `$states.input.l#$i^($i){'a': $i}`, `(function($x)<q:n>{$x})(1)`, `(function($x)<x+:n>{$x})(1)`, `($f := function($x, $y)<nn:n>{$x}; $g := $f(?, 1); $g(1))`, `$x ?? 1`, `$x ?: 1`,
+		`$states.input.l#$i^($i)[$i = 1]`, `$states.input.l#$i^($i){'a': $i}`, `(function($x)<q:n>{$x})(1)`, `(function($x)<x+:n>{$x})(1)`, `($f := function($x, $y)<nn:n>{$x}; $g := $f(?, 1); $g(1))`, `$x ?? 1`, `$x ?: 1`,
 		`$toMillis('13:45', '[H]:[m]')`, `$toMillis('13:45', '[H01]:[m01]')`, `$toMillis('2024-1-05', '[Y0001]-[M01]-[D01]')`, `$toMillis('2024-02-30', '[Y0001]-[M01]-[D01]')`, `$toMillis('2024-01-02 03', '[Y0001]-[M01]-[D01] [s01]')`, `$base64encode('é')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$fromMillis(0, '[Q]')`,
 		`$fromMillis(1e15)`, `$formatInteger(1e12, 'I')`, `$formatBase(1e300, 2)`, `$match('a', function($s){{'match': $s, 'start': 0, 'end': 1, 'groups': [], 'next': function(){$match}}})`,
 		// What gnata answers otherwise than the reference, or nobody compared.

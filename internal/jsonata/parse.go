@@ -30,6 +30,7 @@ const (
 	apply       kind = "apply"
 	transform   kind = "transform"
 	order       kind = "sort"
+	parent      kind = "parent"
 	position    kind = "index" // # behind a predicate, as a stage
 )
 
@@ -54,11 +55,23 @@ type node struct {
 	cons          bool   // an array that is a step of a path
 	thunk         bool   // a call in the place of a tail
 	focus, index  string // what @ and # bind at a step of a path
+
+	slot     *slot   // of %
+	ancestor *slot   // what % of something below means: the item that this step is of
+	seeking  []*slot // of % within, whose steps are still to be found
+	carries  bool    // variables of its own steps into the path around it
 }
 
 type term struct {
 	descending bool
 	by         *node
+}
+
+// slot is where the value of a % is kept: in a variable that the step binds which is so
+// many levels above.
+type slot struct {
+	label string
+	level int
 }
 
 // parser is a Pratt parser: https://github.com/jsonata-js/jsonata/blob/v2.0.6/src/parser.js
@@ -88,7 +101,11 @@ func parse(source string) (tree *node, err error) {
 	if p.token.id != "(end)" {
 		p.fail(&Error{Code: "S0201", Token: p.token.shown()})
 	}
-	return process(tree), nil
+	tree = process(tree)
+	if tree.kind == parent || tree.seeking != nil {
+		p.fail(&Error{Code: "S0217"})
+	}
+	return tree, nil
 }
 
 // failure carries an error out of the parser.
@@ -160,7 +177,7 @@ func (p *parser) prefix(t token) *node {
 	case "**":
 		return &node{kind: descendants}
 	case "%":
-		p.fail(Unsupported("the parent operator %"))
+		return &node{kind: parent, slot: &slot{label: "!" + strconv.Itoa(p.lexer.at), level: 1}}
 	case "(":
 		n := &node{kind: block}
 		for p.token.id != ")" {
@@ -375,6 +392,11 @@ func process(n *node) *node {
 		if f, ok := out.left.number(); n.text == "-" && ok {
 			out = &node{kind: literal, value: -f}
 		}
+		out.seek(out.left)
+		out.seek(out.list...)
+		for _, pair := range out.pairs {
+			out.seek(pair[0], pair[1])
+		}
 		if len(n.list)+len(n.pairs) > 1 && slices.ContainsFunc(out.parts(), (*node).binds) {
 			panic(failure{Unsupported("an assignment beside other items, which the reference evaluates at once")})
 		}
@@ -383,7 +405,14 @@ func process(n *node) *node {
 		switch n.kind {
 		case closure:
 			out.left = tail(out.left)
+		case call, partial:
+			out.seek(out.list...)
+		case condition:
+			out.seek(out.left, out.right, out.third)
+		case bind:
+			out.seek(out.right)
 		case block:
+			out.seek(out.list...)
 			for _, part := range out.list {
 				out.cons = out.cons || part.cons || part.kind == path && part.list[0].cons
 			}
@@ -399,7 +428,7 @@ func process(n *node) *node {
 
 // isTuple says whether a step of a path binds a variable for what follows.
 func (n *node) isTuple() bool {
-	return n.focus != "" || n.index != "" || slices.ContainsFunc(n.stages, func(stage *node) bool { return stage.kind == position })
+	return n.carries || n.focus != "" || n.index != "" || slices.ContainsFunc(n.stages, func(stage *node) bool { return stage.kind == position })
 }
 
 // binds says whether a node assigns a variable to the frame that it stands in.
@@ -436,7 +465,11 @@ func processBinary(n *node) *node {
 	case ".":
 		out := process(n.left)
 		if out.kind != path {
-			out = &node{kind: path, list: []*node{out}}
+			first := out
+			out = &node{kind: path, list: []*node{first}}
+			if first.kind == parent {
+				out.seeking = []*slot{first.slot}
+			}
 		}
 		if rest := process(n.right); rest.kind == path {
 			out.list = append(out.list, rest.list...)
@@ -458,6 +491,7 @@ func processBinary(n *node) *node {
 		for _, step := range []*node{out.list[0], out.list[len(out.list)-1]} {
 			step.cons = step.cons || step.kind == unary && step.text == "["
 		}
+		out.resolve()
 		return out
 	case "[":
 		out := process(n.left)
@@ -469,7 +503,18 @@ func processBinary(n *node) *node {
 		if step.group != nil {
 			panic(failure{&Error{Code: "S0209"}})
 		}
-		*filters = append(*filters, process(n.right))
+		predicate := process(n.right)
+		for _, s := range predicate.seeking {
+			if s.level == 1 {
+				step.holds(s)
+			} else {
+				s.level--
+			}
+		}
+		if predicate.seeking != nil {
+			step.seek(predicate)
+		}
+		*filters = append(*filters, predicate)
 		return out
 	case "{":
 		out := process(n.left)
@@ -513,12 +558,83 @@ func processBinary(n *node) *node {
 		}
 		step := &node{kind: order}
 		for _, t := range n.terms {
-			step.terms = append(step.terms, term{t.descending, process(t.by)})
+			by := process(t.by)
+			step.seek(by)
+			step.terms = append(step.terms, term{t.descending, by})
 		}
 		out.list = append(out.list, step)
+		out.resolve()
 		return out
 	}
-	return &node{kind: binary, text: n.text, left: process(n.left), right: process(n.right)}
+	out := &node{kind: binary, text: n.text, left: process(n.left), right: process(n.right)}
+	out.seek(out.left, out.right)
+	return out
+}
+
+// seek takes over what parts are looking for.
+func (n *node) seek(parts ...*node) {
+	for _, part := range parts {
+		if part == nil {
+			continue
+		}
+		n.seeking = append(n.seeking, part.seeking...)
+		if part.kind == parent {
+			n.seeking = append(n.seeking, part.slot)
+		}
+	}
+}
+
+// resolve finds the steps of a path that its last step is looking for.
+func (n *node) resolve() {
+	last := n.list[len(n.list)-1]
+	slots := slices.Clone(last.seeking)
+	if last.kind == parent {
+		slots = append(slots, last.slot)
+	}
+	for _, s := range slots {
+		for i := len(n.list) - 2; s.level > 0; {
+			if i < 0 {
+				n.seeking = append(n.seeking, s)
+				break
+			}
+			step := n.list[i]
+			i--
+			for i >= 0 && step.focus != "" && n.list[i].focus != "" { // what is bound side by side is of one level
+				step = n.list[i]
+				i--
+			}
+			step.holds(s)
+		}
+	}
+}
+
+// holds goes up to a step, which binds the variable if it is the one.
+func (n *node) holds(s *slot) {
+	switch n.kind {
+	case name, wildcard:
+		if s.level--; s.level == 0 {
+			if n.ancestor != nil {
+				s.label = n.ancestor.label
+			}
+			n.ancestor, n.carries = s, true
+		}
+	case parent:
+		s.level++
+	case block:
+		if len(n.list) > 0 {
+			n.carries = true
+			n.list[len(n.list)-1].holds(s)
+		}
+	case path:
+		n.carries = true
+		i := len(n.list) - 1
+		n.list[i].holds(s)
+		for i--; s.level > 0 && i >= 0; i-- {
+			n.list[i].holds(s)
+		}
+	default:
+		panic(failure{&Error{Code: "S0217"}})
+	}
 }
 
 // tail makes a thunk of a call in the place of a tail, so that it does not nest.

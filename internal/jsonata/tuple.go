@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// tuple is an item of a path in which @ or # binds variables, with what they are for it.
+// tuple is an item of a path in which @, # or % binds variables, with what they are for it.
 type tuple struct {
 	at   any
 	vars map[string]any
@@ -94,6 +94,20 @@ func (e *evaluation) tupleStep(n *node, input []any, before *stream, f *frame) (
 			if err != nil {
 				return nil, err
 			}
+			if inner, is := v.(*stream); is {
+				if inner.sorted {
+					return nil, streamSorted
+				}
+				for _, item := range inner.items {
+					of := item.(*tuple)
+					next := t.with(of.at, "", nil)
+					for name, v := range of.vars {
+						next.set(name, v)
+					}
+					s.items = append(s.items, next)
+				}
+				continue
+			}
 			values, is := list(v)
 			if !is && v != nil {
 				values = []any{v}
@@ -108,6 +122,9 @@ func (e *evaluation) tupleStep(n *node, input []any, before *stream, f *frame) (
 				}
 				if n.index != "" {
 					next.set(n.index, float64(i))
+				}
+				if n.ancestor != nil {
+					next.set(n.ancestor.label, t.at)
 				}
 				s.items = append(s.items, next)
 			}
