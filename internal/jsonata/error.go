@@ -162,9 +162,12 @@ var messages = map[string]string{
 	"D3141": "{{{message}}}",
 }
 
-// named gives an error of an operator or function its name, unless it has one.
+// named gives an error of an operator or function its name, unless it has one or there is none.
 func named(err error, token string) error {
 	var e *Error
+	if token == "" {
+		return err
+	}
 	if errors.As(err, &e) && e.Token == nil {
 		e.Token = token
 	}

@@ -109,11 +109,19 @@ func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 		e.charge(v)
 	}
 	for _, filter := range n.filters {
-		if v, err = e.filter(filter, v, f); err != nil {
+		if tuples, is := v.(*stream); is {
+			v, err = e.filterTuples(filter, tuples, f)
+		} else {
+			v, err = e.filter(filter, v, f)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	if n.group != nil && n.kind != path {
+		if _, is := v.(*stream); is {
+			return nil, Unsupported("a grouping of what is looked for from below")
+		}
 		if v, err = e.group(n.group.pairs, v, f); err != nil {
 			return nil, err
 		}

@@ -21,54 +21,65 @@ var components = regexp.MustCompile(`^([^\[\]]|\[\[|\]\]|\[(Y(1|0001|I|i)?|Y(000
 
 var zone = regexp.MustCompile(`^[+-]?\d{4}$`)
 
-// pictured is $toMillis with pictures of digits, as many of them as the text has: what
-// else may stand there the reference reads in ways that nobody compared.
+// pictured is $toMillis with pictures of numbers from the year down, each before
+// something else; others the reference reads in ways that nobody compared.
 func pictured(plain func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
 	return func(e *evaluation, args []any, input any) (any, error) {
-		text, _ := argument(args, 0).(string)
+		text, given := argument(args, 0).(string)
 		picture, is := argument(args, 1).(string)
-		if !is {
+		if !is || !given {
 			return plain(e, args, input)
 		}
+		refused := Unsupported("$toMillis with the picture " + picture)
 		layout, parts := "^", ""
 		for rest := picture; rest != ""; {
-			at := slices.IndexFunc(timeParts, func(p timePart) bool { return strings.HasPrefix(rest, p.picture) })
+			part := timePart.FindStringSubmatch(rest)
 			switch {
-			case at >= 0 && !strings.Contains(parts, timeParts[at].picture[1:2]):
-				layout += "(" + timeParts[at].digits + ")"
-				parts += timeParts[at].picture[1:2]
-				rest = rest[len(timeParts[at].picture):]
-			case at >= 0, rest[0] == '[', rest[0] == ']', rest[0] >= utf8.RuneSelf:
-				return nil, Unsupported("$toMillis with the picture " + picture)
-			default:
+			case part == nil && (rest[0] == '[' || rest[0] == ']' || rest[0] >= utf8.RuneSelf):
+				return nil, refused
+			case part == nil:
 				layout += regexp.QuoteMeta(rest[:1])
 				rest = rest[1:]
+				continue
+			case part[3] == "f":
+				layout += `(\d{3})`
+			case strings.HasSuffix(part[0], "0001]"):
+				layout += `(\d{4})`
+			case strings.HasSuffix(part[0], "01]"):
+				layout += `(\d\d)`
+			default:
+				layout += `(\d{1,4})`
+			}
+			name := part[1] + part[2] + part[3]
+			rest = rest[len(part[0]):]
+			if strings.Contains(parts, name) || rest != "" && (rest[0] == '[' || rest[0] >= '0' && rest[0] <= '9') {
+				return nil, refused
+			}
+			parts += name
+		}
+		const all = "YMDHmsf"
+		of := map[byte]int{'M': 1, 'D': 1}
+		found := regexp.MustCompile(layout + "$").FindStringSubmatch(text)
+		for i := range all {
+			if strings.Contains(parts, all[i:i+1]) != (i < len(parts)) { // none is left out above one that is there
+				return nil, refused
 			}
 		}
-		found := regexp.MustCompile(layout + "$").FindStringSubmatch(text)
-		if found == nil || len(parts) < 3 {
-			return nil, Unsupported("$toMillis of such a text with the picture " + picture)
+		if parts == "" || found == nil {
+			return nil, refused
 		}
-		of := map[byte]int{}
 		for i := range parts {
 			of[parts[i]], _ = strconv.Atoi(found[i+1]) // a few digits
 		}
-		for i, p := range timeParts {
-			if _, there := of[p.picture[1]]; there != (i < len(parts)) { // none is left out above one that is there
-				return nil, Unsupported("$toMillis with the picture " + picture)
-			}
-		}
 		t := time.Date(of['Y'], time.Month(of['M']), of['D'], of['H'], of['m'], of['s'], of['f']*1e6, time.UTC)
-		if t.Year() != of['Y'] || of['Y'] < 100 || int(t.Month()) != of['M'] || t.Day() != of['D'] || t.Hour() != of['H'] || t.Minute() != of['m'] || t.Second() != of['s'] {
+		if t.Year() != of['Y'] || of['Y'] < 100 || of['Y'] > 9999 || int(t.Month()) != of['M'] || t.Day() != of['D'] || t.Hour() != of['H'] || t.Minute() != of['m'] || t.Second() != of['s'] {
 			return nil, Unsupported("$toMillis of such a time")
 		}
 		return float64(t.UnixMilli()), nil
 	}
 }
 
-type timePart struct{ picture, digits string }
-
-var timeParts = []timePart{{"[Y0001]", `\d{4}`}, {"[M01]", `\d\d`}, {"[D01]", `\d\d`}, {"[H01]", `\d\d`}, {"[m01]", `\d\d`}, {"[s01]", `\d\d`}, {"[f001]", `\d{3}`}}
+var timePart = regexp.MustCompile(`^\[(?:(Y)(?:1|0001)?|([MDHms])(?:1|01)?|(f)001)\]`)
 
 // integerPicture are pictures of functions on numbers, likewise.
 var integerPicture = regexp.MustCompile(`^(Ww|[wWiIaA]|#*[019]+|#,##[01]|[01],000)(;o)?$`)
