@@ -188,7 +188,11 @@ func TestLanguage(t *testing.T) {
 		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_catch_states_runtime, in JSONPath.
 		"nothing takes States.Runtime": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "B"}]}, "B": {"Type": "Succeed"}}}],
 			"Retry": [{"ErrorEquals": ["States.Runtime"]}], "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "C"}, {"ErrorEquals": ["States.ALL"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, error: "States.Runtime", cause: "Failed to transition out of the state"},
-		"a task's own States.Runtime": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
+		"Iterator, as it was called":    {states: `"M": {"Type": "Map", "Items": [1, 2], "Iterator": {"StartAt": "A", "States": {"A": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, output: `[2,4]`},
+		"another role":                  {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "arn:aws:iam::123456789012:role/other"}, "End": true}`, tasks: map[string]task{"A": failing("X", "c", 1)}, error: "X", cause: "c"},
+		"a Fail without a cause":        {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Output": "caught", "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, output: `"caught"`},
+		"a Fail without a cause, shown": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, refuse: "words are not known"},
+		"a task's own States.Runtime":   {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
 		"an error without a name": {
 			states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail"}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
 			refuse: "a failure without a name",

@@ -528,8 +528,8 @@ func (p *parser) task(f *fields, s *state) error {
 	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
 	s.timeout = f.number("TimeoutSeconds", 1, maxTimeout)
 	s.heartbeat = f.number("HeartbeatSeconds", 1, maxTimeout)
-	if f.has("Credentials") {
-		return unsupported(f.at, "the field Credentials")
+	if t := f.object("Credentials"); t != nil && t.literal == nil { // the role that calls; nothing here depends on it
+		return unsupported(f.at, "the field Credentials with an expression")
 	}
 	if f.err == nil && s.timeout != nil && s.heartbeat != nil && s.timeout.expr == nil && s.heartbeat.expr == nil {
 		t, _ := wholeNumber(s.timeout.literal)
@@ -624,19 +624,22 @@ func (p *parser) mapState(f *fields, s *state, assigned map[string]bool) error {
 	s.maxConcurrency = f.number("MaxConcurrency", 0, maxTimeout)
 	s.toleratedCount = f.number("ToleratedFailureCount", 0, maxTimeout)
 	s.toleratedPercentage = f.number("ToleratedFailurePercentage", 0, 100)
-	raw := f.raw("ItemProcessor")
+	processor := "ItemProcessor"
+	if !f.has(processor) && f.has("Iterator") {
+		processor = "Iterator" // its older name: https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
+	}
+	raw := f.raw(processor)
 	if raw == nil {
-		if f.has("Iterator") {
-			return unsupported(f.at, "Iterator, the older name of ItemProcessor")
-		}
 		return invalid(f.at, "ItemProcessor is missing")
 	}
-	b, err := newFields(f.at+"/ItemProcessor", raw)
+	b, err := newFields(f.at+"/"+processor, raw)
 	if err != nil {
 		return err
 	}
 	b.text("Comment")
-	if raw := b.raw("ProcessorConfig"); raw != nil {
+	if raw := b.raw("ProcessorConfig"); raw != nil && processor == "Iterator" {
+		return unsupported(b.at, "an Iterator with a ProcessorConfig")
+	} else if raw != nil {
 		c, err := newFields(b.at+"/ProcessorConfig", raw)
 		if err != nil {
 			return err

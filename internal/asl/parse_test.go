@@ -65,19 +65,19 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	unsupported := map[string]struct{ definition, what string }{
-		"JSONPath, the default":    {`{"StartAt": "Z", "States": {` + end + `}}`, "query language JSONPath"},
-		"JSONPath in between":      {`{"StartAt": "A", "States": {"A": {"Type": "Pass", "QueryLanguage": "JSONata", "Next": "B"}, "B": {"Type": "Pass", "InputPath": "$.x", "End": true}}}`, "field InputPath"},
-		"newer JSONata":            {machine(`"A": {"Type": "Pass", "Output": "{% $a ?? 1 %}", "End": true}`), "newer than JSONata 2.0.6"},
-		"JSONata's joins":          {machine(`"A": {"Type": "Pass", "Output": "{% $states.input.a@$b.c %}", "End": true}`), "the operator @"},
-		"a distributed Map":        {machine(`"A": {"Type": "Map", "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "DISTRIBUTED"},
-		"a field nobody knows":     {machine(`"A": {"Type": "Pass", "Colour": "red", "End": true}`), "the field Colour"},
-		"a field of another type":  {machine(`"A": {"Type": "Pass", "Seconds": 1, "End": true}`), "the field Seconds"},
-		"a time-out of a Parallel": {machine(`"A": {"Type": "Parallel", "TimeoutSeconds": 1, "Branches": [{"StartAt": "Z", "States": {` + end + `}}], "End": true}`), "the field TimeoutSeconds"},
-		"Catch on a Pass":          {machine(`"A": {"Type": "Pass", "Catch": [], "End": true}`), "the field Catch"},
-		"a language of a Map":      {machine(`"A": {"Type": "Map", "ItemProcessor": {"QueryLanguage": "JSONata", "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "the field QueryLanguage"},
-		"an odd timestamp":         {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
-		"a number past a double":   {machine(`"A": {"Type": "Pass", "Output": {"n": [-1e400]}, "End": true}`), "the number -1e400"},
-		"a state nobody knows":     {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
+		"JSONPath, the default":     {`{"StartAt": "Z", "States": {` + end + `}}`, "query language JSONPath"},
+		"JSONPath in between":       {`{"StartAt": "A", "States": {"A": {"Type": "Pass", "QueryLanguage": "JSONata", "Next": "B"}, "B": {"Type": "Pass", "InputPath": "$.x", "End": true}}}`, "field InputPath"},
+		"newer JSONata":             {machine(`"A": {"Type": "Pass", "Output": "{% $a ?? 1 %}", "End": true}`), "newer than JSONata 2.0.6"},
+		"JSONata's newer operators": {machine(`"A": {"Type": "Pass", "Output": "{% $states.input.a ?? 1 %}", "End": true}`), "the operator ??"},
+		"a distributed Map":         {machine(`"A": {"Type": "Map", "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "DISTRIBUTED"},
+		"a field nobody knows":      {machine(`"A": {"Type": "Pass", "Colour": "red", "End": true}`), "the field Colour"},
+		"a field of another type":   {machine(`"A": {"Type": "Pass", "Seconds": 1, "End": true}`), "the field Seconds"},
+		"a time-out of a Parallel":  {machine(`"A": {"Type": "Parallel", "TimeoutSeconds": 1, "Branches": [{"StartAt": "Z", "States": {` + end + `}}], "End": true}`), "the field TimeoutSeconds"},
+		"Catch on a Pass":           {machine(`"A": {"Type": "Pass", "Catch": [], "End": true}`), "the field Catch"},
+		"a language of a Map":       {machine(`"A": {"Type": "Map", "ItemProcessor": {"QueryLanguage": "JSONata", "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "the field QueryLanguage"},
+		"an odd timestamp":          {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
+		"a number past a double":    {machine(`"A": {"Type": "Pass", "Output": {"n": [-1e400]}, "End": true}`), "the number -1e400"},
+		"a state nobody knows":      {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
 	}
 	for name, test := range unsupported {
 		_, err := asl.Parse([]byte(test.definition))

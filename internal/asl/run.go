@@ -277,7 +277,7 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 		return nil, "", f
 	}
 	c := v.state.catch[i]
-	if f.guess && c.shows() {
+	if (f.guess || f.bare) && c.shows() {
 		e.end(refusal(f))
 		return nil, "", aborted
 	}
@@ -480,7 +480,7 @@ func (e *Execution) choose(v *visit) (*value, string, *Failure) {
 
 // fail is the failure that a Fail state names.
 func (e *Execution) fail(v *visit) *Failure {
-	f := &Failure{}
+	f := &Failure{bare: v.state.cause == nil}
 	for _, part := range []struct {
 		t     *template
 		field string

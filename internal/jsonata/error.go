@@ -99,6 +99,10 @@ var messages = map[string]string{
 	"S0211": "The symbol {{token}} cannot be used as a unary operator",
 	"S0212": "The left side of := must be a variable name (start with $)",
 	"S0213": "The literal value {{value}} cannot be used as a step within a path expression",
+	"S0214": "The right side of {{token}} must be a variable name (start with $)",
+	"S0215": "A context variable binding must precede any predicates on a step",
+	"S0216": "A context variable binding must precede the 'order-by' clause on a step",
+	"S0217": "The object representing the 'parent' cannot be derived from this expression",
 	"S0301": "Empty regular expressions are not allowed",
 	"S0302": "No terminating / in regular expression",
 	"T0410": "Argument {{index}} of function {{token}} does not match function signature",
@@ -158,9 +162,12 @@ var messages = map[string]string{
 	"D3141": "{{{message}}}",
 }
 
-// named gives an error of an operator or function its name, unless it has one.
+// named gives an error of an operator or function its name, unless it has one or there is none.
 func named(err error, token string) error {
 	var e *Error
+	if token == "" {
+		return err
+	}
 	if errors.As(err, &e) && e.Token == nil {
 		e.Token = token
 	}

@@ -109,11 +109,19 @@ func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 		e.charge(v)
 	}
 	for _, filter := range n.filters {
-		if v, err = e.filter(filter, v, f); err != nil {
+		if tuples, is := v.(*stream); is {
+			v, err = e.filterTuples(filter, tuples, f)
+		} else {
+			v, err = e.filter(filter, v, f)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	if n.group != nil && n.kind != path {
+		if _, is := v.(*stream); is {
+			return nil, Unsupported("a grouping of what is looked for from below")
+		}
 		if v, err = e.group(n.group.pairs, v, f); err != nil {
 			return nil, err
 		}
@@ -192,13 +200,15 @@ func (e *evaluation) evalKind(n *node, input any, f *frame) (any, error) {
 		}
 		return e.variable(n.text, f), nil
 	case closure:
-		return &lambda{params: n.params, body: n.left, input: input, frame: f, thunk: n.thunk}, nil
+		return &lambda{params: n.params, body: n.left, input: input, frame: f, thunk: n.thunk, check: n.check}, nil
 	case partial:
 		return e.partial(n, input, f)
 	case apply:
 		return e.apply(n, input, f)
 	case transform:
 		return e.transform(n, f), nil
+	case parent:
+		return e.variable(n.slot.label, f), nil
 	}
 	return nil, errors.New("a node of kind " + string(n.kind))
 }
@@ -209,10 +219,18 @@ func (e *evaluation) path(n *node, input any, f *frame) (any, error) {
 		items = []any{input}
 	}
 	var result any
+	var tuples *stream
+	bound := false // by a step so far
 	for i, step := range n.list {
 		var err error
+		bound = bound || step.isTuple()
 		if i == 0 && step.cons {
 			result, err = e.eval(step, sequence(items...), f)
+		} else if bound {
+			if tuples, err = e.tupleStep(step, items, tuples, f); err != nil {
+				return nil, err
+			}
+			continue
 		} else {
 			result, err = e.step(step, items, f, i == len(n.list)-1)
 		}
@@ -230,7 +248,18 @@ func (e *evaluation) path(n *node, input any, f *frame) (any, error) {
 			break
 		}
 	}
-	if n.keepSingleton {
+	if tuples != nil && n.carries {
+		result = tuples
+	} else if tuples != nil {
+		all := sequence()
+		for _, item := range tuples.items {
+			all.items = append(all.items, item.(*tuple).at)
+		}
+		result = all
+	} else if bound {
+		return nil, Unsupported("a variable that is bound to an array as it is written")
+	}
+	if n.keepSingleton && !(tuples != nil && n.carries) {
 		s, is := result.(*array)
 		if !is {
 			if items, plain := list(result); plain {
@@ -248,8 +277,14 @@ func (e *evaluation) path(n *node, input any, f *frame) (any, error) {
 		s.keep = true
 		result = s
 	}
-	if n.group != nil {
+	switch {
+	case n.group == nil:
+	case tuples == nil:
 		return e.group(n.group.pairs, result, f)
+	case tuples.sorted || len(tuples.items) == 0:
+		return nil, streamSorted
+	default:
+		return e.group(n.group.pairs, tuples.items, f)
 	}
 	return result, nil
 }
@@ -319,7 +354,8 @@ func (e *evaluation) filter(by *node, input any, f *frame) (any, error) {
 		return sequence(items[i]), nil
 	}
 	for i, item := range items {
-		v, err := e.eval(by, item, f)
+		of, inner := context(item, f)
+		v, err := e.eval(by, of, inner)
 		if err != nil {
 			return nil, err
 		}
@@ -371,7 +407,8 @@ func (e *evaluation) group(pairs [][2]*node, input any, f *frame) (any, error) {
 	var keys []string
 	for _, item := range items {
 		for i, pair := range pairs {
-			v, err := e.eval(pair[0], item, f)
+			of, inner := context(item, f)
+			v, err := e.eval(pair[0], of, inner)
 			if err != nil {
 				return nil, err
 			}
@@ -393,11 +430,13 @@ func (e *evaluation) group(pairs [][2]*node, input any, f *frame) (any, error) {
 	o := newObject()
 	depth := e.depth
 	for i, key := range keys {
-		v, err := e.eval(pairs[groups[key].pair][1], groups[key].data, f)
+		of, inner := together(groups[key].data, f)
+		v, err := e.eval(pairs[groups[key].pair][1], of, inner)
 		if err != nil {
 			for _, other := range keys[i+1:] {
 				g := groups[other]
-				err = e.beside(err, depth, []*node{pairs[g.pair][1]}, g.data, f)
+				of, inner := together(g.data, f)
+				err = e.beside(err, depth, []*node{pairs[g.pair][1]}, of, inner)
 			}
 			return nil, err
 		}
@@ -662,12 +701,14 @@ func (e *evaluation) descend(v any, all *array) {
 // order is an order-by.
 func (e *evaluation) order(n *node, items []any, f *frame) (any, error) {
 	after := func(a, b any) (bool, error) {
+		a, inA := context(a, f)
+		b, inB := context(b, f)
 		for _, t := range n.terms {
-			x, err := e.eval(t.by, a, f)
+			x, err := e.eval(t.by, a, inA)
 			if err != nil {
 				return false, err
 			}
-			y, err := e.eval(t.by, b, f)
+			y, err := e.eval(t.by, b, inB)
 			if err != nil {
 				return false, err
 			}

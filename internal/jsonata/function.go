@@ -18,6 +18,7 @@ type lambda struct {
 	input  any
 	frame  *frame
 	thunk  bool
+	check  *signature // nil for none
 }
 
 // native is a function of this package.
@@ -122,6 +123,12 @@ func (e *evaluation) invoke(proc any, args []any, input any) (any, error) {
 func (e *evaluation) invokeOnce(proc any, args []any, input any) (any, error) {
 	switch proc := proc.(type) {
 	case *lambda:
+		if proc.check != nil {
+			var err error
+			if args, err = proc.check.arguments(args, input); err != nil {
+				return nil, err
+			}
+		}
 		f := proc.frame.inner()
 		for i, param := range proc.params {
 			if i < len(args) {
@@ -190,6 +197,9 @@ func (e *evaluation) partial(n *node, input any, f *frame) (any, error) {
 	}
 	if proc == e.natives["string"] {
 		return nil, Unsupported("a part of string's arguments") // the reference fails: it reads "prettify = false" as a name
+	}
+	if l, is := proc.(*lambda); is && l.check != nil {
+		return nil, Unsupported("a part of the arguments of a function with a signature") // the reference looks at none
 	}
 	return &native{arity: len(open), call: func(e *evaluation, rest []any, _ any) (any, error) {
 		all := slices.Clone(args)

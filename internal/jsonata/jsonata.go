@@ -2,9 +2,7 @@
 // context, within the limits that were measured there, and with the words of the
 // reference implementation in its errors.
 //
-// It is the parser and the evaluator of https://github.com/jsonata-js/jsonata,
-// without what workflows hardly use: the operators %, @ and #, and signatures of
-// functions. Those it refuses, with an Unsupported error.
+// It is the parser and the evaluator of https://github.com/jsonata-js/jsonata.
 package jsonata
 
 import "slices"
@@ -58,6 +56,14 @@ func (u *uses) binds(n *node) {
 	}
 	if n.kind == bind {
 		u.bound[n.left.text] = true
+	}
+	if n.kind == position {
+		u.bound[n.text] = true
+	}
+	for _, name := range []string{n.focus, n.index} {
+		if name != "" {
+			u.bound[name] = true
+		}
 	}
 	for _, param := range n.params {
 		u.bound[param] = true

@@ -123,7 +123,7 @@ var limited = map[string]func(args []any) error{
 		if s, is := argument(args, 0).(string); is && argument(args, 1) == nil && !timestamp.MatchString(s) {
 			return &Error{Code: "D3110", Value: s}
 		}
-		return absent("$toMillis with a picture", argument(args, 1))
+		return nil
 	},
 	"match":        func(args []any) error { return negative("D3040", argument(args, 2)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
@@ -193,13 +193,6 @@ func within(what string, v any, least, most float64) error {
 	return nil
 }
 
-func absent(what string, v any) error {
-	if v != nil {
-		return Unsupported(what)
-	}
-	return nil
-}
-
 func ascii(what string, v any) error {
 	if s, is := v.(string); is {
 		for i := range len(s) {
@@ -234,6 +227,8 @@ var natives = func() map[string]*native {
 		switch name {
 		case "match", "replace", "split", "contains":
 			call = regular(name, call)
+		case "toMillis":
+			call = pictured(call)
 		}
 		if check := limited[name]; check != nil {
 			unlimited := call

@@ -1,8 +1,10 @@
 package jsonata
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // kind is what a node of the tree is.
@@ -28,6 +30,8 @@ const (
 	apply       kind = "apply"
 	transform   kind = "transform"
 	order       kind = "sort"
+	parent      kind = "parent"
+	position    kind = "index" // # behind a predicate, as a stage
 )
 
 // node is a node of the tree. It is only read after Compile.
@@ -41,19 +45,33 @@ type node struct {
 	pairs              [][2]*node
 	terms              []term // of an order-by
 	params             []string
+	check              *signature // of a function of the expression's own, nil for none
 
 	filters       []*node // predicates
 	stages        []*node // predicates of a step of a path
 	group         *node   // a grouping, whose pairs count
 	keepArray     bool
 	keepSingleton bool
-	cons          bool // an array that is a step of a path
-	thunk         bool // a call in the place of a tail
+	cons          bool   // an array that is a step of a path
+	thunk         bool   // a call in the place of a tail
+	focus, index  string // what @ and # bind at a step of a path
+
+	slot     *slot   // of %
+	ancestor *slot   // what % of something below means: the item that this step is of
+	seeking  []*slot // of % within, whose steps are still to be found
+	carries  bool    // variables of its own steps into the path around it
 }
 
 type term struct {
 	descending bool
 	by         *node
+}
+
+// slot is where the value of a % is kept: in a variable that the step binds which is so
+// many levels above.
+type slot struct {
+	label string
+	level int
 }
 
 // parser is a Pratt parser: https://github.com/jsonata-js/jsonata/blob/v2.0.6/src/parser.js
@@ -83,7 +101,11 @@ func parse(source string) (tree *node, err error) {
 	if p.token.id != "(end)" {
 		p.fail(&Error{Code: "S0201", Token: p.token.shown()})
 	}
-	return process(tree), nil
+	tree = process(tree)
+	if tree.kind == parent || tree.seeking != nil {
+		p.fail(&Error{Code: "S0217"})
+	}
+	return tree, nil
 }
 
 // failure carries an error out of the parser.
@@ -155,7 +177,7 @@ func (p *parser) prefix(t token) *node {
 	case "**":
 		return &node{kind: descendants}
 	case "%":
-		p.fail(Unsupported("the parent operator %"))
+		return &node{kind: parent, slot: &slot{label: "!" + strconv.Itoa(p.lexer.at), level: 1}}
 	case "(":
 		n := &node{kind: block}
 		for p.token.id != ")" {
@@ -266,7 +288,10 @@ func (p *parser) infix(t token, left *node) *node {
 		n.kind = bind
 		n.right = p.expression(powers[":="] - 1) // to the right
 	case "@", "#":
-		p.fail(Unsupported("the operator " + t.id))
+		n.right = p.expression(powers[t.id])
+		if n.right.kind != variable {
+			p.fail(&Error{Code: "S0214", Token: t.id})
+		}
 	case "?":
 		n.kind = condition
 		n.right = p.expression(0)
@@ -314,13 +339,40 @@ func (p *parser) call(left *node) *node {
 	}
 	n.list = nil
 	if p.token.id == "<" {
-		p.fail(Unsupported("the signature of a function"))
+		n.check = p.signature()
 	}
 	p.advance("{", false)
 	n.left = p.expression(0)
 	p.advance("}", false)
 	return n
 }
+
+// signature reads <…:…> behind the parameters of a function.
+func (p *parser) signature() *signature {
+	depth, end := 1, p.lexer.at
+	for ; depth > 0; end++ {
+		if end >= len(p.lexer.source) || p.lexer.source[end] == '{' {
+			p.fail(Unsupported("a signature that does not end"))
+		}
+		switch p.lexer.source[end] {
+		case '<':
+			depth++
+		case '>':
+			depth--
+		}
+	}
+	text := strings.Join(strings.Fields(p.lexer.source[p.lexer.at:end-1]), "")
+	if !someSignature.MatchString(text) {
+		p.fail(Unsupported("the signature <" + text + ">"))
+	}
+	p.lexer.at = end
+	p.advance("", false)
+	return newSignature(someSignature.FindStringSubmatch(text)[1])
+}
+
+// someSignature are types, and of what arrays and functions are; not +, of which the
+// reference takes the first argument again and again.
+var someSignature = regexp.MustCompile(`^((?:(?:[snblojxf]|a(?:<[snbloaf]>)?|f<[^<>()]*>|\([snbloa]+\))[-?]?)*)(?::[a-zx()<>:?+-]*)?$`)
 
 // process makes the tree that is evaluated of the tree that was parsed: paths with
 // their steps, predicates with what they are of.
@@ -340,15 +392,27 @@ func process(n *node) *node {
 		if f, ok := out.left.number(); n.text == "-" && ok {
 			out = &node{kind: literal, value: -f}
 		}
+		out.seek(out.left)
+		out.seek(out.list...)
+		for _, pair := range out.pairs {
+			out.seek(pair[0], pair[1])
+		}
 		if len(n.list)+len(n.pairs) > 1 && slices.ContainsFunc(out.parts(), (*node).binds) {
 			panic(failure{Unsupported("an assignment beside other items, which the reference evaluates at once")})
 		}
 	case call, partial, closure, condition, transform, bind, block:
-		out = &node{kind: n.kind, text: n.text, left: process(n.left), right: process(n.right), third: process(n.third), list: processAll(n.list), params: n.params}
+		out = &node{kind: n.kind, text: n.text, left: process(n.left), right: process(n.right), third: process(n.third), list: processAll(n.list), params: n.params, check: n.check}
 		switch n.kind {
 		case closure:
 			out.left = tail(out.left)
+		case call, partial:
+			out.seek(out.list...)
+		case condition:
+			out.seek(out.left, out.right, out.third)
+		case bind:
+			out.seek(out.right)
 		case block:
+			out.seek(out.list...)
 			for _, part := range out.list {
 				out.cons = out.cons || part.cons || part.kind == path && part.list[0].cons
 			}
@@ -360,6 +424,11 @@ func process(n *node) *node {
 	}
 	out.keepArray = out.keepArray || n.keepArray
 	return out
+}
+
+// isTuple says whether a step of a path binds a variable for what follows.
+func (n *node) isTuple() bool {
+	return n.carries || n.focus != "" || n.index != "" || slices.ContainsFunc(n.stages, func(stage *node) bool { return stage.kind == position })
 }
 
 // binds says whether a node assigns a variable to the frame that it stands in.
@@ -396,7 +465,11 @@ func processBinary(n *node) *node {
 	case ".":
 		out := process(n.left)
 		if out.kind != path {
-			out = &node{kind: path, list: []*node{out}}
+			first := out
+			out = &node{kind: path, list: []*node{first}}
+			if first.kind == parent {
+				out.seeking = []*slot{first.slot}
+			}
 		}
 		if rest := process(n.right); rest.kind == path {
 			out.list = append(out.list, rest.list...)
@@ -418,6 +491,7 @@ func processBinary(n *node) *node {
 		for _, step := range []*node{out.list[0], out.list[len(out.list)-1]} {
 			step.cons = step.cons || step.kind == unary && step.text == "["
 		}
+		out.resolve()
 		return out
 	case "[":
 		out := process(n.left)
@@ -429,7 +503,18 @@ func processBinary(n *node) *node {
 		if step.group != nil {
 			panic(failure{&Error{Code: "S0209"}})
 		}
-		*filters = append(*filters, process(n.right))
+		predicate := process(n.right)
+		for _, s := range predicate.seeking {
+			if s.level == 1 {
+				step.holds(s)
+			} else {
+				s.level--
+			}
+		}
+		if predicate.seeking != nil {
+			step.seek(predicate)
+		}
+		*filters = append(*filters, predicate)
 		return out
 	case "{":
 		out := process(n.left)
@@ -438,6 +523,34 @@ func processBinary(n *node) *node {
 		}
 		out.group = &node{pairs: processPairs(n.pairs)}
 		return out
+	case "@":
+		out := process(n.left)
+		step := out
+		if out.kind == path {
+			step = out.list[len(out.list)-1]
+		}
+		switch {
+		case step.stages != nil || step.filters != nil:
+			panic(failure{&Error{Code: "S0215"}})
+		case step.kind == order:
+			panic(failure{&Error{Code: "S0216"}})
+		}
+		step.keepArray = step.keepArray || n.keepArray
+		step.focus = n.right.text
+		return out
+	case "#":
+		out := process(n.left)
+		if out.kind != path {
+			out.stages, out.filters = out.filters, nil
+			out = &node{kind: path, list: []*node{out}}
+		}
+		step := out.list[len(out.list)-1]
+		if step.stages == nil {
+			step.index = n.right.text
+		} else {
+			step.stages = append(step.stages, &node{kind: position, text: n.right.text})
+		}
+		return out
 	case "^":
 		out := process(n.left)
 		if out.kind != path {
@@ -445,12 +558,83 @@ func processBinary(n *node) *node {
 		}
 		step := &node{kind: order}
 		for _, t := range n.terms {
-			step.terms = append(step.terms, term{t.descending, process(t.by)})
+			by := process(t.by)
+			step.seek(by)
+			step.terms = append(step.terms, term{t.descending, by})
 		}
 		out.list = append(out.list, step)
+		out.resolve()
 		return out
 	}
-	return &node{kind: binary, text: n.text, left: process(n.left), right: process(n.right)}
+	out := &node{kind: binary, text: n.text, left: process(n.left), right: process(n.right)}
+	out.seek(out.left, out.right)
+	return out
+}
+
+// seek takes over what parts are looking for.
+func (n *node) seek(parts ...*node) {
+	for _, part := range parts {
+		if part == nil {
+			continue
+		}
+		n.seeking = append(n.seeking, part.seeking...)
+		if part.kind == parent {
+			n.seeking = append(n.seeking, part.slot)
+		}
+	}
+}
+
+// resolve finds the steps of a path that its last step is looking for.
+func (n *node) resolve() {
+	last := n.list[len(n.list)-1]
+	slots := slices.Clone(last.seeking)
+	if last.kind == parent {
+		slots = append(slots, last.slot)
+	}
+	for _, s := range slots {
+		for i := len(n.list) - 2; s.level > 0; {
+			if i < 0 {
+				n.seeking = append(n.seeking, s)
+				break
+			}
+			step := n.list[i]
+			i--
+			for i >= 0 && step.focus != "" && n.list[i].focus != "" { // what is bound side by side is of one level
+				step = n.list[i]
+				i--
+			}
+			step.holds(s)
+		}
+	}
+}
+
+// holds goes up to a step, which binds the variable if it is the one.
+func (n *node) holds(s *slot) {
+	switch n.kind {
+	case name, wildcard:
+		if s.level--; s.level == 0 {
+			if n.ancestor != nil {
+				s.label = n.ancestor.label
+			}
+			n.ancestor, n.carries = s, true
+		}
+	case parent:
+		s.level++
+	case block:
+		if len(n.list) > 0 {
+			n.carries = true
+			n.list[len(n.list)-1].holds(s)
+		}
+	case path:
+		n.carries = true
+		i := len(n.list) - 1
+		n.list[i].holds(s)
+		for i--; s.level > 0 && i >= 0; i-- {
+			n.list[i].holds(s)
+		}
+	default:
+		panic(failure{&Error{Code: "S0217"}})
+	}
 }
 
 // tail makes a thunk of a call in the place of a tail, so that it does not nest.

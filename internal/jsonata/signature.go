@@ -109,13 +109,16 @@ func (s *signature) arguments(args []any, context any) ([]any, error) {
 			}
 			continue
 		}
-		for range matched {
-			arg := args[next]
+		for _, one := range []byte(matched) {
+			arg := argument(args, next)
 			next++
+			if arg == nil && p.kind == 'a' && one != 'm' {
+				return nil, Unsupported("such arguments for a signature that leaves others out")
+			}
 			if p.kind == 'a' && arg != nil {
 				items, is := list(arg)
 				if p.of != "" && (!is && matched != p.of || is && slices.ContainsFunc(items, func(v any) bool { return letter(v) != p.of[0] })) {
-					return nil, &Error{Code: "T0412", Value: arg, Index: next, Type: map[string]string{"n": "numbers", "s": "strings", "o": "objects"}[p.of]}
+					return nil, &Error{Code: "T0412", Value: arg, Index: next, Type: map[string]string{"n": "numbers", "s": "strings", "o": "objects", "a": "arrays", "b": "booleans", "f": "functions"}[p.of]}
 				}
 				if !is {
 					arg = []any{arg}
