@@ -29,6 +29,7 @@ var (
 	singles = flag.Int("singles", math.MaxInt, "how many of the runs with one fault with -full, spread over all of them")
 	seeds   = flag.Int("seeds", 10_000, "how many random runs with -full")
 	from    = flag.Int("from", 1, "the first of them")
+	share   = flag.String("share", "1/1", "which part of the runs with one fault with -full: 2/3 is every third of them, from the second on")
 	out     = flag.String("out", "../../bin/faults", "where what replays a violation is written")
 )
 
@@ -133,6 +134,19 @@ func thin(trials []trial, n int) []trial {
 	return some
 }
 
+// shared is a share of the trials: the shares of a campaign make up the whole.
+func shared(t *testing.T, trials []trial, share string) (some []trial) {
+	t.Helper()
+	var which, of int
+	if n, err := fmt.Sscanf(share, "%d/%d", &which, &of); n != 2 || err != nil || which < 1 || which > of {
+		t.Fatalf("-share %q: want N/M", share)
+	}
+	for n := which - 1; n < len(trials); n += of {
+		some = append(some, trials[n])
+	}
+	return some
+}
+
 // TestFaults is the campaign: whole with -full, else a sample that takes seconds.
 func TestFaults(t *testing.T) {
 	began, worked := time.Now(), processorTime(t)
@@ -141,7 +155,7 @@ func TestFaults(t *testing.T) {
 	for _, b := range all {
 		e.run(trial{b, 1, b.under()}, e.seen)
 	}
-	one, both, drawn := thin(single(all), *singles), append(pairs(all), again(all)...), random(all, *from, *seeds)
+	one, both, drawn := thin(shared(t, single(all), *share), *singles), append(pairs(all), again(all)...), random(all, *from, *seeds)
 	if !*full {
 		one, both, drawn = thin(one, 100), thin(both, 20), thin(drawn, 40)
 	}
