@@ -10,6 +10,7 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
@@ -153,6 +154,27 @@ func (t Trace) toldIsolated() string {
 				continue
 			}
 			return fmt.Sprintf("the mail %q was sent while %s was in %v", m.Subject, eni, groups)
+		}
+	}
+	return ""
+}
+
+// openedForARepeat says which incident was opened after a person had let the instance
+// be, although no finding of another type or a higher severity had come.
+func (t Trace) openedForARepeat() string {
+	if t.Later {
+		return ""
+	}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		if !ok || !strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
+			continue
+		}
+		let := slices.ContainsFunc(t.decided(), func(d incident.Decision) bool {
+			return (d.Choice == incident.Release || d.Choice == incident.Keep || d.Choice == incident.Leave) && d.InstanceID == t.Finding.InstanceID && t.made(d).Before(c.At)
+		})
+		if let && !t.since(c.At, func(f incident.Finding) bool { return f.Type != t.Finding.Type || f.Severity > t.Finding.Severity }) {
+			return fmt.Sprintf("%s was opened after a person's decision on the same finding", stringOf(in.Item["sk"]))
 		}
 	}
 	return ""

@@ -1190,6 +1190,9 @@ func (t Trace) firstWell(at time.Time) (time.Time, bool) {
 
 // What a person released or kept is not touched for a repeat of the same finding.
 func reversed(t Trace) string {
+	if again := t.openedForARepeat(); again != "" {
+		return again
+	}
 	for _, i := range t.Before.Incidents {
 		s := i.Item.Text("state")
 		if i.Table != "incidents" || s != "released" && s != "kept" {

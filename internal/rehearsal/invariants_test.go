@@ -468,6 +468,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached, Finding: x.Finding}
 			x.Before.Incidents = append(slices.Clone(x.Before.Incidents), row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "released", "body": asJSON(was)}))
 		})},
+		{"opened again for a repeat of what was just released", "A decision is not reversed by a repeat", with(released(decision(incident.Release)), put(100, "incident#000002"))},
 		{"held by a brake, and nobody told", "No silent failure", spoil(func(x *rehearsal.Trace) {
 			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
 			x.Ours, x.Braked, x.Mails = false, "the pause switch", nil
