@@ -15,6 +15,8 @@ import (
 
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -128,6 +130,9 @@ var mutants = []mutant{
 	{"the last catcher before the first", []edit{{file: "internal/asl/retry.go", old: "return slices.IndexFunc(s.catch, func(c catcher) bool { return matches(c.errors, f) })", new: "for n := len(s.catch) - 1; n >= 0; n-- {\n\t\tif matches(s.catch[n].errors, f) {\n\t\t\treturn n\n\t\t}\n\t}\n\treturn -1"}}, []string{"No decision lies about", "Converges"}},
 	{"a refusal retried for ever", []edit{in(definition, put("Terminate instance", "Retry", []any{object{"ErrorEquals": []any{"Refused"}, "IntervalSeconds": 1, "MaxAttempts": 99999999, "BackoffRate": 1}}))}, []string{"Converges", "Ends or waits for a human"}},
 	{"a capture waited for without an end", []edit{in(definition, never("Is the memory done?"))}, []string{"Ends or waits for a human"}},
+	{"told that it is isolated, and it is not", []edit{{file: "internal/notify/notify.go", old: "Kind: in.Kind, Incident: in.Incident,", new: "Kind: map[message.Kind]message.Kind{message.NotContained: message.Contained}[in.Kind] + map[bool]message.Kind{true: in.Kind}[in.Kind != message.NotContained], Incident: in.Incident,"}}, []string{"No silent failure"}},
+	{"a lock that is not tried again", []edit{{file: "internal/snapshot/set.go", old: "if !m.Duplicate && !m.Locked && !m.failed() {", new: "if !m.Duplicate && !m.Locked && !m.failed() && m.State != \"completed\" {"}}, []string{"Converges"}},
+	{"protection left on after a release", []edit{{file: "internal/release/world.go", old: "name: string(a), back: w.bools[a] == want,\n\t\tput: w.modify(&ec2.ModifyInstanceAttributeInput{DisableApiTermination", new: "name: string(a), back: true,\n\t\tput: w.modify(&ec2.ModifyInstanceAttributeInput{DisableApiTermination"}}, []string{"Recorded before changed"}},
 	{"the reminder loop does not look", []edit{in(definition, never("Has somebody decided?"))}, []string{"No decision lies about"}},
 	{"told locked in Japanese", []edit{{file: "internal/message/evidence.go", old: "\tif c.Locked {\n", new: "\tif c.Locked = c.Locked && l.ja; c.Locked {\n"}, {file: "internal/custody/custody.go", old: "(refusal, error) {\n\tif _, err := s.evidence.LockSnapshot(", new: "(refusal, error) {\n\tif c.Locked = true; c.ID != \"\" {\n\t\treturn refusal{}, nil\n\t}\n\tif _, err := s.evidence.LockSnapshot("}}, []string{"What is told of the evidence is so"}},
 	{"the token kept in clear", []edit{{file: "internal/approval/approval.go", old: "return out.CiphertextBlob, nil", new: "return append(out.CiphertextBlob, plain...), nil"}}, []string{"No secret leaves"}},
@@ -287,6 +292,33 @@ func TestMutantsApply(t *testing.T) {
 		if _, err := m.planted(); err != nil {
 			t.Errorf("%s: %v", m.name, err)
 		}
+	}
+}
+
+// The table in docs/reliability.md is this one.
+func TestMutantsAreListed(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs/reliability.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "| planted | file | found by |\n|---|---|---|\n")
+	listed, _, _ := strings.Cut(rest, "\n\n")
+	var want []string
+	for _, m := range mutants {
+		var files []string
+		for _, e := range m.edits {
+			name := "`" + e.file + "`"
+			if e.file == definition {
+				name = "the definition"
+			}
+			if !slices.Contains(files, name) {
+				files = append(files, name)
+			}
+		}
+		want = append(want, fmt.Sprintf("| %s | %s | %s |", m.name, strings.Join(files, ", "), strings.Join(m.finds, " or ")))
+	}
+	if diff := cmp.Diff(want, strings.Split(listed, "\n")); diff != "" {
+		t.Errorf("docs/reliability.md (-planted +listed):\n%s", diff)
 	}
 }
 

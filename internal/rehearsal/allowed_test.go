@@ -263,6 +263,16 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it is terminated, and its other open": spoil(kept, others(120, "eni-1", "web"), now(eni("eni-2", "web"))),
 			"nobody looked after the decision":     spoil(with(kept, verified(110)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
 		}},
+		{"a mail that says isolated, and others were faster", "No silent failure", spoil(kept, others(95.5, "eni-1", "web"), func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Closed: EC2 instance stays isolated: i-victim"})
+		}, now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
+			"they were before the last look": spoil(kept, others(90, "eni-1", "web"), func(x *rehearsal.Trace) {
+				x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Closed: EC2 instance stays isolated: i-victim"})
+			}),
+			"they changed another": spoil(with(kept, move(94, "eni-1", "web")), others(95.5, "eni-2", "web"), func(x *rehearsal.Trace) {
+				x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Closed: EC2 instance stays isolated: i-victim"})
+			}),
+		}},
 		{"opened after the last look", "No silent failure", spoil(kept, others(120, "", "quarantine", "capture"), opened("quarantine")), map[string]rehearsal.Trace{
 			"another group was":           spoil(kept, others(120, "", "capture"), opened("quarantine")),
 			"it was before the last look": spoil(with(kept, described(130, a)), others(120, "", "quarantine"), opened("quarantine")),

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"cordon/internal/incident"
+	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
@@ -82,8 +84,9 @@ func unsealedKill(t Trace) string {
 			}
 		}
 		for _, id := range in.InstanceIds {
-			for eni, groups := range t.places(id, looked) {
-				if !k.all(groups, "quarantine") {
+			places := t.places(id, looked)
+			for _, eni := range sortedKeys(places) {
+				if groups := places[eni]; !k.all(groups, "quarantine") {
 					return fmt.Sprintf("%s was terminated while %s was in %v", id, eni, groups)
 				}
 			}
@@ -119,4 +122,60 @@ func (t Trace) places(instance string, at time.Time) map[string][]string {
 		}
 	}
 	return all
+}
+
+// saysIsolated is how the subjects begin, in both languages, of mails that say that the
+// instance is isolated.
+var saysIsolated = []string{
+	"[URGENT] EC2 instance isolated automatically", "[緊急] EC2インスタンスを自動隔離しました",
+	"[URGENT] Somebody undid the isolation, it was put right", "[緊急] 隔離が解除されたため修復しました",
+	"Closed: EC2 instance stays isolated", "対応完了: EC2インスタンスの隔離を継続します",
+	"Isolated, undecided", "隔離中・未決定のままです",
+}
+
+// toldIsolated says which mail says that the instance is isolated, and it was not then,
+// though somebody had looked since others changed anything of it.
+func (t Trace) toldIsolated() string {
+	k := t.kinds()
+	for _, m := range t.Mails {
+		if !slices.ContainsFunc(saysIsolated, func(s string) bool { return strings.HasPrefix(m.Subject, s) }) {
+			continue
+		}
+		var looked time.Time
+		for n := range t.Calls {
+			if c := &t.Calls[n]; c.By != nil && c.By.Function == "isolate" && !c.At.After(m.At) {
+				looked = c.At.Add(-time.Second)
+			}
+		}
+		places := t.places(t.Finding.InstanceID, m.At)
+		for _, eni := range sortedKeys(places) {
+			groups := places[eni]
+			if k.all(groups, "quarantine", "capture") || slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.NetworkInterface == eni && o.At.After(looked) }) {
+				continue
+			}
+			return fmt.Sprintf("the mail %q was sent while %s was in %v", m.Subject, eni, groups)
+		}
+	}
+	return ""
+}
+
+// openedForARepeat says which incident was opened after a person had let the instance
+// be, although no finding of another type or a higher severity had come.
+func (t Trace) openedForARepeat() string {
+	if t.Later {
+		return ""
+	}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		in, ok := c.Input.(*dynamodb.PutItemInput)
+		if !ok || !strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
+			continue
+		}
+		let := slices.ContainsFunc(t.decided(), func(d incident.Decision) bool {
+			return (d.Choice == incident.Release || d.Choice == incident.Keep || d.Choice == incident.Leave) && d.InstanceID == t.Finding.InstanceID && t.made(d).Before(c.At)
+		})
+		if let && !t.since(c.At, func(f incident.Finding) bool { return f.Type != t.Finding.Type || f.Severity > t.Finding.Severity }) {
+			return fmt.Sprintf("%s was opened after a person's decision on the same finding", stringOf(in.Item["sk"]))
+		}
+	}
+	return ""
 }

@@ -247,6 +247,11 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			t.Ending = r.States[n-1].State
 		}
 	}
+	for _, e := range w.order {
+		r := e.Result()
+		t.History, t.Payload = max(t.History, r.History), max(t.Payload, r.MaxPayload)
+		t.Unended = t.Unended || r.Status == asl.Running
+	}
 	t.Blind = blind && t.Ours
 	if len(w.Faults) > 0 && !w.eventful() && !blind {
 		t.Again = func() (string, Account, error) {

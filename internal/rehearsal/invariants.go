@@ -69,6 +69,9 @@ func silentFailure(t Trace) string {
 	if wide := t.widened(); wide != "" {
 		return wide
 	}
+	if lie := t.toldIsolated(); lie != "" {
+		return lie
+	}
 	if t.Blind && !slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return strings.Contains(m.Body, "the pause switch") }) {
 		return "it was acted on although the pause switch could not be read, and nobody was told"
 	}
@@ -725,6 +728,17 @@ func secondIncident(t Trace) string {
 		opened[instance] = c.At
 		incidents++
 	}
+	evidence := map[string]string{}
+	for _, s := range t.After.Snapshots {
+		of := tag(s.Tags, "cordon:incident") + " of " + aws.ToString(s.VolumeId)
+		if s.State == types.SnapshotStateError || tag(s.Tags, "cordon:incident") == "" || tag(s.Tags, "cordon:duplicate") != "" || t.Handled {
+			continue
+		}
+		if first, again := evidence[of]; again {
+			return fmt.Sprintf("%s and %s are both the evidence of %s", first, aws.ToString(s.SnapshotId), of)
+		}
+		evidence[of] = aws.ToString(s.SnapshotId)
+	}
 	for _, one := range []struct{ service, action string }{{"ec2", "CreateSnapshots"}, {"ssm", "SendCommand"}} {
 		answered, all := map[string]int{}, 0
 		for _, c := range t.effective(one.service, one.action) {
@@ -770,6 +784,18 @@ func diverged(t Trace) string {
 	}
 	if t.Ending != ending {
 		return fmt.Sprintf("ended as %q, undisturbed as %q", t.Ending, ending)
+	}
+	if ending != "Released" { // which ends what is under way
+		for _, s := range after.Snapshots {
+			volume, whose := aws.ToString(s.VolumeId), tag(s.Tags, "cordon:incident")
+			switch {
+			case whose == "" || s.State != types.SnapshotStateCompleted:
+			case !t.imaged(volume, whose, ever):
+				return fmt.Sprintf("there is no completed snapshot of %s, undisturbed there is", volume)
+			case after.lockedOf(volume, whose) && !t.After.lockedOf(volume, whose):
+				return fmt.Sprintf("no snapshot of %s is locked, undisturbed one is", volume)
+			}
+		}
 	}
 	for _, i := range after.Interfaces(t.Finding.InstanceID) {
 		id := aws.ToString(i.NetworkInterfaceId)
@@ -840,6 +866,14 @@ func secretLeft(t Trace) string {
 		if s != "" {
 			hash := sha256.Sum256([]byte(s))
 			hashes = append(hashes, s, hex.EncodeToString(hash[:]))
+		}
+	}
+	for _, key := range sortedKeys(t.Bucket) {
+		if !strings.Contains(key, "/reports/") && !strings.Contains(key, "/manifests/") {
+			continue // batches of the capture hold addresses, and the event is as it came
+		}
+		if what := secretIn(t.Bucket[key].Body, secrets); what != "" {
+			return key + " holds " + what
 		}
 	}
 	for _, key := range sortedKeys(t.Journal) {
@@ -1048,7 +1082,7 @@ const (
 // No loop for ever; within the limits of Step Functions.
 func endless(t Trace) string {
 	switch {
-	case t.Status == running:
+	case t.Status == running, t.Unended:
 		return "the execution neither ended nor waits for anybody"
 	case t.History >= mostEvents:
 		return fmt.Sprintf("%d history events", t.History)
@@ -1156,6 +1190,9 @@ func (t Trace) firstWell(at time.Time) (time.Time, bool) {
 
 // What a person released or kept is not touched for a repeat of the same finding.
 func reversed(t Trace) string {
+	if again := t.openedForARepeat(); again != "" {
+		return again
+	}
 	for _, i := range t.Before.Incidents {
 		s := i.Item.Text("state")
 		if i.Table != "incidents" || s != "released" && s != "kept" {

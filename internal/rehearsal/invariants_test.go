@@ -468,6 +468,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached, Finding: x.Finding}
 			x.Before.Incidents = append(slices.Clone(x.Before.Incidents), row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "released", "body": asJSON(was)}))
 		})},
+		{"opened again for a repeat of what was just released", "A decision is not reversed by a repeat", with(released(decision(incident.Release)), put(100, "incident#000002"))},
 		{"held by a brake, and nobody told", "No silent failure", spoil(func(x *rehearsal.Trace) {
 			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
 			x.Ours, x.Braked, x.Mails = false, "the pause switch", nil
@@ -510,6 +511,32 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached}
 			x.Before.Incidents = []rehearsal.Row{row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "open", "body": asJSON(was)})}
 			*x = with(decided(without(*x, "PutItem", "incident#000001")), opens(6, "111122223333.us-east-1.event-2", attached))
+		})},
+		{"a link in a report", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Bucket = map[string]rehearsal.Object{"incidents/x/reports/run.html": {Body: []byte("<a>s3cr3t-s3cr3t</a>")}}
+		})},
+		{"another's execution neither ends nor waits", "Ends or waits for a human", spoil(func(x *rehearsal.Trace) { x.Unended = true })},
+		{"said to be isolated, and it is not", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(1.5), Subject: "[URGENT] EC2 instance isolated automatically: i-victim"})
+		})},
+		{"said to stay isolated in Japanese, and others put it back before the last look", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Others = []sim.Change{{At: second(40), NetworkInterface: "eni-1", Groups: []string{"web"}}}
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "対応完了: EC2インスタンスの隔離を継続します: i-victim"})
+		})},
+		{"two snapshots that are the evidence", "One incident an instance", spoil(func(x *rehearsal.Trace) {
+			twin := x.After.Snapshots[0]
+			twin.SnapshotId = aws.String("snap-2")
+			x.After.Snapshots = append(slices.Clone(x.After.Snapshots), twin)
+		})},
+		{"no snapshot, and undisturbed there is one", "Converges", spoil(func(x *rehearsal.Trace) {
+			undisturbed := x.After
+			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", undisturbed, nil }
+			x.After.Snapshots = nil
+		})},
+		{"no lock, and undisturbed there is one", "Converges", spoil(func(x *rehearsal.Trace) {
+			undisturbed := x.After
+			undisturbed.LockedSnapshots = []types.LockedSnapshotsInfo{{SnapshotId: aws.String("snap-1")}}
+			x.Again = func() (string, rehearsal.Account, error) { return "Terminated", undisturbed, nil }
 		})},
 		{"a link in a log", "No secret leaves", spoil(func(x *rehearsal.Trace) {
 			x.Log = []byte(`{"msg":"mailed https://api.example/d/request/s3cr3t-s3cr3t"}`)

@@ -63,6 +63,7 @@ type Trace struct {
 	Came       []string // who came to decide, as a Decision's Identity names those who sign in or are IAM's
 	SignIn     bool     // people sign in to decide, by the template's parameter
 	Handled    bool     // an operator stopped or redrove an execution
+	Unended    bool     // an execution, this event's or another's, neither ended nor waits
 }
 
 // Arrival is a further finding that came.
@@ -151,6 +152,15 @@ func (a Account) Places(instance string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// lockedOf says whether a snapshot of a volume is locked, as evidence of an incident.
+func (a Account) lockedOf(volume, incident string) bool {
+	return slices.ContainsFunc(a.Snapshots, func(s types.Snapshot) bool {
+		return aws.ToString(s.VolumeId) == volume && tag(s.Tags, "cordon:incident") == incident && slices.ContainsFunc(a.LockedSnapshots, func(l types.LockedSnapshotsInfo) bool {
+			return aws.ToString(l.SnapshotId) == aws.ToString(s.SnapshotId)
+		})
+	})
 }
 
 // flags are what an instance is protected by, and how it is in its Auto Scaling group:
