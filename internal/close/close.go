@@ -213,7 +213,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		Report: page.report,
 	})
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
-		return Output{}, fmt.Errorf("send the last mail of incident %s: %w", in.Incident.ID, err)
+		return Output{}, fmt.Errorf("send the last mail of incident %s: %w: %w", in.Incident.ID, incident.ErrNotTold, err)
 	}
 	return Output{Report: incident.Report{Status: incident.OK}}, nil
 }

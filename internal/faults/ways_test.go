@@ -52,6 +52,7 @@ func ways(all []*base) []trial {
 		{"asked first, nobody answers", roleLost("notify", "sns:*", 0, days)},
 		{"nobody answers", rehearsal.Script{Storms: append(roleLost("isolate", "ec2:*", 1000, days).Storms, roleLost("notify", "sns:*", 1000, days).Storms...)}},
 		{"dry run", roleLost("notify", "sns:*", 0, days)},
+		{"Auto Scaling and balancers", rehearsal.Script{Faults: []string{"dynamodb:PutItem#15=timeout", "autoscaling:EnterStandby#1=notfound"}}}, // Is it protected now?
 		{"credentials denied", roleLost("credentials", "dynamodb:*", 0, days)},
 		{"nobody answers", roleLost("isolate", "ec2:*", 200, 2000)},  // Tell that it cannot be verified
 		{"nobody answers", roleLost("isolate", "ec2:*", 1000, days)}, // Tell that it is not sealed
@@ -142,6 +143,7 @@ func found(all []*base) []trial {
 		script rehearsal.Script
 	}{
 		{"Auto Scaling and balancers", 1, rehearsal.Script{Faults: []string{"autoscaling:DescribeAutoScalingInstances#2=denied"}}},
+		{"Auto Scaling and balancers", 1, rehearsal.Script{Faults: []string{"dynamodb:PutItem#15=timeout", "autoscaling:EnterStandby#1=notfound"}}},
 		{"decided later", 1, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=notfound"}}},
 		{"no SSM", 1576122185, rehearsal.Script{
 			Faults: []string{"ec2:DescribeSecurityGroupRules#5=killed-before", "sfn:SendTaskSuccess#1=notfound"},

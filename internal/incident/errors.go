@@ -23,4 +23,7 @@ const (
 	// ErrSuperseded: another execution took the incident over while this one
 	// waited for a person. What is to be done is that one's to do.
 	ErrSuperseded Error = "Superseded"
+	// ErrNotTold: the incident is closed and signed, and its last mail was not
+	// accepted. All that is left to do is to tell people.
+	ErrNotTold Error = "NotTold"
 )

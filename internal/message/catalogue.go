@@ -856,6 +856,7 @@ var catalogue = map[string]text{
 	"error.NotContained":                    {"at least one network interface is not contained", "隔離できていないネットワークインターフェイスがあります"},
 	"error.Superseded":                      {"another execution took the incident over", "別の実行がインシデントを引き継ぎました"},
 	"error.Refused":                         {"the decision cannot be carried out as things stand", "現状では決定を実行できません"},
+	"error.NotTold":                         {"the mail about it was not accepted", "メールが受け付けられませんでした"},
 	"error.EvidenceIncomplete":              {"the evidence is not complete", "証拠が揃っていません"},
 	"error.UnauthorizedOperation":           {"AWS denied the call: the function's role or a service control policy forbids it", "AWSに拒否されました (関数のロールまたはSCPによる)"},
 	"error.AccessDenied":                    {"AWS denied the call: the function's role or a policy forbids it", "AWSに拒否されました (関数のロールまたはポリシーによる)"},

@@ -51,6 +51,19 @@ func TestHalfReleased(t *testing.T) {
 	}
 }
 
+// Where only the last mail is not accepted the incident is closed, and people are told
+// how it ended by whoever can.
+func TestOnlyTheLastMailFails(t *testing.T) {
+	for choice, want := range map[string]string{"release": "Closed: EC2 instance released", "keep": "Closed: EC2 instance stays isolated"} {
+		o := decides(options(readFile(t, "plain.json")), choice)
+		o.Script = &rehearsal.Script{Storms: []rehearsal.Storm{{From: 0, Until: 3600, Calls: "sns:*", By: "close", Kind: sim.Denied}}}
+		r := run(t, o)
+		if len(mailed(r, want)) != 1 || len(mailed(r, "Done, but the incident stays open")) > 0 || strings.Contains(string(r.Account), `"state": {"S": "open"}`) {
+			t.Errorf("%s: ended as %q, told %q", choice, r.Ending, subjects(r))
+		}
+	}
+}
+
 // All others learn what was decided, and by whom, while it can still be stopped.
 func TestToldOfTheDecision(t *testing.T) {
 	for choice, want := range map[string]string{"terminate": "Terminate", "keep": "Keep isolated"} {
