@@ -28,6 +28,41 @@ func Append(b, text []byte, without ...string) ([]byte, error) {
 	return b, err
 }
 
+// Members calls each for the members of a JSON object, in their order: its name, and
+// its value as it stands. It is for who wants few of many; a text that is no object
+// is an error, as is what each returns.
+func Members(text []byte, each func(name string, value []byte) error) error {
+	r := reader{text: text}
+	r.space()
+	if !r.take('{') {
+		return r.wrong("an object")
+	}
+	var skipped []byte
+	for first := true; !r.take('}'); first = false {
+		if !first && !r.take(',') {
+			return r.wrong("a comma")
+		}
+		_, name, err := r.str(skipped[:0])
+		if err != nil {
+			return err
+		}
+		if !r.take(':') {
+			return r.wrong("a colon")
+		}
+		from := r.at
+		if skipped, err = r.value(skipped[:0], 1); err != nil {
+			return err
+		}
+		if err := each(string(name), text[from:r.at]); err != nil {
+			return err
+		}
+	}
+	if r.at < len(text) {
+		return r.wrong("the end")
+	}
+	return nil
+}
+
 // deepest is how deep encoding/json reads.
 const deepest = 10_000
 

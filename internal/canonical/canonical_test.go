@@ -3,7 +3,9 @@ package canonical_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
@@ -82,6 +84,28 @@ func TestWithout(t *testing.T) {
 	}
 	if _, err := canonical.Append(nil, []byte(`{"new":{"a":},"b":1}`), "new"); err == nil {
 		t.Error("what is left out need not be JSON")
+	}
+}
+
+func TestMembers(t *testing.T) {
+	for _, text := range texts {
+		var want map[string]json.RawMessage
+		wrong := json.Unmarshal([]byte(text), &want)
+		got := map[string]json.RawMessage{}
+		err := canonical.Members([]byte(text), func(name string, value []byte) error {
+			got[name] = bytes.TrimSpace(value)
+			return nil
+		})
+		if (err != nil) != (wrong != nil || want == nil) {
+			t.Errorf("%.100q: %v, and by the standard library %v", text, err, wrong)
+		}
+		if err == nil && !maps.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%q has %s, by the standard library %s", text, got, want)
+		}
+	}
+	enough := errors.New("enough")
+	if err := canonical.Members([]byte(`{"a":1,"b"}`), func(string, []byte) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("%v, want what the caller says", err)
 	}
 }
 

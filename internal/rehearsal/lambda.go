@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cordon/internal/asl"
+	"cordon/internal/canonical"
 	"cordon/internal/lambdafn"
 	"cordon/internal/sim"
 
@@ -32,21 +33,27 @@ type function struct {
 // Lambda does not know that a state has timed out: the invocation goes on to its
 // own end, beside the state's retry. So it does not run under the state's context.
 func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
-	var a struct {
-		FunctionName string
-		Payload      json.RawMessage
-	}
-	if err := json.Unmarshal(t.Arguments, &a); err != nil {
+	var name string
+	var payload []byte
+	if err := canonical.Members(t.Arguments, func(member string, value []byte) error {
+		switch member {
+		case "FunctionName":
+			return json.Unmarshal(value, &name)
+		case "Payload":
+			payload = value
+		}
+		return nil
+	}); err != nil {
 		return nil, &asl.Failure{Name: "States.Runtime", Cause: err.Error()}
 	}
 	if t.Token != "" {
 		w.tokens = append(w.tokens, t.Token)
 	}
-	f, ok := w.byARN[a.FunctionName]
+	f, ok := w.byARN[name]
 	if !ok {
-		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + a.FunctionName}
+		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + name}
 	}
-	out, err := w.invoke(context.Background(), f, a.Payload)
+	out, err := w.invoke(context.Background(), f, payload)
 	if err != nil {
 		return nil, err
 	}
@@ -91,14 +98,21 @@ func (w *world) noteStep(name string, out []byte, failed *messages.InvokeRespons
 	} else {
 		// Every step's output embeds a report; enrich's, whose verdict has a
 		// reason of its own, has it as a member.
-		var o struct {
-			StepDone
-			Report StepDone `json:"report"`
-		}
-		if json.Unmarshal(out, &o) == nil && o.Status+o.Report.Status != "" {
-			done = o.StepDone
-			if o.Report.Status != "" {
-				done = o.Report
+		var own, report StepDone
+		if canonical.Members(out, func(member string, value []byte) error {
+			switch member {
+			case "status":
+				return json.Unmarshal(value, &own.Status)
+			case "reason":
+				return json.Unmarshal(value, &own.Reason)
+			case "report":
+				return json.Unmarshal(value, &report)
+			}
+			return nil
+		}) == nil && own.Status+report.Status != "" {
+			done = own
+			if report.Status != "" {
+				done = report
 			}
 		}
 	}
