@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -90,16 +89,14 @@ const Aside = "aside/"
 // it had been given up, or set aside, before.
 func (e Entry) Late() bool { return Later(e.Marks[e.Partition()], e.Stream) }
 
-var name = regexp.MustCompile(`^([0-9]{6})\.json$`)
-
 // NumberOf is the number of an entry by the name of its object, without the
 // prefix; false if it is no name of one.
 func NumberOf(object string) (int, bool) {
-	found := name.FindStringSubmatch(object)
-	if found == nil {
+	digits, ok := strings.CutSuffix(object, ".json")
+	if !ok || len(digits) != 6 || strings.Trim(digits, "0123456789") != "" {
 		return 0, false
 	}
-	n, err := strconv.Atoi(found[1])
+	n, err := strconv.Atoi(digits)
 	return n, err == nil && n > 0
 }
 

@@ -2,6 +2,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -47,10 +48,12 @@ func Read(ctx context.Context, from Getter, bucket, key string, most int64) ([]b
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	defer out.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(out.Body, most+1))
-	if err != nil {
+	var b bytes.Buffer
+	b.Grow(int(min(aws.ToInt64(out.ContentLength), most) + bytes.MinRead)) // else it grows eight times for a page
+	if _, err := b.ReadFrom(io.LimitReader(out.Body, most+1)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
+	text := b.Bytes()
 	if int64(len(text)) > most {
 		return nil, errLong(fmt.Sprintf("read %s: it has more than %d bytes", key, most))
 	}

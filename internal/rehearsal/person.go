@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -177,13 +176,14 @@ func decideAs(q Question, choice string) (status int) {
 // adds from the hidden fields of the page.
 func Form(page, choice, instanceID string) url.Values {
 	form := url.Values{"decision": {choice}, "instance": {instanceID}, "name": {"Rehearsal"}, "reason": {"Rehearsed: " + choice + "."}}
-	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
-		form.Set(m[1], html.UnescapeString(m[2]))
+	const field = `<input type="hidden" name="`
+	for _, rest, ok := strings.Cut(page, field); ok; _, rest, ok = strings.Cut(rest, field) {
+		name, value, _ := strings.Cut(rest, `" value="`)
+		value, _, _ = strings.Cut(value, `">`)
+		form.Set(name, html.UnescapeString(value))
 	}
 	return form
 }
-
-var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 
 // Post reads the page and answers the question, once, and returns the page's status.
 func (q Question) Post(choice string) int {

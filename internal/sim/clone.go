@@ -3,6 +3,7 @@ package sim
 import (
 	"reflect"
 	"sync"
+	"time"
 )
 
 // clone is a deep copy of a value of SDK types, so that nobody holds what the
@@ -16,7 +17,7 @@ func clone[T any](v T) T {
 func deepen(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
-		if v.IsNil() {
+		if v.IsNil() || copied(v.Addr().Interface()) {
 			return
 		}
 		to := reflect.New(v.Type().Elem())
@@ -52,6 +53,25 @@ func deepen(v reflect.Value) {
 		}
 		v.Set(to)
 	}
+}
+
+// copied copies what most pointers of the SDK point to, without reflection.
+func copied(pointer any) bool {
+	switch p := pointer.(type) {
+	case **string:
+		*p = new(**p)
+	case **bool:
+		*p = new(**p)
+	case **int32:
+		*p = new(**p)
+	case **int64:
+		*p = new(**p)
+	case **time.Time:
+		*p = new(**p)
+	default:
+		return false
+	}
+	return true
 }
 
 // shares tells whether an assignment of that type leaves something shared. What

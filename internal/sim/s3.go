@@ -889,14 +889,16 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 		Name: in.Bucket, Prefix: in.Prefix, StartAfter: in.StartAfter, ContinuationToken: in.ContinuationToken,
 		MaxKeys: aws.Int32(int32(most)), IsTruncated: aws.Bool(false),
 	}
-	var keys []string
+	var there []*object
 	for key := range b.versions {
-		if key > after && strings.HasPrefix(key, aws.ToString(in.Prefix)) && b.latest(&key, nil) != nil {
-			keys = append(keys, key)
+		if key > after && strings.HasPrefix(key, aws.ToString(in.Prefix)) {
+			if o := b.latest(&key, nil); o != nil {
+				there = append(there, o)
+			}
 		}
 	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	slices.SortFunc(there, func(a, b *object) int { return strings.Compare(a.key, b.key) })
+	for _, o := range there {
 		if len(out.Contents) == most {
 			if most > 0 {
 				out.IsTruncated = aws.Bool(true)
@@ -904,7 +906,6 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 			}
 			break
 		}
-		o := b.latest(&key, nil)
 		out.Contents = append(out.Contents, types.Object{Key: &o.key, ETag: &o.etag, Size: aws.Int64(o.length()), LastModified: &o.modified, StorageClass: types.ObjectStorageClassStandard})
 	}
 	out.KeyCount = aws.Int32(int32(len(out.Contents)))

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -209,7 +210,15 @@ func hash(seed uint64, what ...any) [sha256.Size]byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 256), seed)
 	for _, w := range what {
 		at := len(b)
-		b = fmt.Append(binary.BigEndian.AppendUint32(b, 0), w)
+		b = binary.BigEndian.AppendUint32(b, 0)
+		switch w := w.(type) { // as fmt writes it
+		case string:
+			b = append(b, w...)
+		case int:
+			b = strconv.AppendInt(b, int64(w), 10)
+		default:
+			b = fmt.Append(b, w)
+		}
 		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 	}
 	return sha256.Sum256(b)

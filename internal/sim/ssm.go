@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -66,8 +67,16 @@ type ssmDocument struct {
 
 func newSSM(a *Account) *SSM { return &SSM{a: a, documents: map[string]ssmDocument{}} }
 
+// readDocuments are those that were read, by their text: each account of a process
+// has the same few, and nobody changes them.
+var readDocuments sync.Map
+
 // AddDocument adds the document that the stack's template makes; content is JSON.
 func (s *SSM) AddDocument(name string, content []byte) error {
+	if known, ok := readDocuments.Load(string(content)); ok {
+		s.documents[name] = known.(ssmDocument)
+		return nil
+	}
 	d := ssmDocument{patterns: map[string]*regexp.Regexp{}}
 	if err := json.Unmarshal(content, &d); err != nil {
 		return fmt.Errorf("document %s: %w", name, err)
@@ -85,6 +94,7 @@ func (s *SSM) AddDocument(name string, content []byte) error {
 		}
 		d.patterns[n] = pattern
 	}
+	readDocuments.Store(string(content), d)
 	s.documents[name] = d
 	return nil
 }
