@@ -873,7 +873,7 @@ func TestTwoExecutionsRace(t *testing.T) {
 			w.clock.Each(2, func(n int) {
 				w.clock.Sleep(time.Duration(n) * time.Duration(seed) * 7 * time.Millisecond)
 				w.invoke(func(ctx context.Context) {
-					outs[n], errs[n] = w.step.Run(ctx, isolate.Input{Incident: inc, Execution: "e", Capture: plans})
+					outs[n], errs[n] = w.step.Run(ctx, isolate.Input{Incident: inc, Execution: "e", Entry: fmt.Sprint(n), Capture: plans})
 				})
 			})
 		})
@@ -888,7 +888,92 @@ func TestTwoExecutionsRace(t *testing.T) {
 		if d := gocmp.Diff(priors, w.state().Priors); d != "" {
 			t.Errorf("seed %d: prior groups (-want +got):\n%s", seed, d)
 		}
+		if n := w.passes("eni-1"); n != 1 {
+			t.Errorf("seed %d: eni-1 was led through the open group %d times: what one had contained the other opened", seed, n)
+		}
 	}
+}
+
+// passes is how often an interface was put into the conversion group.
+func (w *world) passes(eni string) (n int) {
+	w.state() // names the groups
+	for _, c := range w.aws.Calls() {
+		in, moved := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+		if moved && *in.NetworkInterfaceId == eni && strings.HasPrefix(w.names[in.Groups[0]], "cordon-conversion") {
+			n++
+		}
+	}
+	return n
+}
+
+// One that was killed in the act does not keep its own retry, and another for no
+// longer than it might have run. What stands open in between is closed at once.
+func TestKilledInTheAct(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind   sim.Kind
+		entry  string
+		within time.Duration
+		waits  bool
+	}{
+		"before it opened, its own retry": {sim.KilledBefore, "", 2 * time.Second, false},
+		"before it opened, another":       {sim.KilledBefore, "other", isolate.Runs + 4*time.Second, true},
+		"before it closed, another":       {sim.KilledAfter, "other", 2 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, prepared(), sim.Fault{Service: "ec2", Action: "ModifyNetworkInterfaceAttribute", Number: 1, Kind: c.kind})
+			in := isolate.Input{Incident: inc, Execution: "e", Capture: plans}
+			if _, err := w.run(in); err == nil {
+				t.Fatal("it was not killed")
+			}
+			from := w.clock.Now()
+			in.Entry = c.entry
+			for {
+				_, err := w.run(in)
+				for _, groups := range w.state().Interfaces {
+					if strings.HasPrefix(groups[0], "cordon-conversion") {
+						t.Fatalf("left in %s while another is waited for", groups[0])
+					}
+				}
+				if err == nil {
+					break
+				}
+				if w.clock.Now().Sub(from) > c.within {
+					t.Fatalf("not contained after %s: %v", w.clock.Now().Sub(from), err)
+				}
+				w.do(func(context.Context) { w.clock.Sleep(time.Second) })
+			}
+			w.want(captured())
+			if took := w.clock.Now().Sub(from); c.waits != (took > 10*time.Second) {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// Who had the incident before changes nothing, not even what stands open.
+func TestSuperseded(t *testing.T) {
+	w := open(t, prepared())
+	w.do(func(ctx context.Context) {
+		if err := record.TakeOver(ctx, w.aws.DynamoDB(), table, inc.ID, "e", "f"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.assign("eni-1", "sg-x1")
+	before := w.state()
+	from := len(w.aws.Calls())
+	if out, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); !errors.Is(err, incident.ErrSuperseded) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	for _, c := range w.aws.Calls()[from:] {
+		if c.Mutating {
+			t.Errorf("%s:%s %v", c.Service, c.Action, c.Resources)
+		}
+	}
+	if d := gocmp.Diff(before, w.state()); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
+	}
+	w.until(isolate.Input{Incident: inc, Execution: "f", Capture: plans})
+	w.want(captured())
 }
 
 func TestSeal(t *testing.T) {
