@@ -26,6 +26,14 @@ func ways(all []*base) []trial {
 	}
 	takenOver := operator(0.5, 400)
 	takenOver.Events = []rehearsal.Delivery{{At: 50}}
+	// Stopped, asked about by cordon decide, which gives it to another execution, redriven.
+	given := func(stop float64) rehearsal.Script {
+		s := operator(stop, 500)
+		s.Events = []rehearsal.Delivery{{At: 400, Event: by["decided later"].event}}
+		return s
+	}
+	looking := given(302.1)
+	looking.Storms = roleLost("approval", "dynamodb:*", 499, 520).Storms
 	asksNext := operator(20, 300)
 	asksNext.Events = []rehearsal.Delivery{{At: 100}}
 	undelivered := lost("sfn:SendTaskSuccess", sim.Unavailable, 0, days)
@@ -74,7 +82,13 @@ func ways(all []*base) []trial {
 		{"nobody answers", operator(400, 8000)},       // until after the request had expired
 		{"asked before isolating", operator(20, 300)}, // the same, not isolated
 		{"decided later", operator(20, 300)},
-		{"nobody answers", takenOver}, // Is it contained now? Superseded
+		{"nobody answers", takenOver},      // Isolate instance, Superseded
+		{"plain, kept", given(1.5)},        // Start the memory capture
+		{"plain, kept", given(20)},         // Look at the memory
+		{"termination refused", given(45)}, // Look at the snapshots, Is it contained now?
+		{"plain, kept", given(32.45)},      // Seal the instance
+		{"plain, kept", given(62.5)},       // Make sure it is sealed
+		{"nobody answers", looking},        // Look at the isolation, which finds out before approval can
 		{"asked before isolating", asksNext},
 	} {
 		s := w.script
@@ -91,7 +105,6 @@ var unreached = map[string]string{
 	"What was decided later? -> Is anything half done?":                   "after a release that left something the page offers a release only, and before it everything; the same",
 	"Gather evidence and ask -> Make sure it is sealed":                   "each branch catches what its tasks answer, and the two errors that it fails with have a way of their own; what is left is an error of Step Functions itself",
 	"Was it undone meanwhile? -> The looks are over":                      "two hundred looks take 15 days, and a request lasts 7 at most; a bound for the history, should ApprovalHours grow",
-	"The looks are over": "the same",
 }
 
 // TestEveryWay comes through every state and takes every transition of the
