@@ -9,6 +9,11 @@ import (
 	"cordon/internal/sim"
 )
 
+// operator stops the execution and redrives it.
+func operator(stop, again float64) rehearsal.Script {
+	return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
+}
+
 // ways lead where the base incidents do not come by themselves. What is long or
 // lasting in them is what it takes: an error that a retry outlasts leads nowhere.
 func ways(all []*base) []trial {
@@ -21,9 +26,6 @@ func ways(all []*base) []trial {
 		return rehearsal.Script{Others: []rehearsal.Doing{{At: at, What: what}}}
 	}
 	meanwhile := rehearsal.Script{Events: []rehearsal.Delivery{{At: 20, Event: worse}}}
-	operator := func(stop, again float64) rehearsal.Script {
-		return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
-	}
 	takenOver := operator(0.5, 400)
 	takenOver.Events = []rehearsal.Delivery{{At: 50}}
 	// Stopped, asked about by cordon decide, which gives it to another execution, redriven.
@@ -146,6 +148,8 @@ func found(all []*base) []trial {
 		by[b.name] = b
 	}
 	worse := by["plain, kept"].racing[1]
+	besides := operator(0.5, 100.8)
+	besides.Events = []rehearsal.Delivery{{At: 100}}
 	var trials []trial
 	for _, c := range []struct {
 		base   string
@@ -154,6 +158,11 @@ func found(all []*base) []trial {
 	}{
 		{"Auto Scaling and balancers", 1, rehearsal.Script{Faults: []string{"autoscaling:DescribeAutoScalingInstances#2=denied"}}},
 		{"decided later", 1, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=notfound"}}},
+		// Two invocations of one step, of one execution and of two.
+		{"plain, kept", 1, operator(0.36, 0.365)}, // about to take the set
+		{"plain, kept", 1, operator(0.9, 1.1)},
+		{"plain, kept", 1, operator(1.6, 1.62)}, // about to send the capture
+		{"plain, kept", 1, besides},
 		{"no SSM", 1576122185, rehearsal.Script{
 			Faults: []string{"ec2:DescribeSecurityGroupRules#5=killed-before", "sfn:SendTaskSuccess#1=notfound"},
 			Others: []rehearsal.Doing{{At: 28.461, What: "reconnect"}},
