@@ -75,7 +75,7 @@ var checks = map[string]func(setting, machine) []string{
 	"endings are those of the README":                          endings,
 	"isolation does not wait":                                  isolation,
 	"no state gives up before its function does":               timeouts,
-	"who changes the account says who it is":                   callers,
+	"who changes the account says who it is":                   identified,
 }
 
 // setting is what the definition is held against.
@@ -563,9 +563,9 @@ func timeouts(is setting, m machine) (wrong []string) {
 	return wrong
 }
 
-// callers: a step that changes the account looks whose the incident is, and one that
+// identified: a step that changes the account looks whose the incident is, and one that
 // two must not do at once tells two entries apart and one from its retry.
-func callers(is setting, m machine) (wrong []string) {
+func identified(is setting, m machine) (wrong []string) {
 	said := map[string]string{
 		"execution": "{% $states.context.Execution.Id %}",
 		"entry":     "{% $states.context.State.Name & ' ' & $states.context.State.EnteredTime & ' ' & $string($states.context.Execution.RedriveCount) %}",
