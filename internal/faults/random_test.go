@@ -82,9 +82,28 @@ func drawn(all []*base, seed uint64) trial {
 		}
 	}
 	operated(s, rand.New(rand.NewPCG(seed, 9)), end)
-	hurried(s, rand.New(rand.NewPCG(seed, 10)), end, t.base.racing)
+	deceived(&t, rand.New(rand.NewPCG(seed, 10)), end)
+	hurried(s, rand.New(rand.NewPCG(seed, 11)), end, t.base.racing)
 	t.script = clone(t.script)
 	return t
+}
+
+// deceived lets somebody forge a decision or, where people sign in, who they are, in
+// one run of twelve or three, and has one of eight in Japanese. It draws from a stream of
+// its own, too.
+func deceived(t *trial, r *rand.Rand, end float64) {
+	if r.IntN(8) == 0 {
+		t.base = japanese(t.base)
+	}
+	if r.IntN(12) == 0 {
+		t.script.Others = append(t.script.Others, rehearsal.Doing{At: round(r.Float64() * min(end, 120)), What: []string{"forge decision", "forge release"}[r.IntN(2)]})
+	}
+	if t.base.parameters["ApprovalIdentity"] == "VerifiedAccess" && r.IntN(3) == 0 {
+		all := incident.Choices
+		t.script.People = append(t.script.People, rehearsal.Choosing{
+			After: round(r.Float64() * 120), Choice: all[r.IntN(len(all))], As: []string{"sato", rehearsal.User}[r.IntN(2)], Forged: sim.Forgeries[r.IntN(len(sim.Forgeries))],
+		})
+	}
 }
 
 // operated lets an operator who waits for what was invoked stop the execution and
@@ -110,7 +129,7 @@ func operated(s *rehearsal.Script, r *rand.Rand, end float64) {
 
 // hurried lets an operator who does not wait do the same in one run of eight, also
 // where an event more comes meanwhile and another execution takes the incident over. It
-// draws from a third stream.
+// draws from a stream of its own, too.
 func hurried(s *rehearsal.Script, r *rand.Rand, end float64, racing []json.RawMessage) {
 	if r.IntN(8) > 0 {
 		return

@@ -70,7 +70,7 @@ func deployed(o Options, account, region string) (*stack, error) {
 	s.of = settings{slices.Clone(o.Template), slices.Clone(o.Definition), maps.Clone(o.Parameters), account, region}
 	stacks.Lock()
 	defer stacks.Unlock()
-	if len(stacks.made) >= 16 {
+	if len(stacks.made) >= 64 {
 		stacks.made = nil
 	}
 	stacks.made = append(stacks.made, s)
