@@ -13,6 +13,9 @@ import (
 
 	"cordon"
 	"cordon/internal/asl"
+	"cordon/internal/incident"
+	"cordon/internal/isolate"
+	"cordon/internal/snapshot"
 	"cordon/internal/template"
 )
 
@@ -72,6 +75,7 @@ var checks = map[string]func(setting, machine) []string{
 	"endings are those of the README":                          endings,
 	"isolation does not wait":                                  isolation,
 	"no state gives up before its function does":               timeouts,
+	"who changes the account says who it is":                   identified,
 }
 
 // setting is what the definition is held against.
@@ -123,6 +127,7 @@ func TestChecksFind(t *testing.T) {
 		endingsCheck   = "endings are those of the README"
 		isolationCheck = "isolation does not wait"
 		timeoutsCheck  = "no state gives up before its function does"
+		callersCheck   = "who changes the account says who it is"
 
 		isolate  = "States/Isolate instance/"
 		evidence = "States/Gather evidence and ask/Branches/"
@@ -138,11 +143,11 @@ func TestChecksFind(t *testing.T) {
 		{"a function by its ARN", tasksCheck, edits{isolate + "Arguments/FunctionName": "arn:aws:lambda:eu-west-1:111122223333:function:x"}, "Isolate instance: calls"},
 		{"no time-out", tasksCheck, edits{isolate + "TimeoutSeconds": nil}, "Isolate instance: is not bounded"},
 		{"no catch", tasksCheck, edits{isolate + "Catch": nil}, "Isolate instance: does not catch"},
-		{"a narrow catch", tasksCheck, edits{isolate + "Catch/0/ErrorEquals": []any{"NotContained"}}, "Isolate instance: does not catch"},
+		{"a narrow catch", tasksCheck, edits{isolate + "Catch/1/ErrorEquals": []any{"NotContained"}}, "Isolate instance: does not catch"},
 		{"no retry", tasksCheck, edits{isolate + "Retry": nil}, "Isolate instance: is not retried"},
-		{"a narrow retry", tasksCheck, edits{isolate + "Retry/1/ErrorEquals": []any{"NotContained"}}, "Isolate instance: is not retried"},
-		{"no jitter", tasksCheck, edits{isolate + "Retry/0/JitterStrategy": nil}, "Isolate instance: retries in step"},
-		{"no patience with a crowded Lambda", tasksCheck, edits{isolate + "Retry/0/MaxAttempts": 6}, "Isolate instance: is lost"},
+		{"a narrow retry", tasksCheck, edits{isolate + "Retry/2/ErrorEquals": []any{"NotContained"}}, "Isolate instance: is not retried"},
+		{"no jitter", tasksCheck, edits{isolate + "Retry/1/JitterStrategy": nil}, "Isolate instance: retries in step"},
+		{"no patience with a crowded Lambda", tasksCheck, edits{isolate + "Retry/1/MaxAttempts": 6}, "Isolate instance: is lost"},
 		{"a task that should be tried once", tasksCheck, edits{protect + "Retry": []any{map[string]any{"ErrorEquals": []any{"States.ALL"}, "JitterStrategy": "FULL"}}}, "Protect the instance: is retried"},
 		{"no token", tasksCheck, edits{evidence + "3/States/Wait for a person/Branches/0/States/Ask for a decision/Arguments/Payload/token": nil}, "Ask for a decision: is not given its token"},
 		{"a token for a step that needs none", tasksCheck, edits{isolate + "Arguments/Payload/token": "{% $states.context.Task.Token %}"}, "Isolate instance: is given a token"},
@@ -157,7 +162,7 @@ func TestChecksFind(t *testing.T) {
 		}, `no state knows "InstanceNotFound"`},
 
 		{"a variable nobody assigns", variablesCheck, edits{isolate + "Arguments/Payload/capture": "{% $captures %}"}, "Isolate instance: reads $captures"},
-		{"a variable only one path assigns", variablesCheck, edits{isolate + "Catch/0/Assign/isolation": nil, "States/Read the finding/Assign/isolation": nil}, "reads $isolation"},
+		{"a variable only one path assigns", variablesCheck, edits{isolate + "Catch/1/Assign/isolation": nil, "States/Read the finding/Assign/isolation": nil}, "reads $isolation"},
 		{"a variable of a branch, outside", variablesCheck, edits{"States/Close the incident/Arguments/Payload/memory": "{% $memoryNow %}"}, "Close the incident: reads $memoryNow"},
 		{"a variable that the same Assign makes", variablesCheck, edits{"States/Read the finding/Assign/more": "{% $round %}"}, "Read the finding: reads $round"},
 		{"a branch that assigns an outer variable", variablesCheck, edits{evidence + "1/States/Begin with the snapshots/Assign/memory": 1}, "Begin with the snapshots: assigns $memory"},
@@ -182,6 +187,10 @@ func TestChecksFind(t *testing.T) {
 		{"a release beside a sealing", isolationCheck, edits{"States/Let running steps end/Seconds": 10}, "Let running steps end: is shorter"},
 
 		{"isolate's function outlives the state", timeoutsCheck, edits{isolate + "TimeoutSeconds": 13}, "Isolate instance: gives up after 13 s"},
+		{"another execution's name", callersCheck, edits{protect + "Arguments/Payload/execution": "{% $states.context.Execution.Name %}"}, "Protect the instance: passes"},
+		{"one entry for all", callersCheck, edits{isolate + "Arguments/Payload/entry": "{% $states.context.State.Name %}"}, "Isolate instance: passes"},
+		{"a retry of what is another's", callersCheck, edits{isolate + "Retry/0/MaxAttempts": 3}, "Isolate instance: is retried where"},
+
 		{"terminate's function outlives the state", timeoutsCheck, edits{"States/Terminate instance/TimeoutSeconds": 50}, "Terminate instance: gives up after 50 s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -551,6 +560,34 @@ func timeouts(is setting, m machine) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s: gives up after %v s, the function %s after %v", name, n, s.function(), limit))
 		}
 	})
+	return wrong
+}
+
+// identified: a step that changes the account looks whose the incident is, and one that
+// two must not do at once tells two entries apart and one from its retry.
+func identified(is setting, m machine) (wrong []string) {
+	said := map[string]string{
+		"execution": "{% $states.context.Execution.Id %}",
+		"entry":     "{% $states.context.State.Name & ' ' & $states.context.State.EnteredTime & ' ' & $string($states.context.Execution.RedriveCount) %}",
+	}
+	needs := map[string][]string{"isolate": {"execution", "entry"}, "snapshot": {"execution", "entry"}, "preserve": {"execution"}, "memory": {"execution"}}
+	m.walk(func(name string, s *state) {
+		arguments, _ := s.Arguments.(map[string]any)
+		payload, _ := arguments["Payload"].(map[string]any)
+		for _, what := range needs[s.function()] {
+			if payload[what] != said[what] {
+				wrong = append(wrong, fmt.Sprintf("%s: passes %v as %s, want %s", name, payload[what], what, said[what]))
+			}
+		}
+		if len(s.Retry) > 0 && needs[s.function()] != nil && (!slices.Contains(s.Retry[0].ErrorEquals, string(incident.ErrSuperseded)) || s.Retry[0].MaxAttempts == nil || *s.Retry[0].MaxAttempts != 0) {
+			wrong = append(wrong, name+": is retried where another has the incident")
+		}
+	})
+	for function, runs := range map[string]time.Duration{"isolate": isolate.Runs, "snapshot": snapshot.Runs} {
+		if limit := is.timeouts[function]; runs < limit {
+			wrong = append(wrong, fmt.Sprintf("the function %s may run for %v, and what it holds is another's after %v", function, limit, runs))
+		}
+	}
 	return wrong
 }
 

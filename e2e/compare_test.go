@@ -194,11 +194,11 @@ var (
 // add adds a call under what it concerns: an interface, or else all it names.
 // SNS is left out, whose topic is everybody's: mails are compared as such. So is
 // what Step Functions is told, which names nothing, and what all incidents share
-// in the record: the queue of turns and the places of the brakes. The journal
-// has an entry for each change of the record, so also for each look.
+// in the record: the queue of turns and the places of the brakes; and leases, which
+// each attempt takes. The journal has an entry for each change of the record, so also for each look.
 func (all changes) add(service, action string, resources []string, names map[string]string) {
 	if service == "sns" || service == "sfn" || slices.ContainsFunc(resources, func(r string) bool {
-		return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") || strings.Contains(r, "/journal/")
+		return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") || strings.HasPrefix(r, "lease#") || strings.Contains(r, "/journal/")
 	}) {
 		return
 	}

@@ -55,7 +55,9 @@ func (s *Step) remind(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("look for a standing decision: %w", err)
 	}
 	now := s.host.Now()
-	out.Over = decided && !now.Before(decision.DecidedAt.Add(grace))
+	// Redriven, an execution waits for the time of a request once more. Nobody can
+	// decide on this one any more, so that there is nothing to wait for.
+	out.Over = decided && !now.Before(decision.DecidedAt.Add(grace)) || !decided && !now.Before(request.ExpiresAt.Add(grace))
 	if now.Sub(request.OpenedAt) >= time.Hour {
 		out.Wait = int(max(soon, s.valid/calls) / time.Second)
 	}

@@ -210,6 +210,21 @@ func TestFindsADecision(t *testing.T) {
 	}
 }
 
+// A redriven execution waits for the time of a request once more, whose link is over.
+func TestNobodyWaitsForWhatIsOver(t *testing.T) {
+	w := open(t)
+	w.start(approval.Input{})
+	for _, c := range []struct {
+		wait time.Duration
+		over bool
+	}{{24*time.Hour - time.Minute, false}, {time.Minute, false}, {2 * time.Minute, true}} {
+		w.clock.Run(func() { w.clock.Sleep(c.wait) })
+		if out, err := w.remind(); err != nil || out.Over != c.over {
+			t.Errorf("%s after it was opened: %+v, %v", w.clock.Now().Sub(begun), out, err)
+		}
+	}
+}
+
 // Each call that changes something is once refused, once made without an answer,
 // once the last. The next call makes up for it, and nobody is left out.
 func TestKilledReminder(t *testing.T) {

@@ -657,7 +657,11 @@ func (w *world) isolate(out enrich.Output) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if _, err = step.Run(ctx, isolate.Input{Incident: out.Incident, Capture: out.Capture, Seal: true}); err != nil {
+		h, err := record.LoadHead(ctx, w.aws.DynamoDB(), table, out.Incident.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err = step.Run(ctx, isolate.Input{Incident: out.Incident, Execution: h.Execution, Capture: out.Capture, Seal: true}); err != nil {
 			w.t.Fatal(err)
 		}
 	})

@@ -67,9 +67,13 @@ var mutants = []mutant{
 		{file: "internal/mandate/mandate.go", old: "\tif !found {\n", new: "\tif !found {\n\t\treturn incident.Decision{Version: incident.DecisionVersion, Incident: inc.ID, Round: round, InstanceID: inc.InstanceID, AttachedAt: inc.AttachedAt, Choice: incident.Terminate}, nil\n"},
 	}, []string{"No unapproved kill"}},
 	{"snapshot check skipped", []edit{{file: "internal/terminate/terminate.go", old: "if !d.Override {", new: "if d.Override {"}}, []string{"No evidence, no kill"}},
-	{"act before record, interfaces", []edit{{
-		file: "internal/isolate/isolate.go", old: "\tif err := s.remember(ctx, in, l, i, groups); err != nil {\n\t\treturn move{err: err}\n\t}\n", new: "\tdefer func() { _ = s.remember(ctx, in, l, i, groups) }()\n",
-	}}, []string{"Recorded before changed"}},
+	{"act before record, interfaces", []edit{
+		{file: "internal/isolate/isolate.go", old: "unrecorded[n] = s.remember(ctx, in, l, l.interfaces[n], groups)", new: "unrecorded[n] = nil"},
+		{file: "internal/isolate/isolate.go", old: "\t\tif moves[n].err = unrecorded[n]; ", new: "\t\tdefer func() { _ = s.remember(ctx, in, l, l.interfaces[n], groups) }()\n\t\tif moves[n].err = unrecorded[n]; "},
+	}, []string{"Recorded before changed"}},
+	{"the pass without a lease", []edit{{file: "internal/isolate/isolate.go", old: "\t\tcase wanted:\n", new: "\t\tcase wanted && !first:\n"}}, []string{"Never reconnected by an error"}},
+	{"a set begun by two", []edit{{file: "internal/record/lease.go", old: "attribute_not_exists(pk) OR #body = :new AND #holder = :me\"", new: "attribute_not_exists(pk) OR #body = :new OR #holder = :me OR attribute_exists(pk)\""}}, []string{"One incident an instance"}},
+	{"a capture announced over another's", []edit{{file: "internal/record/lease.go", old: "\"attribute_not_exists(pk) OR #body = :new\"", new: "\"attribute_exists(pk) OR attribute_not_exists(pk) OR #body = :new\""}}, []string{"One incident an instance"}},
 	{"act before record, flags", []edit{{
 		file: "internal/preserve/preserve.go", old: "\tif err := s.remember(ctx, inc, prior, now); err != nil {\n\t\treturn result{name: name, err: err}\n\t}\n\tif now == want {", new: "\tdefer func() { _ = s.remember(ctx, inc, prior, now) }()\n\tif now == want {",
 	}}, []string{"Recorded before changed"}},

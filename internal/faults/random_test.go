@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -82,6 +83,7 @@ func drawn(all []*base, seed uint64) trial {
 	}
 	operated(s, rand.New(rand.NewPCG(seed, 9)), end)
 	deceived(&t, rand.New(rand.NewPCG(seed, 10)), end)
+	hurried(s, rand.New(rand.NewPCG(seed, 11)), end, t.base.racing)
 	t.script = clone(t.script)
 	return t
 }
@@ -104,12 +106,9 @@ func deceived(t *trial, r *rand.Rand, end float64) {
 	}
 }
 
-// operated lets an operator stop the execution and redrive it, in one run of five. It
-// draws from a stream of its own, so that the other runs are what they were.
-//
-// Two things it does not draw, for which two invocations may isolate one instance at
-// once (docs/reliability.md, What was found): an event more beside it, which may take
-// over what was stopped, and a redrive before what was invoked has ended.
+// operated lets an operator who waits for what was invoked stop the execution and
+// redrive it, in one run of five without an event more. It draws from a stream of its
+// own, so that the other runs are what they were.
 func operated(s *rehearsal.Script, r *rand.Rand, end float64) {
 	if len(s.Events) > 0 || r.IntN(5) > 0 {
 		return
@@ -126,6 +125,32 @@ func operated(s *rehearsal.Script, r *rand.Rand, end float64) {
 	s.Redrives = slices.DeleteFunc(s.Redrives, func(again rehearsal.Moving) bool {
 		return slices.ContainsFunc(s.Stops, func(stop rehearsal.Moving) bool { return again.At >= stop.At && again.At < stop.At+slowest })
 	})
+}
+
+// hurried lets an operator who does not wait do the same in one run of eight, also
+// where an event more comes meanwhile and another execution takes the incident over. It
+// draws from a stream of its own, too.
+func hurried(s *rehearsal.Script, r *rand.Rand, end float64, racing []json.RawMessage) {
+	if r.IntN(8) > 0 {
+		return
+	}
+	soon := func(at float64) float64 { return round(at + r.Float64()*[]float64{0.3, 3, 30, 600}[r.IntN(4)]) }
+	for range 1 + r.IntN(2) {
+		at := round(r.Float64() * min(end, []float64{3, 30, 300}[r.IntN(3)]))
+		s.Stops = append(s.Stops, rehearsal.Moving{At: at})
+		again := soon(at)
+		if r.IntN(2) == 0 {
+			d := rehearsal.Delivery{At: soon(at)}
+			if n := r.IntN(len(racing) + 2); n < len(racing) {
+				d.Event = racing[n]
+			}
+			s.Events = append(s.Events, d)
+			if r.IntN(2) == 0 {
+				again = soon(d.At)
+			}
+		}
+		s.Redrives = append(s.Redrives, rehearsal.Moving{At: again})
+	}
 }
 
 // slowest is how many seconds a function that changes the network may take, and more.

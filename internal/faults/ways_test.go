@@ -9,6 +9,11 @@ import (
 	"cordon/internal/sim"
 )
 
+// operator stops the execution and redrives it.
+func operator(stop, again float64) rehearsal.Script {
+	return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
+}
+
 // ways lead where the base incidents do not come by themselves. What is long or
 // lasting in them is what it takes: an error that a retry outlasts leads nowhere.
 func ways(all []*base) []trial {
@@ -21,11 +26,16 @@ func ways(all []*base) []trial {
 		return rehearsal.Script{Others: []rehearsal.Doing{{At: at, What: what}}}
 	}
 	meanwhile := rehearsal.Script{Events: []rehearsal.Delivery{{At: 20, Event: worse}}}
-	operator := func(stop, again float64) rehearsal.Script {
-		return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
-	}
 	takenOver := operator(0.5, 400)
 	takenOver.Events = []rehearsal.Delivery{{At: 50}}
+	// Stopped, asked about by cordon decide, which gives it to another execution, redriven.
+	given := func(stop float64) rehearsal.Script {
+		s := operator(stop, 500)
+		s.Events = []rehearsal.Delivery{{At: 400, Event: by["decided later"].event}}
+		return s
+	}
+	looking := given(302.1)
+	looking.Storms = roleLost("approval", "dynamodb:*", 499, 520).Storms
 	asksNext := operator(20, 300)
 	asksNext.Events = []rehearsal.Delivery{{At: 100}}
 	undelivered := lost("sfn:SendTaskSuccess", sim.Unavailable, 0, days)
@@ -77,7 +87,13 @@ func ways(all []*base) []trial {
 		{"nobody answers", operator(400, 8000)},       // until after the request had expired
 		{"asked before isolating", operator(20, 300)}, // the same, not isolated
 		{"decided later", operator(20, 300)},
-		{"nobody answers", takenOver}, // Is it contained now? Superseded
+		{"nobody answers", takenOver},      // Isolate instance, Superseded
+		{"plain, kept", given(1.5)},        // Start the memory capture
+		{"plain, kept", given(20)},         // Look at the memory
+		{"termination refused", given(45)}, // Look at the snapshots, Is it contained now?
+		{"plain, kept", given(32.45)},      // Seal the instance
+		{"plain, kept", given(62.5)},       // Make sure it is sealed
+		{"nobody answers", looking},        // Look at the isolation, which finds out before approval can
 		{"asked before isolating", asksNext},
 	} {
 		s := w.script
@@ -94,7 +110,6 @@ var unreached = map[string]string{
 	"What was decided later? -> Is anything half done?":                   "after a release that left something the page offers a release only, and before it everything; the same",
 	"Gather evidence and ask -> Make sure it is sealed":                   "each branch catches what its tasks answer, and the two errors that it fails with have a way of their own; what is left is an error of Step Functions itself",
 	"Was it undone meanwhile? -> The looks are over":                      "two hundred looks take 15 days, and a request lasts 7 at most; a bound for the history, should ApprovalHours grow",
-	"The looks are over": "the same",
 }
 
 // TestEveryWay comes through every state and takes every transition of the
@@ -136,6 +151,8 @@ func found(all []*base) []trial {
 		by[b.name] = b
 	}
 	worse := by["plain, kept"].racing[1]
+	besides := operator(0.5, 100.8)
+	besides.Events = []rehearsal.Delivery{{At: 100}}
 	var trials []trial
 	for _, c := range []struct {
 		base   string
@@ -145,6 +162,11 @@ func found(all []*base) []trial {
 		{"Auto Scaling and balancers", 1, rehearsal.Script{Faults: []string{"autoscaling:DescribeAutoScalingInstances#2=denied"}}},
 		{"Auto Scaling and balancers", 1, rehearsal.Script{Faults: []string{"dynamodb:PutItem#15=timeout", "autoscaling:EnterStandby#1=notfound"}}},
 		{"decided later", 1, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=notfound"}}},
+		// Two invocations of one step, of one execution and of two.
+		{"plain, kept", 1, operator(0.36, 0.365)}, // about to take the set
+		{"plain, kept", 1, operator(0.9, 1.1)},
+		{"plain, kept", 1, operator(1.6, 1.62)}, // about to send the capture
+		{"plain, kept", 1, besides},
 		{"no SSM", 1576122185, rehearsal.Script{
 			Faults: []string{"ec2:DescribeSecurityGroupRules#5=killed-before", "sfn:SendTaskSuccess#1=notfound"},
 			Others: []rehearsal.Doing{{At: 28.461, What: "reconnect"}},

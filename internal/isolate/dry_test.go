@@ -38,7 +38,7 @@ func TestDryRun(t *testing.T) {
 			w.dry = "true"
 			w.build(w.clock.Each)
 			before := w.file()
-			out, err := w.run(isolate.Input{Incident: inc, Capture: plans, Seal: c.seal})
+			out, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans, Seal: c.seal})
 			if err != nil {
 				t.Fatal(err)
 			}

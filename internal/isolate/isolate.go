@@ -61,6 +61,10 @@ const (
 	branched = "a trunk: branch interfaces of pods or tasks have groups of their own, which are not changed"
 )
 
+// Runs is how long one invocation may run: the function's time-out. What it holds
+// is another's after that.
+const Runs = 14 * time.Second
+
 // Step isolates.
 type Step struct {
 	host  incident.Host
@@ -89,9 +93,11 @@ func New(host incident.Host, ec2 EC2, db Incidents) (*Step, error) {
 
 // Input says which instance, and how far it is to be cut off.
 type Input struct {
-	Incident incident.Incident  `json:"incident"`
-	Capture  []incident.Capture `json:"capture"` // one a VPC
-	Seal     bool               `json:"seal"`    // quarantine for all, whatever Capture says
+	Incident  incident.Incident  `json:"incident"`
+	Execution string             `json:"execution"` // ARN of the one that asks
+	Entry     string             `json:"entry"`     // of that execution into the state that asks: the same when it is retried
+	Capture   []incident.Capture `json:"capture"`   // one a VPC
+	Seal      bool               `json:"seal"`      // quarantine for all, whatever Capture says
 }
 
 // Output is what was found by describing again, after everything was done.
@@ -107,7 +113,13 @@ type look struct {
 
 // Run is safe to repeat: it closes what an earlier run left open, then picks up
 // where that one stopped. Its error wraps incident.ErrNotContained if, looked
-// at again, an interface is not where it belongs.
+// at again, an interface is not where it belongs, and incident.ErrSuperseded if
+// another execution has the incident: then nothing is changed.
+//
+// Two invocations may be at it at once: of two executions, or of one that was
+// stopped and redriven. One of them at a time may lead interfaces through the
+// conversion group; what that one has contained the other would open again. It
+// fails, and finds it contained when it is run again.
 //
 // When the groups exist and are as they should be, four calls one after another
 // come before the first change and two after it, however many interfaces there
@@ -143,11 +155,14 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("isolate %s: %w", id, err)
 	}
 	s.host.Each(len(need), func(n int) { s.mend(ctx, in, need[n]) })
+	unrecorded, pass := s.begin(ctx, in, l, groups)
 	moves := make([]move, len(l.interfaces))
 	s.host.Each(len(moves), func(n int) {
-		moves[n] = s.contain(ctx, in, l, l.interfaces[n], groups)
+		if moves[n].err = unrecorded[n]; moves[n].err == nil {
+			moves[n] = s.contain(ctx, in, l.interfaces[n], groups, pass)
+		}
 	})
-	return s.verify(ctx, in, l, groups, moves)
+	return s.verify(ctx, in, l, groups, moves, pass)
 }
 
 // look describes the interfaces and reads the record, side by side. What is
@@ -156,7 +171,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 func (s *Step) look(ctx context.Context, in Input) (look, error) {
 	var l look
 	var failed error
-	unread := make([]error, 3)
+	unread := make([]error, 4)
 	s.host.Each(len(unread), func(n int) {
 		switch n {
 		case 0:
@@ -167,9 +182,14 @@ func (s *Step) look(ctx context.Context, in Input) (look, error) {
 			if in.Incident.Inherits != "" {
 				l.inherited, unread[n] = record.Priors(ctx, s.db, s.table, in.Incident.Inherits)
 			}
+		case 3:
+			unread[n] = record.Own(ctx, s.db, s.table, in.Incident.ID, in.Execution)
 		}
 	})
 	l.incomplete = errors.Join(unread...)
+	if errors.Is(l.incomplete, incident.ErrSuperseded) { // then also what is open is the other's to close
+		return l, l.incomplete
+	}
 	return l, failed
 }
 
@@ -245,6 +265,54 @@ func drifted(o *Output, drift []string, now time.Time) {
 	o.Drifts, o.Undone, o.UndoneSince, o.UndoneAt = o.Drifts+1, union(drift, nil), o.At, now
 }
 
+// pass is the right to lead interfaces through the conversion group.
+type pass struct {
+	lease record.Lease
+	taken bool
+	err   error // why it is not had, or what was seen may not hold any more
+}
+
+// begin records what the interfaces had and, where one of them is to go through the
+// conversion group, takes the lease of that, side by side. If somebody had the
+// lease before, the interfaces may be elsewhere since they were looked at.
+func (s *Step) begin(ctx context.Context, in Input, l look, groups *groups) (unrecorded []error, p pass) {
+	p.lease = record.Lease{Incident: in.Incident.ID, Act: stepName, Holder: in.Execution + " " + in.Entry}
+	wanted := slices.ContainsFunc(l.interfaces, func(i types.NetworkInterface) bool { return s.passes(i, groups) })
+	unrecorded = make([]error, len(l.interfaces))
+	first := true
+	s.host.Each(len(unrecorded)+1, func(n int) {
+		switch {
+		case n < len(unrecorded):
+			unrecorded[n] = s.remember(ctx, in, l, l.interfaces[n], groups)
+		case wanted:
+			first, p.err = p.lease.Take(ctx, s.db, s.table, s.host.Now(), Runs)
+			p.taken = p.err == nil
+		}
+	})
+	if !p.taken || first {
+		return unrecorded, p
+	}
+	var now []types.NetworkInterface
+	if now, p.err = s.describe(ctx, in.Incident.InstanceID); p.err != nil {
+		return unrecorded, p
+	}
+	for n, was := range l.interfaces {
+		for _, i := range now {
+			if aws.ToString(i.NetworkInterfaceId) == aws.ToString(was.NetworkInterfaceId) {
+				l.interfaces[n].Groups = i.Groups
+			}
+		}
+	}
+	return unrecorded, p
+}
+
+// passes says whether an interface is to go through the conversion group. Out of
+// the capture group the way is direct: through the conversion group it would be
+// open, and what flows it has go to the listed endpoints only.
+func (s *Step) passes(i types.NetworkInterface, groups *groups) bool {
+	return !s.direct && groups.place(i) == incident.Open && !groups.holds(i, conversion)
+}
+
 // move is what became of one interface on its way.
 type move struct {
 	err     error  // it did not reach its group, or nobody answered
@@ -252,23 +320,20 @@ type move struct {
 }
 
 // contain brings one interface to its target.
-func (s *Step) contain(ctx context.Context, in Input, l look, i types.NetworkInterface, groups *groups) move {
+func (s *Step) contain(ctx context.Context, in Input, i types.NetworkInterface, groups *groups, p pass) move {
 	vpc := aws.ToString(i.VpcId)
 	to, last := groups.target(in, vpc), groups.of(vpc, quarantine)
 	here := groups.place(i)
-	if err := s.remember(ctx, in, l, i, groups); err != nil {
-		return move{err: err}
-	}
 	switch {
 	case here == incident.Quarantined, here == incident.Capturing && to.kind == capture:
 		return move{}
 	case !to.usable():
 		return move{err: fmt.Errorf("there is no %s group in %s to move to: %w", to.kind, vpc, to.err)}
+	case s.passes(i, groups) && p.err != nil:
+		return move{err: p.err}
 	}
 	m := move{remains: groups.insteadOf(in, vpc, to)}
-	// Out of the capture group the way is direct: through the conversion group
-	// it would be open, and what flows it has go to the listed endpoints only.
-	if !s.direct && here == incident.Open && !groups.holds(i, conversion) {
+	if s.passes(i, groups) {
 		through := groups.of(vpc, conversion)
 		err := through.err
 		if through.id != "" {
@@ -338,15 +403,19 @@ func (s *Step) assign(ctx context.Context, i types.NetworkInterface, g *group) e
 }
 
 // verify looks again, at interfaces and rules side by side, and says and saves
-// what it finds: nothing is contained because a call was accepted.
-func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, moves []move) (Output, error) {
+// what it finds: nothing is contained because a call was accepted. Nothing is
+// changed any more, so that the lease goes back meanwhile.
+func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, moves []move, p pass) (Output, error) {
 	var interfaces []types.NetworkInterface
-	var failed, unread error
-	s.host.Each(2, func(n int) {
-		if n == 0 {
+	var failed, unread, kept error
+	s.host.Each(3, func(n int) {
+		switch {
+		case n == 0:
 			interfaces, failed = s.describe(ctx, in.Incident.InstanceID)
-		} else {
+		case n == 1:
 			unread = s.readRules(ctx, groups.used())
+		case p.taken:
+			kept = p.lease.Return(ctx, s.db, s.table)
 		}
 	})
 	if err := errors.Join(failed, unread); err != nil {
@@ -421,7 +490,7 @@ func (s *Step) verify(ctx context.Context, in Input, l look, groups *groups, mov
 		out.Status = incident.Partial
 	}
 
-	saved := record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, out)
+	saved := errors.Join(record.SaveStep(ctx, s.db, s.table, in.Incident.ID, stepName, out), kept)
 	if len(open) > 0 {
 		return Output{}, errors.Join(fmt.Errorf("isolate %s: %s%s: %w", in.Incident.InstanceID, strings.Join(open, "; "), contained(out), incident.ErrNotContained), saved)
 	}

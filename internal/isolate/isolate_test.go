@@ -300,7 +300,7 @@ func TestIsolates(t *testing.T) {
 	for name, groups := range map[string]string{"new groups": "", "standing groups": prepared()} {
 		t.Run(name, func(t *testing.T) {
 			w := open(t, groups)
-			out, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+			out, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -322,7 +322,7 @@ func TestIsolates(t *testing.T) {
 			}
 
 			before := len(w.aws.Calls())
-			again, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+			again, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -342,7 +342,7 @@ func TestIsolates(t *testing.T) {
 
 func TestEveryInterfacePassesThroughConversion(t *testing.T) {
 	w := open(t, prepared())
-	if _, err := w.run(isolate.Input{Incident: inc, Capture: plans}); err != nil {
+	if _, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); err != nil {
 		t.Fatal(err)
 	}
 	way := map[string][]string{}
@@ -402,7 +402,7 @@ func TestRoundTripsDoNotGrowWithInterfaces(t *testing.T) {
 				}
 			})
 		})
-		if _, err := w.run(isolate.Input{Incident: inc, Capture: plans}); err != nil {
+		if _, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); err != nil {
 			t.Fatal(err)
 		}
 		c.count()
@@ -441,7 +441,7 @@ func TestKilled(t *testing.T) {
 			prepare := func(faults ...sim.Fault) (*world, int) {
 				w := open(t, c.groups, faults...)
 				if c.seal || c.undo {
-					w.until(isolate.Input{Incident: inc, Capture: plans})
+					w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 				}
 				if c.undo {
 					w.assign("eni-1", "sg-web")
@@ -450,7 +450,7 @@ func TestKilled(t *testing.T) {
 				}
 				return w, len(w.aws.Calls())
 			}
-			in := isolate.Input{Incident: inc, Capture: plans, Seal: c.seal}
+			in := isolate.Input{Incident: inc, Execution: "e", Capture: plans, Seal: c.seal}
 			calm, start := prepare()
 			out := calm.until(in)
 			calls := calm.aws.Calls()[start:]
@@ -558,7 +558,7 @@ func TestClosingComesFirst(t *testing.T) {
 			w.assign("eni-1", "sg-x1")
 			w.assign("eni-2", "sg-x1", "sg-web")
 			start := len(w.aws.Calls())
-			w.until(isolate.Input{Incident: inc, Seal: true})
+			w.until(isolate.Input{Incident: inc, Execution: "e", Seal: true})
 			w.want(sealed())
 			open := map[string]bool{"eni-1": true, "eni-2": true}
 			for _, c := range w.aws.Calls()[start:] {
@@ -585,7 +585,7 @@ func TestClosingComesFirst(t *testing.T) {
 func TestClosesThoughTheRecordIsDown(t *testing.T) {
 	w := open(t, prepared(), sim.Fault{Service: "dynamodb", Action: "GetItem", Number: 1, Kind: sim.Unavailable})
 	w.assign("eni-1", "sg-x1")
-	if _, err := w.run(isolate.Input{Incident: inc, Capture: plans}); err == nil {
+	if _, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); err == nil {
 		t.Error("nobody was told that the record could not be read")
 	}
 	if got := w.state().Interfaces["eni-1"]; !slices.Equal(got, []string{"cordon-capture@vpc-1"}) {
@@ -595,7 +595,7 @@ func TestClosesThoughTheRecordIsDown(t *testing.T) {
 
 func TestFinalRefused(t *testing.T) {
 	calm := open(t, prepared())
-	calm.until(isolate.Input{Incident: inc, Seal: true})
+	calm.until(isolate.Input{Incident: inc, Execution: "e", Seal: true})
 	hit := 0
 	for _, c := range calm.aws.Calls() {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
@@ -604,7 +604,7 @@ func TestFinalRefused(t *testing.T) {
 		}
 		hit++
 		w := open(t, prepared(), sim.Fault{Service: "ec2", Action: c.Action, Number: c.Number, Kind: sim.Denied})
-		if _, err := w.run(isolate.Input{Incident: inc, Seal: true}); err != nil {
+		if _, err := w.run(isolate.Input{Incident: inc, Execution: "e", Seal: true}); err != nil {
 			t.Errorf("%s: %v: an interface between two groups was not tried again at once", *in.NetworkInterfaceId, err)
 		}
 		w.want(sealed())
@@ -617,7 +617,7 @@ func TestFinalRefused(t *testing.T) {
 func TestOneInterfaceRefuses(t *testing.T) {
 	text := strings.Replace(fmt.Sprintf(file, prepared()), `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "RequesterManaged": true,`, 1)
 	w := openFile(t, text)
-	_, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+	_, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2: is in") || !strings.Contains(err.Error(), "; contained: eni-1, eni-3") {
 		t.Errorf("error %v: want NotContained with a result for each interface", err)
 	}
@@ -641,7 +641,7 @@ func TestTrunk(t *testing.T) {
 	text := strings.Replace(fmt.Sprintf(file, prepared()), `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "InterfaceType": "trunk",`, 1)
 	w := openFile(t, text)
 	for _, seal := range []bool{false, true, true} {
-		_, err := w.run(isolate.Input{Incident: inc, Capture: plans, Seal: seal})
+		_, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans, Seal: seal})
 		if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "eni-2: is a trunk") || !strings.Contains(err.Error(), "; contained: eni-1, eni-3") {
 			t.Errorf("sealing %v: error %v: want NotContained with the trunk, and that the others are", seal, err)
 		}
@@ -679,7 +679,7 @@ func TestTrunk(t *testing.T) {
 func TestTrunkThatRefuses(t *testing.T) {
 	text := strings.Replace(fmt.Sprintf(file, prepared()), `"NetworkInterfaceId": "eni-2",`, `"NetworkInterfaceId": "eni-2", "InterfaceType": "trunk", "RequesterManaged": true,`, 1)
 	w := openFile(t, text)
-	_, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+	_, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "is in sg-web") || !strings.Contains(err.Error(), "is a trunk") {
 		t.Errorf("error %v: want NotContained with both reasons", err)
 	}
@@ -703,7 +703,7 @@ func TestCentralEndpoints(t *testing.T) {
 	central := slices.Clone(plans)
 	central[0].CIDRs, central[0].Central = []string{"10.9.0.0/28"}, []string{"10.9.0.0/28"}
 	w := open(t, prepared())
-	out := w.until(isolate.Input{Incident: inc, Capture: central})
+	out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: central})
 	if !out.Contained || !slices.Contains(out.StaysOpen, "central") || !slices.Contains(out.StaysOpen, "endpoints") {
 		t.Errorf("%+v: want it contained, and said what stays open", out)
 	}
@@ -721,7 +721,7 @@ func TestCentralEndpoints(t *testing.T) {
 	if d := gocmp.Diff([]string{"10.9.0.0/28 tcp 443", "pl-s3 tcp 443"}, networks); d != "" {
 		t.Errorf("rules of the capture group (-want +got):\n%s", d)
 	}
-	sealed := w.until(isolate.Input{Incident: inc, Capture: central, Seal: true})
+	sealed := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: central, Seal: true})
 	if !sealed.Sealed || slices.Contains(sealed.StaysOpen, "central") || slices.Contains(sealed.StaysOpen, "endpoints") {
 		t.Errorf("%+v: want it sealed, and nothing said to be open that is not", sealed)
 	}
@@ -735,7 +735,7 @@ func TestDirect(t *testing.T) {
 		w := open(t, groups)
 		w.cut = "false"
 		w.build(w.clock.Each)
-		out := w.until(isolate.Input{Incident: inc, Capture: plans})
+		out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 		w.want(captured())
 		if out.Status != incident.OK || !slices.Contains(out.StaysOpen, "established-flows") || slices.Contains(out.StaysOpen, "tracked-flows") {
 			t.Errorf("%s: %+v", name, out)
@@ -759,14 +759,14 @@ func TestDirect(t *testing.T) {
 	w.cut = "false"
 	w.build(w.clock.Each)
 	w.assign("eni-1", "sg-x1")
-	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.want(captured())
 }
 
 func TestManyPages(t *testing.T) {
 	text := strings.Replace(fmt.Sprintf(file, prepared()), `"Reservations"`, `"Behaviour": {"PageSize": 1}, "Reservations"`, 1)
 	w := openFile(t, text)
-	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.want(captured())
 	for _, c := range w.aws.Calls() {
 		if c.Action == "CreateSecurityGroup" || strings.HasPrefix(c.Action, "Authorize") {
@@ -777,18 +777,18 @@ func TestManyPages(t *testing.T) {
 
 func TestVerificationIsStale(t *testing.T) {
 	w := open(t, prepared(), sim.Fault{Service: "ec2", Action: "DescribeNetworkInterfaces", Number: 2, Kind: sim.Stale})
-	out, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+	out, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	if !errors.Is(err, incident.ErrNotContained) {
 		t.Errorf("%+v, %v: nothing is contained because a call was accepted", out, err)
 	}
-	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.want(captured())
 }
 
 func TestNewGroupsRulesAreStale(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		w := open(t, "", sim.Fault{Service: "ec2", Action: "DescribeSecurityGroupRules", Number: n, Kind: sim.Stale})
-		w.until(isolate.Input{Incident: inc, Capture: plans})
+		w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 		w.want(captured())
 	}
 }
@@ -798,7 +798,7 @@ func TestNewGroupsRulesAreStale(t *testing.T) {
 func TestALostAnswerCostsNoMemory(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		w := open(t, "", sim.Fault{Service: "ec2", Action: "CreateSecurityGroup", Number: n, Kind: sim.Lost})
-		out, err := w.run(isolate.Input{Incident: inc, Capture: plans})
+		out, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 		if err != nil || out.Status != incident.OK {
 			t.Errorf("group %d: %+v, %v", n, out, err)
 		}
@@ -809,7 +809,7 @@ func TestALostAnswerCostsNoMemory(t *testing.T) {
 func TestNamesOfOthers(t *testing.T) {
 	foreign := `, {"GroupId": "sg-theirs", "GroupName": "quarantine-sg", "VpcId": "vpc-1", "IpPermissions": ` + everything + `}`
 	w := open(t, foreign)
-	out := w.until(isolate.Input{Incident: inc, Seal: true})
+	out := w.until(isolate.Input{Incident: inc, Execution: "e", Seal: true})
 	got := w.state()
 	want := map[string][]string{"eni-1": {"quarantine-sg-cordon@vpc-1"}, "eni-2": {"quarantine-sg-cordon@vpc-1"}, "eni-3": {"quarantine-sg@vpc-2"}, "eni-9": {"web@vpc-1"}}
 	if d := gocmp.Diff(want, got.Interfaces); d != "" {
@@ -826,7 +826,7 @@ func TestNamesOfOthers(t *testing.T) {
 func TestAnotherStacksGroup(t *testing.T) {
 	theirs := strings.Replace(ours("sg-theirs", "quarantine-sg", "quarantine", "vpc-1", "", everything), `"cordon:stack", "Value": "cordon"`, `"cordon:stack", "Value": "staging"`, 1)
 	w := open(t, theirs)
-	w.until(isolate.Input{Incident: inc, Seal: true})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Seal: true})
 	got := w.state()
 	if d := gocmp.Diff([]string{"quarantine-sg-cordon@vpc-1"}, got.Interfaces["eni-1"]); d != "" {
 		t.Errorf("eni-1 (-want +got):\n%s", d)
@@ -842,7 +842,7 @@ func TestNewGroupCannotBeClosed(t *testing.T) {
 		faults = append(faults, sim.Fault{Service: "ec2", Action: "RevokeSecurityGroupEgress", Number: n, Kind: sim.Denied})
 	}
 	w := open(t, "", faults...)
-	if _, err := w.run(isolate.Input{Incident: inc, Seal: true}); !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "UnauthorizedOperation") {
+	if _, err := w.run(isolate.Input{Incident: inc, Execution: "e", Seal: true}); !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "UnauthorizedOperation") {
 		t.Errorf("error %v: want NotContained and the reason", err)
 	}
 	if got := w.state().Interfaces["eni-3"]; !slices.Equal(got, []string{"other@vpc-2"}) {
@@ -853,7 +853,7 @@ func TestNewGroupCannotBeClosed(t *testing.T) {
 func TestBothNamesTaken(t *testing.T) {
 	foreign := `, {"GroupId": "sg-a", "GroupName": "quarantine-sg", "VpcId": "vpc-1"}, {"GroupId": "sg-b", "GroupName": "quarantine-sg-cordon", "VpcId": "vpc-1"}`
 	w := open(t, foreign)
-	_, err := w.run(isolate.Input{Incident: inc, Seal: true})
+	_, err := w.run(isolate.Input{Incident: inc, Execution: "e", Seal: true})
 	if !errors.Is(err, incident.ErrNotContained) || !strings.Contains(err.Error(), "sg-a") || !strings.Contains(err.Error(), "sg-b") {
 		t.Errorf("error %v: want the groups that are in the way", err)
 	}
@@ -873,7 +873,7 @@ func TestTwoExecutionsRace(t *testing.T) {
 			w.clock.Each(2, func(n int) {
 				w.clock.Sleep(time.Duration(n) * time.Duration(seed) * 7 * time.Millisecond)
 				w.invoke(func(ctx context.Context) {
-					outs[n], errs[n] = w.step.Run(ctx, isolate.Input{Incident: inc, Capture: plans})
+					outs[n], errs[n] = w.step.Run(ctx, isolate.Input{Incident: inc, Execution: "e", Entry: fmt.Sprint(n), Capture: plans})
 				})
 			})
 		})
@@ -883,19 +883,104 @@ func TestTwoExecutionsRace(t *testing.T) {
 				t.Errorf("seed %d: execution %d: %v: the other's group is as good as its own", seed, n, err)
 			}
 		}
-		w.until(isolate.Input{Incident: inc, Capture: plans})
+		w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 		w.want(captured())
 		if d := gocmp.Diff(priors, w.state().Priors); d != "" {
 			t.Errorf("seed %d: prior groups (-want +got):\n%s", seed, d)
 		}
+		if n := w.passes("eni-1"); n != 1 {
+			t.Errorf("seed %d: eni-1 was led through the open group %d times: what one had contained the other opened", seed, n)
+		}
 	}
+}
+
+// passes is how often an interface was put into the conversion group.
+func (w *world) passes(eni string) (n int) {
+	w.state() // names the groups
+	for _, c := range w.aws.Calls() {
+		in, moved := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+		if moved && *in.NetworkInterfaceId == eni && strings.HasPrefix(w.names[in.Groups[0]], "cordon-conversion") {
+			n++
+		}
+	}
+	return n
+}
+
+// One that was killed in the act does not keep its own retry, and another for no
+// longer than it might have run. What stands open in between is closed at once.
+func TestKilledInTheAct(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind   sim.Kind
+		entry  string
+		within time.Duration
+		waits  bool
+	}{
+		"before it opened, its own retry": {sim.KilledBefore, "", 2 * time.Second, false},
+		"before it opened, another":       {sim.KilledBefore, "other", isolate.Runs + 4*time.Second, true},
+		"before it closed, another":       {sim.KilledAfter, "other", 2 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, prepared(), sim.Fault{Service: "ec2", Action: "ModifyNetworkInterfaceAttribute", Number: 1, Kind: c.kind})
+			in := isolate.Input{Incident: inc, Execution: "e", Capture: plans}
+			if _, err := w.run(in); err == nil {
+				t.Fatal("it was not killed")
+			}
+			from := w.clock.Now()
+			in.Entry = c.entry
+			for {
+				_, err := w.run(in)
+				for _, groups := range w.state().Interfaces {
+					if strings.HasPrefix(groups[0], "cordon-conversion") {
+						t.Fatalf("left in %s while another is waited for", groups[0])
+					}
+				}
+				if err == nil {
+					break
+				}
+				if w.clock.Now().Sub(from) > c.within {
+					t.Fatalf("not contained after %s: %v", w.clock.Now().Sub(from), err)
+				}
+				w.do(func(context.Context) { w.clock.Sleep(time.Second) })
+			}
+			w.want(captured())
+			if took := w.clock.Now().Sub(from); c.waits != (took > 10*time.Second) {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// Who had the incident before changes nothing, not even what stands open.
+func TestSuperseded(t *testing.T) {
+	w := open(t, prepared())
+	w.do(func(ctx context.Context) {
+		if err := record.TakeOver(ctx, w.aws.DynamoDB(), table, inc.ID, "e", "f"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.assign("eni-1", "sg-x1")
+	before := w.state()
+	from := len(w.aws.Calls())
+	if out, err := w.run(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); !errors.Is(err, incident.ErrSuperseded) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	for _, c := range w.aws.Calls()[from:] {
+		if c.Mutating {
+			t.Errorf("%s:%s %v", c.Service, c.Action, c.Resources)
+		}
+	}
+	if d := gocmp.Diff(before, w.state()); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
+	}
+	w.until(isolate.Input{Incident: inc, Execution: "f", Capture: plans})
+	w.want(captured())
 }
 
 func TestSeal(t *testing.T) {
 	w := open(t, prepared())
-	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	start := len(w.aws.Calls())
-	out := w.until(isolate.Input{Incident: inc, Capture: plans, Seal: true})
+	out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans, Seal: true})
 	w.want(sealed())
 	if !out.Sealed || !out.Contained || len(out.Repaired) > 0 {
 		t.Errorf("%+v: it is sealed and nobody had undone anything", out)
@@ -905,18 +990,18 @@ func TestSeal(t *testing.T) {
 			t.Errorf("%s was opened to the world in order to seal it", *in.NetworkInterfaceId)
 		}
 	}
-	if out := w.until(isolate.Input{Incident: inc, Capture: plans}); !out.Sealed {
+	if out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); !out.Sealed {
 		t.Error("a finding that joined has unsealed it")
 	}
 }
 
 func TestUndoneByOthers(t *testing.T) {
 	w := open(t, prepared())
-	w.until(isolate.Input{Incident: inc, Capture: plans})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.assign("eni-1", "sg-web", "sg-admin")
 	w.assign("eni-3", "sg-q2", "sg-other")
 	w.allow("sg-c1")
-	out := w.until(isolate.Input{Incident: inc, Capture: plans})
+	out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.want(captured())
 	if d := gocmp.Diff([]string{"eni-1", "eni-3", "sg-c1"}, out.Repaired); d != "" {
 		t.Errorf("people are not told what was undone (-want +got):\n%s", d)
@@ -924,11 +1009,11 @@ func TestUndoneByOthers(t *testing.T) {
 	if out.Drifts != 1 || !gocmp.Equal(out.Undone, out.Repaired) || !out.UndoneSince.After(begun) || !out.UndoneAt.After(out.UndoneSince) {
 		t.Errorf("one drift is told as %d of %v, between %v and %v", out.Drifts, out.Undone, out.UndoneSince, out.UndoneAt)
 	}
-	if again := w.until(isolate.Input{Incident: inc, Capture: plans}); again.Drifts != 1 {
+	if again := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans}); again.Drifts != 1 {
 		t.Errorf("a look that finds everything well counts as drift %d", again.Drifts)
 	}
 	w.assign("eni-3", "sg-other")
-	out = w.until(isolate.Input{Incident: inc, Capture: plans})
+	out = w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.want(captured())
 	if d := gocmp.Diff([]string{"eni-3"}, out.Undone); out.Drifts != 2 || d != "" {
 		t.Errorf("the second drift is number %d (-want +got):\n%s", out.Drifts, d)
@@ -941,10 +1026,10 @@ func TestUndoneByOthers(t *testing.T) {
 // What was sealed stays sealed, whatever a later look is told of a capture.
 func TestSealedStaysSealed(t *testing.T) {
 	w := open(t, prepared())
-	w.until(isolate.Input{Incident: inc, Capture: plans})
-	w.until(isolate.Input{Incident: inc, Capture: plans, Seal: true})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans, Seal: true})
 	w.assign("eni-1", "sg-web")
-	out := w.until(isolate.Input{Incident: inc, Capture: plans})
+	out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	w.want(sealed())
 	if !out.Sealed || out.Drifts != 1 {
 		t.Errorf("%+v: it was sealed, and undone once", out)
@@ -953,10 +1038,15 @@ func TestSealedStaysSealed(t *testing.T) {
 
 func TestInherited(t *testing.T) {
 	w := open(t, prepared())
-	w.until(isolate.Input{Incident: inc, Seal: true})
+	w.until(isolate.Input{Incident: inc, Execution: "e", Seal: true})
 	next := inc
 	next.ID, next.Inherits = "123456789012.eu-west-1.i-1.2", inc.ID
-	w.until(isolate.Input{Incident: next, Capture: plans})
+	w.do(func(ctx context.Context) {
+		if _, err := record.Claim(ctx, w.aws.DynamoDB(), table, record.Head{Incident: next, Execution: "e"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.until(isolate.Input{Incident: next, Execution: "e", Capture: plans})
 	w.want(sealed())
 	w.do(func(ctx context.Context) {
 		all, err := record.Priors(ctx, w.aws.DynamoDB(), table, next.ID)
@@ -975,7 +1065,7 @@ func TestInherited(t *testing.T) {
 
 func TestCaptureGroupCannotBeHad(t *testing.T) {
 	calm := open(t, "")
-	calm.until(isolate.Input{Incident: inc, Capture: plans})
+	calm.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 	for _, c := range calm.aws.Calls() {
 		in, made := c.Input.(*ec2.CreateSecurityGroupInput)
 		allow, filled := c.Input.(*ec2.AuthorizeSecurityGroupEgressInput)
@@ -983,7 +1073,7 @@ func TestCaptureGroupCannotBeHad(t *testing.T) {
 			continue
 		}
 		w := open(t, "", sim.Fault{Service: "ec2", Action: c.Action, Number: c.Number, Kind: sim.Denied})
-		out := w.until(isolate.Input{Incident: inc, Capture: plans})
+		out := w.until(isolate.Input{Incident: inc, Execution: "e", Capture: plans})
 		got := w.state().Interfaces
 		if got["eni-1"][0] != "quarantine-sg@vpc-1" || !out.Contained {
 			t.Errorf("%s: eni-1 is in %v: isolation waited for memory", c.Action, got["eni-1"])
@@ -998,7 +1088,7 @@ func TestNoInterfaces(t *testing.T) {
 	w := open(t, prepared())
 	gone := inc
 	gone.InstanceID = "i-gone"
-	if out, err := w.run(isolate.Input{Incident: gone}); !errors.Is(err, incident.ErrNotContained) {
+	if out, err := w.run(isolate.Input{Incident: gone, Execution: "e"}); !errors.Is(err, incident.ErrNotContained) {
 		t.Errorf("%+v, %v: an instance without interfaces was called contained", out, err)
 	}
 }
@@ -1011,7 +1101,7 @@ func TestSettings(t *testing.T) {
 
 func TestListsAreNeverNull(t *testing.T) {
 	w := open(t, prepared())
-	b, err := json.Marshal(w.until(isolate.Input{Incident: inc}))
+	b, err := json.Marshal(w.until(isolate.Input{Incident: inc, Execution: "e"}))
 	if err != nil || strings.Contains(string(b), "null") {
 		t.Errorf("%s, %v: JSONata would lose it", b, err)
 	}

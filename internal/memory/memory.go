@@ -78,6 +78,7 @@ type Incidents interface {
 // where the interfaces were put.
 type Input struct {
 	Incident  incident.Incident  `json:"incident"`
+	Execution string             `json:"execution"` // ARN of the one that asks
 	Capture   []incident.Capture `json:"capture"`
 	Isolation incident.Isolation `json:"isolation"`
 }
@@ -164,13 +165,15 @@ type seen struct {
 }
 
 // Run begins the capture, or looks how far it is and moves it on. It is safe to
-// repeat: it picks up where an earlier run stopped.
+// repeat: it picks up where an earlier run stopped. Of two runs at once one moves
+// it on: the other fails before it does what its state would have announced. Its
+// error wraps incident.ErrSuperseded where another execution has the incident.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if s.dry {
 		return s.rehearse(ctx, in)
 	}
 	var st state
-	begun, err := record.LoadStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, &st)
+	stored, err := record.LoadStored(ctx, s.incidents, s.table, in.Incident.ID, stepName, &st)
 	if err != nil {
 		return Output{}, err
 	}
@@ -181,9 +184,12 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	released := head.Decision == incident.Release
+	if err := head.Own(in.Execution); err != nil {
+		return Output{}, err
+	}
+	begun, released := stored != "", head.Decision == incident.Release
 
-	c := &capture{Step: s, id: in.Incident.ID, instance: in.Incident.InstanceID, state: &st, found: begun, assumed: assumed(in.Capture)}
+	c := &capture{Step: s, id: in.Incident.ID, instance: in.Incident.InstanceID, state: &st, stored: stored, found: begun, assumed: assumed(in.Capture)}
 	switch {
 	case !begun && released:
 		return c.result(ctx, incident.Memory{Report: skipped("the instance was released before the capture began"), Done: true, Released: true})
@@ -243,8 +249,9 @@ type capture struct {
 	*Step
 	id, instance string
 	state        *state
-	found        bool     // an earlier run got at least as far as its plan
-	assumed      []string // what was taken for granted of central endpoints
+	stored       record.Stored // state as it stands in the record
+	found        bool          // an earlier run got at least as far as its plan
+	assumed      []string      // what was taken for granted of central endpoints
 }
 
 // assumed is what was taken for granted where interfaces may capture.
@@ -263,8 +270,14 @@ func (c *capture) key(name string) *string {
 	return &k
 }
 
+// save announces what is about to be done, or keeps the answer to it, unless
+// another invocation did something meanwhile that this one does not know.
 func (c *capture) save(ctx context.Context) error {
-	return record.SaveStep(ctx, c.incidents, c.table, c.id, stepName, c.state)
+	stored, err := c.stored.Swap(ctx, c.incidents, c.table, c.id, stepName, c.state)
+	if err == nil {
+		c.stored = stored
+	}
+	return err
 }
 
 // result ends the capture for good: whoever asks again gets this answer.

@@ -122,7 +122,7 @@ func newRun(t *testing.T, f facts, faults ...sim.Fault) *run {
 		t.Fatal(err)
 	}
 	r.with(memoryOn())
-	r.in = memory.Input{Incident: inc, Isolation: incident.Isolation{Contained: true, Interfaces: []incident.Interface{{ID: "eni-1", VPC: "vpc-1", Where: incident.Capturing}}}}
+	r.in = memory.Input{Incident: inc, Execution: "arn", Isolation: incident.Isolation{Contained: true, Interfaces: []incident.Interface{{ID: "eni-1", VPC: "vpc-1", Where: incident.Capturing}}}}
 	return r
 }
 

@@ -38,9 +38,10 @@ type Incidents interface {
 	record.Querier
 }
 
-// Input names the incident.
+// Input names the incident, and who has it.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
+	Incident  incident.Incident `json:"incident"`
+	Execution string            `json:"execution"` // ARN of the one that asks
 }
 
 // Output is what protects the instance now. Status is partial where AWS refused
@@ -102,14 +103,24 @@ type result struct {
 // Run is safe to repeat: what is as it should be is left alone, and the values
 // recorded first stay recorded. Everything is done side by side and nothing
 // waits for the success of another, because isolation waits for none of it
-// longer than ten seconds.
+// longer than ten seconds. Its error wraps incident.ErrSuperseded where another
+// execution has the incident.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	done, err := s.earlier(ctx, in.Incident)
-	if err != nil {
+	var done earlier
+	var unread, own error
+	s.host.Each(2, func(n int) {
+		switch {
+		case n == 0:
+			done, unread = s.earlier(ctx, in.Incident)
+		case !s.dry: // which opens no incident
+			own = record.Own(ctx, s.incidents, s.table, in.Incident.ID, in.Execution)
+		}
+	})
+	if err := errors.Join(unread, own); err != nil {
 		return Output{}, err
 	}
 	out := Output{Set: []string{}, Refused: []string{}, Hazards: []string{}}
-	own := make([]result, len(attributes))
+	set := make([]result, len(attributes))
 	var group, volumes, places []result
 	s.host.Each(len(attributes)+2, func(n int) {
 		switch n {
@@ -118,12 +129,12 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		case len(attributes) + 1:
 			volumes, places = s.described(ctx, in.Incident)
 		default:
-			own[n] = s.attribute(ctx, in.Incident, attributes[n])
+			set[n] = s.attribute(ctx, in.Incident, attributes[n])
 		}
 	})
 	var errs []error
 	var would []string
-	for _, r := range slices.Concat(own, volumes, once(group, places, done.results())) {
+	for _, r := range slices.Concat(set, volumes, once(group, places, done.results())) {
 		switch {
 		case r.would:
 			would = append(would, r.name)

@@ -19,7 +19,7 @@ func run(ctx context.Context, s *scene.Scene) (preserve.Output, error) {
 	if err != nil {
 		return preserve.Output{}, err
 	}
-	return step.Run(ctx, preserve.Input{Incident: s.Incident})
+	return step.Run(ctx, preserve.Input{Incident: s.Incident, Execution: scene.Execution})
 }
 
 var all = []string{"disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior", "deleteOnTermination of vol-root", "deleteOnTermination of vol-data"}

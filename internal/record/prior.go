@@ -105,7 +105,7 @@ func EachPrior(ctx context.Context, db Querier, table string, inc incident.Incid
 // SaveStep stores what a step must know when it runs again, or what others are
 // shown of it. v is that step's own type.
 func SaveStep(ctx context.Context, db Putter, table, id, step string, v any) error {
-	i, err := encode(id, "step#"+step, v)
+	i, err := encode(id, stepSK(step), v)
 	if err != nil {
 		return err
 	}
@@ -124,12 +124,8 @@ func Steps(ctx context.Context, db Querier, table, id string) (map[string]json.R
 
 // LoadStep reads what SaveStep stored into v; false if nothing is.
 func LoadStep(ctx context.Context, db Getter, table, id, step string, v any) (bool, error) {
-	i, err := get(ctx, db, table, id, "step#"+step)
-	if err != nil || i == nil {
-		return false, err
-	}
-	if err := decode(i, v); err != nil {
-		return false, fmt.Errorf("step %s: %w", step, err)
-	}
-	return true, nil
+	was, err := LoadStored(ctx, db, table, id, step, v)
+	return was != "", err
 }
+
+func stepSK(step string) string { return "step#" + step }

@@ -9,6 +9,8 @@
 //	                               sk closing#RUN          when a run first began to close it
 //	                               sk step#NAME            what a step must know when it runs again; written by that step only
 //	pk queue#CALL                  sk turn                 until when the calls that were spoken for take
+//	pk lease#ACCOUNT.REGION.INSTANCE.1
+//	                               sk ACT                  who does what two must not do at once, and until when at most
 //	pk request#ACCOUNT.REGION.INSTANCE.1
 //	                               sk request#001          a request for a decision; only approval may write it
 //	pk brake#hour, brake#group …   sk place#0001           who holds a place of a limit, and since when
@@ -27,6 +29,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,6 +64,12 @@ type item = map[string]types.AttributeValue
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
 func stamp(t time.Time) types.AttributeValue { return str(t.UTC().Format(time.RFC3339Nano)) }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func millis(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
 
 func key(pk, sk string) item { return item{"pk": str(pk), "sk": str(sk)} }
 

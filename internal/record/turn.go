@@ -27,14 +27,11 @@ func Turn(ctx context.Context, db interface {
 ) (time.Time, error) {
 	k := key("queue#"+queue, "turn")
 	names := map[string]string{"#until": "until"}
-	millis := func(d int64) types.AttributeValue {
-		return &types.AttributeValueMemberN{Value: strconv.FormatInt(d, 10)}
-	}
 	for range turnRaces {
 		out, err := db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName: &table, Key: k, UpdateExpression: aws.String("SET #until = #until + :length"), ConditionExpression: aws.String("#until >= :now"),
 			ExpressionAttributeNames:  names,
-			ExpressionAttributeValues: item{":length": millis(length.Milliseconds()), ":now": millis(now.UnixMilli())},
+			ExpressionAttributeValues: item{":length": number(length.Milliseconds()), ":now": millis(now)},
 			ReturnValues:              types.ReturnValueAllNew,
 		})
 		var empty *types.ConditionalCheckFailedException
@@ -56,10 +53,10 @@ func Turn(ctx context.Context, db interface {
 			return time.Time{}, fmt.Errorf("draw a turn of %s: %w", queue, err)
 		}
 		// Nobody waits: the queue begins anew.
-		i := item{"pk": k["pk"], "sk": k["sk"], "until": millis(now.Add(length).UnixMilli())}
+		i := item{"pk": k["pk"], "sk": k["sk"], "until": millis(now.Add(length))}
 		_, err = db.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: &table, Item: i, ConditionExpression: aws.String("attribute_not_exists(pk) OR #until < :now"),
-			ExpressionAttributeNames: names, ExpressionAttributeValues: item{":now": millis(now.UnixMilli())},
+			ExpressionAttributeNames: names, ExpressionAttributeValues: item{":now": millis(now)},
 		})
 		switch {
 		case err == nil:

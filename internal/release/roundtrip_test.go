@@ -163,10 +163,10 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		if out, err := protect.Run(t.Context(), preserve.Input{Incident: s.Incident}); err != nil || out.Status != incident.OK {
+		if out, err := protect.Run(t.Context(), preserve.Input{Incident: s.Incident, Execution: scene.Execution}); err != nil || out.Status != incident.OK {
 			r.Fatalf("protect: %+v, %v", out, err)
 		}
-		if out, err := cut.Run(t.Context(), isolate.Input{Incident: s.Incident, Seal: true}); err != nil || !out.Sealed {
+		if out, err := cut.Run(t.Context(), isolate.Input{Incident: s.Incident, Execution: scene.Execution, Seal: true}); err != nil || !out.Sealed {
 			r.Fatalf("isolate: %+v, %v", out, err)
 		}
 		if diff := gocmp.Diff(before, outline(r, s)); diff == "" {

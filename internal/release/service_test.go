@@ -30,7 +30,7 @@ func preservedIn(t *testing.T, s *scene.Scene, later time.Duration) *scene.Scene
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := step.Run(t.Context(), preserve.Input{Incident: s.Incident}); err != nil {
+	if _, err := step.Run(t.Context(), preserve.Input{Incident: s.Incident, Execution: scene.Execution}); err != nil {
 		t.Fatal(err)
 	}
 	s.Isolate(t)

@@ -261,7 +261,7 @@ func TestMadeAgainOnce(t *testing.T) {
 	}
 	for range 2 {
 		s.Wait(time.Hour)
-		must(t)(step.Run(t.Context(), snapshot.Input{Incident: s.Incident, Contained: true}))
+		must(t)(step.Run(t.Context(), snapshot.Input{Incident: s.Incident, Execution: scene.Execution, Contained: true}))
 	}
 	if c.attempts != 1 {
 		t.Errorf("CreateSnapshot is sent %d times by the SDK, want once", c.attempts)

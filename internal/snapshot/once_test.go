@@ -70,7 +70,7 @@ func TestSentOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				in := snapshot.Input{Incident: s.Incident, Contained: true}
+				in := snapshot.Input{Incident: s.Incident, Execution: scene.Execution, Contained: true}
 				if out, err := step.Run(t.Context(), in); err == nil {
 					t.Errorf("a lost answer is no error: %+v", out)
 				}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"cordon/internal/incident"
 	"cordon/internal/record"
@@ -47,8 +48,14 @@ type Incidents interface {
 // that exists and is locked is all there is to wait for.
 type Input struct {
 	Incident  incident.Incident `json:"incident"`
+	Execution string            `json:"execution"` // ARN of the one that asks
+	Entry     string            `json:"entry"`     // of that execution into the state that asks: the same when it is retried
 	Contained bool              `json:"contained"`
 }
+
+// Runs is how long one invocation may run: the function's time-out. A set that it
+// was about to take is another's to take after that.
+const Runs = 20 * time.Second
 
 // Output says how far the set is. Until Done the machine asks again.
 type Output = incident.Snapshots
@@ -98,16 +105,18 @@ type look struct {
 	gone     bool // the account does not know the instance any more
 	tagged   []types.Snapshot
 	recorded Output
-	released bool // by a standing decision
+	stored   record.Stored // recorded as it was read
+	released bool          // by a standing decision
 }
 
 // Run is safe to repeat. It makes the set if there is none, locks what is not
 // locked, makes again what the last look found lacking, and says how far it is.
+// Its error wraps incident.ErrSuperseded where another execution has the incident.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if s.dry {
 		return s.rehearse(ctx, in)
 	}
-	l, err := s.look(ctx, in.Incident)
+	l, err := s.look(ctx, in)
 	if err != nil {
 		return Output{}, err
 	}
@@ -138,12 +147,15 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return s.done(ctx, in, out)
 	default:
 		// Which volumes there are is written before anything is asked of EC2: one
-		// that is detached meanwhile would be forgotten.
-		if err := s.save(ctx, in, Output{Report: incident.Report{Status: incident.OK, Reason: "about to be taken"}, Volumes: known}); err != nil {
+		// that is detached meanwhile would be forgotten. It is also what keeps another
+		// invocation from taking the set once more.
+		about := Output{Report: incident.Report{Status: incident.OK, Reason: "about to be taken"}, Volumes: known}
+		lease := record.Lease{Incident: in.Incident.ID, Act: stepName, Holder: in.Execution + " " + in.Entry}
+		if err := lease.Begin(ctx, s.incidents, s.table, l.stored, listed(about), s.host.Now(), Runs); err != nil {
 			return Output{}, err
 		}
 		if set, err = s.create(ctx, in.Incident, l.instance); err != nil {
-			return Output{}, err
+			return Output{}, errors.Join(err, s.save(ctx, in, about)) // so that nobody waits for this one
 		}
 		// Written before anything else: an answer that was not lost must not be
 		// lost now.
@@ -231,7 +243,8 @@ func listed(out Output) Output {
 	return out
 }
 
-func (s *Step) look(ctx context.Context, inc incident.Incident) (look, error) {
+func (s *Step) look(ctx context.Context, in Input) (look, error) {
+	inc := in.Incident
 	var l look
 	errs := make([]error, 4)
 	s.host.Each(len(errs), func(n int) {
@@ -241,10 +254,12 @@ func (s *Step) look(ctx context.Context, inc incident.Incident) (look, error) {
 		case 1:
 			l.tagged, errs[n] = s.describe(ctx, filter("tag:"+tagIncident, inc.ID))
 		case 2:
-			_, errs[n] = record.LoadStep(ctx, s.incidents, s.table, inc.ID, stepName, &l.recorded)
+			l.stored, errs[n] = record.LoadStored(ctx, s.incidents, s.table, inc.ID, stepName, &l.recorded)
 		case 3:
 			var h record.Head
-			h, errs[n] = record.LoadHead(ctx, s.incidents, s.table, inc.ID)
+			if h, errs[n] = record.LoadHead(ctx, s.incidents, s.table, inc.ID); errs[n] == nil {
+				errs[n] = h.Own(in.Execution)
+			}
 			l.released = h.Decision == incident.Release
 		}
 	})

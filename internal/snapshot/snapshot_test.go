@@ -23,7 +23,7 @@ func look(ctx context.Context, s *scene.Scene, contained bool) (snapshot.Output,
 	if err != nil {
 		return snapshot.Output{}, err
 	}
-	return step.Run(ctx, snapshot.Input{Incident: s.Incident, Contained: contained})
+	return step.Run(ctx, snapshot.Input{Incident: s.Incident, Execution: scene.Execution, Contained: contained})
 }
 
 // run looks as the machine does, until there is nothing left to wait for.

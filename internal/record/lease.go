@@ -1,0 +1,152 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"cordon/internal/incident"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// Own fails with incident.ErrSuperseded unless the incident is that execution's.
+// A step looks before it changes anything: an execution that was stopped and
+// redriven does not know that another one took its incident over meanwhile. An
+// invocation that had looked before that may still be at work; what must not be
+// done beside it is done under a lease.
+func Own(ctx context.Context, db Getter, table, id, execution string) error {
+	h, err := LoadHead(ctx, db, table, id)
+	if err != nil {
+		return fmt.Errorf("look whose incident %s is: %w", id, err)
+	}
+	return h.Own(execution)
+}
+
+// Own is the same of a head that was read.
+func (h Head) Own(execution string) error {
+	if h.Execution != execution {
+		return fmt.Errorf("incident %s is another execution's by now: %w", h.Incident.ID, incident.ErrSuperseded)
+	}
+	return nil
+}
+
+// Lease is the right to do what two invocations must not do at once to the
+// instance of an incident.
+type Lease struct {
+	Incident string // its ID
+	Act      string // the step that does it
+	// Holder is the entry of an execution into a state. One that is retried has
+	// the lease again at once: Step Functions says that the attempt before is over,
+	// or the function's time-out has.
+	Holder string
+}
+
+// ahead is how much later another function's clock may be than ours.
+const ahead = 2 * time.Second
+
+// Take takes the lease for as long as an invocation may run from now on. ErrTaken
+// if another has it. Nobody has it for longer than that, killed or not, and where
+// nobody ever had it first is true: what was seen before it was taken holds then.
+func (l Lease) Take(ctx context.Context, db Putter, table string, now time.Time, runs time.Duration) (first bool, err error) {
+	out, err := db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: l.item(now.Add(runs)), ReturnValues: types.ReturnValueAllOld,
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #until < :now OR #holder = :me"),
+		ExpressionAttributeNames:  map[string]string{"#until": "until", "#holder": "holder"},
+		ExpressionAttributeValues: item{":now": millis(now.Add(-ahead)), ":me": str(l.Holder)},
+	})
+	var taken *types.ConditionalCheckFailedException
+	if errors.As(err, &taken) {
+		return false, fmt.Errorf("%s incident %s: %w, and may be at work", l.Act, l.Incident, ErrTaken)
+	}
+	if err != nil {
+		return false, fmt.Errorf("take the lease of %s: %w", l.Act, err)
+	}
+	return len(out.Attributes) == 0, nil
+}
+
+// Return gives a lease back that this holder took, so that nobody waits for its end.
+func (l Lease) Return(ctx context.Context, db Putter, table string) error {
+	err := swap(ctx, db, table, l.item(time.UnixMilli(0)), "#holder = :me", map[string]string{"#holder": "holder"}, item{":me": str(l.Holder)})
+	if errors.Is(err, ErrTaken) { // another's by now
+		return nil
+	}
+	return err
+}
+
+func (l Lease) item(until time.Time) item {
+	i := key("lease#"+l.Incident, l.Act)
+	maps.Copy(i, l.until(until))
+	return i
+}
+
+func (l Lease) until(end time.Time) item {
+	return item{"holder": str(l.Holder), "until": millis(end)}
+}
+
+// Stored is what a step stored, as it was read; empty where there was nothing.
+type Stored string
+
+// LoadStored is LoadStep for a step that two invocations must not both move on:
+// what it stores next takes the place of what it read, and of nothing else.
+func LoadStored(ctx context.Context, db Getter, table, id, step string, v any) (Stored, error) {
+	i, err := get(ctx, db, table, id, stepSK(step))
+	if err != nil || i == nil {
+		return "", err
+	}
+	if err := decode(i, v); err != nil {
+		return "", fmt.Errorf("step %s: %w", step, err)
+	}
+	return Stored(text(i, "body")), nil
+}
+
+// Swap stores v in place of what was read, and returns it as stored. ErrTaken if
+// something else stands there by now. The same again, perhaps because an answer
+// was lost, changes nothing.
+func (was Stored) Swap(ctx context.Context, db Putter, table, id, step string, v any) (Stored, error) {
+	i, err := encode(id, stepSK(step), v)
+	if err != nil {
+		return "", err
+	}
+	condition, values := "attribute_not_exists(pk) OR #body = :new", item{":new": i["body"]}
+	if was != "" {
+		condition, values[":was"] = "#body IN (:was, :new)", str(string(was))
+	}
+	return Stored(text(i, "body")), swap(ctx, db, table, i, condition, map[string]string{"#body": "body"}, values)
+}
+
+// Begin is Swap for what is written right before an act that two invocations
+// must not do at once. The step's next SaveStep says that it is done: until then,
+// or for as long as an invocation may run, nobody but the holder begins it.
+func (l Lease) Begin(ctx context.Context, db Putter, table string, was Stored, v any, now time.Time, runs time.Duration) error {
+	i, err := encode(l.Incident, stepSK(l.Act), v)
+	if err != nil {
+		return err
+	}
+	maps.Copy(i, l.until(now.Add(runs)))
+	condition := "attribute_not_exists(pk) OR #body = :new AND #holder = :me"
+	names, values := map[string]string{"#body": "body", "#holder": "holder"}, item{":new": i["body"], ":me": str(l.Holder)}
+	if was != "" {
+		condition = "#body = :was AND (attribute_not_exists(#until) OR #until < :now OR #holder = :me) OR #body = :new AND #holder = :me"
+		names["#until"], values[":was"], values[":now"] = "until", str(string(was)), millis(now.Add(-ahead))
+	}
+	return swap(ctx, db, table, i, condition, names, values)
+}
+
+func swap(ctx context.Context, db Putter, table string, i item, condition string, names map[string]string, values item) error {
+	_, err := db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: i, ConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+	})
+	var taken *types.ConditionalCheckFailedException
+	if errors.As(err, &taken) {
+		return fmt.Errorf("write %s %s: %w, and may be at work", text(i, "pk"), text(i, "sk"), ErrTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s %s: %w", text(i, "pk"), text(i, "sk"), err)
+	}
+	return nil
+}
