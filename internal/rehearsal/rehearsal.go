@@ -44,6 +44,7 @@ type Options struct {
 	Watch      func(Moment)   // told of everything as it happens; may be nil
 	Way        func(asl.Move) // told of each state entered, left, retried; may be nil
 	Keep       bool           // the result has the evidence bucket as it is afterwards
+	Brief      bool           // the result has no account and no report: for whoever tries many
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
 	// run with faults is held against, and the account that it begins with. Nil: it
@@ -93,7 +94,7 @@ type world struct {
 	problem     error // of the rehearsal itself
 
 	account    *sim.Account
-	before     []byte // the account when the event arrived
+	before     Account // when the event arrived
 	finding    incident.Finding
 	flags      finding.Flags
 	wish       bool                  // no finding: somebody wants to decide once more
@@ -300,9 +301,14 @@ func build(o Options) (*world, error) {
 		return nil, err
 	}
 	if o.Undisturbed != nil {
-		w.before = o.Undisturbed.Before
-	} else if w.before, err = w.account.JSON(); err != nil {
+		w.before = o.Undisturbed.before
+	} else if err := w.account.Fill(&w.before); err != nil {
 		return nil, err
+	}
+	if !o.Brief {
+		if w.result.Before, err = w.account.JSON(); err != nil {
+			return nil, err
+		}
 	}
 	return w, w.wire()
 }
