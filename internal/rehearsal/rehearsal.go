@@ -95,7 +95,8 @@ type world struct {
 	problem     error // of the rehearsal itself
 
 	account    *sim.Account
-	before     Account // when the event arrived
+	before     Account            // when the event arrived
+	pattern    eventpattern.Event // the event, as patterns see it
 	finding    incident.Finding
 	flags      finding.Flags
 	wish       bool                  // no finding: somebody wants to decide once more
@@ -133,7 +134,7 @@ func Run(o Options) (Result, error) {
 }
 
 func (w *world) run() (Result, error) {
-	w.clock.Run(func() { w.play(); w.deliver(w.Event) })
+	w.clock.Run(func() { w.play(); w.spread(w.pattern, w.Event) })
 	if w.problem != nil {
 		return Result{}, w.problem
 	}
@@ -252,7 +253,9 @@ var givens cache[*given]
 
 // read reads an event and an account file; nil: one is built around the event's instance.
 func read(event, file []byte) (*given, error) {
-	if g, ok := givens.find(func(g *given) bool { return bytes.Equal(g.event, event) && bytes.Equal(g.file, file) && (g.file == nil) == (file == nil) }); ok {
+	if g, ok := givens.find(func(g *given) bool {
+		return bytes.Equal(g.event, event) && bytes.Equal(g.file, file) && (g.file == nil) == (file == nil)
+	}); ok {
 		return g, nil
 	}
 	g := &given{event: slices.Clone(event), file: slices.Clone(file)}
@@ -305,7 +308,7 @@ func build(o Options) (*world, error) {
 		return nil, g.badEvent
 	}
 	w := &world{
-		Options: o, stack: s, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
+		Options: o, stack: s, pattern: g.pattern, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
 		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{},
 	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
@@ -390,7 +393,6 @@ func (w *world) open(file *sim.File, account, region string) error {
 		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(), Evidence: w.evidence(),
 	})
 	w.macKey = ref("MacKey")
-	documents := map[string]string{"MemoryDocument": ref("MemoryDocument"), "MemoryWindowsDocument": ref("MemoryWindowsDocument")}
 	pause, _ := w.deployment.Resource("PauseSwitch")
 	pauseName := ref("PauseSwitch")
 	if len(missing) > 0 {
@@ -404,15 +406,8 @@ func (w *world) open(file *sim.File, account, region string) error {
 		return errors.New("template: PauseSwitch has no value that is a string")
 	}
 	w.account.SSM().AddParameter(pauseName, value)
-	for id, name := range documents {
-		document, _ := w.deployment.Resource(id)
-		content, err := json.Marshal(document.Properties["Content"])
-		if err != nil {
-			return fmt.Errorf("template: %s: %w", id, err)
-		}
-		if err := w.account.SSM().AddDocument(name, content); err != nil {
-			return err
-		}
+	for name, document := range w.documents {
+		w.account.SSM().AddDocument(name, document)
 	}
 	return nil
 }
@@ -492,6 +487,11 @@ func (w *world) deliver(event []byte) {
 	if err != nil {
 		return // read as JSON before; what patterns cannot judge they do not match
 	}
+	w.spread(e, event)
+}
+
+// spread does so with one that was read before.
+func (w *world) spread(e eventpattern.Event, event []byte) {
 	for _, r := range w.rules {
 		if !r.pattern.Matches(e) {
 			continue

@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"cordon/internal/asl"
 	"cordon/internal/eventpattern"
+	"cordon/internal/sim"
 	"cordon/internal/template"
 )
 
@@ -26,6 +28,7 @@ type stack struct {
 	machine    *asl.Machine
 	broken     error // in the place of the machine
 	rules      []rule
+	documents  map[string]*sim.Document // by name
 }
 
 // settings are what a stack is made of.
@@ -119,6 +122,20 @@ func deploy(o Options, account, region string) (*stack, error) {
 			return nil, fmt.Errorf("rule %s: %w", r.LogicalID, err)
 		}
 		s.rules = append(s.rules, rule{r.LogicalID, p, r.Targets})
+	}
+	s.documents = map[string]*sim.Document{}
+	for _, id := range []string{"MemoryDocument", "MemoryWindowsDocument"} {
+		document, ok := s.deployment.Resource(id)
+		if !ok {
+			return nil, fmt.Errorf("template: there is no %s", id)
+		}
+		content, err := json.Marshal(document.Properties["Content"])
+		if err == nil {
+			s.documents[document.Ref], err = sim.ReadDocument(content)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("template: %s: %w", id, err)
+		}
 	}
 	m, ok := s.deployment.StateMachine()
 	if !ok {
