@@ -130,7 +130,7 @@ func load(change func(*rehearsal.Options)) (all []*base, err error) {
 		},
 		{name: "no SSM", event: read("no-ssm.json"), account: must(small(read("accounts/no-ssm.json"), nil)), decision: "keep"},
 		{name: "memory fails", event: plain, account: around(plain, object{"AgentLostAfterSeconds": 1}), decision: "terminate"},
-		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": everyVolume}), decision: "terminate", parameters: hour},
+		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": everyVolume}), decision: "terminate", parameters: hour, thinned: true},
 		{name: "dry run", event: plain, account: around(plain, nil), decision: "none", parameters: map[string]string{"DryRun": "true"}},
 		{name: "asked before isolating", event: plain, account: around(plain, nil), decision: "isolate", parameters: askFirst},
 		{name: "asked first, nobody answers", event: plain, account: around(plain, nil), decision: "none", parameters: askFirst},
