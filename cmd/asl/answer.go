@@ -45,9 +45,21 @@ func (m *mock) UnmarshalJSON(b []byte) error {
 		return errors.New(`a mock has one of "return", "error" and "pending"`)
 	}
 	if m.Return != nil {
-		if err := json.Unmarshal(m.Return, new(any)); err != nil { // a number that no double holds
+		if err := unambiguous(m.Return); err != nil {
 			return fmt.Errorf("a mock: %w", err)
 		}
+	}
+	return nil
+}
+
+// unambiguous refuses JSON of which it is not known what AWS makes: a number that no double
+// holds, and a key that is given twice.
+func unambiguous(raw json.RawMessage) error {
+	if err := json.Unmarshal(raw, new(any)); err != nil {
+		return err
+	}
+	if asl.RepeatsKey(raw) {
+		return errors.New("a key is given twice")
 	}
 	return nil
 }
@@ -138,7 +150,7 @@ func run(d document) (*outcome, error) {
 		d.Input = json.RawMessage("{}")
 	}
 
-	if err := json.Unmarshal(d.Input, new(any)); err != nil { // a number that no double holds
+	if err := unambiguous(d.Input); err != nil {
 		return nil, fmt.Errorf("the input: %w", err)
 	}
 	if len(d.Input) > asl.MaxPayload {
@@ -166,10 +178,21 @@ func run(d document) (*outcome, error) {
 		case m.Pending && task.Token == "":
 			clock.Wait(func(func()) {})
 		case m.Pending:
+		case task.Token != "": // its holder answers after the call that handed it out has returned
+			clock.Go(func() {
+				var err error
+				if m.Error != nil {
+					err = execution.SendTaskFailure(task.Token, *m.Error, m.Cause)
+				} else {
+					err = execution.SendTaskSuccess(task.Token, m.Return)
+				}
+				if err != nil && refused == nil && !errors.Is(err, asl.ErrTaskTimedOut) && !errors.Is(err, asl.ErrTaskDoesNotExist) {
+					refused = fmt.Errorf("the answer of %q: %w", task.State, err)
+				}
+			})
+			return nil, nil
 		case m.Error != nil:
 			return nil, &asl.Failure{Name: *m.Error, Cause: m.Cause}
-		case task.Token != "":
-			return nil, execution.SendTaskSuccess(task.Token, m.Return)
 		}
 		return m.Return, nil
 	}

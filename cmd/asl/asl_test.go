@@ -55,6 +55,8 @@ const (
 	items = `{"definition": {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": {"Type": "Map", "Items": [0, 1, 2], "ItemProcessor": {"StartAt": "A", "States": {
   "A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "Arguments": "{% $states.input %}", "Retry": [{"ErrorEquals": ["E"]}], "End": true}}}, "End": true}}},
   "mocks": {"A": MOCKS}}`
+	token = `{"definition": {"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Arguments": {}, "Next": "B"},
+  "B": {"Type": "Pass", "Output": "{% $states.input.nope %}", "End": true}}}, "mocks": {"A": MOCKS}}`
 	passed = `{"status":"SUCCEEDED","output":2,"error":null,"cause":null,"calls":[]}`
 )
 
@@ -70,7 +72,9 @@ func TestAnswers(t *testing.T) {
 		"in order of start":    {mocks(items, `[{"error": "E"}, {"return": "b"}, {"return": "c"}, {"return": "a"}]`), `{"status":"SUCCEEDED","output":["a","b","c"],"error":null,"cause":null,"calls":[{"state":"A","arguments":0},{"state":"A","arguments":1},{"state":"A","arguments":2},{"state":"A","arguments":0}]}`},
 		"ends of lines":        {mocks(task, "[{\"return\": \"a\u0085b\u2028c\u2029d\"}]"), `{"status":"SUCCEEDED","output":"a\u0085b\u2028c\u2029d","error":null,"cause":null,"calls":[{"state":"A","arguments":{"n":1}}]}`},
 		"no input is {}":       {`{"definition": {"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed"}}}}`, `{"status":"SUCCEEDED","output":{},"error":null,"cause":null,"calls":[]}`},
-		"a machine's time-out": {`{"definition": {"QueryLanguage": "JSONata", "TimeoutSeconds": 3, "StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}}`, `{"status":"TIMED_OUT","output":null,"error":null,"cause":null,"calls":[]}`},
+		"a token's holder answers after the call": {mocks(token, `[{"return": 1}]`), `{"status":"FAILED","output":null,"error":"States.QueryEvaluationError","cause":"An error occurred while executing the state 'B' (entered at the event id #8). The JSONata expression '$states.input.nope' specified for the field 'Output' returned nothing (undefined).","calls":[{"state":"A","arguments":{}}]}`},
+		"a token's holder fails it":               {mocks(token, `[{"error": "E", "cause": "c"}]`), `{"status":"FAILED","output":null,"error":"E","cause":"c","calls":[{"state":"A","arguments":{}}]}`},
+		"a machine's time-out":                    {`{"definition": {"QueryLanguage": "JSONata", "TimeoutSeconds": 3, "StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}}`, `{"status":"TIMED_OUT","output":null,"error":null,"cause":null,"calls":[]}`},
 	}
 	for name, test := range tests {
 		if diff := cmp.Diff([]string{test.want}, lines(t, test.doc)); diff != "" {
@@ -83,12 +87,14 @@ func TestRefusesByName(t *testing.T) {
 	mocks := func(mocks string) string { return strings.Replace(task, "MOCKS", mocks, 1) }
 	for doc, reason := range map[string]string{
 		mocks(`[{"return": 1, "pending": true}]`): `a mock has one of`,
-		mocks(`[]`):                        `mocks of "A" are used up`,
-		mocks(`[{"error": "E"}]`):          `attempt 2 has none`,
-		mocks(`[{"returns": 1}]`):          `unknown field "returns"`,
-		mocks(`[{"return": 1e400}]`):       `1e400`,
-		mocks(`{"return": 1}`):             `not a document`,
-		`{"definition": {"StartAt": "A"}}`: `States is missing`,
+		mocks(`[]`):                                                `mocks of "A" are used up`,
+		mocks(`[{"error": "E"}]`):                                  `attempt 2 has none`,
+		mocks(`[{"returns": 1}]`):                                  `unknown field "returns"`,
+		mocks(`[{"return": 1e400}]`):                               `1e400`,
+		mocks(`[{"return": {"a": {"b": 1, "b": 2}}}]`):             `given twice`,
+		strings.Replace(pass, `{"n": 1}`, `[{"n": 1, "n": 1}]`, 1): `given twice`,
+		mocks(`{"return": 1}`):                                     `not a document`,
+		`{"definition": {"StartAt": "A"}}`:                         `States is missing`,
 		`{"definition": {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}}`: `JSONPath`,
 		`{"input": 1}`:                       `no definition`,
 		`[1]`:                                `not a document`,
@@ -118,27 +124,31 @@ func TestReadsOneDocumentAfterAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	indented := b.String()
+	flat := strings.Replace(pass, `{"n": 1}`, "{\"n\": 1, \"l\": [\n{\"input\": 1},\n{\"mocks\": [\n{\"time\": 1}]}\n]}", 1)
 	for name, test := range map[string]struct {
 		input string
 		want  []string
 	}{
-		"on lines":                  {pass + "\n" + pass + "\n", []string{passed, passed}},
-		"without a last line end":   {pass + "\n" + pass, []string{passed, passed}},
-		"on one line":               {pass + " " + pass + pass, []string{passed, passed, passed}},
-		"over lines":                {indented + "\n\n" + indented, []string{passed, passed}},
-		"one ends where one begins": {indented + pass + "\n" + pass, []string{passed, passed, passed}},
-		"with Windows line ends":    {strings.ReplaceAll(indented, "\n", "\r\n") + "\r\n" + pass + "\r\n", []string{passed, passed}},
-		"with marks of byte order":  {"\ufeff" + pass + "\n\ufeff" + pass, []string{passed, passed}},
-		"ends of lines of old":      {pass + "\r" + pass + "\r", []string{passed, passed}},
-		"after one too deep":        {strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n" + pass, []string{bad, passed}},
-		"after one without an end":  {strings.Repeat("[", 20000) + "\n" + pass, []string{bad, passed}},
-		"after a syntax error":      {"{\"a\": }\n" + pass, []string{bad, passed}},
-		"before one on its line":    {pass + " }\n" + pass, []string{passed, bad, passed}},
-		"after one cut short":       {`{"definition": {"StartAt"` + "\n" + pass + "\n" + pass, []string{bad, passed, passed}},
-		"after two cut short":       {`{"definition": {"StartAt"` + "\n" + `{ "definition": {` + "\n" + pass, []string{bad, bad, passed}},
-		"after a torn string":       {`{"definition": "abc` + "\n" + pass, []string{bad, passed}},
-		"after words":               {"this is\n" + pass, []string{bad, passed}},
-		"nothing":                   {"\n  \n", []string{""}},
+		"on lines":                                          {pass + "\n" + pass + "\n", []string{passed, passed}},
+		"without a last line end":                           {pass + "\n" + pass, []string{passed, passed}},
+		"on one line":                                       {pass + " " + pass + pass, []string{passed, passed, passed}},
+		"over lines":                                        {indented + "\n\n" + indented, []string{passed, passed}},
+		"one ends where one begins":                         {indented + pass + "\n" + pass, []string{passed, passed, passed}},
+		"with Windows line ends":                            {strings.ReplaceAll(indented, "\n", "\r\n") + "\r\n" + pass + "\r\n", []string{passed, passed}},
+		"with marks of byte order":                          {"\ufeff" + pass + "\n\ufeff" + pass, []string{passed, passed}},
+		"ends of lines of old":                              {pass + "\r" + pass + "\r", []string{passed, passed}},
+		"after one too deep":                                {strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n" + pass, []string{bad, passed}},
+		"after one without an end":                          {strings.Repeat("[", 20000) + "\n" + pass, []string{bad, passed}},
+		"after a syntax error":                              {"{\"a\": }\n" + pass, []string{bad, passed}},
+		"before one on its line":                            {pass + " }\n" + pass, []string{passed, bad, passed}},
+		"after one cut short":                               {`{"definition": {"StartAt"` + "\n" + pass + "\n" + pass, []string{bad, passed, passed}},
+		"after two cut short":                               {`{"definition": {"StartAt"` + "\n" + `{ "definition": {` + "\n" + pass, []string{bad, bad, passed}},
+		"a part looks like one":                             {flat, []string{passed}},
+		"begins otherwise, after one cut short":             {`{"definition": {"StartAt"` + "\n" + `{"time": "virtual", ` + pass[1:len(pass)-len(`, "time": "virtual"}`)] + "}\n" + pass, []string{bad, passed, passed}},
+		"begins otherwise, over lines, after one cut short": {`{"definition": {"StartAt"` + "\n" + `{"input": {"n": 1},` + "\n" + pass[1:len(pass)-len(`, "input": {"n": 1}, "time": "virtual"}`)] + "}\n" + pass, []string{bad, passed, passed}},
+		"after a torn string":                               {`{"definition": "abc` + "\n" + pass, []string{bad, passed}},
+		"after words":                                       {"this is\n" + pass, []string{bad, passed}},
+		"nothing":                                           {"\n  \n", []string{""}},
 	} {
 		got := lines(t, test.input)
 		for i, line := range got {

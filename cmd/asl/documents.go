@@ -12,13 +12,15 @@ import (
 
 // documents hands each JSON value of a stream to handle as soon as it is
 // complete: several on a line, or one over several lines. After a syntax error it
-// goes on at the next line; handle then gets the error and no document. A line
-// that looks like the beginning of a document is one, so that a document that was
-// cut short does not swallow those behind it.
+// goes on at the next line; handle then gets the error and no document. What looks
+// like a document of its own within one is one, so that a document that was cut short
+// does not swallow those behind it.
 func documents(r io.Reader, handle func(doc []byte, bad error) error) error {
 	in := bufio.NewReader(r)
 	var pending []byte
-	var at nesting // at the end of pending
+	var at nesting            // at the end of pending
+	from, of := -1, nesting{} // of what may be a document of its own within pending, and its end
+	torn := func() error { return handle(nil, errors.New("a document ends before it is complete")) }
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -26,13 +28,28 @@ func documents(r io.Reader, handle func(doc []byte, bad error) error) error {
 		}
 		last := err != nil
 		line = bytes.TrimPrefix(line, byteOrder)
-		if len(bytes.TrimSpace(pending)) > 0 && begins.Match(line) {
-			if err := handle(nil, errors.New("a document ends before it is complete")); err != nil {
+		switch within := len(bytes.TrimSpace(pending)) > 0; {
+		case within && begins.Match(line):
+			if err := torn(); err != nil {
 				return err
 			}
-			pending, at = nil, nesting{}
+			pending, at, from = nil, nesting{}, -1
+		case within && from < 0 && mayBegin.Match(line):
+			from, of = len(pending), nesting{}
 		}
 		pending = append(pending, line...)
+		if from >= 0 {
+			if of.read(line); !of.inside() {
+				if defines(pending[from:]) {
+					if err := torn(); err != nil {
+						return err
+					}
+					pending, at = pending[from:], nesting{}
+					at.read(pending[:len(pending)-len(line)])
+				}
+				from = -1
+			}
+		}
 		if at.read(line); last || !at.inside() {
 			if pending, err = drain(pending, handle); err != nil {
 				return err
@@ -101,5 +118,15 @@ func (n *nesting) inside() bool { return n.depth > 0 && !n.quoted }
 // texts are put one behind the other.
 var byteOrder = []byte("\ufeff")
 
-// begins recognises a line that begins a document: no line within one looks so.
-var begins = regexp.MustCompile(`^\{\s*"(definition|input|mocks|time)"\s*:`)
+// begins recognises a line that begins a document, mayBegin one that may: a part of a
+// document may look so.
+var (
+	begins   = regexp.MustCompile(`^\{\s*"definition"\s*:`)
+	mayBegin = regexp.MustCompile(`^\{\s*"(input|mocks|time)"\s*:`)
+)
+
+// defines says whether a text is a document with a definition.
+func defines(text []byte) bool {
+	var d map[string]json.RawMessage
+	return json.NewDecoder(bytes.NewReader(text)).Decode(&d) == nil && d["definition"] != nil
+}

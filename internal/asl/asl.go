@@ -56,6 +56,7 @@ type Failure struct {
 
 	heartbeat bool // matches States.HeartbeatTimeout too
 	own       bool // raised by the interpreter, whose cause AWS begins with the state
+	raised    bool // such a one whose cause begins with the state
 	refused   bool // not AWS's failure but a limit of this interpreter
 	guess     bool // AWS fails too, but its words for it are not known
 }

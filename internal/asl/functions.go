@@ -78,9 +78,6 @@ func unfit(name string, argument int) error {
 	return &jsonata.Error{Code: "T0410", Token: name, Index: argument + 1}
 }
 
-// unknown is an error that AWS has other words for.
-func unknown(what string) error { return jsonata.Unsupported(what) }
-
 // given are the arguments of a function of Step Functions up to the first that is
 // undefined: most of these functions are undefined then.
 func given(name string, args []any, most int) ([]any, error) {
@@ -116,7 +113,7 @@ func partition(args []any) (any, error) {
 	}
 	items, ok := args[0].([]any)
 	if !ok {
-		return nil, unknown("$partition of a value that is no array")
+		return nil, jsonata.Unworded(&jsonata.Error{Code: "T0412", Token: "partition", Index: 1, Value: args[0]})
 	}
 	size := int64(len(items))
 	if len(args) == 2 {
@@ -205,7 +202,7 @@ func hash(args []any) (any, error) {
 		sum := sha512.Sum512(text)
 		return hex.EncodeToString(sum[:]), nil
 	}
-	return nil, unknown(fmt.Sprintf("$hash with the algorithm %v", args[1]))
+	return nil, jsonata.Unworded(&jsonata.Error{Code: "D3137", Text: fmt.Sprintf("Hash algorithm '%v' is none", args[1])})
 }
 
 // parseJSON reads a JSON text, which is what is left of $eval.
@@ -219,14 +216,14 @@ func parseJSON(args []any) (any, error) {
 		return nil, unfit("parse", 0)
 	}
 	value, err := jsonata.Decode(json.RawMessage(text))
-	if err != nil || repeatsKey(json.RawMessage(text)) {
+	if err != nil || RepeatsKey(json.RawMessage(text)) {
 		return nil, &jsonata.Error{Code: "D3137", Text: "Invalid JSON"}
 	}
 	return value, nil
 }
 
-// repeatsKey says whether an object in a JSON text has a key twice.
-func repeatsKey(raw json.RawMessage) bool {
+// RepeatsKey says whether an object in a JSON text has a key twice.
+func RepeatsKey(raw json.RawMessage) bool {
 	raw, err := compact(raw)
 	if err != nil {
 		return false
@@ -246,5 +243,5 @@ func repeatsKey(raw json.RawMessage) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(inner, repeatsKey)
+	return slices.ContainsFunc(inner, RepeatsKey)
 }

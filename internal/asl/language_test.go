@@ -182,11 +182,13 @@ func TestLanguage(t *testing.T) {
 				"B": {"Type": "Pass", "Output": "{% [$states.input, $c] %}", "End": true}, "X": {"Type": "Fail"}`,
 			input: `1`, tasks: map[string]task{"A": failing("Boom", "why", 1)}, output: `[{"in":1,"e":"Boom"},"why"]`,
 		},
-		"a caught state without Output":    {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("Boom", "why", 1)}, output: `{"Error":"Boom","Cause":"why"}`},
-		"a bad Output is caught":           {states: `"A": {` + lambda + `, "Output": "{% $nope %}", "Catch": [{"ErrorEquals": ["States.QueryEvaluationError"], "Output": "{% $states.errorOutput.Error %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `"States.QueryEvaluationError"`},
-		"a bad catcher is not":             {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $nope %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("Boom", "", 1)}, error: "States.QueryEvaluationError"},
-		"States.ALL spares States.Runtime": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, error: "States.Runtime"},
-		"States.Runtime by name":           {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "names States.Runtime"},
+		"a caught state without Output": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("Boom", "why", 1)}, output: `{"Error":"Boom","Cause":"why"}`},
+		"a bad Output is caught":        {states: `"A": {` + lambda + `, "Output": "{% $nope %}", "Catch": [{"ErrorEquals": ["States.QueryEvaluationError"], "Output": "{% $states.errorOutput.Error %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, output: `"States.QueryEvaluationError"`},
+		"a bad catcher is not":          {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $nope %}", "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("Boom", "", 1)}, error: "States.QueryEvaluationError"},
+		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_catch_states_runtime, in JSONPath.
+		"nothing takes States.Runtime": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "B"}]}, "B": {"Type": "Succeed"}}}],
+			"Retry": [{"ErrorEquals": ["States.Runtime"]}], "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "C"}, {"ErrorEquals": ["States.ALL"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, error: "States.Runtime", cause: "Failed to transition out of the state"},
+		"a task's own States.Runtime": {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
 		"an error without a name": {
 			states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail"}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
 			refuse: "a failure without a name",

@@ -315,7 +315,7 @@ func (e *Execution) worded(v *visit, f *Failure) *Failure {
 	if f.Name == queryError {
 		e.event("EvaluationFailed")
 	}
-	return &Failure{Name: f.Name, guess: f.guess, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
+	return &Failure{Name: f.Name, guess: f.guess, raised: true, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s",
 		v.state.name, v.number, f.Cause)}
 }
 

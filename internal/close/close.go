@@ -145,6 +145,10 @@ var standing = map[string]message.Kind{
 
 const notContained = "Not contained"
 
+// paused is the problem of an execution that read the pause switch only after it had
+// opened the incident.
+const paused = "Paused"
+
 // Run is safe to repeat: closing the same way again changes nothing. Where the
 // answer to the mail was lost it is sent twice, because once too often is better
 // than not at all.
@@ -233,6 +237,8 @@ func (s *Step) stands(ctx context.Context, b *body, kind message.Kind) (message.
 		return message.Released, nil
 	case !b.Isolation.Since.IsZero():
 		return message.NotSealed, nil // it was contained
+	case b.Problem.Error == paused:
+		return message.Paused, nil
 	case b.Isolation.Status == incident.Skipped:
 		return message.NotIsolated, nil // nobody decided that it should be
 	}

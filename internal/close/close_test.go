@@ -211,6 +211,9 @@ func TestStands(t *testing.T) {
 		{"asked before", "Not contained", func(*testing.T, *scene.Scene) {}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "not yet isolated"}}, record.Open, []string{
 			"is NOT isolated: a person was asked first", "NOT isolated: nobody decided",
 		}},
+		{"paused, and read too late", "Not contained", func(*testing.T, *scene.Scene) {}, incident.Isolation{Report: incident.Report{Status: incident.Skipped, Reason: "not yet isolated"}}, record.Open, []string{
+			"Cordon is paused", "until noon by /cordon/pause", "NOT isolated: Cordon was paused", "Reported, still open",
+		}},
 		{"released, never closed, and asked once more", "Not contained", func(t *testing.T, s *scene.Scene) {
 			isolated(t, s)
 			s.Save(t, "release", map[string]any{"status": incident.OK, "connected": true, "person": "Tanaka", "endedAt": s.Host.Now().Add(time.Hour)})
@@ -236,6 +239,9 @@ func TestStands(t *testing.T) {
 			}
 			began := s.Host.Now()
 			in := closing.Input{Incident: s.Incident, Execution: execution, Ending: c.ending, Stands: true, Isolation: c.isolation, Instance: incident.Instance{ID: s.Incident.InstanceID}}
+			if strings.HasPrefix(c.name, "paused") {
+				in.Problem = incident.Problem{Error: "Paused", Cause: "until noon by /cordon/pause"}
+			}
 			if _, err := carry(t.Context(), s, step, in); err != nil {
 				t.Fatal(err)
 			}

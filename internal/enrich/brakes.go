@@ -128,6 +128,7 @@ func (b brakes) tagged(i incident.Instance) string {
 // switched is the pause switch as it was read.
 type switched struct {
 	until time.Time // zero: nothing is paused
+	since time.Time // when it was written, as SSM dates it
 	note  string    // what people are to know of a switch that does not pause
 }
 
@@ -164,7 +165,7 @@ func (s *Step) paused(ctx context.Context) switched {
 	if !s.host.Now().Before(end) {
 		return goesOn("ended at %s%s; set it to %s", stamp(end), limited, off)
 	}
-	return switched{until: end}
+	return switched{until: end, since: *out.Parameter.LastModifiedDate}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -148,6 +148,28 @@ func TestPauseThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A pause that the attempt which opened the incident could not read holds it as long
+// as nothing is isolated: somebody paused, and now that is known.
+func TestPauseThatIsReadTooLate(t *testing.T) {
+	for _, isolated := range []bool{false, true} {
+		w := open(t, paused(t, "2026-03-01T18:00:00Z"), sim.Fault{Service: "ssm", Action: "GetParameter", Number: 1, Kind: sim.Denied})
+		first := w.must(event, execution)
+		if isolated {
+			w.save(first.Incident.ID, "isolate", contained)
+		}
+		out, said := w.must(event, execution), ""
+		if said = strings.Join(out.Brakes, "; "); isolated {
+			if out.Verdict != enrich.Act || !strings.Contains(said, "goes on: Cordon is paused") {
+				t.Errorf("verdict %q, %q: want it brought to its end, and said why", out.Verdict, said)
+			}
+			continue
+		}
+		if out.Verdict != enrich.Paused || out.Standing != enrich.Open || out.Incident.ID != first.Incident.ID || !strings.Contains(out.Reason, "stays open") {
+			t.Errorf("verdict %q, standing %q, %q: want it held, and people told of the incident that is open", out.Verdict, out.Standing, out.Reason)
+		}
+	}
+}
+
 // A second finding joins while paused: whoever works on the incident goes on.
 func TestPauseHoldsOnlyWhatIsNew(t *testing.T) {
 	w := open(t, file)

@@ -49,9 +49,11 @@ type ruling struct {
 	verdict  Verdict
 	why      string // empty for Act
 	incident incident.Incident
-	round    int      // of the next request for a decision; 0 unless Act or Ask
-	begun    bool     // the instance was isolated before: putting that right asks nobody
-	notes    []string // what people are to know of the brakes
+	round    int       // of the next request for a decision; 0 unless Act or Ask
+	begun    bool      // the instance was isolated before: putting that right asks nobody
+	since    time.Time // with Paused: when the switch was written
+	opened   bool      // the incident is this execution's, and is not acted on
+	notes    []string  // what people are to know of the brakes
 }
 
 // open finds the incident a finding belongs to, or opens one.
@@ -118,7 +120,7 @@ func (s *Step) settle(ctx context.Context, a arrival, last standing) (ruling, er
 	case !same || h.State == record.Terminated || h.State == record.Gone:
 		return s.claim(ctx, a, last)
 	case h.State == record.Open && h.Execution == a.execution:
-		return s.resume(ctx, a, h)
+		return s.again(ctx, a, h)
 	case h.State == record.Open:
 		return s.join(ctx, a, h)
 	}
@@ -288,6 +290,28 @@ func (s *Step) letBe(ctx context.Context, h record.Head) (incident.Choice, error
 		return incident.Release, nil
 	}
 	return "", nil
+}
+
+// again goes on with what an earlier attempt of this execution opened, unless that
+// attempt could not read a pause that was in force by then, and nothing was isolated
+// since. The incident stays open for the next finding.
+func (s *Step) again(ctx context.Context, a arrival, h record.Head) (ruling, error) {
+	if a.held.verdict != Paused || !a.held.since.Before(h.Incident.OpenedAt) {
+		return s.resume(ctx, a, h)
+	}
+	v, err := s.look(ctx, h.Incident.ID, a.interfaces)
+	if err != nil {
+		return ruling{}, err
+	}
+	if v.looked {
+		r, err := s.resume(ctx, a, h)
+		r.notes = append(r.notes, "isolation had begun before that could be read, and goes on: "+a.held.why)
+		return r, err
+	}
+	held := a.held
+	held.incident, held.opened = h.Incident, true
+	held.why += "; incident " + h.Incident.ID + " was opened before that could be read: it stays open, and nobody works on it"
+	return held, nil
 }
 
 // resume begins an incident that is this execution's by now. People are asked

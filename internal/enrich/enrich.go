@@ -169,7 +169,7 @@ type Output struct {
 	Capture  []incident.Capture `json:"capture"`  // one a VPC
 	Evidence string             `json:"evidence"` // key of the event in the evidence bucket; empty if it could not be kept
 	Report   incident.Report    `json:"report"`
-	Standing Standing           `json:"standing"` // how the incident stands, with Later
+	Standing Standing           `json:"standing"` // how the incident stands, with Later; and with Paused one that was opened before
 	Known    []Known            `json:"known"`    // what steps recorded of it; one with Later, else none
 }
 
@@ -257,6 +257,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 			r, err = s.open(ctx, arrival{in.Execution, f, attached, rootVolume(described), described.NetworkInterfaces, s.held(out.Instance, pause), group}, last)
 			out.Verdict, out.Reason, out.Incident, out.Round = r.verdict, r.why, r.incident, r.round
 			out.Brakes = append(out.Brakes, r.notes...)
+			if r.opened {
+				out.Standing = Open
+			}
 		} else {
 			out.Capture = s.capture(ctx, here, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID), out.Instance, described)
 		}
@@ -286,7 +289,7 @@ func (s *Step) held(i incident.Instance, pause switched) ruling {
 		return ruling{verdict: Exempt, why: why}
 	}
 	if !pause.until.IsZero() {
-		return ruling{verdict: Paused, why: fmt.Sprintf("Cordon is paused until %s by %s", stamp(pause.until), s.brakes.pause)}
+		return ruling{verdict: Paused, since: pause.since, why: fmt.Sprintf("Cordon is paused until %s by %s", stamp(pause.until), s.brakes.pause)}
 	}
 	return ruling{}
 }

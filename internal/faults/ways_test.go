@@ -36,6 +36,7 @@ func ways(all []*base) []trial {
 	}{
 		{"plain, kept", roleLost("enrich", "ec2:*", 0, days)},                   // Tell that it could not be read
 		{"plain, kept", lost("ec2:DescribeInstances", sim.NotFound, 0, days)},   // Already gone, for a finding
+		{"plain, kept", others(0, "terminate")},                                 // the same, and EC2 says so
 		{"plain, kept", roleLost("preserve", "dynamodb:*", 0, 20)},              // Protect it later
 		{"plain, kept", roleLost("snapshot", "dynamodb:*", 0, 20)},              // Snapshot it later
 		{"plain, kept", roleLost("preserve", "dynamodb:*", 0, days)},            // Protection failed
@@ -66,7 +67,8 @@ func ways(all []*base) []trial {
 		{"decided later", roleLost("release", "ec2:*", 0, days)},  // asked once more
 		{"decided later", meanwhile},                              // Superseded
 		{"asked later, nobody answers", roleLost("approval", "dynamodb:*", 1000, 2500)},
-		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)}, // How does it stand? Nobody can be told
+		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)},                                              // How does it stand? Nobody can be told
+		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}}, // Sign how it stands
 		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Redrives: []rehearsal.Moving{{At: 9000}}}},
 		{"plain, kept", operator(20, 300)},            // stopped in the capture
 		{"plain, terminated", operator(20, 300)},      // and decided meanwhile
@@ -156,6 +158,26 @@ func found(all []*base) []trial {
 		{"a worse one after a release", 2821380454, rehearsal.Script{Faults: []string{"dynamodb:PutItem#1=late"}, Others: []rehearsal.Doing{{At: 24.76, What: "terminate"}}}},
 		{"terminated after that", 4112004979, rehearsal.Script{Faults: []string{"ec2:DescribePrefixLists#1=timeout"}, Others: []rehearsal.Doing{{At: 29.048, What: "terminate"}}}},
 		{"gone before it is released", 4110141268, rehearsal.Script{Faults: []string{"dynamodb:Query#3=timeout"}, Storms: append(lost("ec2:DescribeInstance*", sim.NotFound, 61, days).Storms, lost("dynamodb:*", sim.Throttled, 15.508, 75.508).Storms...)}},
+		{"Auto Scaling and balancers", 230753272, rehearsal.Script{Faults: []string{"ec2:DescribePrefixLists#1=timeout"}, Storms: lost("dynamodb:*", sim.Throttled, 1.361, 301.361).Storms}},
+		{"asked later, nobody answers", 2490701191, rehearsal.Script{Faults: []string{"ec2:DescribeSecurityGroupRules#1=timeout"}, Storms: lost("dynamodb:GetItem", sim.Unavailable, 18.848, 318.848).Storms}},
+		{"never verified before isolating", 2387749122, rehearsal.Script{
+			Storms: append(lost("kms:VerifyMac", sim.Denied, 0, days).Storms, lost("*", sim.Throttled, 358.924, 658.924).Storms...),
+			People: []rehearsal.Choosing{{After: 50.959, Choice: incident.Isolate}},
+		}},
+		{"paused", 3322714353, rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}},
+		{"opened by hand, asked later", 3518745346, rehearsal.Script{Others: []rehearsal.Doing{{At: 4.547, What: "reconnect"}}, People: []rehearsal.Choosing{{After: 17.478, Choice: incident.Release}}}},
+		{"paused", 120759672, rehearsal.Script{
+			Faults: []string{"autoscaling:DescribeAutoScalingInstances#1=killed-before"}, Stops: []rehearsal.Moving{{At: 0.59}}, Redrives: []rehearsal.Moving{{At: 1046812.094}},
+		}},
+		{"joined by a second finding", 3335691681, rehearsal.Script{Storms: lost("dynamodb:PutItem", sim.Denied, 0.151, 300.151).Storms, Others: []rehearsal.Doing{{At: 15.806, What: "attach"}}}},
+		{"a repeat after a release", 1812174316, rehearsal.Script{Faults: []string{"dynamodb:Query#2=timeout", "dynamodb:Query#3=throttled"}, Storms: lost("sns:*", sim.Throttled, 21.432, 81.432).Storms}},
+		{"gone before it is released", 2324767009, rehearsal.Script{
+			Storms: append(lost("ec2:DescribeInstance*", sim.NotFound, 61, days).Storms, lost("ec2:ModifyNetworkInterfaceAttribute", sim.Throttled, 1.209, 301.209).Storms...),
+			Others: []rehearsal.Doing{{At: 33.995, What: "terminate"}},
+		}},
+		{"never verified before isolating", 507425009, rehearsal.Script{Storms: append(lost("kms:VerifyMac", sim.Denied, 0, days).Storms, lost("sns:*", sim.Throttled, 11.767, 311.767).Storms...)}},
+		{"released in part", 1919699133, lost("sns:*", sim.Unavailable, 8.684, 308.684)},
+		{"released in part", 4006043162, roleLost("close", "dynamodb:*", 3.379, days)},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {
 		trials = append(trials, trial{by[c.base], c.seed, clone(c.script)})

@@ -14,10 +14,14 @@ const (
 	maxMemory = 873_782 * 8 // bytes
 )
 
-var (
-	errDepth  = &Error{Text: "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive"}
-	errMemory = &Error{Text: "Expression evaluation memory limit exceeded: Check for excessive memory usage"}
-)
+// An error is made for each failure: it is given the name of what fails.
+func depthError() error {
+	return &Error{Text: "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive"}
+}
+
+func memoryError() error {
+	return &Error{Text: "Expression evaluation memory limit exceeded: Check for excessive memory usage"}
+}
 
 // frame holds the variables of a block or a function.
 type frame struct {
@@ -41,6 +45,27 @@ type evaluation struct {
 	lookUp func(name string) (any, bool)
 	depth  int
 	steps  int
+
+	unordered bool // an object was gone through whose keys nobody knows the order of
+}
+
+// keys are an object's, in the order in which they are gone through.
+func (e *evaluation) keys(o *Object) []string {
+	e.unordered = e.unordered || o.mixed
+	return o.keys
+}
+
+// beside evaluates what stands behind an item that failed. The reference evaluates all
+// items of an array or object side by side and tells of the error that comes first in
+// time, so that the words are not known where there is another.
+func (e *evaluation) beside(err error, depth int, others []*node, input any, f *frame) error {
+	for _, other := range others {
+		e.depth = depth
+		if _, second := e.eval(other, input, f); second != nil && second.Error() != err.Error() {
+			return Unworded(err)
+		}
+	}
+	return err
 }
 
 func (e *evaluation) variable(name string, f *frame) any {
@@ -71,7 +96,7 @@ func (e *evaluation) charge(v any) {
 func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 	e.depth++
 	if e.depth > maxDepth {
-		return nil, errDepth
+		return nil, depthError()
 	}
 	if e.steps--; e.steps < 0 {
 		return nil, errBeyond
@@ -102,7 +127,7 @@ func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 		case len(s.items) == 1 && !s.keep:
 			return s.items[0], nil
 		case len(s.items)*8 > maxMemory:
-			return nil, errMemory
+			return nil, memoryError()
 		}
 	}
 	return v, nil
@@ -123,13 +148,13 @@ func (e *evaluation) evalKind(n *node, input any, f *frame) (any, error) {
 	case literal:
 		return n.value, nil
 	case wildcard:
-		return wild(input), nil
+		return e.wild(input), nil
 	case descendants:
 		if input == nil {
 			return nil, nil
 		}
 		all := sequence()
-		descend(input, all)
+		e.descend(input, all)
 		return all, nil
 	case condition:
 		v, err := e.eval(n.left, input, f)
@@ -366,9 +391,14 @@ func (e *evaluation) group(pairs [][2]*node, input any, f *frame) (any, error) {
 		}
 	}
 	o := newObject()
-	for _, key := range keys {
+	depth := e.depth
+	for i, key := range keys {
 		v, err := e.eval(pairs[groups[key].pair][1], groups[key].data, f)
 		if err != nil {
+			for _, other := range keys[i+1:] {
+				g := groups[other]
+				err = e.beside(err, depth, []*node{pairs[g.pair][1]}, g.data, f)
+			}
 			return nil, err
 		}
 		if v != nil {
@@ -494,7 +524,7 @@ func concatenated(left, right any) (any, error) {
 		return nil, err
 	}
 	if len(a)+len(b) > maxMemory {
-		return nil, errMemory
+		return nil, memoryError()
 	}
 	return a + b, nil
 }
@@ -517,7 +547,7 @@ func span(left, right any) (any, error) {
 	case size > 1e7:
 		return nil, &Error{Code: "D2014", Value: size, unsure: true}
 	case size*8 > maxMemory:
-		return nil, errMemory
+		return nil, memoryError()
 	}
 	all := &array{items: make([]any, int(size)), sequence: true}
 	for i := range all.items {
@@ -542,10 +572,11 @@ func (e *evaluation) unary(n *node, input any, f *frame) (any, error) {
 		return e.group(n.pairs, input, f)
 	}
 	items := []any{}
-	for _, one := range n.list {
+	depth := e.depth
+	for i, one := range n.list {
 		v, err := e.eval(one, input, f)
 		if err != nil {
-			return nil, err
+			return nil, e.beside(err, depth, n.list[i+1:], input, f)
 		}
 		if inner, is := list(v); is && !(one.kind == unary && one.text == "[") {
 			items = append(items, inner...)
@@ -578,10 +609,10 @@ func lookup(input any, key string) any {
 	return nil
 }
 
-func wild(input any) any {
+func (e *evaluation) wild(input any) any {
 	values, _ := list(input)
 	if o, is := input.(*Object); is {
-		for _, key := range o.keys {
+		for _, key := range e.keys(o) {
 			values = append(values, o.values[key])
 		}
 	}
@@ -613,17 +644,17 @@ func flattened(items []any) []any {
 	return all
 }
 
-func descend(v any, all *array) {
+func (e *evaluation) descend(v any, all *array) {
 	if items, is := list(v); is {
 		for _, item := range items {
-			descend(item, all)
+			e.descend(item, all)
 		}
 		return
 	}
 	all.items = append(all.items, v)
 	if o, is := v.(*Object); is {
-		for _, key := range o.keys {
-			descend(o.values[key], all)
+		for _, key := range e.keys(o) {
+			e.descend(o.values[key], all)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type lambda struct {
 type native struct {
 	arity int
 	check *signature // nil for none
+	added bool       // not JSONata's
 	call  func(e *evaluation, args []any, input any) (any, error)
 }
 
@@ -152,7 +153,11 @@ func (e *evaluation) invokeOnce(proc any, args []any, input any) (any, error) {
 
 // callback calls a function for a value, with as much of its place as it takes.
 func (e *evaluation) callback(proc any, args ...any) (any, error) {
-	v, err := e.invoke(proc, args[:max(1, min(len(args), arity(proc)))], Null)
+	args = args[:max(1, min(len(args), arity(proc)))]
+	if n, is := proc.(*native); is && n.added && len(args) > 1 {
+		return nil, Unsupported("how many arguments such a function is given by another")
+	}
+	v, err := e.invoke(proc, args, Null)
 	if _, is := proc.(*native); is {
 		var unnamed *Error
 		if errors.As(err, &unnamed) && unnamed.Token == nil {
@@ -344,32 +349,32 @@ func appended(a, b any) any {
 	return slices.Concat(x, y)
 }
 
-func keysOf(v any) *array {
+func (e *evaluation) keysOf(v any) *array {
 	keys := sequence()
 	if items, is := list(v); is {
 		seen := newObject()
 		for _, item := range items {
-			for _, key := range keysOf(item).items {
+			for _, key := range e.keysOf(item).items {
 				seen.set(key.(string), true)
 			}
 		}
 		v = seen
 	}
 	if o, is := v.(*Object); is {
-		for _, key := range o.keys {
+		for _, key := range e.keys(o) {
 			keys.items = append(keys.items, key)
 		}
 	}
 	return keys
 }
 
-func spreadOf(v any) any {
+func (e *evaluation) spreadOf(v any) any {
 	out := sequence()
 	if items, is := list(v); is {
 		all := []any{}
 		some := false
 		for _, item := range items {
-			one := spreadOf(item)
+			one := e.spreadOf(item)
 			if parts, is := list(one); is {
 				all, some = append(all, parts...), true
 			} else if one != nil {
@@ -385,7 +390,7 @@ func spreadOf(v any) any {
 	if !is {
 		return v
 	}
-	for _, key := range o.keys {
+	for _, key := range e.keys(o) {
 		out.items = append(out.items, NewObject([]string{key}, o.values[key]))
 	}
 	return out
@@ -483,21 +488,28 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	"power": simple(func(args []any) (any, error) {
 		x, _ := asNumber(args[0])
 		y, is := asNumber(argument(args, 1))
-		if f := math.Pow(x, y); is && !math.IsNaN(f) && !math.IsInf(f, 0) {
-			if !exact(x, y, f) {
-				return nil, Unsupported("a $power that has to be rounded")
-			}
-			return f, nil
+		if f := math.Pow(x, y); !is || math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, &Error{Code: "D3061", Value: args[0], Other: argument(args, 1)}
 		}
-		return nil, &Error{Code: "D3061", Text: "the result is not finite", unsure: true}
+		return power(x, y)
 	}),
-	"boolean": simple(func(args []any) (any, error) { return truth(args[0]), nil }),
-	"not":     simple(func(args []any) (any, error) { return !truth(args[0]), nil }),
-	"exists":  func(_ *evaluation, args []any, _ any) (any, error) { return args[0] != nil, nil },
+	"round": simple(func(args []any) (any, error) {
+		x, _ := asNumber(args[0])
+		places, _ := asNumber(argument(args, 1))
+		if places != math.Trunc(places) || math.Abs(places) > 400 {
+			return nil, Unsupported("$round to such a precision")
+		}
+		return round(x, int(places)), nil
+	}),
+	"formatNumber": simple(formatNumber),
+	"formatBase":   simple(formatBase),
+	"boolean":      simple(func(args []any) (any, error) { return truth(args[0]), nil }),
+	"not":          simple(func(args []any) (any, error) { return !truth(args[0]), nil }),
+	"exists":       func(_ *evaluation, args []any, _ any) (any, error) { return args[0] != nil, nil },
 	"type": simple(func(args []any) (any, error) {
 		return map[byte]string{'l': "null", 'n': "number", 's': "string", 'b': "boolean", 'a': "array", 'f': "function", 'o': "object"}[letter(args[0])], nil
 	}),
-	"keys": func(_ *evaluation, args []any, _ any) (any, error) { return keysOf(args[0]), nil },
+	"keys": func(e *evaluation, args []any, _ any) (any, error) { return e.keysOf(args[0]), nil },
 	"lookup": func(_ *evaluation, args []any, _ any) (any, error) {
 		key, is := argument(args, 1).(string)
 		if !is {
@@ -506,7 +518,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		return lookup(args[0], key), nil
 	},
 	"append": func(_ *evaluation, args []any, _ any) (any, error) { return appended(args[0], argument(args, 1)), nil },
-	"spread": func(_ *evaluation, args []any, _ any) (any, error) { return spreadOf(args[0]), nil },
+	"spread": func(e *evaluation, args []any, _ any) (any, error) { return e.spreadOf(args[0]), nil },
 	"merge": simple(func(args []any) (any, error) {
 		out := newObject()
 		items, _ := list(args[0])
@@ -574,7 +586,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		}
 		separator, _ := argument(args, 1).(string)
 		if size+len(separator)*len(items) > maxMemory {
-			return nil, errMemory
+			return nil, memoryError()
 		}
 		return strings.Join(texts, separator), nil
 	}),
@@ -716,7 +728,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		if !is {
 			return out, nil
 		}
-		for _, key := range o.keys {
+		for _, key := range e.keys(o) {
 			v, err := e.callback(args[1], o.values[key], key, o)
 			if err != nil {
 				return nil, err

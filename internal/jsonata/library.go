@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -117,18 +118,17 @@ func returned(v any) any {
 // limited are functions of gnata that are asked only where they answer as the
 // reference does.
 var limited = map[string]func(args []any) error{
-	"pad":          func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
-	"round":        func(args []any) error { return integer("$round to a precision", argument(args, 1), 15) },
-	"toMillis":     func(args []any) error { return absent("$toMillis with a picture", argument(args, 1)) },
+	"pad": func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
+	"toMillis": func(args []any) error {
+		if s, is := argument(args, 0).(string); is && argument(args, 1) == nil && !timestamp.MatchString(s) {
+			return &Error{Code: "D3110", Value: s}
+		}
+		return absent("$toMillis with a picture", argument(args, 1))
+	},
+	"match":        func(args []any) error { return negative("D3040", argument(args, 2)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
 	"fromMillis": func(args []any) error {
 		return cmp.Or(within("$fromMillis", argument(args, 0), -62167219200000, 253402300799999), matching("the picture", argument(args, 1), components), matching("the timezone", argument(args, 2), zone)) // of the years 0 to 9999
-	},
-	"formatNumber": func(args []any) error {
-		return cmp.Or(within("$formatNumber", argument(args, 0), -1e15, 1e15), absent("$formatNumber with options", argument(args, 2)))
-	},
-	"formatBase": func(args []any) error {
-		return cmp.Or(integer("$formatBase of a number", argument(args, 0), 1<<53), integer("$formatBase to a radix", argument(args, 1), 36))
 	},
 	"formatInteger": func(args []any) error {
 		most := 1e50
@@ -146,7 +146,16 @@ var limited = map[string]func(args []any) error{
 
 // replacement refuses what may make a text out of all measure.
 func replacement(args []any) error {
-	s, _ := argument(args, 0).(string)
+	s, is := argument(args, 0).(string)
+	switch {
+	case !is:
+		return nil
+	case argument(args, 1) == "":
+		return &Error{Code: "D3010"}
+	}
+	if err := negative("D3011", argument(args, 3)); err != nil {
+		return err
+	}
 	by, _ := argument(args, 2).(string)
 	places := len(s) + 1 // of a regular expression
 	if sought, is := argument(args, 1).(string); is && sought != "" {
@@ -154,6 +163,17 @@ func replacement(args []any) error {
 	}
 	if places*len(by) > 2*maxMemory {
 		return Unsupported("$replace of so much")
+	}
+	return nil
+}
+
+// timestamp is what $toMillis tries to read.
+var timestamp = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
+
+// negative refuses a limit below nothing.
+func negative(code string, v any) error {
+	if f, is := asNumber(v); is && f < 0 {
+		return &Error{Code: code}
 	}
 	return nil
 }
@@ -214,8 +234,6 @@ var natives = func() map[string]*native {
 		switch name {
 		case "match", "replace", "split", "contains":
 			call = regular(name, call)
-		case "formatNumber":
-			call = formats(call)
 		}
 		if check := limited[name]; check != nil {
 			unlimited := call
@@ -296,6 +314,8 @@ func NewRuntime(now func() time.Time, added map[string]Function) *Runtime {
 		}}
 		if s, known := signatures[name]; known {
 			n.arity, n.check = s.arity, checks[name]
+		} else {
+			n.added = true
 		}
 		r.natives[name] = n
 	}
@@ -310,5 +330,8 @@ func Sequence(items []any) any { return sequence(items...) }
 func (r *Runtime) Eval(x *Expression, steps int, lookUp func(name string) (any, bool)) (v any, took int, err error) {
 	e := &evaluation{Runtime: r, lookUp: lookUp, steps: steps}
 	v, err = e.eval(x.tree, nil, &frame{})
+	if e.unordered {
+		v, err = nil, orderUnknown
+	}
 	return v, steps - e.steps, err
 }

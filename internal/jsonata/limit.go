@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -19,11 +18,8 @@ var components = regexp.MustCompile(`^([^\[\]]|\[\[|\]\]|\[(Y(1|0001|I|i)?|Y(000
 
 var zone = regexp.MustCompile(`^[+-]?\d{4}$`)
 
-// pictures are those of functions on numbers, likewise.
-var (
-	integerPicture = regexp.MustCompile(`^(Ww|[wWiIaA]|#*[019]+|#,##[01]|[01],000)(;o)?$`)
-	numberPicture  = regexp.MustCompile(`^[^0-9#.,;%‰e]*(#|#,###|(?:#,##0|#,#00|#,000|0,000|#*0+)(?:\.(0+#*|#+))?)[^0-9#.,;%‰e]*([%‰]?)[^0-9#.,;%‰e]*$`)
-)
+// integerPicture are pictures of functions on numbers, likewise.
+var integerPicture = regexp.MustCompile(`^(Ww|[wWiIaA]|#*[019]+|#,##[01]|[01],000)(;o)?$`)
 
 func matching(what string, v any, allowed *regexp.Regexp) error {
 	if s, is := v.(string); is && !allowed.MatchString(s) {
@@ -54,65 +50,30 @@ var (
 	someRoman  = regexp.MustCompile(`^[MDCLXVI]+$`)
 )
 
-// exact says whether a power is one without rounding, which all implementations agree about.
-func exact(x, y, power float64) bool {
-	if y != math.Trunc(y) || math.Abs(y) > 1100 {
-		return false
+// power is a power that all implementations agree about: what is halfway between two
+// numbers, near enough for an error of 0.7 units in the last place, is refused.
+func power(x, y float64) (float64, error) {
+	if y != math.Trunc(y) || math.Abs(y) > 1100 || x == 0 && y < 0 {
+		return 0, Unsupported("a $power that has to be rounded")
 	}
-	base, want := new(big.Rat).SetFloat64(x), new(big.Rat).SetFloat64(power)
+	base := new(big.Rat).SetFloat64(x)
 	if y < 0 {
-		if x == 0 {
-			return false
-		}
 		base.Inv(base)
 	}
 	n := big.NewInt(int64(math.Abs(y)))
 	num, den := new(big.Int).Exp(base.Num(), n, nil), new(big.Int).Exp(base.Denom(), n, nil)
-	return new(big.Rat).SetFrac(num, den).Cmp(want) == 0
-}
-
-// formats rounds a number before it is formatted, as the reference does, half to even
-// in decimal, and leaves no point without digits behind it.
-func formats(format func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
-	round := borrowed("round")
-	return func(e *evaluation, args []any, input any) (any, error) {
-		x, is := asNumber(args[0])
-		picture, written := argument(args, 1).(string)
-		if !is || !written {
-			return format(e, args, input)
-		}
-		parts := strings.Split(picture, ";")
-		part := parts[0]
-		if x < 0 {
-			part = parts[len(parts)-1]
-		}
-		m := numberPicture.FindStringSubmatch(part)
-		if m == nil || len(parts) > 2 || !numberPicture.MatchString(parts[0]) {
-			return nil, Unsupported("the picture " + picture)
-		}
-		places, scale := len(m[2]), map[string]float64{"": 1, "%": 100, "‰": 1000}[m[3]]
-		near, err := round(e, []any{x * scale, float64(places)}, nil)
-		if err != nil {
-			return nil, err
-		}
-		to, _ := asNumber(near)
-		if to == 0 && x < 0 {
-			to = -math.SmallestNonzeroFloat64 // which keeps the sign
-		}
-		if scale == 1 {
-			args = append([]any{to}, args[1:]...)
-		} else if strconv.FormatFloat(to, 'f', places, 64) != strconv.FormatFloat(x*scale, 'f', places, 64) {
-			return nil, Unsupported("$formatNumber of such a number by the picture " + picture)
-		}
-		v, err := format(e, args, input)
-		if s, is := v.(string); is {
-			v = bareP.ReplaceAllString(s, "$1")
-		}
-		return v, err
+	exact := new(big.Rat).SetFrac(num, den)
+	near, is := exact.Float64()
+	if is {
+		return near, nil
 	}
+	unit := math.Nextafter(math.Abs(near), math.Inf(1)) - math.Abs(near)
+	away, _ := new(big.Rat).Sub(exact, new(big.Rat).SetFloat64(near)).Float64()
+	if math.Abs(near) < 1e-290 || math.Abs(near) > 1e300 || math.Abs(away) > 0.25*unit {
+		return 0, Unsupported("a $power that has to be rounded")
+	}
+	return near, nil
 }
-
-var bareP = regexp.MustCompile(`\.($|[^0-9])`)
 
 // regular is a function that searches with a regular expression: those of Go find what
 // those of JavaScript find but for what is refused here.

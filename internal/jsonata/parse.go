@@ -1,6 +1,9 @@
 package jsonata
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // kind is what a node of the tree is.
 type kind string
@@ -337,6 +340,9 @@ func process(n *node) *node {
 		if f, ok := out.left.number(); n.text == "-" && ok {
 			out = &node{kind: literal, value: -f}
 		}
+		if len(n.list)+len(n.pairs) > 1 && slices.ContainsFunc(out.parts(), (*node).binds) {
+			panic(failure{Unsupported("an assignment beside other items, which the reference evaluates at once")})
+		}
 	case call, partial, closure, condition, transform, bind, block:
 		out = &node{kind: n.kind, text: n.text, left: process(n.left), right: process(n.right), third: process(n.third), list: processAll(n.list), params: n.params}
 		switch n.kind {
@@ -354,6 +360,11 @@ func process(n *node) *node {
 	}
 	out.keepArray = out.keepArray || n.keepArray
 	return out
+}
+
+// binds says whether a node assigns a variable to the frame that it stands in.
+func (n *node) binds() bool {
+	return n != nil && n.kind != block && n.kind != closure && (n.kind == bind || slices.ContainsFunc(n.parts(), (*node).binds))
 }
 
 func (n *node) number() (float64, bool) {

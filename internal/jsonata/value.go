@@ -22,15 +22,32 @@ var Null any = null{}
 type Object struct {
 	keys   []string
 	values map[string]any
+	mixed  bool // JavaScript, in which keys that are numbers come first, has another order
 }
+
+const orderUnknown = Unsupported("the order of keys that are numbers")
 
 func newObject() *Object { return &Object{values: map[string]any{}} }
 
 func (o *Object) set(key string, v any) {
 	if _, there := o.values[key]; !there {
+		if n, is := arrayIndex(key); is && len(o.keys) > 0 {
+			before, isToo := arrayIndex(o.keys[len(o.keys)-1])
+			o.mixed = o.mixed || !isToo || n < before
+		}
 		o.keys = append(o.keys, key)
 	}
 	o.values[key] = v
+}
+
+// arrayIndex is a key that JavaScript orders as a number.
+// https://tc39.es/ecma262/#sec-ordinaryownpropertykeys
+func arrayIndex(key string) (uint64, bool) {
+	if key == "" || key[0] < '0' || key[0] > '9' || key[0] == '0' && key != "0" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(key, 10, 32)
+	return n, err == nil && n < math.MaxUint32
 }
 
 func (o *Object) remove(key string) {
@@ -237,7 +254,7 @@ func (d *decoder) text() string {
 	return s
 }
 
-// Encode appends a value as JSON. Undefined items and members are left out.
+// Encode appends a value as JSON. Undefined members are left out.
 func Encode(b []byte, v any) ([]byte, error) { return encode(b, v, false) }
 
 // encode writes for people, as $string does, or as it is: for people numbers have 15
@@ -250,7 +267,7 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 		b = append(b, '[')
 		for _, item := range items {
 			if item == nil {
-				continue
+				return nil, Unsupported("an array with nothing in a place")
 			}
 			if b[len(b)-1] != '[' {
 				b = append(b, ',')
@@ -280,6 +297,9 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 		}
 		return appendNumber(b, v), nil
 	case *Object:
+		if people && v.mixed {
+			return nil, orderUnknown
+		}
 		b = append(b, '{')
 		for _, key := range v.keys {
 			item := v.values[key]

@@ -78,9 +78,35 @@ var catalogue = map[string]text{
 	},
 	"notContained.next": {
 		"Move every network interface of the instance into a security group without rules. Do not stop or terminate it: its memory is evidence.\n" +
-			"Where an incident was opened, evidence is gathered meanwhile and isolation is tried again.",
+			"Evidence is gathered meanwhile, and isolation is tried again.",
 		"インスタンスのすべてのネットワークインターフェイスを、ルールのないセキュリティグループへ移してください。メモリは証拠なので、停止や終了はしないでください。\n" +
-			"インシデントが登録されている場合は、証拠の収集と隔離の再試行を続けます。",
+			"その間、証拠の収集と隔離の再試行を続けます。",
+	},
+
+	"notRead.subject": {"[URGENT] Finding not processed, EC2 instance NOT isolated: {instance}", "[緊急・要対応] 検出結果を処理できず、隔離していません: {instance}"},
+	"notRead.story": {
+		"EC2 instance {instance} is NOT contained: the finding about it could not be processed. It may still be talking. Isolate it by hand now.",
+		"EC2インスタンス {instance} は隔離できていません。検出結果を処理できませんでした。まだ通信している可能性があります。今すぐ手動で隔離してください。",
+	},
+	"notRead.next": {
+		"Move every network interface of the instance into a security group without rules. Do not stop or terminate it: its memory is evidence.\n" +
+			"Nothing is tried again until GuardDuty tells of a finding on this instance again.\n" +
+			"If an incident was opened before this failed, it is open, nobody works on it, and there is no signed report of it: cordon list shows it.",
+		"インスタンスのすべてのネットワークインターフェイスを、ルールのないセキュリティグループへ移してください。メモリは証拠なので、停止や終了はしないでください。\n" +
+			"このインスタンスの検出結果をGuardDutyが再通知するまで、再試行は行いません。\n" +
+			"失敗の前にインシデントが登録されていた場合、そのインシデントは対応中のままで、処理は行われておらず、署名付き報告はありません。cordon list で確認できます。",
+	},
+
+	"notRead.later.subject": {"[URGENT] You could not be asked once more: {instance}", "[緊急・要対応] 再度の決定をお願いできません: {instance}"},
+	"notRead.later.story": {
+		"EC2 instance {instance}: an operator wanted people to decide about it once more, and that could not be processed. Nothing was changed.",
+		"EC2インスタンス {instance}: 再度の決定の依頼を処理できませんでした。何も変更していません。",
+	},
+	"notRead.later.next": {
+		"Once the reason is mended, decide as before: cordon decide {incident} terminate|keep|release --reason TEXT.\n" +
+			"The incident stands as it did, or is open again; nobody works on it, and there is no signed report of this attempt: cordon show {incident}.",
+		"理由を解消した後、もう一度決定してください: cordon decide {incident} terminate|keep|release --reason TEXT。\n" +
+			"インシデントは以前のまま、または再び対応中になっています。処理は行われておらず、今回の署名付き報告はありません: cordon show {incident}。",
 	},
 
 	"joined.subject": {"Another finding about an open incident: {instance}", "対応中のインシデントに新しい検出結果: {instance}"},
@@ -185,6 +211,18 @@ var catalogue = map[string]text{
 			"理由を解消した後、前と同じ決定により閉じてください: cordon decide {incident} terminate|keep|release --reason TEXT。",
 	},
 
+	"closeFailed.partly.subject": {"NOT all is back, and the incident stays open: {instance}", "一部未復元、インシデントも閉じられません: {instance}"},
+	"closeFailed.partly.story": {
+		"EC2 instance {instance} was released as decided by {person}, but NOT everything is as it was, and the incident could not be closed.",
+		"EC2インスタンス {instance} を {person} の決定により解放しましたが、一部は元に戻せておらず、インシデントも閉じられませんでした。",
+	},
+	"closeFailed.partly.next": {
+		"Mend what keeps it back, as listed above, and release again; that closes the incident, too: cordon decide {incident} release --reason TEXT. Or put it back by hand.\n" +
+			"Until it is closed, further findings on this instance join this incident. One of a new type or more severe isolates it again.",
+		"上の「戻せなかったもの」の原因を解消して解放を再実行すると、インシデントも閉じられます: cordon decide {incident} release --reason TEXT。または手動で戻してください。\n" +
+			"閉じられるまで、このインスタンスの新しい検出結果はこのインシデントに加わります。新しい種類またはより重大な検出結果があれば隔離します。",
+	},
+
 	"unsigned.subject": {"No signed report of how it stands: {instance}", "状況の署名付き報告を作成できません: {instance}"},
 	"unsigned.story": {
 		"What was told of EC2 instance {instance} before still holds, but no signed manifest and report of it could be written. Nothing else has changed.",
@@ -219,9 +257,11 @@ var catalogue = map[string]text{
 	},
 	"stopped.next": {
 		"Open the execution in the Step Functions console and see in which state it ended.\n" +
-			"Check whether the instance is in quarantine. Isolate it by hand if it is not. Whatever was isolated stays isolated.",
+			"Check whether the instance is in quarantine. Isolate it by hand if it is not. Whatever was isolated stays isolated.\n" +
+			"There may be no signed report of how it ended: cordon show names those that there are.",
 		"Step Functionsコンソールで実行を開き、どのステートで終わったかを確認してください。\n" +
-			"インスタンスが隔離されているか確認し、されていなければ手動で隔離してください。隔離済みのものは隔離されたままです。",
+			"インスタンスが隔離されているか確認し、されていなければ手動で隔離してください。隔離済みのものは隔離されたままです。\n" +
+			"終了時の署名付き報告がない場合があります。ある報告は cordon show で確認できます。",
 	},
 
 	"asked.subject": {"[DECIDE] Terminate, keep or release? {instance}", "[要決定] 終了・隔離継続・解放を選んでください: {instance}"},
@@ -833,6 +873,7 @@ var catalogue = map[string]text{
 	"ending.undecided":       {"Isolated, undecided", "隔離中・未決定"},
 	"ending.notContained":    {"NOT contained", "隔離できていません"},
 	"ending.notSealed":       {"NOT contained as far as is known", "隔離を確認できません"},
+	"ending.paused":          {"NOT isolated: Cordon was paused", "隔離していません (一時停止中)"},
 	"ending.notIsolated":     {"NOT isolated: nobody decided", "隔離していません (決定なし)"},
 	"reportFollows":          {"When this execution ends, a signed report says how it stands then: cordon show {incident} names it.", "この実行が終わると、その時点の状況を署名付きの報告に記します。場所は cordon show {incident} で確認できます。"},
 	"reportIs":               {"Signed report: {object} in the evidence bucket", "署名付き報告: 証拠バケットの {object}"},

@@ -45,7 +45,8 @@ type Kind string
 
 const (
 	Contained    Kind = "contained"
-	NotContained Kind = "notContained" // the instance is known and could not be cut off, or the finding could not be processed
+	NotContained Kind = "notContained" // the instance is known and could not be cut off
+	NotRead      Kind = "notRead"      // the finding, or the wish to decide once more, could not be processed
 	Joined       Kind = "joined"
 	Decided      Kind = "decided"
 	Exempt       Kind = "exempt"
@@ -87,7 +88,7 @@ const (
 
 // Kinds are all kinds of mail.
 var Kinds = []Kind{
-	Contained, NotContained, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
+	Contained, NotContained, NotRead, Joined, Decided, Exempt, Foreign, Gone, Unreadable, Undecided, NotSealed,
 	CloseFailed, Told, Stopped, Asked, AskedAgain, Terminated, KeptIsolated, Released, ClosedGone,
 	Paused, Unlisted, AskedBefore, NotIsolated, Rehearsed, Switched, Drifted, DriftedBy, AskedLater, Unchanged,
 	HalfReleased, Answered, Unsigned, Reminded, OneOfTwo, RemindedBefore, RemindedLater, Escalated, EscalatedBefore,
@@ -170,6 +171,10 @@ func (l Language) kind(m Letter) Kind {
 	switch {
 	case !l.known(string(m.Kind) + ".subject"):
 		return "other"
+	case m.Kind == NotRead && m.Finding.ID == "" && m.Incident.ID != "":
+		return notReadLater
+	case m.Kind == CloseFailed && slices.Contains([]incident.Status{incident.Partial, incident.Failed}, m.Restoration.Status):
+		return closeFailedPartly
 	case m.Kind != Released:
 		return m.Kind
 	case m.Decision.Choice == incident.Leave:
@@ -182,6 +187,12 @@ func (l Language) kind(m Letter) Kind {
 
 // releasedPartly is Released where not everything is as it was.
 const releasedPartly Kind = "Released.partly"
+
+// closeFailedPartly is CloseFailed after such a release.
+const closeFailedPartly Kind = "closeFailed.partly"
+
+// notReadLater is NotRead where an operator wanted people to be asked once more.
+const notReadLater Kind = "notRead.later"
 
 // leftAlone is Released where nothing had been isolated.
 const leftAlone Kind = "Released.left"
@@ -263,7 +274,8 @@ func (l Language) body(kind Kind, m Letter) string {
 	l.what(p, m)
 	l.decision(p, m)
 	// Once it is gone or back, how it was isolated is no longer true.
-	over := m.Kind == Terminated || m.Kind == Released || m.Kind == ClosedGone
+	over := slices.Contains([]Kind{Terminated, Released, ClosedGone}, m.Kind) ||
+		m.Kind == CloseFailed && m.Decision.Choice != "" && m.Decision.Choice != incident.Keep
 	if !over {
 		contained := l.Interfaces(m.Isolation, true)
 		if m.Isolation.Contained && m.Isolation.Reason != "" {

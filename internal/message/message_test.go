@@ -96,6 +96,9 @@ func letter(kind message.Kind) message.Letter {
 		m.Reason = "i-0abcd1234ef567890 is on the list of exempt instances"
 	case message.Foreign:
 		m.Reason = "i-0abcd1234ef567890 belongs to account 999988887777, in which Cordon has no rights here"
+	case message.NotRead:
+		m.Incident, m.Instance = incident.Incident{}, incident.Instance{}
+		m.Problem = incident.Problem{Error: "States.Timeout"}
 	case message.Gone, message.Unreadable:
 		m.Incident, m.Instance = incident.Incident{}, incident.Instance{}
 		m.Problem = incident.Problem{Error: "InstanceNotFound", Cause: `{"errorMessage":"describe i-0abcd1234ef567890: InstanceNotFound","errorType":"InstanceNotFound"}`}
@@ -294,6 +297,32 @@ func TestLeftAlone(t *testing.T) {
 	for code, want := range map[string]string{"en": "left alone", "ja": "隔離しませんでした"} {
 		subject, body := in(t, code).Mail(m)
 		if !strings.Contains(subject, want) || strings.Contains(body, "put back") {
+			t.Errorf("%s: %s\n%s", code, subject, body)
+		}
+	}
+}
+
+// What could not be processed is a finding, or an operator's wish: of that the incident
+// is known, and what is to be done is to decide again.
+func TestWishThatWasNotRead(t *testing.T) {
+	m := message.Letter{Kind: message.NotRead, Incident: letter(message.Contained).Incident, Problem: incident.Problem{Error: "States.Timeout"}}
+	for code, want := range map[string]string{"en": "no signed report", "ja": "署名付き報告はありません"} {
+		subject, body := in(t, code).Mail(m)
+		if !strings.Contains(subject, m.Incident.InstanceID) || !strings.Contains(body, "cordon decide "+m.Incident.ID) || !strings.Contains(body, want) {
+			t.Errorf("%s: %s\n%s", code, subject, body)
+		}
+	}
+}
+
+// A closing that failed after a release: people are told what is not back, and not
+// that the instance is isolated.
+func TestClosingFailedAfterARelease(t *testing.T) {
+	m := letter(message.CloseFailed)
+	m.Decision = message.Decision{Choice: incident.Release, Person: "Aiko Tanaka"}
+	m.Restoration = incident.Restoration{Report: incident.Report{Status: incident.Partial}, NotBack: []string{"eni-0a: sg-0web no longer exists"}}
+	for code, want := range map[string]string{"en": "NOT all is back", "ja": "一部未復元"} {
+		subject, body := in(t, code).Mail(m)
+		if !strings.Contains(subject, want) || !strings.Contains(body, "eni-0a: sg-0web no longer exists") || strings.Contains(body, in(t, code).Text("head.contained")) {
 			t.Errorf("%s: %s\n%s", code, subject, body)
 		}
 	}

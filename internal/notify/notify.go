@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"cordon/internal/finding"
 	"cordon/internal/incident"
@@ -59,6 +60,7 @@ type Input struct {
 	Snapshots   incident.Snapshots   `json:"snapshots"`
 	Custody     incident.Custody     `json:"custody"`
 	Memory      incident.Memory      `json:"memory"`
+	Restoration incident.Restoration `json:"restoration"`
 	Problem     incident.Problem     `json:"problem"`
 	Reason      string               `json:"reason"`
 	Brakes      []string             `json:"brakes"`
@@ -110,10 +112,14 @@ func compose(in Input) (message.Letter, string) {
 	}
 	letter := message.Letter{
 		Kind: in.Kind, Incident: in.Incident, Finding: in.Finding, Instance: in.Instance, Isolation: in.Isolation,
-		Exposure: in.Exposure, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Custody: in.Custody, Memory: in.Memory, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
+		Exposure: in.Exposure, Protection: in.Protection, Credentials: in.Credentials, Snapshots: in.Snapshots, Custody: in.Custody, Memory: in.Memory, Restoration: in.Restoration, Problem: in.Problem, Reason: in.Reason, Brakes: in.Brakes,
 		Decision: message.Decision{Choice: in.Decision.Choice, Person: in.Decision.Person, Seconds: in.Decision.Seconds, Reason: in.Decision.Reason},
 	}
 	// Where the first step failed there is only the event.
+	if w, wanted := finding.DecodeWish(in.Event); wanted && letter.Incident.ID == "" {
+		letter.Incident = named(w.Incident)
+		return letter, ""
+	}
 	if letter.Finding.ID == "" && len(in.Event) > 0 {
 		f, _, err := finding.Decode(in.Event)
 		letter.Finding = f
@@ -122,6 +128,16 @@ func compose(in Input) (message.Letter, string) {
 		}
 	}
 	return letter, ""
+}
+
+// named is what an incident's ID says of it; nothing where that is none.
+func named(id string) incident.Incident {
+	key, _, err := incident.SplitID(id)
+	if err != nil {
+		return incident.Incident{}
+	}
+	part := strings.Split(key, ".") // account, Region, instance
+	return incident.Incident{ID: id, Account: part[0], Region: part[1], InstanceID: part[2]}
 }
 
 // status is what is told of an execution that ended: never its input or output.

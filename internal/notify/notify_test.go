@@ -152,9 +152,15 @@ func TestWhatTheMachineTells(t *testing.T) {
 		},
 		{
 			// The first step failed: there is only the event.
-			"nothing but the event", `{"kind": "notContained", "problem": {"Error": "AccessDenied", "Cause": "{\"errorMessage\":\"keep event: denied\",\"errorType\":\"AccessDenied\"}"}, "event": ` + event + `}`,
+			"nothing but the event", `{"kind": "notRead", "problem": {"Error": "AccessDenied", "Cause": "{\"errorMessage\":\"keep event: denied\",\"errorType\":\"AccessDenied\"}"}, "event": ` + event + `}`,
 			"NOT isolated",
-			[]string{"AttackSequence:IAM/CompromisedCredentials", "keep event: denied", "AWS denied the call"},
+			[]string{"AttackSequence:IAM/CompromisedCredentials", "keep event: denied", "AWS denied the call", "there is no signed report of it"},
+		},
+		{
+			// The same, and the event is an operator's wish.
+			"nothing but a wish", `{"kind": "notRead", "problem": {"Error": "States.Timeout", "Cause": ""}, "event": {"source": "` + incident.WishSource + `", "detail-type": "` + incident.WishType + `", "detail": {"incident": "1.eu-west-1.i-1.1"}}}`,
+			"asked once more: i-1",
+			[]string{"cordon decide 1.eu-west-1.i-1.1 ", "no signed report of this attempt"},
 		},
 		{
 			"an event that cannot be read", `{"kind": "unreadable", "incident": null, "isolation": null, "problem": null, "event": {"detail": {}}}`,

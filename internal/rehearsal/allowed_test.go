@@ -104,6 +104,14 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return decided(x)
 	}
+	loose := eni("eni-1", "conversion")
+	loose.Attachment = nil
+	// held is an incident of a finding that a pause held until then.
+	held := func(until float64) rehearsal.Trace {
+		return spoil(kept, func(x *rehearsal.Trace) {
+			x.Ours, x.Braked, x.PauseEnds = false, "the pause switch", second(until)
+		})
+	}
 	// unsigned is a closing whose signature is refused, and a mail that is too.
 	unsigned := func(mailed float64) rehearsal.Trace {
 		sign, publish := call(92, "kms", "Sign", &kms.SignInput{}), call(mailed, "sns", "Publish", &sns.PublishInput{})
@@ -114,6 +122,28 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			return with(without(kept, "PutObject", ""), publish, sign)
 		}
 		return with(without(kept, "PutObject", ""), sign, publish)
+	}
+	// failed is an ending of which nobody could be told in time, or somebody was, and
+	// what the rule then mails of every execution that failed.
+	failed := func(own, rule string) rehearsal.Trace {
+		x := spoil(without(kept, "PutObject", ""), ends("Not contained"))
+		for at, publish := range map[float64][2]string{94: {own, "[URGENT] Nobody decided, EC2 instance NOT isolated: i-victim"}, 96: {rule, "[URGENT] Incident response itself ended badly"}} {
+			c := call(at, "sns", "Publish", &sns.PublishInput{Subject: aws.String(publish[1])})
+			c.Error, c.Effective = publish[0], publish[0] == ""
+			if x = with(x, c); c.Effective {
+				x = spoil(x, mail(publish[1], ""))
+			}
+		}
+		slices.SortStableFunc(x.Calls, func(a, b sim.Call) int { return a.At.Compare(b.At) })
+		return x
+	}
+	// byHand is a release of what others had put elsewhere before, and elsewhere again.
+	byHand := func(recorded, moved, stands string) rehearsal.Trace {
+		x := spoil(again, now(eni("eni-1", stands)), others(70, "eni-1", moved))
+		x.Before.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "other")}
+		x.Before.Incidents = append(slices.Clone(x.Before.Incidents),
+			row("incidents", map[string]string{"pk": key + ".1", "sk": "prior#eni-1#groups", "body": asJSON(map[string]any{"value": []string{recorded}})}))
+		return x
 	}
 	// clock is a termination whose decision says one time and was recorded at another.
 	clock := func(says, recorded float64) rehearsal.Trace {
@@ -219,6 +249,20 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"somebody did": spoil(again, func(x *rehearsal.Trace) { x.Later = true }),
 			"it is new":    decided(again),
 		}},
+		{"others put it back where it was recorded to be", "Recorded before changed", byHand("web", "web", "web"), map[string]rehearsal.Trace{
+			"elsewhere, and nobody is told":  byHand("web", "third", "third"),
+			"it stands elsewhere":            byHand("web", "web", "third"),
+			"another one was put there":      spoil(byHand("web", "web", "web"), func(x *rehearsal.Trace) { x.Others = nil }, others(70, "eni-9", "web")),
+			"we moved it after that":         with(byHand("web", "web", "web"), move(80, "eni-1", "third"), move(81, "eni-1", "web")),
+			"another's groups were recorded": byHand("third", "web", "web"),
+		}},
+		{"others put it elsewhere, and people know", "Recorded before changed", spoil(byHand("web", "third", "third"), mail("Closed: EC2 instance released, NOT all is back: i-victim", "groups of eni-1: somebody has put it into third since")), map[string]rehearsal.Trace{
+			"another one is named": spoil(byHand("web", "third", "third"), mail("Closed: EC2 instance released, NOT all is back: i-victim", "groups of eni-2: somebody has put it into third since")),
+			"nobody had moved it":  spoil(byHand("web", "third", "third"), func(x *rehearsal.Trace) { x.Others = nil }, mail("Closed: EC2 instance released, NOT all is back: i-victim", "groups of eni-1")),
+		}},
+		{"not all is back, and it could not be closed", "Recorded before changed", spoil(again, mail("NOT all is back, and the incident stays open: i-victim", "eni-1: sg-web no longer exists")), map[string]rehearsal.Trace{
+			"said to be done": spoil(again, mail("Done, but the incident stays open in the record: i-victim", "eni-1: quarantined, nothing in, nothing out")),
+		}},
 		{"the balancer is gone", "Recorded before changed", spoil(balanced, mail("Closed: EC2 instance released, NOT all is back: i-victim", "target i-victim:80 of arn:shop:80: no such group")), map[string]rehearsal.Trace{
 			"it is said to be back": spoil(balanced, mail("Closed: EC2 instance released: i-victim", "arn:shop:80 sends it requests again")),
 		}},
@@ -244,6 +288,15 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"EC2 would have let it":   spoil(refused(900), func(x *rehearsal.Trace) { x.Calls[len(x.Calls)-1].Error = "" }),
 			"another was let out":     spoil(refused(900), func(x *rehearsal.Trace) { *x = with(*x, move(905, "eni-9", "quarantine")) }, now(eni("eni-1", "conversion"), eni("eni-2", "conversion"))),
 			"opened, and never tried": spoil(refused(0), now(eni("eni-1", "conversion"))),
+		}},
+		{"the instance ends while EC2 refuses to let it out", "Never left open", spoil(refused(30), dead, now(loose)), map[string]rehearsal.Trace{
+			"it is attached still": spoil(refused(30), dead),
+			"the instance lives":   spoil(refused(30), now(loose)),
+			"it was never tried":   spoil(refused(0), dead, now(loose)),
+		}},
+		{"what a pause held is redriven when it is over", "Not ours, not touched", held(0.5), map[string]rehearsal.Trace{
+			"the pause is in force": held(200),
+			"it is on a list":       spoil(held(0.5), func(x *rehearsal.Trace) { x.Braked = "the list of exempt instances" }),
 		}},
 		{"a clock that is ahead", "No unapproved kill", clock(91, 60), map[string]rehearsal.Trace{
 			"recorded after it was done": clock(60, 95),
@@ -281,6 +334,13 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		{"nobody can be told that it is not signed", "Every ending is signed", unsigned(94), map[string]rehearsal.Trace{
 			"a mail before that failed": unsigned(90),
 			"the last mail was taken":   with(unsigned(94), call(95, "sns", "Publish", &sns.PublishInput{})),
+		}},
+		{"only the rule could tell that it failed", "Every ending is signed", failed("Throttled", ""), map[string]rehearsal.Trace{
+			"it could tell by itself":          failed("", ""),
+			"it could, and the rule could not": failed("", "Throttled"),
+		}},
+		{"told that the finding was not processed", "Every ending is signed", spoil(failed("", ""), mail("[URGENT] Finding not processed, EC2 instance NOT isolated: i-victim", "")), map[string]rehearsal.Trace{
+			"told that it is not contained": spoil(failed("", ""), mail("[URGENT] EC2 instance NOT isolated, act now: i-victim", "")),
 		}},
 		{"gone, and released before", "Every ending is signed", wishedFor("released", "released"), map[string]rehearsal.Trace{
 			"it was open":                wishedFor("open", "open"),

@@ -224,9 +224,10 @@ func (w *world) trace(calls []sim.Call) (Trace, error) {
 		_, t.Later = t.Before.Instance(w.finding.InstanceID)
 		t.Ours = t.Later
 	} else if w.actionable(t.Before) {
-		t.Braked = w.braked(t.Before)
-		// A pause that could not be read holds nothing back: ADR 7.
-		if blind = t.Braked == pauseSwitch && blindly(calls); blind {
+		t.Braked, t.PauseEnds = w.braked(t.Before)
+		// A pause that could not be read holds nothing back: ADR 7. One that a later
+		// attempt did read holds what nothing has been done about yet.
+		if blind = t.Braked == pauseSwitch && blindly(calls) && acted(calls); blind {
 			t.Braked = ""
 		}
 		t.Ours = t.Braked == ""
@@ -276,6 +277,11 @@ func blindly(calls []sim.Call) bool {
 	})
 }
 
+// acted says whether anything outside the stack was changed.
+func acted(calls []sim.Call) bool {
+	return slices.ContainsFunc(calls, func(c sim.Call) bool { return c.Effective && c.Mutating && outside(c) })
+}
+
 // actionable says whether the event itself lets anybody act on the finding.
 func (w *world) actionable(before Account) bool {
 	var threshold float64
@@ -296,8 +302,8 @@ func (w *world) parameter(name string) string {
 const pauseSwitch = "the pause switch"
 
 // braked says which brake holds the finding, as the parameters and the account
-// have it when the event arrives.
-func (w *world) braked(before Account) string {
+// have it when the event arrives, and until when where it is the pause.
+func (w *world) braked(before Account) (brake string, until time.Time) {
 	list := func(name string) []string {
 		return strings.FieldsFunc(w.parameter(name), func(r rune) bool { return r == ',' || r == ' ' })
 	}
@@ -311,29 +317,32 @@ func (w *world) braked(before Account) string {
 	key, value, one := strings.Cut(w.parameter("ExemptTag"), "=")
 	switch {
 	case slices.Contains(list("ExemptInstances"), w.finding.InstanceID):
-		return "the list of exempt instances"
+		return "the list of exempt instances", until
 	case ofType("NeverFindingTypes"), !ofType("FindingTypes"):
-		return "the list of finding types"
+		return "the list of finding types", until
 	case key != "" && slices.ContainsFunc(i.Tags, func(t ec2types.Tag) bool {
 		return aws.ToString(t.Key) == key && (!one || aws.ToString(t.Value) == value)
 	}):
-		return "the tag that exempts"
+		return "the tag that exempts", until
 	}
 	hours, err := strconv.ParseFloat(w.parameter("PauseHours"), 64)
 	if err != nil {
-		return ""
+		return "", until
 	}
 	pause, _ := w.deployment.Resource("PauseSwitch")
 	for _, p := range before.Parameters {
-		until, err := time.Parse(time.RFC3339, aws.ToString(p.Value))
+		end, err := time.Parse(time.RFC3339, aws.ToString(p.Value))
 		if aws.ToString(p.Name) != pause.Ref || err != nil || p.LastModifiedDate == nil {
 			continue
 		}
-		if w.start.Before(until) && w.start.Before(p.LastModifiedDate.Add(time.Duration(hours*float64(time.Hour)))) {
-			return pauseSwitch
+		if most := p.LastModifiedDate.Add(time.Duration(hours * float64(time.Hour))); most.Before(end) {
+			end = most
+		}
+		if w.start.Before(end) {
+			return pauseSwitch, end
 		}
 	}
-	return ""
+	return "", until
 }
 
 // sealed recomputes the MAC of a decision under the account's key.

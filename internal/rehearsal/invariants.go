@@ -457,6 +457,9 @@ func changedUnrecorded(t Trace) string {
 			// Somebody ended it meanwhile.
 		case t.isolatedAnew(id):
 			// A later finding opened an incident of its own.
+		case t.putThere(id, after) && (t.recorded(id, after) || t.lastTells(id)):
+			// Others put it there since, and a release leaves what it does not find in
+			// our groups; it is what they were asked to restore, or people know.
 		case k.all(after, "quarantine", "capture", "conversion"):
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
@@ -503,6 +506,27 @@ func (t Trace) isolatedAnew(eni string) bool {
 	})
 }
 
+// putThere says whether others put an interface into its groups, and nobody has moved
+// it since.
+func (t Trace) putThere(eni string, groups []string) bool {
+	var last sim.Change
+	for _, o := range t.Others {
+		if o.NetworkInterface == eni {
+			last = o
+		}
+	}
+	return sameGroups(last.Groups, groups) && len(groups) > 0 &&
+		!slices.ContainsFunc(t.swaps(), func(s swap) bool { return s.eni == eni && s.at.After(last.At) })
+}
+
+// recorded says whether an earlier run recorded these as an interface's groups.
+func (t Trace) recorded(eni string, groups []string) bool {
+	return slices.ContainsFunc(t.Before.Incidents, func(i Row) bool {
+		var was struct{ Value []string }
+		return i.Table == "incidents" && i.Item.Text("sk") == "prior#"+eni+"#groups" && json.Unmarshal([]byte(i.Item.Text("body")), &was) == nil && sameGroups(was.Value, groups)
+	})
+}
+
 // died says whether the instance ended and nobody here terminated it.
 func (t Trace) died() bool {
 	i, exists := t.After.Instance(t.Finding.InstanceID)
@@ -538,7 +562,7 @@ func touchedNotOurs(t Trace) string {
 		if !c.Effective || !c.Mutating || !outside(c) {
 			continue
 		}
-		if !t.Ours {
+		if !t.Ours && !t.resumed(c.At) {
 			return fmt.Sprintf("%s:%s for a finding that nobody may act on", c.Service, c.Action)
 		}
 		in, moves := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
@@ -552,6 +576,12 @@ func touchedNotOurs(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// resumed says whether the pause that held the finding was over by then: an operator
+// may redrive what it held.
+func (t Trace) resumed(at time.Time) bool {
+	return t.Braked == pauseSwitch && !t.PauseEnds.IsZero() && at.After(t.PauseEnds)
 }
 
 // belongs says whether a resource is the instance, attached to it, ours, or new.
@@ -875,6 +905,9 @@ func leftOpen(t Trace) string {
 			refused[s.eni] = true
 			continue
 		}
+		if next < 0 && t.died() && t.loose(s.eni) && t.refusedOnce(s) {
+			continue
+		}
 		if next < 0 {
 			return s.eni + " was left in the conversion group"
 		}
@@ -905,6 +938,21 @@ func (t Trace) refusedToTheEnd(s swap) bool {
 		}
 	}
 	return t.Ending == "Not contained" && len(t.Mails) > 0 && last.Error != "" && !last.Effective && last.At.Sub(s.at) >= leastTried
+}
+
+// loose says whether an interface is attached to nothing any more, or gone with its
+// instance. Nobody finds it by its instance then, and nobody talks through it.
+func (t Trace) loose(eni string) bool {
+	n := slices.IndexFunc(t.After.NetworkInterfaces, func(i types.NetworkInterface) bool { return aws.ToString(i.NetworkInterfaceId) == eni })
+	return n < 0 || t.After.NetworkInterfaces[n].Attachment == nil
+}
+
+// refusedOnce says whether EC2 refused to let an interface out again.
+func (t Trace) refusedOnce(s swap) bool {
+	return slices.ContainsFunc(t.Calls, func(c sim.Call) bool {
+		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+		return ok && aws.ToString(in.NetworkInterfaceId) == s.eni && c.At.After(s.call.At) && c.Error != "" && !c.Effective
+	})
 }
 
 // lastRefused is when the last failed attempt to move an interface on was over.
@@ -1020,6 +1068,17 @@ func dryRunChanged(t Trace) string {
 var notSigned = []string{
 	"No signed report", "状況の署名付き報告を作成できません",
 	"Done, but the incident stays open", "実行済みですが、インシデントを閉じられません",
+	"NOT all is back, and the incident stays open", "一部未復元、インシデントも閉じられません",
+	"[URGENT] Finding not processed", "[緊急・要対応] 検出結果を処理できず",
+	"[URGENT] You could not be asked once more", "[緊急・要対応] 再度の決定をお願いできません",
+}
+
+// endedBadly is how the subjects begin that a rule has mailed of every execution that
+// failed: it says no more of this one than the alarm does.
+var endedBadly = []string{"[URGENT] Incident response itself ended badly", "[緊急・要対応] インシデント対応の処理自体が異常終了しました"}
+
+func begins(subject string, with []string) bool {
+	return slices.ContainsFunc(with, func(b string) bool { return strings.HasPrefix(subject, b) })
 }
 
 // An execution that had an incident leaves a manifest of how it ended, or people are
@@ -1042,12 +1101,12 @@ func unsigned(t Trace) string {
 		case *kms.SignInput:
 			told = true // a mail that failed before this was about something else
 		case *sns.PublishInput:
-			told = c.Error == ""
+			if !begins(aws.ToString(in.Subject), endedBadly) {
+				told = c.Error == ""
+			}
 		}
 	}
-	if !had || signed || !told || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool {
-		return slices.ContainsFunc(notSigned, func(says string) bool { return strings.HasPrefix(m.Subject, says) })
-	}) {
+	if !had || signed || !told || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return begins(m.Subject, notSigned) }) {
 		return ""
 	}
 	return fmt.Sprintf("ended as %q, there is no manifest of it, and nobody was told so", t.Ending)

@@ -175,7 +175,7 @@ func TestRoutes(t *testing.T) {
 
 		{
 			"not in the account", plain, []byte(`{"Reservations": [], "NetworkInterfaces": []}`), nil, "none", "Already gone", "SUCCEEDED",
-			[]string{"Read the finding", "Tell that it could not be read", "Choose the ending", "Already gone"},
+			[]string{"Read the finding", "Tell that it could not be read", "Is it gone?", "Already gone"},
 			gone, nil,
 		},
 		{"terminated", plain, in("terminated"), nil, "none", "Already gone", "SUCCEEDED", slices.Concat(told, []string{"Already gone"}), gone, nil},

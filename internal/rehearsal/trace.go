@@ -30,27 +30,28 @@ type Trace struct {
 	Ours    bool // the finding passes every guard that its event and the parameters decide
 	// Braked is what keeps an actionable finding from being acted on: a list, a
 	// tag, a pause. Nothing may be touched then, and people must be told.
-	Braked  string
-	Blind   bool     // the pause switch could not be read; it holds nothing back then
-	Later   bool     // the event is no finding but the wish to decide once more about an incident in the record
-	DryRun  bool     // by the template's parameter
-	Two     bool     // people must decide on a termination, by the template's parameter
-	Central []string // networks of central endpoints, by the template's parameter
-	Calls   []sim.Call
-	Others  []sim.Change // of interfaces and of our groups, by others than the stack
-	Also    []Arrival    // further findings, while it lasted
-	Mails   []sim.Mail
-	Before  Account
-	After   Account
-	Ending  string
-	Status  string // empty when no execution was started
-	History int    // events
-	Payload int    // largest, bytes
-	Tokens  []string
-	API     string            // address of the decision page
-	Journal map[string][]byte // entries of journals in the bucket, by key
-	Bucket  map[string]Object // what else the bucket holds, by key
-	Key     *ecdsa.PublicKey  // of the stack's SigningKey
+	Braked    string
+	PauseEnds time.Time // where that is the pause switch
+	Blind     bool      // the pause switch could not be read; it holds nothing back then
+	Later     bool      // the event is no finding but the wish to decide once more about an incident in the record
+	DryRun    bool      // by the template's parameter
+	Two       bool      // people must decide on a termination, by the template's parameter
+	Central   []string  // networks of central endpoints, by the template's parameter
+	Calls     []sim.Call
+	Others    []sim.Change // of interfaces and of our groups, by others than the stack
+	Also      []Arrival    // further findings, while it lasted
+	Mails     []sim.Mail
+	Before    Account
+	After     Account
+	Ending    string
+	Status    string // empty when no execution was started
+	History   int    // events
+	Payload   int    // largest, bytes
+	Tokens    []string
+	API       string            // address of the decision page
+	Journal   map[string][]byte // entries of journals in the bucket, by key
+	Bucket    map[string]Object // what else the bucket holds, by key
+	Key       *ecdsa.PublicKey  // of the stack's SigningKey
 	// RetentionDays is for how long evidence is locked, by the template's parameter.
 	RetentionDays int
 	Sealed        func(d incident.Decision) bool  // recomputes the MAC
