@@ -113,3 +113,33 @@ func TestAClosingWhoseManifestIsGone(t *testing.T) {
 		t.Errorf("%+v, want both incidents told, each on lines of its own", p)
 	}
 }
+
+// TestAClosingThatWasNeverSigned: an execution that may not sign leaves its note; what
+// a later one signed covers that, and a manifest that is gone is still missed.
+func TestAClosingThatWasNeverSigned(t *testing.T) {
+	dir, script := filepath.Join(t.TempDir(), "evidence"), filepath.Join(t.TempDir(), "script.json")
+	wish, err := os.ReadFile("../../events/decide-later.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(script, []byte(`{"storms": [{"from": 0, "until": 3000, "calls": "kms:Sign", "by": "close", "kind": "denied"}], "events": [{"at": 5000, "event": `+string(wish)+`}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := invoke(t, nil, "rehearse", "--json", "--decision", "keep", "--parameter", "MemoryToolKey=", "--parameter", "MemoryToolSha256=", "--script", script, "--evidence", dir, "../../events/plain.json"); p.status != 0 {
+		t.Fatalf("%+v", p)
+	}
+	p := invoke(t, nil, "verify", "--key", dir+".der", dir)
+	if p.status != 0 || !strings.Contains(p.out, "noted no manifest: it could not sign") || !strings.Contains(p.out, ": holds: Kept isolated at ") {
+		t.Errorf("%+v, want the later signature to count for both", p)
+	}
+	all, err := filepath.Glob(filepath.Join(dir, "incidents", "*", "manifests", "*.json"))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("manifests %q, %v", all, err)
+	}
+	if err := os.Remove(all[0]); err != nil {
+		t.Fatal(err)
+	}
+	if p := invoke(t, nil, "verify", "--key", dir+".der", dir); p.status != 1 || strings.Count(p.out, "INCOMPLETE: the journal says") != 2 {
+		t.Errorf("%+v, want both closings missed", p)
+	}
+}

@@ -167,6 +167,9 @@ func writeEvidence(to io.Writer, dir string, b rehearsal.Bucket) error {
 
 // judge is the exit status; violations are told with the way to see them again.
 func (c *rehearse) judge(s streams, r rehearsal.Result) error {
+	for _, what := range r.Idle {
+		fmt.Fprintln(s.err, "came to nothing:", what)
+	}
 	for _, how := range r.Broken {
 		fmt.Fprintln(s.err, "violated:", how)
 	}

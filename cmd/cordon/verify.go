@@ -200,16 +200,26 @@ func check(from source, key *ecdsa.PublicKey, id string, t *teller) found {
 		t.lacks(id)
 	}
 	signed := 0
+	var covered time.Time // what was noted before this is signed, by an execution that saw it
 	for _, name := range inOrder(from, dir, files, key) {
 		run := strings.TrimSuffix(name, ".json")
 		f.files = append(f.files, path.Join(dir, name))
-		if m, ok := closing(from, key, id, run, written, t); ok {
+		m, ours, whole := closing(from, key, id, run, written, t)
+		if ours {
 			f.closed = append(f.closed, m)
 			signed = max(signed, m.Journal.Entries)
 		}
+		if whole && m.Journal.Complete && m.At.After(covered) {
+			covered = m.At
+		}
 	}
 	for _, item := range slices.Sorted(maps.Keys(written.Newest)) {
-		if _, run, ok := strings.Cut(item, " "+record.ClosingKey("")); ok && !slices.Contains(files, run+".json") {
+		_, run, ok := strings.Cut(item, " "+record.ClosingKey(""))
+		switch {
+		case !ok || slices.Contains(files, run+".json"):
+		case neverSigned(written.Newest[item], covered):
+			t.say(id+"/"+run, "this execution began to close it and noted no manifest: it could not sign. What it had recorded is signed by a later one")
+		default:
 			t.lacking(id+"/"+run, "the journal says that this execution began to close it, and its manifest is not there: it is still at it, or the manifest is gone")
 		}
 	}
@@ -220,19 +230,29 @@ func check(from source, key *ecdsa.PublicKey, id string, t *teller) found {
 	return f
 }
 
+// neverSigned says whether the note of a closing names no manifest, and was signed
+// as that by another execution later. Who removed a manifest could not have removed
+// its name from what that one signed.
+func neverSigned(note map[string]any, covered time.Time) bool {
+	began, ok := note["at"].(string)
+	at, err := time.Parse(time.RFC3339Nano, began)
+	return ok && err == nil && note["manifest"] == nil && at.Before(covered)
+}
+
 // lacks says that an incident has no manifest.
 func (t *teller) lacks(id string) {
 	t.broken = true
 	t.say(id, "no manifest: no execution of it has ended yet, or its manifest is gone")
 }
 
-// closing holds one manifest against the key, the objects and the journal.
-func closing(from source, key *ecdsa.PublicKey, id, run string, written chain.Checked, t *teller) (manifest.Claims, bool) {
+// closing holds one manifest against the key, the objects and the journal, and says
+// whether it is of that execution, and whether all of it holds.
+func closing(from source, key *ecdsa.PublicKey, id, run string, written chain.Checked, t *teller) (_ manifest.Claims, ours, whole bool) {
 	of := id + "/" + run
 	text, err := from.read(path.Join("incidents", id, "manifests", run+".json"), manifest.MaxFile)
 	if err != nil {
 		t.wrong(of, "%v", err)
-		return manifest.Claims{}, false
+		return manifest.Claims{}, false, false
 	}
 	m := manifest.Check(text, key, from.open)
 	if len(m.Broken) == 0 && m.Incident != id {
@@ -251,16 +271,16 @@ func closing(from source, key *ecdsa.PublicKey, id, run string, written chain.Ch
 		t.say(of, "NOT HASHED: %s, %d bytes, is there; --hash-memory reads all of it", o.Key, o.Bytes)
 	}
 	// What is signed says what else there must be, whether or not all of it is there.
-	mine := m.Incident == id && m.Run == run
+	ours = m.Incident == id && m.Run == run
 	if len(m.Broken) > 0 {
-		return m.Claims, mine
+		return m.Claims, ours, false
 	}
 	j := m.Journal
 	if err := written.Holds(j.Entries, j.Last); err != nil {
 		t.wrong(of, "journal: %v", err)
-		return m.Claims, mine
+		return m.Claims, ours, false
 	}
-	whole := len(m.Missing) == 0
+	whole = len(m.Missing) == 0
 	if !j.Complete && j.Reason != "" {
 		whole = false
 		t.lacking(of, "the journal was signed without its end: %s", j.Reason)
@@ -268,7 +288,7 @@ func closing(from source, key *ecdsa.PublicKey, id, run string, written chain.Ch
 	if whole {
 		t.say(of, "holds: %ssignature, %s and %s", covers(m.Claims), count(len(m.Objects)-len(m.Unread), "object", "objects"), count(j.Entries, "entry of the journal", "entries of the journal"))
 	}
-	return m.Claims, mine
+	return m.Claims, ours, whole
 }
 
 // strangers names what lies where people look for a report or a console, and is

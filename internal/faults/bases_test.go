@@ -270,7 +270,7 @@ func changed(account []byte, change func(object)) ([]byte, error) {
 // racing are other findings about the instance of an event: another type, more
 // severe, and an older state of the same that arrives late.
 func racing(event []byte) (all []json.RawMessage, err error) {
-	for _, change := range []func(detail, service object){
+	for n, change := range []func(detail, service object){
 		func(d, _ object) {
 			d["id"], d["type"] = "f0000000000000000000000000000001", "CryptoCurrency:EC2/BitcoinTool.B"
 		},
@@ -287,6 +287,7 @@ func racing(event []byte) (all []json.RawMessage, err error) {
 			return nil, nil // a wish, no finding
 		}
 		change(detail, service)
+		e["id"] = fmt.Sprintf("5f1d3c20-7b1a-4c7e-9d7e-f0000000000%d", n) // each is an event of its own
 		b, err := json.Marshal(e)
 		if err != nil {
 			return nil, err
@@ -319,6 +320,14 @@ func small(account []byte, behaviour object) ([]byte, error) {
 	}
 	a["Behaviour"] = all
 	return json.MarshalIndent(a, "", " ")
+}
+
+// japanese is an incident whose people read Japanese.
+func japanese(b *base) *base {
+	other := *b
+	other.parameters = map[string]string{"Language": "ja"}
+	maps.Copy(other.parameters, b.parameters)
+	return &other
 }
 
 // volumes are the IDs of an account's volumes.

@@ -29,6 +29,7 @@ var (
 	singles = flag.Int("singles", math.MaxInt, "how many of the runs with one fault with -full, spread over all of them")
 	seeds   = flag.Int("seeds", 10_000, "how many random runs with -full")
 	from    = flag.Int("from", 1, "the first of them")
+	share   = flag.String("share", "1/1", "which part of the runs with one fault with -full: 2/3 is every third of them, from the second on")
 	out     = flag.String("out", "../../bin/faults", "where what replays a violation is written")
 )
 
@@ -91,6 +92,28 @@ func pairs(all []*base) []trial {
 	return trials
 }
 
+// again are two faults at one call that changes something outside the stack: as it is
+// first made, and as it is made again because of that. No undisturbed run has the second.
+func again(all []*base) []trial {
+	var trials []trial
+	for _, b := range all {
+		if b.name != "plain, kept" && b.name != "plain, terminated" {
+			continue
+		}
+		for _, c := range b.undisturbed.Calls {
+			if !c.Mutating || !slices.Contains([]string{"ec2", "ssm", "autoscaling"}, c.Service) {
+				continue
+			}
+			next := c
+			next.Number++
+			for _, k := range []sim.Kind{sim.Throttled, sim.Lost, sim.KilledAfter} {
+				trials = append(trials, trial{b, 1, b.under(fault(c, k), fault(next, k))})
+			}
+		}
+	}
+	return trials
+}
+
 func random(all []*base, from, n int) []trial {
 	var trials []trial
 	for seed := range n {
@@ -111,6 +134,19 @@ func thin(trials []trial, n int) []trial {
 	return some
 }
 
+// shared is a share of the trials: the shares of a campaign make up the whole.
+func shared(t *testing.T, trials []trial, share string) (some []trial) {
+	t.Helper()
+	var which, of int
+	if n, err := fmt.Sscanf(share, "%d/%d", &which, &of); n != 2 || err != nil || which < 1 || which > of {
+		t.Fatalf("-share %q: want N/M", share)
+	}
+	for n := which - 1; n < len(trials); n += of {
+		some = append(some, trials[n])
+	}
+	return some
+}
+
 // TestFaults is the campaign: whole with -full, else a sample that takes seconds.
 func TestFaults(t *testing.T) {
 	began, worked := time.Now(), processorTime(t)
@@ -119,25 +155,31 @@ func TestFaults(t *testing.T) {
 	for _, b := range all {
 		e.run(trial{b, 1, b.under()}, e.seen)
 	}
-	one, both, drawn := thin(single(all), *singles), pairs(all), random(all, *from, *seeds)
+	one, both, drawn := thin(shared(t, single(all), *share), *singles), append(pairs(all), again(all)...), random(all, *from, *seeds)
 	if !*full {
 		one, both, drawn = thin(one, 100), thin(both, 20), thin(drawn, 40)
 	}
 	if testing.Short() {
 		one, both, drawn = thin(one, 1), thin(both, 1), random(all, 1, 200)
 	}
+	// What the base incidents do not come by themselves: TestEveryWay, where not all
+	// is run.
+	var led []trial
+	if *full {
+		led = ways(all)
+	}
 	var r report
 	r.bases(all)
 	for _, part := range []struct {
 		name   string
 		trials []trial
-	}{{"one fault", one}, {"two faults", both}, {"random", drawn}} {
+	}{{"every way", led}, {"one fault", one}, {"two faults", both}, {"random", drawn}} {
 		if *only != "" && part.name != *only {
 			continue
 		}
 		r.part(t, e, part.name, part.trials)
 	}
-	r.coverage(t, e.seen)
+	r.coverage(t, e.seen, *full && *only == "")
 	if *full {
 		fmt.Print(r.String())
 		fmt.Printf("took %.1f s, %.1f s of processor time\ndigest %x\n", time.Since(began).Seconds(), (processorTime(t) - worked).Seconds(), r.digest.Sum(nil))

@@ -90,13 +90,58 @@ var mutants = []mutant{
 	{"the second person left out", []edit{{file: settings, old: "APPROVERS_FOR_TERMINATION: !Ref ApproversForTermination", new: "APPROVERS_FOR_TERMINATION: '1'", times: 6}}, []string{"No unapproved kill"}},
 	{"one person twice", []edit{{file: "internal/incident/decision.go", old: "case strings.EqualFold(whoIsA, whoIsB):", new: "case whoIsA == strings.ToUpper(\"\"):"}}, []string{"No unapproved kill"}},
 	{"a reminder with another secret", []edit{{file: "internal/approval/remind.go", old: "message.Reminded, s.link(request, secret)", new: "message.Reminded, s.link(request, secret+\"A\")"}}, []string{"No secret leaves"}},
-	{"a copy without a lock", []edit{{file: "internal/custody/custody.go", old: "if c.Locked = at.locked[c.ID]; !c.Locked {", new: "if c.Locked = at.locked[c.ID] || c.ID != \"\"; !c.Locked {"}}, []string{"What is told of the evidence is so"}},
+	{"a copy without a lock", []edit{{file: "internal/custody/custody.go", old: "(refusal, error) {\n\tif _, err := s.evidence.LockSnapshot(", new: "(refusal, error) {\n\tif c.Locked = true; c.ID != \"\" {\n\t\treturn refusal{}, nil\n\t}\n\tif _, err := s.evidence.LockSnapshot("}}, []string{"What is told of the evidence is so"}},
 	{"the journal not waited for", []edit{{file: "internal/close/close.go", old: "\tif !journal.Complete && s.host.Now()", new: "\tjournal.Complete = true\n\tif !journal.Complete && s.host.Now()"}}, []string{"What is told of the evidence is so"}},
 	{"an event without a lock", []edit{{file: "internal/enrich/enrich.go", old: "ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),", new: "ObjectLockMode: s3types.ObjectLockMode(\"\"),"}}, []string{"What is told of the evidence is so"}},
 	{"an image told before it is there", []edit{{file: "internal/message/evidence.go", old: "if m.Object != \"\" && m.Done {", new: "if m.Object != \"\" {"}}, []string{"What is told of the evidence is so"}},
 	{"gone by a single answer", []edit{{file: "internal/enrich/later.go", old: "in.Attempt >= asked && ", new: "in.Attempt < 99*asked && "}}, []string{"Converges"}},
 	{"a stale claim accepted", []edit{{file: "internal/enrich/claim.go", old: "return out.Status == types.ExecutionStatusRunning, nil", new: "return out.Status == types.ExecutionStatusRunning && out.Input == nil, nil"}}, []string{"One incident an instance", "Converges", "Never reconnected by an error", "Recorded before changed"}},
+	{"dedupe by the envelope's ID", []edit{
+		{file: "internal/enrich/enrich.go", old: "s.latest(ctx, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID))", new: "s.latest(ctx, incident.InstanceKey(f.AccountID, f.Region, f.EventID))"},
+		{file: "internal/enrich/claim.go", old: "incident.InstanceKey(f.AccountID, f.Region, f.InstanceID)", new: "incident.InstanceKey(f.AccountID, f.Region, f.EventID)", times: 2},
+	}, []string{"One incident an instance", "Recorded before changed"}},
+	{"the token logged", []edit{{file: "internal/lambdafn/lambdafn.go", old: "\t\tout, err := h(ctx, payload)\n", new: "\t\tlog.InfoContext(ctx, \"begins\", \"input\", string(payload))\n\t\tout, err := h(ctx, payload)\n"}}, []string{"No secret leaves"}},
+	{"the link in an answer", []edit{{file: "internal/approval/approval.go", old: "note that the link was mailed: %w\", err)\n\t}\n\treturn said(incident.Report{Status: incident.OK}), nil", new: "note that the link was mailed: %w\", err)\n\t}\n\treturn said(incident.Report{Status: incident.OK, Reason: letter.Link}), nil"}}, []string{"No secret leaves"}},
+	{"the link in an escalation", []edit{{file: "internal/approval/remind.go", old: "\tif err := s.publish(ctx, s.escalation, letter); err != nil {", new: "\tsecret, _ := s.decrypt(ctx, in, r.Secret)\n\tletter.Kind, letter.Link = message.Reminded, s.link(r, secret)\n\tif err := s.publish(ctx, s.escalation, letter); err != nil {"}}, []string{"No secret leaves"}},
+	{"an address in an error", []edit{{file: "internal/memory/advance.go", old: "fmt.Errorf(\"send the capture command to %s: %w\", c.instance, err)", new: "fmt.Errorf(\"send the capture command to %s with %s: %w\", c.instance, address, err)"}}, []string{"No secret leaves"}},
+	{"the decision not read again", []edit{{file: "internal/terminate/terminate.go", old: "d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Terminate)", new: "d, err := incident.Decision{}, error(nil)"}}, []string{"No unapproved kill"}},
+	{"expiry not looked at", []edit{{file: "internal/mandate/mandate.go", old: "case !now.Before(d.ExpiresAt):", new: "case now.IsZero():"}}, []string{"No unapproved kill"}},
+	{"the seal of a decision not verified", []edit{{file: "internal/mandate/mandate.go", old: "\tif errors.As(err, &invalid) {\n", new: "\tif errors.As(err, &invalid) {\n\t\treturn nil\n"}}, []string{"No unapproved kill", "Never reconnected by an error"}},
+	{"the last look before a termination left out", []edit{{file: "internal/terminate/terminate.go", old: "checks := []func() error{func() error { return s.isolated(ctx, in) }}", new: "checks := []func() error{func() error { return nil }}"}}, []string{"Sealed before terminated"}},
+	{"a look that fails, and it goes on", []edit{in(definition, put("Tell that it is not sealed", "Next", "Carry out the decision"))}, []string{"No silent failure"}},
+	{"a release without its decision", []edit{
+		in(definition, always("Is it a release?")),
+		{file: "internal/release/release.go", old: "s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Release)", new: "s.decisions.Read(ctx, in.Incident, in.Round)"},
+	}, []string{"Never reconnected by an error"}},
+	{"a header's signature not checked", []edit{{file: "internal/access/access.go", old: "if !verifies(key, parts[0]+\".\"+parts[1], signature) {", new: "if !verifies(key, parts[0]+\".\"+parts[1], signature) && len(signature) == 0 {"}}, []string{"A decision is that of who made it"}},
+	{"another instance's header accepted", []edit{{file: "internal/access/access.go", old: "case h.Signer != r.instance:", new: "case h.Signer == \"\":"}}, []string{"A decision is that of who made it"}},
+	{"another provider's header accepted", []edit{{file: "internal/access/access.go", old: "case h.Issuer != r.issuer:", new: "case h.Issuer == \"\":"}}, []string{"A decision is that of who made it"}},
+	{"an old header accepted", []edit{{file: "internal/access/access.go", old: "case !r.host.Now().Before(time.Unix(int64(expiry), 0)):", new: "case time.Unix(int64(expiry), 0).IsZero():"}}, []string{"A decision is that of who made it"}},
+	{"a manifest not signed", []edit{{file: "internal/close/sign.go", old: "Signature: mark.Signature}", new: "Signature: make([]byte, len(mark.Signature))}"}}, []string{"What is told of the evidence is so"}},
+	{"a manifest not signed, and nobody looks", []edit{
+		{file: "internal/close/sign.go", old: "Signature: mark.Signature}", new: "Signature: make([]byte, len(mark.Signature))}"},
+		{file: "internal/manifest/manifest.go", old: "if !ecdsa.VerifyASN1(key, Digest(s.Manifest), s.Signature) {", new: "if !ecdsa.VerifyASN1(key, Digest(s.Manifest), s.Signature) && len(s.Signature) == 0 {"},
+	}, []string{"What is told of the evidence is so"}},
+	{"a manifest signed over another text", []edit{{file: "internal/close/sign.go", old: "Message: manifest.Digest(text)", new: "Message: manifest.Digest(text[1:])"}}, []string{"What is told of the evidence is so"}},
+	{"a manifest of another execution", []edit{{file: "internal/close/sign.go", old: "\"/manifests/\" + run + \".json\"", new: "\"/manifests/\" + run[1:] + \".json\""}}, []string{"What is told of the evidence is so"}},
+	{"a journal that is no chain", []edit{{file: "internal/chain/chain.go", old: "sum := sha256.Sum256(stored)", new: "sum := sha256.Sum256(nil)"}}, []string{"The journal is the record"}},
+	{"the last catcher before the first", []edit{{file: "internal/asl/retry.go", old: "return slices.IndexFunc(s.catch, func(c catcher) bool { return matches(c.errors, f) })", new: "for n := len(s.catch) - 1; n >= 0; n-- {\n\t\tif matches(s.catch[n].errors, f) {\n\t\t\treturn n\n\t\t}\n\t}\n\treturn -1"}}, []string{"No decision lies about", "Converges"}},
+	{"a refusal retried for ever", []edit{in(definition, put("Terminate instance", "Retry", []any{object{"ErrorEquals": []any{"Refused"}, "IntervalSeconds": 1, "MaxAttempts": 99999999, "BackoffRate": 1}}))}, []string{"Converges", "Ends or waits for a human"}},
+	{"a capture waited for without an end", []edit{in(definition, never("Is the memory done?"))}, []string{"Ends or waits for a human"}},
+	{"the reminder loop does not look", []edit{in(definition, never("Has somebody decided?"))}, []string{"No decision lies about"}},
+	{"told locked in Japanese", []edit{{file: "internal/message/evidence.go", old: "\tif c.Locked {\n", new: "\tif c.Locked = c.Locked && l.ja; c.Locked {\n"}, {file: "internal/custody/custody.go", old: "(refusal, error) {\n\tif _, err := s.evidence.LockSnapshot(", new: "(refusal, error) {\n\tif c.Locked = true; c.ID != \"\" {\n\t\treturn refusal{}, nil\n\t}\n\tif _, err := s.evidence.LockSnapshot("}}, []string{"What is told of the evidence is so"}},
 	{"the token kept in clear", []edit{{file: "internal/approval/approval.go", old: "return out.CiphertextBlob, nil", new: "return append(out.CiphertextBlob, plain...), nil"}}, []string{"No secret leaves"}},
+}
+
+// tested are planted faults of what no incident comes by: schedules and alarms. A test
+// of a package must find each.
+var tested = []struct {
+	mutant
+	in, test string
+}{
+	{mutant{"nobody listens, and the answer is good", []edit{{file: "internal/audience/audience.go", old: "if *people == 0 {", new: "if *people < 0 {"}}, nil}, "./internal/rehearsal", "TestAudience"},
+	{mutant{"nobody listens, and the alarm is quiet", []edit{{file: settings, old: "TreatMissingData: breaching", new: "TreatMissingData: notBreaching"}}, nil}, ".", "TestAlarmsReachPeople"},
+	{mutant{"what is taken for a person", []edit{{file: "internal/audience/audience.go", old: `"email", "email-json",`, new: `"email", "email-json", "sqs", "lambda",`}}, nil}, "./internal/audience", "Test"},
 }
 
 // in is an edit of a whole JSON file, made by a function of its states.
@@ -141,6 +186,20 @@ func never(state string) func(map[string]object) error {
 		return nil
 	}
 }
+
+// condition replaces that of the first rule of a Choice.
+func condition(state, text string) func(map[string]object) error {
+	return func(states map[string]object) error {
+		rules, ok := states[state]["Choices"].([]any)
+		if !ok {
+			return fmt.Errorf("%q has no rules", state)
+		}
+		rules[0].(object)["Condition"] = text
+		return nil
+	}
+}
+
+func always(state string) func(map[string]object) error { return condition(state, "{% true %}") }
 
 // caught sends an error elsewhere.
 func caught(state, name, next string) func(map[string]object) error {
@@ -220,7 +279,11 @@ func (m mutant) planted() (map[string][]byte, error) {
 
 // Every mutant can still be planted: a table that names what is gone proves nothing.
 func TestMutantsApply(t *testing.T) {
-	for _, m := range mutants {
+	all := slices.Clone(mutants)
+	for _, m := range tested {
+		all = append(all, m.mutant)
+	}
+	for _, m := range all {
 		if _, err := m.planted(); err != nil {
 			t.Errorf("%s: %v", m.name, err)
 		}
@@ -262,13 +325,33 @@ func TestMutants(t *testing.T) {
 		}
 		fmt.Printf("%-40s %s %s\n", m.name, verdict, said)
 	}
+	for _, m := range tested {
+		if !strings.Contains(m.name, *only) {
+			continue
+		}
+		files, err := m.planted()
+		if err != nil {
+			t.Errorf("%s: %v", m.name, err)
+			continue
+		}
+		list, err := overlay(t.TempDir(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-overlay", list, "-run", "^"+m.test, m.in)
+		test.Dir = root
+		verdict := "found by"
+		if said, err := test.CombinedOutput(); err == nil || !bytes.Contains(said, []byte("--- FAIL: "+m.test)) {
+			verdict = "NOT found by"
+			t.Errorf("%s: %v\n%s", m.name, err, said)
+		}
+		fmt.Printf("%-40s %s %s of %s\n", m.name, verdict, m.test, m.in)
+	}
 }
 
-// overlaid builds the campaign with other files in the place of the checkout's and
-// runs it.
-func overlaid(t *testing.T, files map[string][]byte) (string, error) {
-	t.Helper()
-	dir := t.TempDir()
+// overlay writes files that stand in the place of the checkout's for a build, and the
+// list of them that go takes.
+func overlay(dir string, files map[string][]byte) (list string, err error) {
 	replace := map[string]string{}
 	for name, text := range files {
 		real, err := filepath.Abs(filepath.Join(root, name))
@@ -281,14 +364,24 @@ func overlaid(t *testing.T, files map[string][]byte) (string, error) {
 		}
 		replace[real] = instead
 	}
-	overlay, err := json.Marshal(object{"Replace": replace})
+	text, err := json.Marshal(object{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
-	list, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "faults.test")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+	list = filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, text, 0o600)
+}
+
+// overlaid builds the campaign with other files in the place of the checkout's and
+// runs it.
+func overlaid(t *testing.T, files map[string][]byte) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	list, err := overlay(dir, files)
+	if err != nil {
 		return "", err
 	}
+	binary := filepath.Join(dir, "faults.test")
 	if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "test", "-c", "-overlay", list, "-o", binary, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -343,7 +436,7 @@ func first(change func(*rehearsal.Options)) (string, error) {
 		}
 	}
 	e := newEngine(change)
-	trials := slices.Concat(ways(all), found(all), thin(single(all), 300), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
+	trials := slices.Concat(tempted(all), ways(all), found(all), again(all), thin(single(all), 300), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
 	for chunk := range slices.Chunk(trials, 32) {
 		for _, o := range e.all(chunk) {
 			if len(o.broken) > 0 {

@@ -80,6 +80,7 @@ func drawn(all []*base, seed uint64) trial {
 		}
 	}
 	operated(s, rand.New(rand.NewPCG(seed, 9)), end)
+	deceived(&t, rand.New(rand.NewPCG(seed, 10)), end)
 	t.script = clone(t.script)
 	return held(t)
 }
@@ -113,6 +114,24 @@ func pick(all []*base, at float64) *base {
 func (b *base) weight() float64 {
 	const usual, least = 330, 0.13
 	return min(1, max(least, usual/float64(len(b.undisturbed.Calls))))
+}
+
+// deceived lets somebody forge a decision or, where people sign in, who they are, in
+// one run of twelve or three, and has one of eight in Japanese. It draws from a stream of
+// its own, too.
+func deceived(t *trial, r *rand.Rand, end float64) {
+	if r.IntN(8) == 0 {
+		t.base = japanese(t.base)
+	}
+	if r.IntN(12) == 0 {
+		t.script.Others = append(t.script.Others, rehearsal.Doing{At: round(r.Float64() * min(end, 120)), What: []string{"forge decision", "forge release"}[r.IntN(2)]})
+	}
+	if t.base.parameters["ApprovalIdentity"] == "VerifiedAccess" && r.IntN(3) == 0 {
+		all := incident.Choices
+		t.script.People = append(t.script.People, rehearsal.Choosing{
+			After: round(r.Float64() * 120), Choice: all[r.IntN(len(all))], As: []string{"sato", rehearsal.User}[r.IntN(2)], Forged: sim.Forgeries[r.IntN(len(sim.Forgeries))],
+		})
+	}
 }
 
 // operated lets an operator stop the execution and redrive it, in one run of five. It

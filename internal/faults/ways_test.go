@@ -194,3 +194,54 @@ func TestFoundBefore(t *testing.T) {
 		}
 	}
 }
+
+// tempted are incidents in which one check is all that keeps harm away: a forger, a
+// decision that expires, others in the moment before something is done. None of it
+// comes to anything; a mutant that leaves the check out lets it.
+func tempted(all []*base) []trial {
+	by := map[string]*base{}
+	for _, b := range all {
+		by[b.name] = b
+	}
+	worse := by["plain, kept"].racing
+	during := func(at float64, what string, storms rehearsal.Script) rehearsal.Script {
+		storms.Others = []rehearsal.Doing{{At: at, What: what}}
+		return storms
+	}
+	// A decision holds for a week; the step that acts on it is entered again after more.
+	expired := roleLost("terminate", "dynamodb:*", 60, 90)
+	expired.Stops, expired.Redrives = []rehearsal.Moving{{At: 66}}, []rehearsal.Moving{{At: 8 * 24 * 3600}}
+	trials := []trial{
+		{by["plain, terminated"], 1, expired},
+		{by["plain, terminated"], 1, during(70, "reconnect", roleLost("terminate", "dynamodb:*", 60, 80))},
+		{by["plain, kept"], 1, during(50, "reconnect", roleLost("isolate", "ec2:*", 45, days))},
+		{by["plain, kept"], 1, rehearsal.Script{Events: []rehearsal.Delivery{{At: 5, Event: worse[0]}, {At: 20, Event: worse[1]}}}},
+		{japanese(by["plain, terminated"]), 1, rehearsal.Script{}},
+		{japanese(by["copies elsewhere"]), 1, rehearsal.Script{}},
+		{japanese(by["memory fails"]), 1, rehearsal.Script{}},
+	}
+	for _, what := range []string{"forge decision", "forge release"} {
+		for _, name := range []string{"plain, terminated", "nobody answers", "decided later"} {
+			trials = append(trials, trial{by[name], 1, during(30, what, rehearsal.Script{})})
+		}
+	}
+	for _, how := range sim.Forgeries {
+		trials = append(trials, trial{by["two people terminate"], 1, rehearsal.Script{People: []rehearsal.Choosing{{After: 30, Choice: incident.Terminate, As: "sato", Forged: how}}}})
+	}
+	return trials
+}
+
+// TestTempted: what only a check keeps away stays away, and each is tried.
+func TestTempted(t *testing.T) {
+	e := newEngine(unchanged)
+	trials := tempted(bases(t))
+	for n, o := range e.all(trials) {
+		tr := trials[n]
+		if len(o.broken) > 0 || o.err != nil {
+			t.Errorf("%s under %s: %q %v", tr.base.name, tr.line(), o.broken, o.err)
+		}
+		if hit, drawn := o.hit(tr), drawnKinds(tr); len(hit) != len(drawn) {
+			t.Errorf("%s under %s: only %q of %q came to something", tr.base.name, tr.line(), hit, drawn)
+		}
+	}
+}

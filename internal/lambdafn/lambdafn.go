@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -144,6 +145,11 @@ func Start[In, Out any](step Runner[In, Out], err error) {
 	lambda.Start(logged(h))
 }
 
+// logged is what production serves: its log goes where Lambda collects it.
+func logged(h Handler) Handler {
+	return Logged(h, os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), os.Stderr)
+}
+
 // named turns a chain of errors into the one name that Step Functions sees:
 // ours where there is one, else the service's code. Lambda itself would report
 // the Go type of the outermost wrapper, which no ErrorEquals matches.
@@ -164,12 +170,12 @@ func named(err error) messages.InvokeResponse_Error {
 	return messages.InvokeResponse_Error{Type: name, Message: text}
 }
 
-// logged writes one line an invocation: how it ended, how long it took, and what
+// Logged writes one line an invocation: how it ended, how long it took, and what
 // a metric filter of the template is to see: the word under "alarm" of an answer,
 // one of ours, and the numbers under "counts". Nothing else of inputs and outputs
 // is logged; they hold task tokens and hostile text.
-func logged(h Handler) Handler {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("function", os.Getenv("AWS_LAMBDA_FUNCTION_NAME"))
+func Logged(h Handler, function string, to io.Writer) Handler {
+	log := slog.New(slog.NewJSONHandler(to, nil)).With("function", function)
 	return func(ctx context.Context, payload []byte) ([]byte, error) {
 		start := time.Now()
 		out, err := h(ctx, payload)
@@ -183,7 +189,8 @@ func logged(h Handler) Handler {
 				Counts map[string]int `json:"counts"`
 			}
 			level, more := slog.LevelInfo, []slog.Attr{took}
-			if json.Unmarshal(out, &o) == nil { // one that is another's says nothing here
+			told := bytes.Contains(out, []byte(`"alarm"`)) || bytes.Contains(out, []byte(`"counts"`)) // most have neither
+			if told && json.Unmarshal(out, &o) == nil {                                               // one that is another's says nothing here
 				if o.Alarm != "" {
 					level, more = slog.LevelWarn, append(more, slog.String("alarm", o.Alarm))
 				}

@@ -396,11 +396,11 @@ var catalogue = map[string]text{
 	"Kept isolated.next": {
 		"It keeps costing money, and its disks may keep changing, until you terminate or release it, also months later: cordon decide {incident} terminate|release --reason TEXT.\n" +
 			"What it had before stands in the incidents table, under the incident's ID, as prior#….\n" +
-			"Its protection against termination and stop stays on.\n" +
+			"What protects it against termination and stop, as listed above, stays on.\n" +
 			"Revoke the credentials of the instance's role.",
 		"終了または解放するまで、費用がかかり、ディスクの内容は変わり続けることがあります。後から(数か月後でも)決定するには: cordon decide {incident} terminate|release --reason TEXT。\n" +
 			"元の設定は、インシデントのテーブルにインシデントIDの prior#… として記録されています。\n" +
-			"終了保護と停止保護は有効なままです。\n" +
+			"上記の終了保護と停止保護は有効なままです。\n" +
 			"インスタンスロールの認証情報を無効化してください。",
 	},
 
@@ -908,9 +908,11 @@ var catalogue = map[string]text{
 	"report.connected":       {"Since its release it is connected again.", "解放により、通信は再開しています。"},
 	"report.unchanged":       {"not changed", "変更なし"},
 	"report.unseen":          {"not seen", "未確認"},
-	"report.underWay":        {"Still under way when this was written", "作成時点で進行中"},
+	"report.underWay":        {"Not at its end when this was written", "作成時点で未完了"},
 	"report.gapsGoing":       {"{n}, and {going} still under way", "{n} 件、ほか {going} 件が進行中"},
 	"report.going":           {"{going} still under way", "{going} 件が進行中"},
+	"report.hashingLater":    {"Hash of the memory image: nobody goes on with it until somebody decides; {reason}", "メモリイメージのハッシュ (決定があるまで再開しません): {reason}"},
+	"report.copyingLater":    {"Copies in the evidence account: nobody goes on with them until somebody decides; {reason}", "証拠アカウントへのコピー (決定があるまで再開しません): {reason}"},
 	"report.hashing":         {"Hash of the memory image: {reason}", "メモリイメージのハッシュ: {reason}"},
 	"report.copying":         {"Copies in the evidence account: {reason}", "証拠アカウントへのコピー: {reason}"},
 	"report.nobody":          {"No decision is recorded.", "記録された決定はありません。"},

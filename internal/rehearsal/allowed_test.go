@@ -34,6 +34,11 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return all
 	}
+	verified := func(at float64) sim.Call {
+		c := call(at, "kms", "VerifyMac", &kms.VerifyMacInput{})
+		c.Mutating, c.By = false, &sim.Invocation{Function: "authorize"}
+		return c
+	}
 	described := func(at float64, i *sim.Invocation) sim.Call {
 		c := call(at, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{})
 		c.Mutating, c.By = false, i
@@ -218,16 +223,45 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		return with(unwritten, c)
 	}
 
+	refusedTo := func(function string, at float64) sim.Call {
+		c := call(at, "dynamodb", "GetItem", &dynamodb.GetItemInput{})
+		c.Mutating, c.Effective, c.Error, c.By = false, false, "AccessDeniedException", &sim.Invocation{Function: function}
+		return c
+	}
+	// left is a decision that nobody verifies, and a run that lasts so long.
+	left := func(c sim.Call, last float64) rehearsal.Trace {
+		return with(kept, c, call(last, "dynamodb", "GetItem", &dynamodb.GetItemInput{}))
+	}
+	// looked is a termination that looks at the interfaces at some time.
+	looked := func(at float64) rehearsal.Trace {
+		x := with(clean(), described(at, terminates))
+		for n := range x.Calls {
+			if x.Calls[n].Action == "TerminateInstances" {
+				x.Calls[n].By = terminates
+			}
+		}
+		return x
+	}
+	// givenUp is a change that no journal has, with what the bucket has of one.
+	givenUp := func(object, sk, body string) rehearsal.Trace {
+		image := row("", map[string]string{"pk": key + ".1", "sk": sk, "body": body}).Item
+		return spoil(unwritten, func(x *rehearsal.Trace) {
+			batch := asJSON(map[string]any{"Records": []any{map[string]any{"dynamodb": map[string]any{"NewImage": image}}}})
+			x.Bucket = map[string]rehearsal.Object{object: {Body: []byte(asJSON(map[string]string{"payload": batch}))}}
+		})
+	}
+
 	for _, c := range []struct {
 		name, invariant string
 		passes          rehearsal.Trace
 		caught          map[string]rehearsal.Trace
 	}{
-		{"put back after the last look", "No silent failure", spoil(kept, others(120, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
+		{"put back after the last look", "No silent failure", spoil(with(kept, verified(80)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))), map[string]rehearsal.Trace{
 			"another one was":                      spoil(kept, others(120, "eni-9", "web"), now(eni("eni-1", "web"))),
 			"groups were opened meanwhile":         spoil(kept, others(120, "", "quarantine"), now(eni("eni-1", "web"))),
 			"it was before the last look":          spoil(with(kept, described(130, a)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
 			"it is terminated, and its other open": spoil(kept, others(120, "eni-1", "web"), now(eni("eni-2", "web"))),
+			"nobody looked after the decision":     spoil(with(kept, verified(110)), others(120, "eni-1", "web"), now(eni("eni-1", "web"))),
 		}},
 		{"opened after the last look", "No silent failure", spoil(kept, others(120, "", "quarantine", "capture"), opened("quarantine")), map[string]rehearsal.Trace{
 			"another group was":           spoil(kept, others(120, "", "capture"), opened("quarantine")),
@@ -331,9 +365,26 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"another's is held up":         journal("AccessDenied", key+".2"),
 			"nobody tried":                 unwritten,
 		}},
+		{"a change that was given up", "The journal is the record", givenUp("aws/lambda/x", "step#isolate", "{}"), map[string]rehearsal.Trace{
+			"it was changed once more since": givenUp("aws/lambda/x", "step#isolate", `{"status":"ok"}`),
+			"another item's was":             givenUp("aws/lambda/x", "step#preserve", "{}"),
+			"somebody put it elsewhere":      givenUp("events/x", "step#isolate", "{}"),
+		}},
 		{"nobody can be told that it is not signed", "Every ending is signed", unsigned(94), map[string]rehearsal.Trace{
 			"a mail before that failed": unsigned(90),
 			"the last mail was taken":   with(unsigned(94), call(95, "sns", "Publish", &sns.PublishInput{})),
+		}},
+		{"those who look are refused", "No decision lies about", left(refusedTo("approval", 5000), 20_000), map[string]rehearsal.Trace{
+			"others are":         left(refusedTo("drift", 5000), 20_000),
+			"it was before that": left(refusedTo("approval", 50), 20_000),
+			"it was much later":  left(refusedTo("approval", 15_000), 20_000),
+		}},
+		{"it ended before anybody could", "No decision lies about", left(refusedTo("drift", 5000), 9000), map[string]rehearsal.Trace{
+			"it went on": left(refusedTo("drift", 5000), 20_000),
+		}},
+		{"others put it back after the last look at a termination", "Sealed before terminated", spoil(looked(89), others(89.5, "eni-1", "web")), map[string]rehearsal.Trace{
+			"it was before that":           spoil(looked(89), others(88, "eni-1", "web")),
+			"they attached another before": spoil(looked(89), others(88, "eni-9", "web")),
 		}},
 		{"only the rule could tell that it failed", "Every ending is signed", failed("Throttled", ""), map[string]rehearsal.Trace{
 			"it could tell by itself":          failed("", ""),

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -53,16 +54,20 @@ func untrue(t Trace) string {
 
 var (
 	tags = regexp.MustCompile(`<[^>]*>`)
-	// As mails and reports put them, in English; others are not read.
-	snapshotClaim = regexp.MustCompile(`(snap-[0-9a-z]+) \(([^,)]*)[^)]*\):\s+(\w+)[^,\n]*(, locked against deletion)?`)
-	copyClaim     = regexp.MustCompile(`Copy of \S+:\s+(snap-[0-9a-z]+) in account \d+, under [^,\n]*(, locked against deletion)?`)
-	imageClaim    = regexp.MustCompile(`Memory image:\s+(\S+) in the evidence bucket, (\d+) bytes`)
+	// As mails and reports put them, in both languages.
+	snapshotClaim = regexp.MustCompile(`(snap-[0-9a-z]+) \(([^,)]*)[^)]*\):\s+(completed|完了)?[^,、\n]*(, locked against deletion|、削除ロックあり)?`)
+	copyClaim     = regexp.MustCompile(`(?:Copy of \S+:\s+|のコピー: アカウント \d+ の )(snap-[0-9a-z]+)(?: in account \d+, under |、キー )[^,、\n]*(, locked against deletion|、削除ロックあり)?`)
+	objectClaims  = []*regexp.Regexp{ // key, bytes, and the hash where one is told
+		regexp.MustCompile(`(\S+) in the evidence bucket, (\d+) bytes(?:, SHA-256(?: computed by Cordon:)? ([0-9a-f]{64}))?`),
+		regexp.MustCompile(`証拠バケットの (\S+) \((\d+) バイト(?:、SHA-256 ([0-9a-f]{64}))?\)(?:、SHA-256 \(Cordonが計算\): ([0-9a-f]{64}))?`),
+	}
+	reportClaim = regexp.MustCompile(`(?:Signed report: |署名付き報告: 証拠バケットの )(\S+)`)
 )
 
 // claims says what of a text about the evidence is not so at a moment.
 func (t Trace) claims(text string, at time.Time) string {
 	for _, m := range snapshotClaim.FindAllStringSubmatch(text, -1) {
-		if m[3] == "completed" {
+		if m[3] != "" {
 			if wrong := t.notCompleted(m[1], m[2], at); wrong != "" {
 				return m[1] + " is completed: " + wrong
 			}
@@ -80,9 +85,21 @@ func (t Trace) claims(text string, at time.Time) string {
 			return "the copy " + m[1] + " is locked, and it is not"
 		}
 	}
-	for _, m := range imageClaim.FindAllStringSubmatch(text, -1) {
-		if o, ok := t.Bucket[m[1]]; !ok && !t.earlier(m[1]) || ok && strconv.FormatInt(o.Size, 10) != m[2] {
-			return fmt.Sprintf("there is an image %s of %s bytes, and the bucket has %d", m[1], m[2], o.Size)
+	for _, claim := range objectClaims {
+		for _, m := range claim.FindAllStringSubmatch(text, -1) {
+			o, ok := t.Bucket[m[1]]
+			if !ok && !t.earlier(m[1]) || ok && strconv.FormatInt(o.Size, 10) != m[2] {
+				return fmt.Sprintf("there is an object %s of %s bytes, and the bucket has %d", m[1], m[2], o.Size)
+			}
+			sum := sha256.Sum256(o.Body)
+			if hash := strings.Join(m[3:], ""); hash != "" && o.Body != nil && hash != hex.EncodeToString(sum[:]) {
+				return fmt.Sprintf("the SHA-256 of %s is %s, and it is another", m[1], hash)
+			}
+		}
+	}
+	for _, m := range reportClaim.FindAllStringSubmatch(text, -1) {
+		if _, ok := t.Bucket[m[1]]; !ok && !t.earlier(m[1]) {
+			return "there is a report " + m[1] + ", and the bucket has none"
 		}
 	}
 	return ""
@@ -146,7 +163,21 @@ func (t Trace) manifest(file Object) string {
 	if err != nil {
 		return err.Error()
 	}
-	if !t.retained(file) {
+	// Read has said that it holds, and is what verify trusts. This does without it.
+	var stored struct {
+		Manifest  json.RawMessage
+		Signature []byte
+	}
+	if err := json.Unmarshal(file.Body, &stored); err != nil {
+		return err.Error()
+	}
+	sum := sha256.Sum256(stored.Manifest)
+	switch own := fmt.Sprintf("incidents/%s/manifests/%s.json", said.Incident, said.Run); {
+	case !ecdsa.VerifyASN1(t.Key, sum[:], stored.Signature):
+		return "the signature is not that of the stack's key over it"
+	case file.Key != own:
+		return "it is of another incident or execution: " + own
+	case !t.retained(file):
 		return "it is not under retention"
 	}
 	for _, o := range said.Objects {

@@ -101,7 +101,7 @@ func (w *world) finish() (Result, error) {
 		return Result{}, fmt.Errorf("fault %v: that call was never made; count the calls with --json", unmet[0])
 	}
 	r.Evidence, r.History = evidence(t), t.History
-	r.Happened = w.tally()
+	r.Happened, r.Idle = w.tally(), w.idle()
 	if w.Script != nil {
 		r.people = w.Script.People
 	}
@@ -232,7 +232,10 @@ func (w *world) trace(calls []sim.Call) (Trace, error) {
 		}
 		t.Ours = t.Braked == ""
 	}
-	t.DryRun, t.Two = w.parameter("DryRun") == "true", w.parameter("ApproversForTermination") == "2"
+	t.DryRun, t.Two, t.SignIn = w.parameter("DryRun") == "true", w.parameter("ApproversForTermination") == "2", w.parameter("ApprovalIdentity") == "VerifiedAccess"
+	escalation, _ := w.deployment.Resource("EscalationTopic")
+	t.Escalation = escalation.Ref
+	t.Log, t.Said, t.Came, t.Handled = w.log.Bytes(), w.said, sortedKeys(w.came), w.happened["stop"]+w.happened["redrive"] > 0
 	for c := range strings.SplitSeq(w.parameter("CentralEndpointCidrs"), ",") {
 		if n, err := netip.ParsePrefix(strings.TrimSpace(c)); err == nil {
 			t.Central = append(t.Central, n.Masked().String())

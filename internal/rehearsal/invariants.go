@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // Invariant is something that always holds. Broken says how it does not; empty
@@ -56,6 +58,9 @@ var Invariants = []Invariant{
 	{"The journal is the record", unjournaled},
 	{"Every ending is signed", unsigned},
 	{"What is told of the evidence is so", untrue},
+	{"A decision is that of who made it", impostor},
+	{"No decision lies about", lying},
+	{"Sealed before terminated", unsealedKill},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an
@@ -92,13 +97,21 @@ func silentFailure(t Trace) string {
 }
 
 // undoneUnseen says whether others undid this after the last look at the isolation
-// had begun: nobody could know. What they did to something else excuses nothing.
+// had begun: nobody could know. What they did to something else excuses nothing, and
+// nothing does where nobody looked once it was known what was decided.
 func (t Trace) undoneUnseen(which func(sim.Change) bool) bool {
-	var last time.Time
-	for _, c := range t.Calls {
-		if c.By != nil && c.By.Function == "isolate" {
+	var last, verified time.Time
+	for n := range t.Calls {
+		switch c := &t.Calls[n]; {
+		case c.By == nil:
+		case c.By.Function == "isolate":
 			last = c.At
+		case c.By.Function == "authorize":
+			verified = c.At
 		}
+	}
+	if last.Before(verified) {
+		return false
 	}
 	return slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.At.After(last.Add(-time.Second)) && which(o) })
 }
@@ -256,12 +269,42 @@ func unapprovedKill(t Trace) string {
 			return "a termination without a readable input"
 		}
 		for _, id := range in.InstanceIds {
-			if _, ok := t.standing(id, incident.Terminate, c.At); !ok {
+			d, ok := t.standing(id, incident.Terminate, c.At)
+			if !ok {
 				return id + " was terminated and no valid decision says so"
+			}
+			if newest := t.newest(id, c.At); newest != "" && newest != d.Incident {
+				return fmt.Sprintf("%s was terminated in incident %s, and what was decided was decided in %s", id, newest, d.Incident)
 			}
 		}
 	}
 	return ""
+}
+
+// newest is the incident about an instance that was opened last by then, by what was
+// written when it was opened or stood there before; empty if none is known.
+func (t Trace) newest(instance string, at time.Time) (id string) {
+	number := -1
+	take := func(body string) {
+		var inc incident.Incident
+		if json.Unmarshal([]byte(body), &inc) != nil || inc.InstanceID != instance {
+			return
+		}
+		if _, n, err := incident.SplitID(inc.ID); err == nil && n >= number {
+			id, number = inc.ID, n
+		}
+	}
+	for _, i := range t.Before.Incidents {
+		if i.Table == "incidents" && strings.HasPrefix(i.Item.Text("sk"), "incident#") {
+			take(i.Item.Text("body"))
+		}
+	}
+	for _, c := range t.effective("dynamodb", "PutItem") {
+		if in, ok := c.Input.(*dynamodb.PutItemInput); ok && !c.At.After(at) && strings.HasPrefix(stringOf(in.Item["sk"]), "incident#") {
+			take(stringOf(in.Item["body"]))
+		}
+	}
+	return id
 }
 
 // Termination needs every snapshot completed, unless a person chose otherwise.
@@ -272,11 +315,12 @@ func killWithoutEvidence(t Trace) string {
 			return "a termination without a readable input"
 		}
 		for _, id := range in.InstanceIds {
-			if d, ok := t.standing(id, incident.Terminate, c.At); ok && d.Override {
+			d, decided := t.standing(id, incident.Terminate, c.At)
+			if decided && d.Override {
 				continue
 			}
 			for _, volume := range t.attached(id, c.At) {
-				if !t.imaged(volume, c.At) {
+				if !t.imaged(volume, d.Incident, c.At) {
 					return fmt.Sprintf("%s was terminated without a completed snapshot of %s", id, volume)
 				}
 			}
@@ -310,11 +354,13 @@ func (t Trace) attached(instance string, at time.Time) []string {
 	return all
 }
 
-// imaged says whether a snapshot of a volume was completed by then. What the
-// account shows afterwards may have completed later, so its time counts.
-func (t Trace) imaged(volume string, at time.Time) bool {
+// imaged says whether a snapshot of a volume was completed by then, as evidence of an
+// incident; empty: of any. What the account shows afterwards may have completed later,
+// so its time counts.
+func (t Trace) imaged(volume, of string, at time.Time) bool {
 	for _, s := range t.After.Snapshots {
-		if aws.ToString(s.VolumeId) == volume && s.State == types.SnapshotStateCompleted && tag(s.Tags, "cordon:incident") != "" &&
+		whose := tag(s.Tags, "cordon:incident")
+		if aws.ToString(s.VolumeId) == volume && s.State == types.SnapshotStateCompleted && whose != "" && (of == "" || whose == of) &&
 			(s.CompletionTime == nil || !s.CompletionTime.After(at)) {
 			return true
 		}
@@ -464,6 +510,23 @@ func changedUnrecorded(t Trace) string {
 			return id + " is still in our groups after a release"
 		case before != nil && !sameGroups(before, after):
 			return fmt.Sprintf("%s was in %v and is in %v after a release", id, before, after)
+		}
+	}
+	return t.notBack()
+}
+
+// notBack says which flag is not as it was before a release. Where an earlier run had
+// an incident, that changed it, and the account of before does not tell from what.
+func (t Trace) notBack() string {
+	if !slices.ContainsFunc(t.decided(), func(d incident.Decision) bool { return d.Choice == incident.Release }) || len(t.Before.heads()) > 0 || t.died() || slices.ContainsFunc(t.Before.Interfaces(t.Finding.InstanceID), func(i types.NetworkInterface) bool {
+		return t.isolatedAnew(aws.ToString(i.NetworkInterfaceId))
+	}) {
+		return ""
+	}
+	before, after := t.Before.flags(t.Finding.InstanceID), t.After.flags(t.Finding.InstanceID)
+	for _, name := range sortedKeys(before) {
+		if before[name] != after[name] && !t.lastTells("") {
+			return fmt.Sprintf("%s was %q and is %q after a release", name, before[name], after[name])
 		}
 	}
 	return ""
@@ -649,6 +712,13 @@ func secondIncident(t Trace) string {
 			continue
 		}
 		instance := stringOf(in.Item["pk"])
+		var inc incident.Incident // the key may be anything; what it is about is not
+		if json.Unmarshal([]byte(stringOf(in.Item["body"])), &inc) == nil && inc.InstanceID != "" {
+			instance = inc.InstanceID
+			if open := t.wasOpen(inc); open != "" && !t.decidedSince(c.At) {
+				return instance + " has two incidents: " + open + " was open"
+			}
+		}
 		if last, again := opened[instance]; again && !t.decidedBetween(last, c.At) {
 			return instance + " has two incidents"
 		}
@@ -671,6 +741,19 @@ func secondIncident(t Trace) string {
 		}
 		if all > max(1, incidents) {
 			return fmt.Sprintf("%s was answered %d times", one.action, all)
+		}
+	}
+	return ""
+}
+
+// wasOpen is the incident of an earlier run that was open about the same machine; empty
+// if none was.
+func (t Trace) wasOpen(inc incident.Incident) string {
+	for _, i := range t.Before.Incidents {
+		var was incident.Incident
+		if i.Table == "incidents" && i.Item.Text("state") == "open" && json.Unmarshal([]byte(i.Item.Text("body")), &was) == nil &&
+			was.InstanceID == inc.InstanceID && was.AttachedAt.Equal(inc.AttachedAt) {
+			return was.ID
 		}
 	}
 	return ""
@@ -710,10 +793,10 @@ func dead(s types.InstanceStateName) bool {
 	return s == types.InstanceStateNameShuttingDown || s == types.InstanceStateNameTerminated
 }
 
-// No token, link secret, pre-signed URL or key in a subject, a table or a
-// command, but for one URL in the command that starts the capture.
+// No token, link secret, pre-signed URL or key in a subject, a log, the history, a
+// table or a command, but for one URL in the command that starts the capture.
 func secretLeft(t Trace) string {
-	secrets, links := t.Tokens, map[string]string{}
+	secrets, links := append(slices.Clone(t.Tokens), t.credentials()...), map[string]string{}
 	for _, m := range t.Mails {
 		if _, rest, ok := strings.Cut(m.Body, t.API+"/d/"); ok {
 			link := strings.FieldsFunc(rest, func(r rune) bool { return r <= ' ' || r == '>' || r == ')' })[0]
@@ -726,6 +809,10 @@ func secretLeft(t Trace) string {
 		}
 	}
 	for _, m := range t.Mails {
+		// A pager or a ticket that many read, for ever: whoever has a link can decide.
+		if m.Topic != "" && m.Topic == t.Escalation && strings.Contains(m.Body, t.API+"/d/") {
+			return "an escalation holds a link"
+		}
 		for _, s := range secrets {
 			if strings.Contains(m.Subject, s) {
 				return "a subject holds a secret"
@@ -738,6 +825,14 @@ func secretLeft(t Trace) string {
 		}
 		if strings.Contains(m.Body, "X-Amz-Signature") {
 			return "a mail holds a pre-signed URL"
+		}
+	}
+	if what := secretIn(t.Log, secrets); what != "" {
+		return "a function logged " + what
+	}
+	for _, said := range t.Said {
+		if what := secretIn(said, secrets); what != "" {
+			return "a function answered, for the history to keep, " + what
 		}
 	}
 	var hashes []string
@@ -773,6 +868,28 @@ func secretLeft(t Trace) string {
 	return ""
 }
 
+// secretIn says which kind of secret a text holds; empty if none. JSON escapes what
+// stands in none of them.
+func secretIn(text []byte, secrets []string) string {
+	if bytes.Contains(text, []byte("X-Amz-Signature")) {
+		return "a pre-signed URL"
+	}
+	if slices.ContainsFunc(secrets, func(s string) bool { return s != "" && bytes.Contains(text, []byte(s)) }) {
+		return "a secret"
+	}
+	return ""
+}
+
+// credentials are those that a role of another account was taken with.
+func (t Trace) credentials() (all []string) {
+	for _, c := range t.effective("sts", "AssumeRole") {
+		if out, ok := c.Output.(*sts.AssumeRoleOutput); ok && out.Credentials != nil {
+			all = append(all, aws.ToString(out.Credentials.SecretAccessKey), aws.ToString(out.Credentials.SessionToken))
+		}
+	}
+	return all
+}
+
 // Every journal holds, and what its newest entry says of an item is the item as
 // the table has it.
 func unjournaled(t Trace) string {
@@ -786,13 +903,17 @@ func unjournaled(t Trace) string {
 		}
 		numbers[id] = append(numbers[id], n)
 	}
+	given := t.givenUp()
 	for _, id := range sortedKeys(numbers) {
 		c := chain.Check(id, numbers[id], func(n int) ([]byte, error) {
 			key, err := chain.Key(id, n)
 			return t.Journal[key], err
 		})
-		if len(c.Broken) > 0 {
-			return fmt.Sprintf("the journal of %s: %s", id, c.Broken[0])
+		if broken := slices.DeleteFunc(c.Broken, gaps(given)); len(broken) > 0 {
+			return fmt.Sprintf("the journal of %s: %s", id, broken[0])
+		}
+		if wrong := t.unchained(id, numbers[id]); wrong != "" {
+			return wrong
 		}
 		maps.Copy(newest, c.Newest)
 	}
@@ -807,7 +928,10 @@ func unjournaled(t Trace) string {
 		if !ok || reflect.DeepEqual(stood[at], i.Item) {
 			continue
 		}
-		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) && !t.heldUp(whose) {
+		if is, _ := i.Item.Told(); !reflect.DeepEqual(newest[at], is) && !t.heldUp(whose) && !slices.ContainsFunc(given, func(g record.Image) bool {
+			was, _ := g.Told() // the last change of it was given up
+			return g.Text("pk") == pk && g.Text("sk") == sk && reflect.DeepEqual(was, is)
+		}) {
 			return fmt.Sprintf("the record has %s as %v, and the journal as %v", at, is, newest[at])
 		}
 	}
@@ -824,6 +948,56 @@ func (t Trace) heldUp(incidentID string) bool {
 		}
 	}
 	return false
+}
+
+// unchained says which entry of a journal does not hold the hash of the one before.
+// chain.Check has said so already, and is what writes them.
+func (t Trace) unchained(id string, numbers []int) string {
+	before := ""
+	for n := range slices.Max(numbers) {
+		key := fmt.Sprintf("incidents/%s/journal/%06d.json", id, n+1)
+		entry, ok := t.Journal[key]
+		// A quotation mark within a text is escaped: this is the name of a member.
+		if !ok || !bytes.Contains(entry, []byte(`"previous":"`+before+`"`)) {
+			return key + " does not follow the one before"
+		}
+		sum := sha256.Sum256(entry)
+		before = hex.EncodeToString(sum[:])
+	}
+	return ""
+}
+
+// givenUp are the changes of the record that Lambda gave up, and kept in the bucket
+// for people to hand over again, as the items were then.
+func (t Trace) givenUp() (all []record.Image) {
+	for _, key := range sortedKeys(t.Bucket) {
+		if !strings.HasPrefix(key, "aws/lambda/") {
+			continue
+		}
+		var kept struct{ Payload string }
+		var batch struct {
+			Records []struct {
+				Dynamodb struct{ NewImage record.Image }
+			}
+		}
+		if json.Unmarshal(t.Bucket[key].Body, &kept) != nil || json.Unmarshal([]byte(kept.Payload), &batch) != nil {
+			continue
+		}
+		for _, r := range batch.Records {
+			all = append(all, r.Dynamodb.NewImage)
+		}
+	}
+	return all
+}
+
+// gaps are the lines about a journal that tell of changes which were given up: until
+// they are handed over again, that is so, and verify says it.
+func gaps(given []record.Image) func(line string) bool {
+	return func(line string) bool {
+		return slices.ContainsFunc(given, func(i record.Image) bool {
+			return strings.HasSuffix(line, fmt.Sprintf("%q was changed, and no entry says so", i.Text("sk")))
+		})
+	}
 }
 
 // plain is every text in a call's input, one a line.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	autoscalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -27,6 +28,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
 var (
@@ -81,6 +84,9 @@ func clean() rehearsal.Trace {
 	return decided(t, decision(incident.Terminate))
 }
 
+// terminates is the invocation that terminates.
+var terminates = &sim.Invocation{Function: "terminate"}
+
 // manifest is what signs the ending of a run.
 var manifest = call(95, "s3", "PutObject", &s3.PutObjectInput{Key: aws.String("incidents/" + key + ".1/manifests/run.json")})
 
@@ -92,8 +98,9 @@ func decision(c incident.Choice) incident.Decision {
 }
 
 // pair is a termination on which two people decided, and must have; spoil changes
-// what they did. A first without an incident is none.
-func pair(spoil func(first, second *incident.Decision)) rehearsal.Trace {
+// what they did. A first without an incident is none. Without others, it is they who
+// came.
+func pair(spoil func(first, second *incident.Decision), came ...string) rehearsal.Trace {
 	first, last := decision(incident.Terminate), decision(incident.Terminate)
 	first.Identity, last.Identity = "identity-center u1", "identity-center u2"
 	first.DecidedAt, last.First = second(55), first.Mark()
@@ -102,7 +109,9 @@ func pair(spoil func(first, second *incident.Decision)) rehearsal.Trace {
 	if first.Incident != "" {
 		t.After.Incidents = append(t.After.Incidents, row("decisions", map[string]string{"pk": first.Incident, "sk": "request#001#first", "body": asJSON(first)}))
 	}
-	t.Two = true
+	if t.Two, t.Came = true, came; len(came) == 0 {
+		t.Came = []string{first.Identity, last.Identity}
+	}
 	return t
 }
 
@@ -179,6 +188,15 @@ func put(at float64, sk string) sim.Call {
 	return call(at, "dynamodb", "PutItem", &dynamodb.PutItemInput{Item: map[string]dynamodbtypes.AttributeValue{
 		"pk": &dynamodbtypes.AttributeValueMemberS{Value: key}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: sk},
 	}})
+}
+
+// opens opens an incident about the victim, under some key.
+func opens(at float64, pk string, machine time.Time) sim.Call {
+	c := put(at, "incident#000001")
+	item := c.Input.(*dynamodb.PutItemInput).Item
+	item["pk"] = &dynamodbtypes.AttributeValueMemberS{Value: pk}
+	item["body"] = &dynamodbtypes.AttributeValueMemberS{Value: asJSON(incident.Incident{ID: pk + ".1", InstanceID: victim, AttachedAt: machine})}
+	return c
 }
 
 func move(at float64, id string, groups ...string) sim.Call {
@@ -366,6 +384,28 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = released(decision(incident.Release))
 			x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "default")}
 		})},
+		{"released, and still protected", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.After.InstanceAttributes = map[string]*ec2.DescribeInstanceAttributeOutput{victim: {DisableApiTermination: &types.AttributeBooleanValue{Value: aws.Bool(true)}}}
+		})},
+		{"released, and its volume no longer goes with it", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			x.Before.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), BlockDeviceMappings: []types.InstanceBlockDeviceMapping{
+				{Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-1"), DeleteOnTermination: aws.Bool(true)}},
+			}}}}}
+		})},
+		{"released, and left in standby", "Recorded before changed", spoil(func(x *rehearsal.Trace) {
+			*x = released(decision(incident.Release))
+			member := func(state string) []autoscalingtypes.AutoScalingInstanceDetails {
+				return []autoscalingtypes.AutoScalingInstanceDetails{{InstanceId: aws.String(victim), AutoScalingGroupName: aws.String("shop"), LifecycleState: aws.String(state)}}
+			}
+			x.Before.AutoScalingInstances, x.After.AutoScalingInstances = member("InService"), member("Standby")
+		})},
+		{"the snapshot of an earlier incident", "No evidence, no kill", spoil(func(x *rehearsal.Trace) {
+			x.After.Snapshots = slices.Clone(x.After.Snapshots)
+			x.After.Snapshots[0].Tags = []types.Tag{{Key: aws.String("cordon:incident"), Value: aws.String(key + ".0")}}
+		})},
+		{"decided in an earlier incident", "No unapproved kill", decided(with(without(clean(), "PutItem", "incident#000001"), opens(0.5, key, attached)), func() incident.Decision { d := decision(incident.Terminate); d.Incident = key + ".0"; return d }())},
 		{"standby not recorded", "Recorded before changed", with(clean(), call(3, "autoscaling", "EnterStandby",
 			&autoscaling.EnterStandbyInput{AutoScalingGroupName: aws.String("asg"), InstanceIds: []string{victim}}, "asg", victim))},
 		{"a target not recorded", "Recorded before changed", with(clean(), put(2, "prior#arn#target i-victim:80"), call(3, "elasticloadbalancingv2", "DeregisterTargets",
@@ -460,6 +500,51 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			x.Journal[first] = bytes.Replace(x.Journal[first], []byte(`"choice":"terminate"`), []byte(`"choice":"release"`), 1)
 		})},
 		{"a secret in a journal", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Journal["incidents/x/journal/000001.json"] = []byte("s3cr3t-s3cr3t") })},
+		{"a token in a log", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Log = []byte(`{"msg":"asks","input":"{\"token\":\"task-token\"}"}`) })},
+		{"a link in an escalation", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Escalation = "arn:escalation"
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{Topic: "arn:escalation", Body: "https://api.example/d/request/s3cr3t-s3cr3t\n"})
+		})},
+		{"another incident under another key", "One incident an instance", with(clean(), opens(6, "111122223333.us-east-1.event-2", attached), opens(7, "111122223333.us-east-1.event-3", attached))},
+		{"another incident while one was open", "One incident an instance", spoil(func(x *rehearsal.Trace) {
+			was := incident.Incident{ID: key + ".1", InstanceID: victim, AttachedAt: attached}
+			x.Before.Incidents = []rehearsal.Row{row("incidents", map[string]string{"pk": key, "sk": "incident#000001", "state": "open", "body": asJSON(was)})}
+			*x = with(decided(without(*x, "PutItem", "incident#000001")), opens(6, "111122223333.us-east-1.event-2", attached))
+		})},
+		{"a link in a log", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			x.Log = []byte(`{"msg":"mailed https://api.example/d/request/s3cr3t-s3cr3t"}`)
+		})},
+		{"an address in a log", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Log = []byte("https://b?X-Amz-Signature=2") })},
+		{"a link in an answer", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Said = [][]byte{[]byte("{}"), []byte(`{"reason":"s3cr3t-s3cr3t"}`)} })},
+		{"an address in an answer", "No secret leaves", spoil(func(x *rehearsal.Trace) { x.Said = [][]byte{[]byte("https://b?X-Amz-Signature=2")} })},
+		{"credentials of a role in an answer", "No secret leaves", spoil(func(x *rehearsal.Trace) {
+			took := call(5, "sts", "AssumeRole", &sts.AssumeRoleInput{})
+			took.Output = &sts.AssumeRoleOutput{Credentials: &ststypes.Credentials{SecretAccessKey: aws.String("s3cr3t-k3y"), SessionToken: aws.String("s3ss1on")}}
+			*x = with(*x, took)
+			x.Said = [][]byte{[]byte(`{"reason":"s3ss1on"}`)}
+		})},
+		{"an entry that follows none", "The journal is the record", spoil(func(x *rehearsal.Trace) {
+			first := "incidents/" + key + ".1/journal/000001.json"
+			x.Journal[first] = bytes.Replace(x.Journal[first], []byte(`"previous":""`), []byte(`"previous":"00"`), 1)
+		})},
+		{"decided by whom nobody saw", "A decision is that of who made it", pair(func(first, _ *incident.Decision) { first.Identity = "identity-center u3" }, "identity-center u1", "identity-center u2")},
+		{"decided by a caller whom the gateway did not name", "A decision is that of who made it", pair(func(_, second *incident.Decision) { second.Identity = "iam arn:aws:iam::111122223333:user/u2" }, "identity-center u1", "identity-center u2")},
+		{"decided by a link where people sign in", "A decision is that of who made it", spoil(func(x *rehearsal.Trace) { x.SignIn = true })},
+		{"decided, and nobody looked", "No decision lies about", with(decided(clean(), decision(incident.Keep)), call(20_000, "dynamodb", "GetItem", &dynamodb.GetItemInput{}))},
+		{"terminated in the capture group", "Sealed before terminated", spoil(func(x *rehearsal.Trace) {
+			x.Calls = slices.DeleteFunc(slices.Clone(x.Calls), func(c sim.Call) bool { return c.At.Equal(second(2.2)) })
+			*x = with(*x, move(2.2, "eni-1", "capture"))
+		})},
+		{"terminated although others put it back", "Sealed before terminated", spoil(func(x *rehearsal.Trace) {
+			looked := call(89, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{})
+			x.Calls = slices.Insert(slices.Clone(x.Calls), 6, looked)
+			for n := range x.Calls {
+				if x.Calls[n].Action == "TerminateInstances" || x.Calls[n].At.Equal(second(89)) {
+					x.Calls[n].By = terminates
+				}
+			}
+			x.Others = []sim.Change{{At: second(70), NetworkInterface: "eni-1", Groups: []string{"web"}}}
+		})},
 		{"a dry run that changes something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) { x.DryRun = true })},
 		{"a dry run that scales something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) {
 			x.DryRun, x.Calls = true, []sim.Call{call(1, "autoscaling", "EnterStandby", nil, victim)}
@@ -471,7 +556,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 		})
 	}
-	if n := len(rehearsal.Invariants); n != 17 {
-		t.Errorf("%d invariants; the README promises seventeen", n)
+	if n := len(rehearsal.Invariants); n != 20 {
+		t.Errorf("%d invariants; the README promises twenty", n)
 	}
 }

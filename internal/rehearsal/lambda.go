@@ -70,6 +70,7 @@ func (w *world) invoke(ctx context.Context, f *function, payload []byte) ([]byte
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		named = messages.InvokeResponse_Error{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Error: Task timed out after %.2f seconds", f.timeout.Seconds())}
 	case err == nil:
+		w.said = append(w.said, out)
 		w.noteStep(f.name, out, nil)
 		return out, nil
 	case !errors.As(err, &named):
@@ -80,6 +81,7 @@ func (w *world) invoke(ctx context.Context, f *function, payload []byte) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	w.said = append(w.said, cause)
 	return nil, &asl.Failure{Name: named.Type, Cause: string(cause)}
 }
 

@@ -24,7 +24,8 @@ type Question struct {
 
 	deliver func(event []byte)
 	user    string
-	two     bool // people must decide on a termination: another one comes after this
+	forged  string // how the header is that they send in place of Verified Access's
+	two     bool   // people must decide on a termination: another one comes after this
 }
 
 // As is the question as it reaches another person, by their name in Identity
@@ -199,11 +200,14 @@ func (q Question) visit(method string, form url.Values) *httptest.ResponseRecord
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	answer := httptest.NewRecorder()
-	q.Page.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), userKey{}, q.user)))
+	q.Page.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), visitorKey{}, visitor{q.user, q.forged})))
 	return answer
 }
 
-type userKey struct{}
+// visitor is who calls the page: a user of Identity Center, or somebody who says so.
+type visitor struct{ user, forged string }
+
+type visitorKey struct{}
 
 // signed is a request as it reaches the page where people sign in: through the
 // balancer, with the header of Verified Access. A browser on loopback is User's.
@@ -211,11 +215,19 @@ func (w *world) signed(r *http.Request) (*http.Request, error) {
 	if w.access.instance == "" || !strings.HasPrefix(r.URL.Path, "/d/") {
 		return r, nil
 	}
-	user, _ := r.Context().Value(userKey{}).(string)
-	if user == "" {
-		user = User
+	who, _ := r.Context().Value(visitorKey{}).(visitor)
+	if who.user == "" {
+		who.user = User
 	}
-	header, err := w.account.Keys().Header(w.access.instance, w.access.provider, user, user)
+	var header string
+	var err error
+	if who.forged != "" {
+		header, err = w.account.Keys().Forged(who.forged, w.access.instance, w.access.provider, who.user, who.user)
+		w.happened["forged header"]++
+	} else {
+		header, err = w.account.Keys().Header(w.access.instance, w.access.provider, who.user, who.user)
+		w.came[incident.ByAccess+who.user] = true
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -274,6 +286,9 @@ func (w *world) visit(to http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		w.problem = err
 		return
+	}
+	if caller := incident.Caller(r.Context()); caller != "" {
+		w.came[incident.ByIAM+caller] = true
 	}
 	ctx, end := w.clock.Deadline(context.WithoutCancel(r.Context()), w.clock.Now().Add(w.pageTimeout))
 	defer end()

@@ -22,6 +22,7 @@ import (
 	"cordon/internal/eventpattern"
 	"cordon/internal/finding"
 	"cordon/internal/incident"
+	"cordon/internal/lambdafn"
 	"cordon/internal/sim"
 	"cordon/internal/template"
 	"cordon/internal/vtime"
@@ -109,7 +110,11 @@ type world struct {
 	shown      map[int]bool          // calls that were watched, by their place
 	entered    map[string]bool
 	happened   map[string]int // of the script, and to some effect
+	did        map[int]bool   // of the script's others, those who found something to change
 	tokens     []string
+	log        bytes.Buffer    // what the functions logged
+	said       [][]byte        // what they answered: the history has it
+	came       map[string]bool // who decided or tried to, as Verified Access or the gateway knows them
 	result     Result
 }
 
@@ -309,7 +314,7 @@ func build(o Options) (*world, error) {
 	}
 	w := &world{
 		Options: o, stack: s, pattern: g.pattern, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
-		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{},
+		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{}, did: map[int]bool{}, came: map[string]bool{},
 	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
 	w.result.Matched = w.matches(g.pattern)
@@ -471,6 +476,7 @@ func (w *world) wire() error {
 		if made.run, err = wiring(host, w.account); err != nil {
 			return fmt.Errorf("function %s: %w", name, err)
 		}
+		made.run = lambdafn.Logged(made.run, name, &w.log)
 		w.byARN[f.ARN], w.byID[f.LogicalID] = made, made
 	}
 	if w.broken != nil {

@@ -32,6 +32,8 @@ type Result struct {
 	Bucket     Bucket          `json:"-"` // empty unless Options.Keep
 	Happened   map[string]int  `json:"-"` // faults, storms and others that hit, further events by their ending, people by what they were answered
 
+	Idle []string `json:"-"` // parts of the script that came to nothing, a line each
+
 	before, after Account    // what Before and Account say, also where they are left out
 	people        []Choosing // of the script
 }

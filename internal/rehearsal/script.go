@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,8 @@ type Storm struct {
 	Kind  sim.Kind `json:"kind"`         // denied, notfound, throttled, unavailable
 }
 
-// Doing is what somebody else does to the instance; sim.Doings says what there is.
+// Doing is what somebody else does to the instance, or to the stack; Doings says what
+// there is.
 type Doing struct {
 	At   float64 `json:"at"`
 	What string  `json:"what"`
@@ -65,8 +67,9 @@ type Moving struct {
 type Choosing struct {
 	After  float64         `json:"after"` // the mail
 	Choice incident.Choice `json:"choice"`
-	As     string          `json:"as,omitempty"`    // a user of Identity Center, who decides alone
-	Order  bool            `json:"order,omitempty"` // by cordon decide, not on the page
+	As     string          `json:"as,omitempty"`     // a user of Identity Center, who decides alone
+	Order  bool            `json:"order,omitempty"`  // by cordon decide, not on the page
+	Forged string          `json:"forged,omitempty"` // how: somebody else who says that they are As; sim.Forgeries
 }
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9]{1,60}$`)
@@ -102,13 +105,15 @@ func ParseScript(b []byte) (*Script, error) {
 			return nil, wrong("storms", n, "by: there is no function %q", t.By)
 		case t.Calls == "":
 			return nil, wrong("storms", n, "calls is lacking: SERVICE:ACTION, or its beginning and a *")
+		case !sim.Storms(t.Calls):
+			return nil, wrong("storms", n, "calls %q are none: want SERVICE:ACTION, or its beginning and a *, with a service as in --fault", t.Calls)
 		case !slices.Contains([]sim.Kind{sim.Denied, sim.NotFound, sim.Throttled, sim.Unavailable}, t.Kind):
 			return nil, wrong("storms", n, "kind %q is not denied, notfound, throttled or unavailable", t.Kind)
 		}
 	}
 	for n, o := range s.Others {
-		if !slices.Contains(sim.Doings(), o.What) || !within(o.At) {
-			return nil, wrong("others", n, "at is seconds, what one of %s", strings.Join(sim.Doings(), ", "))
+		if !slices.Contains(Doings(), o.What) || !within(o.At) {
+			return nil, wrong("others", n, "at is seconds, what one of %s", strings.Join(Doings(), ", "))
 		}
 	}
 	for n, e := range s.Events {
@@ -129,6 +134,9 @@ func ParseScript(b []byte) (*Script, error) {
 	for n, p := range s.People {
 		if _, err := incident.ParseChoice(string(p.Choice)); err != nil || !within(p.After) {
 			return nil, wrong("people", n, "after is seconds, choice what --decision takes")
+		}
+		if p.Forged != "" && (!slices.Contains(sim.Forgeries, p.Forged) || p.As == "" || p.Order) {
+			return nil, wrong("people", n, "forged is what is wrong with a header that names as, one of %s, and no order", strings.Join(sim.Forgeries, ", "))
 		}
 		if p.As != "" && !userName.MatchString(p.As) {
 			return nil, wrong("people", n, "as is the name of a user: letters and digits")
@@ -213,16 +221,93 @@ func (w *world) play() {
 	for _, m := range w.Script.Redrives {
 		w.clock.At(w.start.Add(seconds(m.At)), w.redrive)
 	}
-	for _, o := range w.Script.Others {
+	for n, o := range w.Script.Others {
 		w.clock.At(w.start.Add(seconds(o.At)), func() {
 			if !w.running() {
 				return // what is done after the end shows nothing
 			}
-			if _, err := w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
-				panic(err) // what others can do was checked
+			changed := false
+			if _, ok := forgeries[o.What]; ok {
+				changed = w.forge(o.What)
+			} else {
+				var err error
+				if changed, err = w.account.Others().Do(o.What, w.finding.InstanceID); err != nil {
+					panic(err) // what others can do was checked
+				}
+			}
+			if changed {
+				w.did[n] = true
 			}
 		})
 	}
+}
+
+// Doings are what others can do: to the instance, and to the table of decisions.
+func Doings() []string {
+	return slices.Sorted(slices.Values(append(sortedKeys(forgeries), sim.Doings()...)))
+}
+
+// forgeries are decisions that somebody writes who may write the table and has no key
+// to seal them with.
+var forgeries = map[string]incident.Choice{"forge decision": incident.Terminate, "forge release": incident.Release}
+
+// forge writes a decision on the newest request that people were mailed about, as if
+// its page had; false where there is none, or somebody has decided.
+func (w *world) forge(what string) bool {
+	for _, m := range slices.Backward(w.account.Mails()) {
+		_, request, _ := strings.Cut(w.link(m.Body), "/d/") // INCIDENT.ROUND/SECRET
+		request, _, _ = strings.Cut(request, "/")
+		dot := strings.LastIndexByte(request, '.')
+		round, err := strconv.Atoi(request[dot+1:])
+		if dot < 0 || err != nil {
+			continue
+		}
+		now := w.clock.Now().UTC()
+		body, err := json.Marshal(incident.Decision{
+			Version: incident.DecisionVersion, Incident: request[:dot], Round: round, InstanceID: w.finding.InstanceID, AttachedAt: w.before.AttachedAt(w.finding.InstanceID),
+			Choice: forgeries[what], Person: "Somebody", Identity: incident.ByLink, DecidedAt: now, ExpiresAt: now.Add(24 * time.Hour), MAC: bytes.Repeat([]byte{1}, 32),
+		})
+		if err != nil {
+			panic(err) // strings and numbers only
+		}
+		table, _ := w.deployment.Resource("DecisionsTable")
+		wrote := w.account.Others().Write(table.Ref, map[string]string{"pk": request[:dot], "sk": fmt.Sprintf("request#%03d", round), "body": string(body)})
+		if wrote {
+			w.happened["others "+what]++
+		}
+		return wrote
+	}
+	return false
+}
+
+// idle are the parts of the script that came to nothing: people may have mistyped
+// them, or the incident was over.
+func (w *world) idle() []string {
+	if w.Script == nil {
+		return nil
+	}
+	var all []string
+	for _, f := range w.account.Unmet() {
+		all = append(all, fmt.Sprintf("fault %v: that call was never made", f))
+	}
+	for n, hit := range w.account.Stormed() {
+		if !hit {
+			s := w.Script.Storms[n]
+			all = append(all, fmt.Sprintf("storm %s=%s from %g s to %g s: no call came into it", s.Calls, s.Kind, s.From, s.Until))
+		}
+	}
+	for n, o := range w.Script.Others {
+		if !w.did[n] {
+			all = append(all, fmt.Sprintf("others, %q at %g s: that changed nothing", o.What, o.At))
+		}
+	}
+	for what, at := range map[string][]Moving{"stop": w.Script.Stops, "redrive": w.Script.Redrives} {
+		if n := len(at) - w.happened[what]; n > 0 {
+			all = append(all, fmt.Sprintf("%d of %d of kind %s: there was no execution to do it to", n, len(at), what))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // running says whether any execution is.
@@ -255,6 +340,7 @@ func (p Choosing) decides(q Question) int {
 	case p.Order:
 		return q.orders(p.As, p.Choice)
 	case p.As != "":
+		q.forged = p.Forged
 		return decideAs(q.As(p.As), string(p.Choice))
 	}
 	return decides(q, string(p.Choice))

@@ -56,6 +56,13 @@ type Trace struct {
 	RetentionDays int
 	Sealed        func(d incident.Decision) bool  // recomputes the MAC
 	Again         func() (string, Account, error) // ending and account of the undisturbed run; nil without faults
+
+	Escalation string   // ARN of the topic of those who are told that nobody decides
+	Log        []byte   // of all functions
+	Said       [][]byte // what functions answered, errors too: it stands in the history
+	Came       []string // who came to decide, as a Decision's Identity names those who sign in or are IAM's
+	SignIn     bool     // people sign in to decide, by the template's parameter
+	Handled    bool     // an operator stopped or redrove an execution
 }
 
 // Arrival is a further finding that came.
@@ -79,6 +86,7 @@ type Account struct {
 	EvidenceLockedSnapshots []types.LockedSnapshotsInfo
 	Parameters              []ssmtypes.Parameter
 
+	InstanceAttributes       map[string]*ec2.DescribeInstanceAttributeOutput
 	AutoScalingInstances     []autoscalingtypes.AutoScalingInstanceDetails
 	TargetHealthDescriptions map[string][]elbv2types.TargetHealthDescription // by ARN of the target group
 	LoadBalancerDescriptions []elbtypes.LoadBalancerDescription
@@ -142,6 +150,37 @@ func (a Account) Places(instance string) []string {
 		}
 	}
 	slices.Sort(all)
+	return all
+}
+
+// flags are what an instance is protected by, and how it is in its Auto Scaling group:
+// what a release puts back beside its interfaces and balancers.
+func (a Account) flags(instance string) map[string]string {
+	all := map[string]string{"disableApiTermination": "false", "disableApiStop": "false", "instanceInitiatedShutdownBehavior": "stop"}
+	if at := a.InstanceAttributes[instance]; at != nil {
+		if v := at.DisableApiTermination; v != nil {
+			all["disableApiTermination"] = fmt.Sprint(aws.ToBool(v.Value))
+		}
+		if v := at.DisableApiStop; v != nil {
+			all["disableApiStop"] = fmt.Sprint(aws.ToBool(v.Value))
+		}
+		if v := at.InstanceInitiatedShutdownBehavior; v != nil {
+			all["instanceInitiatedShutdownBehavior"] = aws.ToString(v.Value)
+		}
+	}
+	i, _ := a.Instance(instance)
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil {
+			all["deleteOnTermination of "+aws.ToString(m.Ebs.VolumeId)] = fmt.Sprint(aws.ToBool(m.Ebs.DeleteOnTermination))
+		}
+	}
+	for _, i := range a.AutoScalingInstances {
+		if aws.ToString(i.InstanceId) == instance {
+			// Out of standby it is Pending for a while before it is in service.
+			// https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
+			all["its place in "+aws.ToString(i.AutoScalingGroupName)] = strings.Replace(aws.ToString(i.LifecycleState), "Pending", "InService", 1)
+		}
+	}
 	return all
 }
 

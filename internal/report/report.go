@@ -289,13 +289,16 @@ func (p *page) evidence(f Facts) {
 
 // underWay is what had not come to its end yet: it may or may not have since.
 func (p *page) underWay(f Facts) []string {
-	e := f.Evidence
+	e, copying, hashing := f.Evidence, "report.copying", "report.hashing"
+	if f.Open { // the execution ends, and another goes on where people decide
+		copying, hashing = "report.copyingLater", "report.hashingLater"
+	}
 	all := p.l.UnderWay(e)
 	if c := e.Custody; c.Status == incident.OK && !c.Done && !c.Off {
-		all = append(all, p.t("report.copying", "reason", message.Plain(c.Reason, 300)))
+		all = append(all, p.t(copying, "reason", message.Plain(c.Reason, 300)))
 	}
 	if d := e.Digest; !d.Done && e.Memory.Done && e.Memory.Object != "" {
-		all = append(all, p.t("report.hashing", "reason", message.Plain(d.Reason, 300)))
+		all = append(all, p.t(hashing, "reason", message.Plain(d.Reason, 300)))
 	}
 	return all
 }

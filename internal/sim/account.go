@@ -90,7 +90,7 @@ func (f *File) Open(s Settings) (*Account, error) {
 	if s.Clock == nil {
 		return nil, errors.New("an account needs a clock")
 	}
-	a := &Account{settings: s.withDefaults(), faults: map[Fault]Kind{}, started: map[string]int{}, attempts: map[string]int{}, happened: map[string]int{}}
+	a := &Account{settings: s.withDefaults(), faults: map[Fault]Kind{}, started: map[string]int{}, attempts: map[string]int{}, happened: map[string]int{}, stormed: make([]bool, len(s.Storms))}
 	for _, f := range s.Faults {
 		at := Fault{Service: f.Service, Action: f.Action, Number: f.Number}
 		if other, ok := a.faults[at]; ok {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
@@ -32,6 +34,17 @@ func (o Others) Do(what, instance string) (changed bool, err error) {
 		}
 	}
 	return changed, nil
+}
+
+// Write puts an item of strings into a table, where there is none yet, and says
+// whether it did.
+func (o Others) Write(table string, texts map[string]string) (changed bool) {
+	all := map[string]dynamodbtypes.AttributeValue{}
+	for name, text := range texts {
+		all[name] = &dynamodbtypes.AttributeValueMemberS{Value: text}
+	}
+	_, err := o.a.dynamodb.putItem(&dynamodb.PutItemInput{TableName: &table, Item: all, ConditionExpression: aws.String("attribute_not_exists(pk)")}, false)
+	return err == nil
 }
 
 // Doings are what others can do.
@@ -167,12 +180,34 @@ func (s Storm) hits(name string, by *Invocation, at time.Time) bool {
 		(s.By == "" || by != nil && by.Function == s.By)
 }
 
-// storming is the kind of the first storm that a call is in.
-func (a *Account) storming(name string, by *Invocation) Kind {
-	for _, s := range a.settings.Storms {
-		if s.hits(name, by, a.now()) {
-			return s.Kind
+// storming is the place of the first storm that a call is in; -1 if it is in none.
+func (a *Account) storming(name string, by *Invocation) int {
+	return slices.IndexFunc(a.settings.Storms, func(s Storm) bool { return s.hits(name, by, a.now()) })
+}
+
+// refusedBy is what a storm answers a call that came through to it.
+func (a *Account) refusedBy(storm int, op operation) error {
+	if storm < 0 {
+		return nil
+	}
+	kind := a.settings.Storms[storm].Kind
+	a.stormed[storm] = true
+	a.happened["storm "+string(kind)]++
+	return refusalOf(kind, op)
+}
+
+// Stormed tells of each storm whether it refused a call.
+func (a *Account) Stormed() []bool { return slices.Clone(a.stormed) }
+
+// Storms tells whether the calls of a storm can be any: whether a service that is
+// known here begins so.
+func Storms(calls string) bool {
+	begin, all := strings.CutSuffix(calls, "*")
+	for service := range serviceIDs {
+		name := service + ":"
+		if all && strings.HasPrefix(name, begin) || strings.HasPrefix(begin, name) && len(calls) > len(name) {
+			return true
 		}
 	}
-	return ""
+	return false
 }

@@ -83,6 +83,7 @@ type Account struct {
 	mails    []Mail
 	unknown  *Unknown                   // the first call that nobody here knows
 	happened map[string]int             // what went wrong or was done by others
+	stormed  []bool                     // which of the storms refused a call
 	others   map[string]json.RawMessage // keys of the account file that nobody here knows
 
 	ec2      *EC2
@@ -236,9 +237,6 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 	if fault != "" && fault != Stale { // which is counted where there is something to be stale about
 		a.happened["fault "+string(fault)]++
 	}
-	if storm != "" {
-		a.happened["storm "+string(storm)]++
-	}
 
 	key := name + " " + strings.Join(c.Resources, " ")
 	a.attempts[key]++
@@ -258,7 +256,7 @@ func (a *Account) call(ctx context.Context, op operation, in any, effect func(st
 			return err
 		}
 		// What a storm refuses has no effect, whatever becomes of the answer.
-		err, out := refusalOf(storm, op), any(nil)
+		err, out := a.refusedBy(storm, op), any(nil)
 		if err == nil {
 			out, err = effect(fault == Stale)
 		}

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"sync"
 	"time"
 )
@@ -66,6 +67,35 @@ func (v *VerifiedAccess) Key(_ context.Context, id string) ([]byte, bool, error)
 // the instance with that ARN. Nobody says whether its base64 is padded, so that
 // every second one is.
 func (v *VerifiedAccess) Header(instance, provider, userID, userName string) (string, error) {
+	return v.header(instance, provider, userID, userName, v.a.now().Add(headerFor))
+}
+
+// Forgeries are what can be wrong with a header that somebody else sends.
+var Forgeries = []string{"expired", "issuer", "signature", "signer"}
+
+// Forged is a header that Verified Access did not sign for this application, or not
+// now: one of the Forgeries. Who sends it is not the user that it names.
+func (v *VerifiedAccess) Forged(how, instance, provider, userID, userName string) (string, error) {
+	until := v.a.now().Add(headerFor)
+	switch how {
+	case "expired":
+		until = v.a.now().Add(-time.Second)
+	case "issuer":
+		provider += "0"
+	case "signer":
+		instance += "0"
+	}
+	header, err := v.header(instance, provider, userID, userName, until)
+	if how != "signature" || err != nil {
+		return header, err
+	}
+	// Signed for somebody else, and the name changed since.
+	parts := strings.Split(header, ".")
+	other, err := v.header(instance, provider, userID+"0", userName, until)
+	return strings.Join([]string{parts[0], parts[1], other[strings.LastIndexByte(other, '.')+1:]}, "."), err
+}
+
+func (v *VerifiedAccess) header(instance, provider, userID, userName string, until time.Time) (string, error) {
 	v.n++
 	encoding := base64.RawURLEncoding
 	if v.n%2 == 0 {
@@ -81,7 +111,7 @@ func (v *VerifiedAccess) Header(instance, provider, userID, userName string) (st
 		}
 		return encoding.EncodeToString(b)
 	}
-	text := part(map[string]any{"alg": "ES384", "kid": accessKey, "signer": instance, "iss": provider, "exp": v.a.now().Add(headerFor).Unix()}) + "." +
+	text := part(map[string]any{"alg": "ES384", "kid": accessKey, "signer": instance, "iss": provider, "exp": until.Unix()}) + "." +
 		part(map[string]any{"user": map[string]any{
 			"user_id": userID, "user_name": userName, "email": map[string]any{"address": userName + "@example.com", "verified": false},
 		}})
