@@ -62,7 +62,11 @@ func lies(t *testing.T, decision string, parameters map[string]string) *place {
 		t.Fatal(err, r.Broken)
 	}
 	p := &place{t: t, aws: r.Bucket.Account, public: r.Bucket.PublicKey}
-	newest, err := sim.NewestTime(r.Account)
+	file, err := sim.Read(r.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest, err := file.Newest()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,10 +28,19 @@ type page struct {
 	policy string
 }
 
+// pages are page.html in every language. To parse and escape it takes longer than to
+// fill it, so that is not done again for each handler of a process.
+var pages = func() map[message.Language]*template.Template {
+	all := map[message.Language]*template.Template{}
+	for _, l := range message.Languages {
+		all[l] = template.Must(template.New("page").Funcs(template.FuncMap{"t": l.Text}).Parse(source))
+	}
+	return all
+}()
+
 func newPage(l message.Language) *page {
-	t := template.Must(template.New("page").Funcs(template.FuncMap{"t": l.Text}).Parse(source))
 	hash := sha256.Sum256([]byte(style))
-	return &page{l: l, html: t, policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
+	return &page{l: l, html: pages[l], policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
 		"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"}
 }
 

@@ -111,6 +111,9 @@ func load(change func(*rehearsal.Options)) (all []*base, err error) {
 	byCommand := rehearsal.Script{People: []rehearsal.Choosing{
 		{After: 60, Choice: incident.Terminate, As: "sato", Order: true}, {After: 150, Choice: incident.Terminate, As: "tanaka", Order: true},
 	}}
+	// Later not even described, so that the retries after the first few hundred are short.
+	neverMoved := lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 0, days)
+	neverMoved.Storms = append(neverMoved.Storms, roleLost("isolate", "ec2:Describe*", 400, days).Storms...)
 	everyVolume, failed := volumes(around(plain, nil))
 	if err = errors.Join(err, failed); err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func load(change func(*rehearsal.Options)) (all []*base, err error) {
 		},
 		{name: "no SSM", event: read("no-ssm.json"), account: must(small(read("accounts/no-ssm.json"), nil)), decision: "keep"},
 		{name: "memory fails", event: plain, account: around(plain, object{"AgentLostAfterSeconds": 1}), decision: "terminate"},
-		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": everyVolume}), decision: "terminate", parameters: hour},
+		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": everyVolume}), decision: "terminate", parameters: hour, thinned: true},
 		{name: "dry run", event: plain, account: around(plain, nil), decision: "none", parameters: map[string]string{"DryRun": "true"}},
 		{name: "asked before isolating", event: plain, account: around(plain, nil), decision: "isolate", parameters: askFirst},
 		{name: "asked first, nobody answers", event: plain, account: around(plain, nil), decision: "none", parameters: askFirst},
@@ -153,7 +156,7 @@ func load(change func(*rehearsal.Options)) (all []*base, err error) {
 		{name: "exempt", event: plain, account: around(plain, nil), decision: "none", parameters: map[string]string{"ExemptInstances": "i-0c0ffee0c0ffee001"}},
 		{name: "protection denied", event: plain, account: around(plain, nil), decision: "keep", script: roleLost("preserve", "dynamodb:*", 0, days), thinned: true},
 		{name: "contained late", event: plain, account: around(plain, nil), decision: "keep", script: lost("ec2:ModifyNetworkInterfaceAttribute", sim.Throttled, 0, 150), thinned: true},
-		{name: "never contained", event: plain, account: around(plain, nil), decision: "none", script: lost("ec2:ModifyNetworkInterfaceAttribute", sim.Denied, 0, days), thinned: true},
+		{name: "never contained", event: plain, account: around(plain, nil), decision: "none", script: neverMoved, thinned: true},
 		{name: "a decision that cannot be verified", event: plain, account: around(plain, nil), decision: "keep", script: lost("kms:VerifyMac", sim.Unavailable, 30, 240), thinned: true},
 		{name: "never verified before isolating", event: plain, account: around(plain, nil), decision: "isolate", parameters: askFirst, script: lost("kms:VerifyMac", sim.Denied, 0, days), thinned: true},
 		{name: "gone before it is marked", event: plain, account: around(plain, nil), decision: "terminate", script: lost("ec2:DescribeInstances", sim.NotFound, 30, days), thinned: true},

@@ -113,7 +113,7 @@ func (e *engine) all(trials []trial) []outcome {
 func (e *engine) run(t trial, seen way) outcome {
 	o := t.options()
 	e.change(&o)
-	o.Way = seen.note
+	o.Way, o.Brief = seen.note, true
 	r, err := rehearsal.Run(o)
 	if err != nil {
 		return outcome{err: err, digest: sha256.Sum256([]byte(err.Error()))}

@@ -114,9 +114,11 @@ func newRun(t *testing.T, f facts, faults ...sim.Fault) *run {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.SSM().AddDocument(name, text); err != nil {
+		d, err := sim.ReadDocument(text)
+		if err != nil {
 			t.Fatal(err)
 		}
+		r.SSM().AddDocument(name, d)
 	}
 	if _, err := record.Claim(t.Context(), r.DynamoDB(), "cordon-incidents", record.Head{Incident: inc, Execution: "arn", State: record.Open}); err != nil {
 		t.Fatal(err)

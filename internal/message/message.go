@@ -18,6 +18,9 @@ import (
 // Language writes in one language. The zero value writes English.
 type Language struct{ ja bool }
 
+// Languages are all there are.
+var Languages = []Language{{}, {ja: true}}
+
 // In is the language of a code, "en" or "ja".
 func In(code string) (Language, error) {
 	switch code {

@@ -262,10 +262,12 @@ func (t Trace) manifest(file Object) string {
 
 // noted says whether the entries that a manifest signs hold the note of its own closing.
 func (t Trace) noted(said manifest.Claims) bool {
-	for n := 1; n <= said.Journal.Entries; n++ {
+	for n := said.Journal.Entries; n >= 1; n-- { // it is among the last
 		key, err := chain.Key(said.Incident, n)
-		var e chain.Entry
-		if err == nil && json.Unmarshal(t.Journal[key], &e) == nil && e.SK == "closing#"+said.Run {
+		if err != nil {
+			continue
+		}
+		if e, err := chain.Head(t.Journal[key]); err == nil && e.SK == "closing#"+said.Run {
 			return true
 		}
 	}

@@ -52,12 +52,13 @@ func (w *world) watch(m Moment) {
 // finish makes the result and judges it.
 func (w *world) finish() (Result, error) {
 	r := &w.result
-	r.InstanceID, r.Before = w.finding.InstanceID, w.before
-	after, err := w.account.JSON()
-	if err != nil {
-		return Result{}, err
+	r.InstanceID = w.finding.InstanceID
+	if !w.Brief {
+		var err error
+		if r.Account, err = w.account.JSON(); err != nil {
+			return Result{}, err
+		}
 	}
-	r.Account = after
 	calls := w.account.Calls()
 	for _, c := range calls {
 		call := Call{Service: c.Service, Action: c.Action, Mutating: c.Mutating, At: w.since(c.At), Error: c.Error, Resources: append([]string{}, c.Resources...), Number: c.Number}
@@ -74,7 +75,7 @@ func (w *world) finish() (Result, error) {
 			return Result{}, fmt.Errorf("the rehearsal ends here, at a limit of the interpreter: %s", refused)
 		}
 	}
-	t, err := w.trace(calls, after)
+	t, err := w.trace(calls)
 	if err != nil {
 		return Result{}, err
 	}
@@ -104,7 +105,12 @@ func (w *world) finish() (Result, error) {
 	if w.Script != nil {
 		r.people = w.Script.People
 	}
-	if r.Report, err = w.report(); err == nil && w.Keep {
+	if !w.Brief {
+		if r.Report, err = w.report(); err != nil {
+			return Result{}, err
+		}
+	}
+	if w.Keep {
 		r.Bucket, err = w.bucket()
 	}
 	return *r, err
@@ -197,8 +203,8 @@ func (w *world) bucket() (b Bucket, err error) {
 
 const running = string(asl.Running)
 
-func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
-	t := Trace{Start: w.start, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Also: w.also, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
+func (w *world) trace(calls []sim.Call) (Trace, error) {
+	t := Trace{Start: w.start, Before: w.before, Finding: w.finding, Calls: calls, Others: w.account.Changes(), Also: w.also, Mails: w.account.Mails(), Tokens: w.tokens, API: w.apiURL, Sealed: w.sealed}
 	var err error
 	if t.Journal, _, err = w.stored("/journal/"); err != nil {
 		return Trace{}, err
@@ -209,12 +215,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 	if t.RetentionDays, err = strconv.Atoi(w.parameter("RetentionDays")); err != nil {
 		return Trace{}, fmt.Errorf("template: RetentionDays: %w", err)
 	}
-	if w.Undisturbed != nil {
-		t.Before = w.Undisturbed.before
-	} else if t.Before, err = ReadAccount(w.before); err != nil {
-		return Trace{}, err
-	}
-	if t.After, err = ReadAccount(after); err != nil {
+	if err := w.account.Fill(&t.After); err != nil {
 		return Trace{}, err
 	}
 	w.result.before, w.result.after = t.Before, t.After
@@ -258,7 +259,7 @@ func (w *world) trace(calls []sim.Call, after []byte) (Trace, error) {
 			r := w.Undisturbed
 			if r == nil {
 				o := w.Options
-				o.Faults, o.Script, o.Watch, o.Way = nil, nil, nil, nil
+				o.Faults, o.Script, o.Watch, o.Way, o.Brief = nil, nil, nil, nil, true
 				made, err := Run(o)
 				if err != nil {
 					return "", Account{}, err

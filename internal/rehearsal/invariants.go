@@ -939,10 +939,10 @@ func unjournaled(t Trace) string {
 		pk, sk := i.Item.Text("pk"), i.Item.Text("sk")
 		at := i.Table + " " + pk + " " + sk
 		whose, ok := record.Whose(pk, sk)
-		if !ok || reflect.DeepEqual(stood[at], i.Item) || t.heldUp(whose) {
+		if !ok || reflect.DeepEqual(stood[at], i.Item) {
 			continue
 		}
-		if is, _ := i.Item.Told(); !newest[at].Same(is) && !slices.ContainsFunc(given, func(g record.Image) bool {
+		if is, _ := i.Item.Told(); !newest[at].Same(is) && !t.heldUp(whose) && !slices.ContainsFunc(given, func(g record.Image) bool {
 			was, _ := g.Told() // the last change of it was given up
 			return g.Text("pk") == pk && g.Text("sk") == sk && chain.Item(was).Same(is)
 		}) {
@@ -955,13 +955,13 @@ func unjournaled(t Trace) string {
 // heldUp says whether an incident's journal could not be written to the last: what is
 // lacking then is told by verify, and by the manifest, which says that it is not complete.
 func (t Trace) heldUp(incidentID string) bool {
-	var last sim.Call
-	for _, c := range t.Calls {
-		if c.Service == "s3" && c.By != nil && c.By.Function == "journal" && strings.Contains(plain(c.Input), "incidents/"+incidentID+"/") {
-			last = c
+	for n := range slices.Backward(t.Calls) {
+		last := &t.Calls[n]
+		if last.Service == "s3" && last.By != nil && last.By.Function == "journal" && strings.Contains(plain(last.Input), "incidents/"+incidentID+"/") {
+			return last.Error != "" && last.Error != "PreconditionFailed" && !last.Effective // that is an entry which another try wrote
 		}
 	}
-	return last.Error != "" && last.Error != "PreconditionFailed" && !last.Effective // that is an entry which another try wrote
+	return false
 }
 
 // unchained says which entry of a journal does not hold the hash of the one before.

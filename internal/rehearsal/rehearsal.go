@@ -46,6 +46,7 @@ type Options struct {
 	Watch      func(Moment)   // told of everything as it happens; may be nil
 	Way        func(asl.Move) // told of each state entered, left, retried; may be nil
 	Keep       bool           // the result has the evidence bucket as it is afterwards
+	Brief      bool           // the result has no account and no report: for whoever tries many
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
 	// run with faults is held against, and the account that it begins with. Nil: it
@@ -95,7 +96,8 @@ type world struct {
 	problem     error // of the rehearsal itself
 
 	account    *sim.Account
-	before     []byte // the account when the event arrived
+	before     Account            // when the event arrived
+	pattern    eventpattern.Event // the event, as patterns see it
 	finding    incident.Finding
 	flags      finding.Flags
 	wish       bool                  // no finding: somebody wants to decide once more
@@ -137,7 +139,7 @@ func Run(o Options) (Result, error) {
 }
 
 func (w *world) run() (Result, error) {
-	w.clock.Run(func() { w.play(); w.deliver(w.Event) })
+	w.clock.Run(func() { w.play(); w.spread(w.pattern, w.Event) })
 	if w.problem != nil {
 		return Result{}, w.problem
 	}
@@ -234,12 +236,69 @@ func shallow(data []byte) error {
 	return nil
 }
 
+// given is what an event and an account file say. It is only read, so that all
+// rehearsals with the same two share it.
+type given struct {
+	event, file []byte
+	envelope    envelope
+	pattern     eventpattern.Event
+	account     *sim.File
+	newest      time.Time // in the file
+	badEvent    error     // for patterns, as the next two
+	badFile     error
+	wish        incident.Wish
+	wishes      bool // the event is the wish to decide
+	finding     incident.Finding
+	flags       finding.Flags
+	badFinding  error
+}
+
+// givens are those read last: whoever tries many runs gives the same again.
+var givens cache[*given]
+
+// read reads an event and an account file; nil: one is built around the event's instance.
+func read(event, file []byte) (*given, error) {
+	if g, ok := givens.find(func(g *given) bool {
+		return bytes.Equal(g.event, event) && bytes.Equal(g.file, file) && (g.file == nil) == (file == nil)
+	}); ok {
+		return g, nil
+	}
+	g := &given{event: slices.Clone(event), file: slices.Clone(file)}
+	var err error
+	if g.envelope, err = readEnvelope(event); err != nil {
+		return nil, err
+	}
+	g.pattern, g.badEvent = eventpattern.Read(event)
+	g.wish, g.wishes = finding.DecodeWish(event)
+	g.finding, g.flags, g.badFinding = finding.Decode(event)
+	g.account, g.newest, g.badFile = readAccount(event, file)
+	givens.keep(g)
+	return g, nil
+}
+
+func readAccount(event, file []byte) (_ *sim.File, newest time.Time, err error) {
+	if file == nil {
+		if file, err = sim.Around(event); err != nil {
+			return nil, newest, err
+		}
+	}
+	if err := oneObject(file); err != nil {
+		return nil, newest, fmt.Errorf("the account is not a JSON object (%w); give the AWS CLI's own answers, merged into one", err)
+	}
+	account, err := sim.Read(file)
+	if err != nil {
+		return nil, newest, err
+	}
+	newest, err = account.Newest()
+	return account, newest, err
+}
+
 func build(o Options) (*world, error) {
-	e, err := readEnvelope(o.Event)
+	g, err := read(o.Event, o.Account)
 	if err != nil {
 		return nil, err
 	}
-	account, region := e.Account, e.Region
+	account, region := g.envelope.Account, g.envelope.Region
 	if !accountID.MatchString(account) {
 		account = "111122223333"
 	}
@@ -250,16 +309,17 @@ func build(o Options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.badEvent != nil {
+		return nil, g.badEvent
+	}
 	w := &world{
-		Options: o, stack: s, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
+		Options: o, stack: s, pattern: g.pattern, number: account, region: region, byARN: map[string]*function{}, byID: map[string]*function{},
 		executions: map[string]*execution{}, asked: map[string]bool{}, shown: map[int]bool{}, entered: map[string]bool{}, happened: map[string]int{}, did: map[int]bool{}, came: map[string]bool{},
 	}
 	w.result = Result{States: []string{}, Calls: []Call{}, Mails: []Mail{}, Steps: map[string]StepDone{}, Violations: []string{}}
-	if w.result.Matched, err = w.matches(o.Event); err != nil {
-		return nil, err
-	}
-	if wish, ok := finding.DecodeWish(o.Event); w.result.Matched && ok {
-		key, _, err := incident.SplitID(wish.Incident)
+	w.result.Matched = w.matches(g.pattern)
+	if w.result.Matched && g.wishes {
+		key, _, err := incident.SplitID(g.wish.Incident)
 		if err != nil {
 			return nil, fmt.Errorf("the event asks for a decision, but %w; give the ID of an incident", err)
 		}
@@ -271,29 +331,21 @@ func build(o Options) (*world, error) {
 	} else if w.result.Matched {
 		// The machine keeps and tells what it cannot read; a person who rehearses
 		// is told at once.
-		if w.finding, w.flags, err = finding.Decode(o.Event); err != nil {
-			return nil, fmt.Errorf("the event matches the rule, but %w; give the event as EventBridge delivers it", err)
+		if w.finding, w.flags = g.finding, g.flags; g.badFinding != nil {
+			return nil, fmt.Errorf("the event matches the rule, but %w; give the event as EventBridge delivers it", g.badFinding)
 		}
-		if account != e.Account || region != e.Region {
+		if e := g.envelope; account != e.Account || region != e.Region {
 			return nil, fmt.Errorf("the event matches the rule, but its account %.20q and region %.20q are not those of an account; give the event as EventBridge delivers it", e.Account, e.Region)
 		}
 	}
-	if w.start, err = time.Parse(time.RFC3339, e.Time); err != nil {
+	if w.start, err = time.Parse(time.RFC3339, g.envelope.Time); err != nil {
 		w.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	file := o.Account
-	if file == nil {
-		if file, err = sim.Around(o.Event); err != nil {
-			return nil, err
-		}
+	if g.badFile != nil {
+		return nil, g.badFile
 	}
-	if err := oneObject(file); err != nil {
-		return nil, fmt.Errorf("the account is not a JSON object (%w); give the AWS CLI's own answers, merged into one", err)
-	}
-	if newest, err := sim.NewestTime(file); err != nil {
-		return nil, err
-	} else if newest.After(w.start) {
-		w.start = newest
+	if g.newest.After(w.start) {
+		w.start = g.newest
 	}
 	w.clock = vtime.New(o.Seed, w.start)
 	w.own = fmt.Sprintf("%s %x ", w.start.Format(time.RFC3339Nano), sha256.Sum256(w.Event))
@@ -302,13 +354,18 @@ func build(o Options) (*world, error) {
 		return nil, err
 	}
 	w.Faults = append(slices.Clone(o.Faults), scripted...)
-	if err := w.open(file, account, region); err != nil {
+	if err := w.open(g.account, account, region); err != nil {
 		return nil, err
 	}
 	if o.Undisturbed != nil {
-		w.before = o.Undisturbed.Before
-	} else if w.before, err = w.account.JSON(); err != nil {
+		w.before = o.Undisturbed.before
+	} else if err := w.account.Fill(&w.before); err != nil {
 		return nil, err
+	}
+	if !o.Brief {
+		if w.result.Before, err = w.account.JSON(); err != nil {
+			return nil, err
+		}
 	}
 	return w, w.wire()
 }
@@ -325,7 +382,7 @@ func oneObject(data []byte) error {
 }
 
 // open builds the account with the names that the template gives things.
-func (w *world) open(file []byte, account, region string) error {
+func (w *world) open(file *sim.File, account, region string) error {
 	var missing []string
 	ref := func(id string) string {
 		r, ok := w.deployment.Resource(id)
@@ -335,13 +392,12 @@ func (w *world) open(file []byte, account, region string) error {
 		return r.Ref
 	}
 	var err error
-	w.account, err = sim.Open(sim.Settings{
+	w.account, err = file.Open(sim.Settings{
 		Clock: w.clock, Seed: w.Seed, Faults: w.Faults, Storms: w.storms(), Account: account, Region: region,
 		Incidents: ref("IncidentsTable"), Decisions: ref("DecisionsTable"), Bucket: ref("EvidenceBucket"), Topic: ref("Topic"), Escalation: ref("EscalationTopic"),
 		DataKey: ref("DataKey"), MACKey: ref("MacKey"), SigningKey: ref("SigningKey"), Roles: w.roles(), Evidence: w.evidence(),
-	}, file)
+	})
 	w.macKey = ref("MacKey")
-	documents := map[string]string{"MemoryDocument": ref("MemoryDocument"), "MemoryWindowsDocument": ref("MemoryWindowsDocument")}
 	pause, _ := w.deployment.Resource("PauseSwitch")
 	pauseName := ref("PauseSwitch")
 	if len(missing) > 0 {
@@ -355,15 +411,8 @@ func (w *world) open(file []byte, account, region string) error {
 		return errors.New("template: PauseSwitch has no value that is a string")
 	}
 	w.account.SSM().AddParameter(pauseName, value)
-	for id, name := range documents {
-		document, _ := w.deployment.Resource(id)
-		content, err := json.Marshal(document.Properties["Content"])
-		if err != nil {
-			return fmt.Errorf("template: %s: %w", id, err)
-		}
-		if err := w.account.SSM().AddDocument(name, content); err != nil {
-			return err
-		}
+	for name, document := range w.documents {
+		w.account.SSM().AddDocument(name, document)
 	}
 	return nil
 }
@@ -444,6 +493,11 @@ func (w *world) deliver(event []byte) {
 	if err != nil {
 		return // read as JSON before; what patterns cannot judge they do not match
 	}
+	w.spread(e, event)
+}
+
+// spread does so with one that was read before.
+func (w *world) spread(e eventpattern.Event, event []byte) {
 	for _, r := range w.rules {
 		if !r.pattern.Matches(e) {
 			continue

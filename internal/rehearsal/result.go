@@ -34,7 +34,7 @@ type Result struct {
 
 	Idle []string `json:"-"` // parts of the script that came to nothing, a line each
 
-	before, after Account    // what Before and Account say
+	before, after Account    // what Before and Account say, also where they are left out
 	people        []Choosing // of the script
 }
 

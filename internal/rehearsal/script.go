@@ -262,13 +262,9 @@ func (w *world) forge(what string) bool {
 		if dot < 0 || err != nil {
 			continue
 		}
-		before, err := ReadAccount(w.before)
-		if err != nil {
-			panic(err) // it is ours
-		}
 		now := w.clock.Now().UTC()
 		body, err := json.Marshal(incident.Decision{
-			Version: incident.DecisionVersion, Incident: request[:dot], Round: round, InstanceID: w.finding.InstanceID, AttachedAt: before.AttachedAt(w.finding.InstanceID),
+			Version: incident.DecisionVersion, Incident: request[:dot], Round: round, InstanceID: w.finding.InstanceID, AttachedAt: w.before.AttachedAt(w.finding.InstanceID),
 			Choice: forgeries[what], Person: "Somebody", Identity: incident.ByLink, DecidedAt: now, ExpiresAt: now.Add(24 * time.Hour), MAC: bytes.Repeat([]byte{1}, 32),
 		})
 		if err != nil {

@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"cordon/internal/asl"
 	"cordon/internal/eventpattern"
+	"cordon/internal/sim"
 	"cordon/internal/template"
 )
 
@@ -26,6 +28,7 @@ type stack struct {
 	machine    *asl.Machine
 	broken     error // in the place of the machine
 	rules      []rule
+	documents  map[string]*sim.Document // by name
 }
 
 // settings are what a stack is made of.
@@ -46,34 +49,49 @@ type rule struct {
 	targets   []template.Target
 }
 
+// cache keeps what was made last, to be found again by what it was made of.
+type cache[T any] struct {
+	mu   sync.Mutex
+	made []T
+}
+
+// most is how much a cache keeps: more than a campaign has kinds of.
+const most = 64
+
+func (c *cache[T]) find(same func(T) bool) (found T, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := slices.IndexFunc(c.made, same); n >= 0 {
+		return c.made[n], true
+	}
+	return found, false
+}
+
+func (c *cache[T]) keep(made T) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.made) >= most {
+		c.made = nil
+	}
+	c.made = append(c.made, made)
+}
+
 // stacks are those made last. To read the template and the definition again costs
 // more than what many a rehearsal does with them.
-var stacks struct {
-	sync.Mutex
-	made []*stack
-}
+var stacks cache[*stack]
 
 // deployed is the stack of some options in an account and a Region.
 func deployed(o Options, account, region string) (*stack, error) {
 	of := settings{o.Template, o.Definition, o.Parameters, account, region}
-	stacks.Lock()
-	n := slices.IndexFunc(stacks.made, func(s *stack) bool { return s.of.equal(of) })
-	if n >= 0 {
-		defer stacks.Unlock()
-		return stacks.made[n], nil
+	if s, ok := stacks.find(func(s *stack) bool { return s.of.equal(of) }); ok {
+		return s, nil
 	}
-	stacks.Unlock()
 	s, err := deploy(o, account, region)
 	if err != nil {
 		return nil, err
 	}
 	s.of = settings{slices.Clone(o.Template), slices.Clone(o.Definition), maps.Clone(o.Parameters), account, region}
-	stacks.Lock()
-	defer stacks.Unlock()
-	if len(stacks.made) >= 64 {
-		stacks.made = nil
-	}
-	stacks.made = append(stacks.made, s)
+	stacks.keep(s)
 	return s, nil
 }
 
@@ -105,6 +123,20 @@ func deploy(o Options, account, region string) (*stack, error) {
 		}
 		s.rules = append(s.rules, rule{r.LogicalID, p, r.Targets})
 	}
+	s.documents = map[string]*sim.Document{}
+	for _, id := range []string{"MemoryDocument", "MemoryWindowsDocument"} {
+		document, ok := s.deployment.Resource(id)
+		if !ok {
+			return nil, fmt.Errorf("template: there is no %s", id)
+		}
+		content, err := json.Marshal(document.Properties["Content"])
+		if err == nil {
+			s.documents[document.Ref], err = sim.ReadDocument(content)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("template: %s: %w", id, err)
+		}
+	}
 	m, ok := s.deployment.StateMachine()
 	if !ok {
 		s.broken = errors.New("template: there is no state machine")
@@ -120,17 +152,13 @@ func deploy(o Options, account, region string) (*stack, error) {
 }
 
 // matches says whether the rule that starts an incident lets the event through.
-func (s *stack) matches(event []byte) (bool, error) {
-	e, err := eventpattern.Read(event)
-	if err != nil {
-		return false, err
-	}
+func (s *stack) matches(e eventpattern.Event) bool {
 	for _, r := range s.rules {
 		for _, t := range r.targets {
 			if t.Resource == s.machineID && r.pattern.Matches(e) {
-				return true, nil
+				return true
 			}
 		}
 	}
-	return false, nil
+	return false
 }

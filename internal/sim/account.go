@@ -9,23 +9,84 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
+
+// File is an account file as it was read, for any number of accounts.
+type File struct {
+	values map[string]*value
+}
+
+// value is what a key of a file has. It is decoded once, and copied for each account.
+type value struct {
+	text json.RawMessage
+	once sync.Once
+	is   any
+	err  error
+}
+
+// as is a value as read decodes it: to be looked at, never changed.
+func as[T any](v *value, read func(json.RawMessage) (T, error)) (T, error) {
+	v.once.Do(func() { v.is, v.err = read(v.text) })
+	is, _ := v.is.(T)
+	return is, v.err
+}
+
+func decoded[T any](text json.RawMessage) (v T, err error) {
+	err = json.Unmarshal(text, &v)
+	return v, err
+}
+
+// Read reads an account file: one JSON object whose keys are those of the AWS CLI's
+// answers. What they hold is looked at when an account is opened.
+func Read(file []byte) (*File, error) { return read("account file", file) }
+
+func read(what string, b []byte) (*File, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	var texts map[string]json.RawMessage
+	if err := d.Decode(&texts); err != nil {
+		return nil, fmt.Errorf("%s: not a JSON object: %w", what, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("%s: more than one JSON value", what)
+	}
+	f := &File{values: make(map[string]*value, len(texts))}
+	for key, text := range texts {
+		f.values[key] = &value{text: text}
+	}
+	return f, nil
+}
 
 // section is one key of the account file.
 type section struct {
 	key  string
-	load func(json.RawMessage) error
+	load func(*value) error
 	save func() any // of SDK types; nil where there is nothing to tell
 }
 
 // kept is a section that is kept as it came. What v points to is the truth.
 func kept[T any](key string, v *T) section {
-	return section{key, func(b json.RawMessage) error { return json.Unmarshal(b, v) }, func() any { return *v }}
+	return section{key, func(from *value) error {
+		is, err := as(from, decoded[T])
+		*v = clone(is)
+		return err
+	}, func() any { return *v }}
 }
 
-// Open makes an account from a file: one JSON object whose keys are those of
-// the AWS CLI's answers. No file is an account with nothing in it.
+// Open makes an account from a file. No file is an account with nothing in it.
 func Open(s Settings, file []byte) (*Account, error) {
+	var f *File
+	if file != nil {
+		var err error
+		if f, err = Read(file); err != nil {
+			return nil, err
+		}
+	}
+	return f.Open(s)
+}
+
+// Open makes an account from what was read.
+func (f *File) Open(s Settings) (*Account, error) {
 	if s.Clock == nil {
 		return nil, errors.New("an account needs a clock")
 	}
@@ -42,17 +103,18 @@ func Open(s Settings, file []byte) (*Account, error) {
 	a.sts = newSTS(a)
 	a.iam, a.autoscaling, a.balancers, a.classics, a.cloudtrail = newIAM(a), newAutoScaling(a), newBalancers(a), newClassics(a), newCloudTrail(a)
 	a.access = newVerifiedAccess(a)
-	if file == nil {
+	if f == nil {
 		return a, nil
 	}
-	others, err := load("account file", file, a.sections())
+	sections := a.sections()
+	others, err := f.load("account file", sections)
 	if err != nil {
 		return nil, err
 	}
 	// A copy of a real account holds more than the workflow touches: that is
 	// carried along as it came. What looks like a slip of the pen is not.
 	for _, k := range sortedKeys(others) {
-		for _, s := range a.sections() {
+		for _, s := range sections {
 			if strings.EqualFold(strings.TrimSuffix(k, "s"), strings.TrimSuffix(s.key, "s")) {
 				return nil, fmt.Errorf("account file: key %q is not known; write %q", k, s.key)
 			}
@@ -81,8 +143,12 @@ func (a *Account) behaviours() []section {
 
 // group is a section of sections.
 func group(key string, all []section) section {
-	return section{key, func(b json.RawMessage) error {
-		others, err := load(key, b, all)
+	return section{key, func(from *value) error {
+		f, err := as(from, func(text json.RawMessage) (*File, error) { return read(key, text) })
+		if err != nil {
+			return err
+		}
+		others, err := f.load(key, all)
 		if err != nil || len(others) == 0 {
 			return err
 		}
@@ -95,19 +161,17 @@ func group(key string, all []section) section {
 	}, func() any { return save(all) }}
 }
 
-// load reads an object and returns what none of the sections knows.
-func load(what string, b []byte, all []section) (others map[string]json.RawMessage, err error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(&others); err != nil {
-		return nil, fmt.Errorf("%s: not a JSON object: %w", what, err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%s: more than one JSON value", what)
+// load hands the sections what the file has for them, and returns what none of them
+// knows.
+func (f *File) load(what string, all []section) (others map[string]json.RawMessage, err error) {
+	others = map[string]json.RawMessage{}
+	for key, v := range f.values {
+		others[key] = v.text
 	}
 	for _, s := range all {
-		v, ok := others[s.key]
+		v, ok := f.values[s.key]
 		delete(others, s.key)
-		if !ok || string(v) == "null" {
+		if !ok || string(v.text) == "null" {
 			continue
 		}
 		if err := s.load(v); err != nil {

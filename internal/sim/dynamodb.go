@@ -467,36 +467,54 @@ type StoredItem struct {
 }
 
 func (d *DynamoDB) sections() []section {
-	return []section{{"Incidents", func(b json.RawMessage) error {
-		var items []StoredItem
-		if err := json.Unmarshal(b, &items); err != nil {
+	return []section{{"Incidents", func(from *value) error {
+		rows, err := as(from, decodeRows)
+		if err != nil {
 			return err
 		}
-		return d.load(items)
+		return d.load(rows)
 	}, func() any { return d.stored() }}}
 }
 
+// row is an item and the table that it is in.
+type row struct {
+	table string // "incidents" or "decisions"
+	item  item
+}
+
+func decodeRows(text json.RawMessage) ([]row, error) {
+	stored, err := decoded[[]StoredItem](text)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(stored))
+	for n, s := range stored {
+		i, err := decodeItem(s.Item)
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", n, err)
+		}
+		rows[n] = row{s.Table, i}
+	}
+	return rows, nil
+}
+
 // load fills the tables from an account file.
-func (d *DynamoDB) load(items []StoredItem) error {
-	for n, s := range items {
+func (d *DynamoDB) load(rows []row) error {
+	for n, r := range rows {
 		var t *table
 		for _, each := range d.tables {
-			if each.logical == s.Table {
+			if each.logical == r.table {
 				t = each
 			}
 		}
 		if t == nil {
-			return fmt.Errorf(`[%d]: Table is %q, not "incidents" or "decisions"`, n, s.Table)
+			return fmt.Errorf(`[%d]: Table is %q, not "incidents" or "decisions"`, n, r.table)
 		}
-		i, err := decodeItem(s.Item)
+		k, err := t.key(r.item)
 		if err != nil {
 			return fmt.Errorf("[%d]: %w", n, err)
 		}
-		k, err := t.key(i)
-		if err != nil {
-			return fmt.Errorf("[%d]: %w", n, err)
-		}
-		t.items[k] = i
+		t.items[k] = copyItem(r.item)
 	}
 	return nil
 }

@@ -520,11 +520,18 @@ func TestNewestTime(t *testing.T) {
 	file := `{"Reservations": [], "Incidents": [
 		{"Table": "incidents", "Item": {"pk": {"S": "p"}, "sk": {"S": "1"}, "openedAt": {"S": "2026-03-01T10:00:00Z"}, "expires": {"N": "4102444800"}}},
 		{"Table": "incidents", "Item": {"pk": {"S": "p"}, "sk": {"S": "2"}, "m": {"M": {"l": {"L": [{"S": "2026-03-01T12:00:00.5+01:00"}]}}}, "body": {"S": "until 2030-01-01T00:00:00Z"}}}]}`
-	got, err := sim.NewestTime([]byte(file))
+	newest := func(file string) (time.Time, error) {
+		f, err := sim.Read([]byte(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Newest()
+	}
+	got, err := newest(file)
 	if want := time.Date(2026, 3, 1, 11, 0, 0, 500_000_000, time.UTC); err != nil || !got.Equal(want) {
 		t.Errorf("newest %v, %v; want %v", got, err, want)
 	}
-	if got, err := sim.NewestTime(nil); err != nil || !got.IsZero() {
+	if got, err := newest(`{}`); err != nil || !got.IsZero() {
 		t.Errorf("of nothing: %v, %v", got, err)
 	}
 	for broken, want := range map[string]string{
@@ -535,7 +542,7 @@ func TestNewestTime(t *testing.T) {
 		`{"b": {"B": "no base64!"}}`:           "illegal base64",
 		`{"m": {"M": {"deep": {"L": ["x"]}}}}`: `attribute "deep"`,
 	} {
-		if _, err := sim.NewestTime([]byte(`{"Incidents": [{"Item": ` + broken + `}]}`)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Incidents: [0]") {
+		if _, err := newest(`{"Incidents": [{"Item": ` + broken + `}]}`); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Incidents: [0]") {
 			t.Errorf("%s: error %v, want one with %s and Incidents: [0]", broken, err, want)
 		}
 	}

@@ -492,16 +492,17 @@ func decodeItem(raw json.RawMessage) (item, error) {
 	return i, nil
 }
 
-// NewestTime is the latest point in time that an item of an account file has as
-// a string of its own; zero if there is none. Expiries lie in the future and
-// are numbers.
-func NewestTime(file []byte) (time.Time, error) {
-	var account struct{ Incidents []StoredItem }
-	if file == nil {
+// Newest is the latest point in time that an item of the account file has as a
+// string of its own; zero if there is none. Expiries lie in the future and are
+// numbers.
+func (f *File) Newest() (time.Time, error) {
+	incidents := f.values["Incidents"]
+	if incidents == nil {
 		return time.Time{}, nil
 	}
-	if err := json.Unmarshal(file, &account); err != nil {
-		return time.Time{}, fmt.Errorf("account file: %w", err)
+	rows, err := as(incidents, decodeRows)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("account file: Incidents: %w", err)
 	}
 	var newest time.Time
 	var look func(types.AttributeValue)
@@ -521,12 +522,8 @@ func NewestTime(file []byte) (time.Time, error) {
 			}
 		}
 	}
-	for n, s := range account.Incidents {
-		i, err := decodeItem(s.Item)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("account file: Incidents: [%d]: %w", n, err)
-		}
-		look(&types.AttributeValueMemberM{Value: i})
+	for _, r := range rows {
+		look(&types.AttributeValueMemberM{Value: r.item})
 	}
 	return newest, nil
 }

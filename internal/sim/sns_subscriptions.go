@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"time"
@@ -35,12 +34,12 @@ const (
 // sections is the account file's Subscriptions, as aws sns list-subscriptions
 // answers. One that has an ARN is confirmed, by the link in the mail.
 func (s *SNS) sections() []section {
-	return []section{{"Subscriptions", func(b json.RawMessage) error {
-		var all []types.Subscription
-		if err := json.Unmarshal(b, &all); err != nil {
+	return []section{{"Subscriptions", func(from *value) error {
+		all, err := as(from, decoded[[]types.Subscription])
+		if err != nil {
 			return err
 		}
-		for _, one := range all {
+		for _, one := range clone(all) {
 			s.add(one, aws.ToString(one.SubscriptionArn) != pendingARN)
 		}
 		return nil

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,7 +23,7 @@ import (
 type SSM struct {
 	a         *Account
 	agents    []*types.InstanceInformation
-	documents map[string]ssmDocument
+	documents map[string]*Document
 	commands  []*command
 	host      hostQuirks
 
@@ -50,8 +50,8 @@ var systems = map[string]types.PlatformType{
 	"aws:runPowerShellScript": types.PlatformTypeWindows,
 }
 
-// ssmDocument is what SSM knows of a document: its parameters, and its one step.
-type ssmDocument struct {
+// Document is what SSM knows of a document: its parameters, and its one step.
+type Document struct {
 	SchemaVersion string
 	Parameters    map[string]struct {
 		AllowedPattern string
@@ -65,39 +65,32 @@ type ssmDocument struct {
 	patterns map[string]*regexp.Regexp
 }
 
-func newSSM(a *Account) *SSM { return &SSM{a: a, documents: map[string]ssmDocument{}} }
+func newSSM(a *Account) *SSM { return &SSM{a: a, documents: map[string]*Document{}} }
 
-// readDocuments are those that were read, by their text: each account of a process
-// has the same few, and nobody changes them.
-var readDocuments sync.Map
-
-// AddDocument adds the document that the stack's template makes; content is JSON.
-func (s *SSM) AddDocument(name string, content []byte) error {
-	if known, ok := readDocuments.Load(string(content)); ok {
-		s.documents[name] = known.(ssmDocument)
-		return nil
-	}
-	d := ssmDocument{patterns: map[string]*regexp.Regexp{}}
-	if err := json.Unmarshal(content, &d); err != nil {
-		return fmt.Errorf("document %s: %w", name, err)
+// ReadDocument reads a document's content, which is JSON.
+func ReadDocument(content []byte) (*Document, error) {
+	d := &Document{patterns: map[string]*regexp.Regexp{}}
+	if err := json.Unmarshal(content, d); err != nil {
+		return nil, err
 	}
 	if d.SchemaVersion != "2.2" || len(d.MainSteps) != 1 || systems[d.MainSteps[0].Action] == "" {
-		return fmt.Errorf("document %s: the simulation knows documents of schema 2.2 with one step aws:runShellScript or aws:runPowerShellScript", name)
+		return nil, errors.New("the simulation knows documents of schema 2.2 with one step aws:runShellScript or aws:runPowerShellScript")
 	}
 	if c := d.MainSteps[0].Precondition.StringEquals; c != nil && !slices.Equal(c, []string{"platformType", string(systems[d.MainSteps[0].Action])}) {
-		return fmt.Errorf("document %s: the simulation knows a precondition only on the platformType that its step is for", name)
+		return nil, errors.New("the simulation knows a precondition only on the platformType that its step is for")
 	}
 	for _, n := range sortedKeys(d.Parameters) {
 		pattern, err := regexp.Compile(d.Parameters[n].AllowedPattern)
 		if err != nil {
-			return fmt.Errorf("document %s: parameter %s: %w", name, n, err)
+			return nil, fmt.Errorf("parameter %s: %w", n, err)
 		}
 		d.patterns[n] = pattern
 	}
-	readDocuments.Store(string(content), d)
-	s.documents[name] = d
-	return nil
+	return d, nil
 }
+
+// AddDocument adds the document that the stack's template makes. It is only read.
+func (s *SSM) AddDocument(name string, d *Document) { s.documents[name] = d }
 
 func (s *SSM) sections() []section {
 	return []section{kept("InstanceInformationList", &s.agents), kept("Parameters", &s.parameters), kept("Sessions", &s.sessions)}

@@ -60,10 +60,17 @@ func commanded(t *testing.T, behaviour string) (*sim.Account, *wall) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.SSM().AddDocument("capture", []byte(captureDocument)); err != nil {
+	addDocument(t, a, captureDocument)
+	return a, clock
+}
+
+func addDocument(t *testing.T, a *sim.Account, content string) {
+	t.Helper()
+	d, err := sim.ReadDocument([]byte(content))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return a, clock
+	a.SSM().AddDocument("capture", d)
 }
 
 func command(instance string) *ssm.SendCommandInput {
@@ -484,9 +491,8 @@ func TestAgentsAreInTheAccountAfterwards(t *testing.T) {
 
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-schemas-features.html
 func TestDocumentsThatAreNotKnownAreRefused(t *testing.T) {
-	a, _ := commanded(t, "")
 	for _, content := range []string{"", "{}", `{"schemaVersion": "1.2"}`, strings.Replace(captureDocument, "aws:runShellScript", "aws:runDocument", 1), strings.Replace(captureDocument, `"name": "x"`, `"name": "x", "precondition": {"StringEquals": ["platformType", "Windows"]}`, 1), strings.Replace(captureDocument, "^[0-9]+$", "(", 1)} {
-		if err := a.SSM().AddDocument("x", []byte(content)); err == nil {
+		if _, err := sim.ReadDocument([]byte(content)); err == nil {
 			t.Errorf("taken: %s", content)
 		}
 	}
@@ -497,9 +503,7 @@ func TestDocumentsThatAreNotKnownAreRefused(t *testing.T) {
 // https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/framework/runpluginutil/run.go
 func TestAStepForAnotherSystemIsSkipped(t *testing.T) {
 	a, clock := commanded(t, "")
-	if err := a.SSM().AddDocument("capture", []byte(strings.Replace(captureDocument, "aws:runShellScript", "aws:runPowerShellScript", 1))); err != nil {
-		t.Fatal(err)
-	}
+	addDocument(t, a, strings.Replace(captureDocument, "aws:runShellScript", "aws:runPowerShellScript", 1))
 	id := send(t, a, command("i-1"))
 	clock.Sleep(5 * time.Second)
 	got := invocation(t, a, id, "i-1")
