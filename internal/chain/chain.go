@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/internal/manifest"
 )
 
 // ErrBroken is a journal that cannot be written on: what is there is not what was
@@ -35,12 +37,19 @@ const MaxEntry = 8 << 20
 const last = 999_999
 
 // Item is what is told of an item: attributes by name, each as JSON without white
-// space, as whoever recorded it wrote it. Equal ones have the same bytes.
+// space, as whoever recorded it wrote it. Equal ones have the same bytes, but for
+// those of entries of an older version, which sorted the members.
 type Item map[string]json.RawMessage
 
 // Same says whether two items have the same attributes.
 func (i Item) Same(other Item) bool {
-	return maps.EqualFunc(i, other, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+	return maps.EqualFunc(i, other, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) || sameValue(a, b) })
+}
+
+func sameValue(a, b json.RawMessage) bool {
+	one, err := manifest.Canonical(a)
+	other, wrong := manifest.Canonical(b)
+	return err == nil && wrong == nil && bytes.Equal(one, other)
 }
 
 // Entry is one change of the record. Its members stand in the order of their

@@ -90,6 +90,31 @@ func TestAJournalHolds(t *testing.T) {
 	}
 }
 
+// An update of the stack in the middle of an incident: what the entries before it
+// say of an item is what those after it say, in another order.
+func TestAJournalHoldsAcrossAnUpdate(t *testing.T) {
+	for after, holds := range map[string]bool{`{"status":"ok","reason":"a \u003c b"}`: true, `{"status":"ok","reason":"a > b"}`: false} {
+		e := chain.Entry{
+			Format: chain.Format, Sequence: 1, Incident: id, Event: "e0", Stream: "100", Table: "incidents", Change: "INSERT", PK: id, SK: "step#isolate",
+			Without: []string{}, Marks: map[string]string{"incidents " + id: "100"}, New: chain.Item{"body": json.RawMessage(`{"reason":"a < b","status":"ok"}`)},
+		}
+		first, err := e.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Sequence, e.Event, e.Stream, e.Change, e.Previous = 2, "e1", "101", "MODIFY", chain.Sum(first)
+		e.Marks = map[string]string{"incidents " + id: "101"}
+		e.Old, e.New = chain.Item{"body": json.RawMessage(after)}, chain.Item{"body": json.RawMessage(`{"status":"failed","reason":""}`)}
+		second, err := e.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := check([][]byte{first, second}); (len(c.Broken) == 0) != holds {
+			t.Errorf("%s: %q", after, c.Broken)
+		}
+	}
+}
+
 // Every bit of every byte of every entry that was signed is found; the last entry
 // is held by what the manifest says.
 func TestAnyByteThatIsFlippedIsFound(t *testing.T) {

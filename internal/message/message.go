@@ -173,7 +173,7 @@ func (l Language) kind(m Letter) Kind {
 		return "other"
 	case m.Kind == NotRead && m.Finding.ID == "" && m.Incident.ID != "":
 		return notReadLater
-	case m.Kind == CloseFailed && slices.Contains([]incident.Status{incident.Partial, incident.Failed}, m.Restoration.Status):
+	case m.Kind == CloseFailed && m.Decision.Choice == incident.Release && slices.Contains([]incident.Status{incident.Partial, incident.Failed}, m.Restoration.Status):
 		return closeFailedPartly
 	case m.Kind != Released:
 		return m.Kind

@@ -328,6 +328,19 @@ func TestClosingFailedAfterARelease(t *testing.T) {
 	}
 }
 
+// A release that failed before people decided otherwise is not what was done.
+func TestClosingFailedAfterAReleaseThatFailed(t *testing.T) {
+	m := letter(message.CloseFailed)
+	m.Restoration = incident.Restoration{Report: incident.Report{Status: incident.Failed, Reason: "AccessDenied"}}
+	for code, released := range map[string]string{"en": "NOT all is back", "ja": "一部未復元"} {
+		for _, m.Decision.Choice = range []incident.Choice{incident.Keep, incident.Terminate} {
+			if subject, body := in(t, code).Mail(m); strings.Contains(subject, released) {
+				t.Errorf("%s, %s: %s\n%s", code, m.Decision.Choice, subject, body)
+			}
+		}
+	}
+}
+
 // What the guide asks of the first mail.
 func TestContainedInJapanese(t *testing.T) {
 	subject, body := in(t, "ja").Mail(letter(message.Contained))

@@ -27,9 +27,11 @@ func Own(ctx context.Context, db Getter, table, id, execution string) error {
 	return h.Own(execution)
 }
 
-// Own is the same of a head that was read.
+// Own is the same of a head that was read. An execution that began before the stack
+// was updated goes on by its older definition, which does not say who it is and
+// catches no such error: it acts as it did then.
 func (h Head) Own(execution string) error {
-	if h.Execution != execution {
+	if execution != "" && h.Execution != execution {
 		return fmt.Errorf("incident %s is another execution's by now: %w", h.Incident.ID, incident.ErrSuperseded)
 	}
 	return nil

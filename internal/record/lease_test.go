@@ -74,6 +74,17 @@ func TestLostLease(t *testing.T) {
 	}
 }
 
+// What began before an update of the stack runs on by the definition it began with,
+// which passes no execution. It must still seal what it isolated.
+func TestAnOlderDefinitionIsNotAsked(t *testing.T) {
+	h := record.Head{Execution: "one"}
+	for execution, want := range map[string]error{"": nil, "one": nil, "two": incident.ErrSuperseded} {
+		if err := h.Own(execution); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", execution, err, want)
+		}
+	}
+}
+
 type told struct{ N int }
 
 // Of two that read the same, one writes.
