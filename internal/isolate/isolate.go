@@ -133,7 +133,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	if len(l.interfaces) == 0 {
+	if len(l.interfaces) == 0 && !errors.Is(l.incomplete, incident.ErrSuperseded) {
 		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, incident.ErrNotContained)
 	}
 	// What was sealed stays sealed: whoever looks again need not know how far the
@@ -166,8 +166,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 }
 
 // look describes the interfaces and reads the record, side by side. What is
-// wrong with the record is kept for later: it must not keep an open interface
-// from being closed.
+// wrong with the record is kept for later, also that the incident is another's: it
+// must not keep an open interface from being closed.
 func (s *Step) look(ctx context.Context, in Input) (look, error) {
 	var l look
 	var failed error
@@ -187,9 +187,6 @@ func (s *Step) look(ctx context.Context, in Input) (look, error) {
 		}
 	})
 	l.incomplete = errors.Join(unread...)
-	if errors.Is(l.incomplete, incident.ErrSuperseded) { // then also what is open is the other's to close
-		return l, l.incomplete
-	}
 	return l, failed
 }
 
