@@ -79,6 +79,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 	balanced := spoil(released, func(x *rehearsal.Trace) {
 		x.Before.TargetHealthDescriptions = map[string][]elbv2types.TargetHealthDescription{"arn:shop": {{Target: &elbv2types.TargetDescription{Id: aws.String(victim), Port: aws.Int32(80)}}}}
 	})
+	protected := func(x *rehearsal.Trace) {
+		x.After.InstanceAttributes = map[string]*ec2.DescribeInstanceAttributeOutput{victim: {DisableApiTermination: &types.AttributeBooleanValue{Value: aws.Bool(true)}}}
+	}
 	dead := func(x *rehearsal.Trace) {
 		x.After.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: types.InstanceStateNameTerminated}}}}}
 	}
@@ -301,6 +304,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"the balancer is gone", "Recorded before changed", spoil(balanced, mail("Closed: EC2 instance released, NOT all is back: i-victim", "target i-victim:80 of arn:shop:80: no such group")), map[string]rehearsal.Trace{
 			"it is said to be back": spoil(balanced, mail("Closed: EC2 instance released: i-victim", "arn:shop:80 sends it requests again")),
+		}},
+		{"its protection cannot be taken off", "Recorded before changed", spoil(released, protected, mail("Closed: EC2 instance released, NOT all is back: i-victim", "disableApiTermination: denied")), map[string]rehearsal.Trace{
+			"something else is said not to be": spoil(released, protected, mail("Closed: EC2 instance released, NOT all is back: i-victim", "target i-victim:80 of arn:shop:80: no such group")),
 		}},
 		{"somebody ended it", "Recorded before changed", spoil(released, now(eni("eni-1", "quarantine")), dead), map[string]rehearsal.Trace{
 			"we did":          spoil(with(released, call(90, "ec2", "TerminateInstances", &ec2.TerminateInstancesInput{InstanceIds: []string{victim}}, victim)), now(eni("eni-1", "quarantine")), dead),

@@ -508,7 +508,7 @@ func (t Trace) notBack() string {
 	}
 	before, after := t.Before.flags(t.Finding.InstanceID), t.After.flags(t.Finding.InstanceID)
 	for _, name := range sortedKeys(before) {
-		if before[name] != after[name] && !t.lastTells("") {
+		if before[name] != after[name] && !t.lastTells(name) {
 			return fmt.Sprintf("%s was %q and is %q after a release", name, before[name], after[name])
 		}
 	}
