@@ -105,7 +105,7 @@ func TestExceptionsAreNarrow(t *testing.T) {
 	// held is an incident of a finding that a pause held until then.
 	held := func(until float64) rehearsal.Trace {
 		return spoil(kept, func(x *rehearsal.Trace) {
-			x.Ours, x.Braked, x.PauseEnds = false, "the pause switch", second(until)
+			x.Ours, x.Braked, x.PauseEnds, x.Handled = false, "the pause switch", second(until), true
 		})
 	}
 	// unsigned is a closing whose signature is refused, and a mail that is too.
@@ -331,6 +331,7 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"what a pause held is redriven when it is over", "Not ours, not touched", held(0.5), map[string]rehearsal.Trace{
 			"the pause is in force": held(200),
+			"nobody redrove it":     spoil(held(0.5), func(x *rehearsal.Trace) { x.Handled = false }),
 			"it is on a list":       spoil(held(0.5), func(x *rehearsal.Trace) { x.Braked = "the list of exempt instances" }),
 		}},
 		{"a clock that is ahead", "No unapproved kill", clock(91, 60), map[string]rehearsal.Trace{

@@ -625,9 +625,9 @@ func touchedNotOurs(t Trace) string {
 }
 
 // resumed says whether the pause that held the finding was over by then: an operator
-// may redrive what it held.
+// may redrive what it held, and a finding that comes then is not held.
 func (t Trace) resumed(at time.Time) bool {
-	return t.Braked == pauseSwitch && !t.PauseEnds.IsZero() && at.After(t.PauseEnds)
+	return (t.Handled || len(t.Also) > 0) && t.Braked == pauseSwitch && !t.PauseEnds.IsZero() && at.After(t.PauseEnds)
 }
 
 // belongs says whether a resource is the instance, attached to it, ours, or new.
