@@ -169,6 +169,11 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return x
 	}
+	refusedOnce := func(x rehearsal.Trace, at float64) rehearsal.Trace {
+		c := move(at, "eni-1", "quarantine")
+		c.Error, c.Effective = "UnauthorizedOperation", false
+		return with(x, c)
+	}
 	elses := func(x *rehearsal.Trace) {
 		i := eni("eni-9", "web")
 		i.Attachment.InstanceId = aws.String("i-other")
@@ -342,6 +347,7 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"an opening whose answer came late", "Never left open", opening(15, 16), map[string]rehearsal.Trace{
 			"closed long after that": opening(15, 31),
+			"refused long after it":  refusedOnce(opening(15, 31), 40),
 			"it was answered":        opening(2.1, 16),
 		}},
 		{"one that others attached is moved", "Not ours, not touched", spoil(with(kept, put(3, "prior#eni-9#groups"), move(4, "eni-9", "quarantine")), elses, others(3, "eni-9", "web")), map[string]rehearsal.Trace{

@@ -1087,8 +1087,11 @@ func leftOpen(t Trace) string {
 		}
 		// From the first call that EC2 answered well after it was opened, and
 		// after it last failed to answer a call that would have closed it.
-		from, ok := t.firstWell(t.lastRefused(s))
-		next := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni })
+		next, moved := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni }), ever
+		if next >= 0 {
+			moved = all[n+1+next].at
+		}
+		from, ok := t.firstWell(t.lastRefused(s, moved))
 		if next < 0 && t.refusedToTheEnd(s) {
 			refused[s.eni] = true
 			continue
@@ -1099,8 +1102,8 @@ func leftOpen(t Trace) string {
 		if next < 0 {
 			return s.eni + " was left in the conversion group"
 		}
-		if left := all[n+1+next].at; ok && left.Sub(from) > limit {
-			return fmt.Sprintf("%s was in the conversion group for %s", s.eni, left.Sub(from))
+		if ok && moved.Sub(from) > limit {
+			return fmt.Sprintf("%s was in the conversion group for %s", s.eni, moved.Sub(from))
 		}
 	}
 	for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
@@ -1143,15 +1146,16 @@ func (t Trace) refusedOnce(s swap) bool {
 	})
 }
 
-// lastRefused is when the last failed attempt to move an interface on was over.
-func (t Trace) lastRefused(s swap) time.Time {
+// lastRefused is when the last failed attempt to move an interface on was over, of
+// those that began before it was moved.
+func (t Trace) lastRefused(s swap, moved time.Time) time.Time {
 	at := s.at
 	if s.call.Error != "" { // whoever opened it waited for the answer, or died of it
 		at = s.call.Ended
 	}
 	for _, c := range t.Calls {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
-		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
+		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.At.Before(moved) && c.Ended.After(at) {
 			at = c.Ended
 		}
 	}
