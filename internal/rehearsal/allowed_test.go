@@ -187,6 +187,16 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			row("incidents", map[string]string{"pk": key + ".0", "sk": "prior#eni-1#groups", "body": "{}"}))
 		return x
 	}
+	// told is a mail of a report that is not in the bucket, and what the record of before
+	// has of another one's incident and report.
+	told := func(of, report string) rehearsal.Trace {
+		x := spoil(kept, mail("Closed: EC2 instance stays isolated: i-victim", "Signed report: incidents/"+key+".0/reports/a.html"))
+		x.Before.Incidents = []rehearsal.Row{
+			row("incidents", map[string]string{"pk": key, "sk": "incident#000000", "state": "kept", "body": asJSON(incident.Incident{ID: of, InstanceID: victim, AttachedAt: attached})}),
+			row("incidents", map[string]string{"pk": of, "sk": "step#close", "body": asJSON(map[string]string{"report": report})}),
+		}
+		return x
+	}
 	repeat := spoil(kept, func(x *rehearsal.Trace) {
 		x.Calls = slices.DeleteFunc(slices.Clone(x.Calls), func(c sim.Call) bool { return c.At.Before(second(1.5)) && c.Service == "ec2" })
 		was := incident.Incident{ID: key + ".0", InstanceID: victim, AttachedAt: attached, Finding: x.Finding}
@@ -355,6 +365,10 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"recorded by an earlier incident that was kept", "Recorded before changed", inherited("kept"), map[string]rehearsal.Trace{
 			"that was released": inherited("released"),
+		}},
+		{"a report of an earlier run, which left no bucket", "What is told of the evidence is so", told(key+".0", "incidents/"+key+".0/reports/a.html"), map[string]rehearsal.Trace{
+			"nobody wrote that one":  told(key+".0", "incidents/"+key+".0/reports/b.html"),
+			"it is another incident": told(key+".9", "incidents/"+key+".0/reports/a.html"),
 		}},
 		{"a worse finding after a decision", "A decision is not reversed by a repeat", spoil(repeat, also(0, 9)), map[string]rehearsal.Trace{
 			"it came later":    spoil(repeat, also(3, 9)),
