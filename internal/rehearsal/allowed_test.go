@@ -169,6 +169,15 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return x
 	}
+	// twice is an incident with two snapshots of its volume that an operator handled.
+	twice := func(status string) rehearsal.Trace {
+		return spoil(kept, func(x *rehearsal.Trace) {
+			second := x.After.Snapshots[0]
+			second.SnapshotId = aws.String("snap-2")
+			x.After.Snapshots = append(slices.Clone(x.After.Snapshots), second)
+			x.Status, x.Handled = status, true
+		})
+	}
 	refusedOnce := func(x rehearsal.Trace, at float64) rehearsal.Trace {
 		c := move(at, "eni-1", "quarantine")
 		c.Error, c.Effective = "UnauthorizedOperation", false
@@ -419,6 +428,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it was open":                wishedFor("open", "open"),
 			"it was released only since": wishedFor("open", "released"),
 			"it is open again":           wishedFor("released", "open"),
+		}},
+		{"stopped before a duplicate could be marked", "One incident an instance", twice("ABORTED"), map[string]rehearsal.Trace{
+			"it was redriven": twice("SUCCEEDED"),
 		}},
 		{"a set for each of two incidents", "One incident an instance", sets(key+".1", key+".2"), map[string]rehearsal.Trace{
 			"two for one": sets(key+".1", key+".1"),

@@ -711,7 +711,8 @@ func secondIncident(t Trace) string {
 	evidence := map[string]string{}
 	for _, s := range t.After.Snapshots {
 		of := tag(s.Tags, "cordon:incident") + " of " + aws.ToString(s.VolumeId)
-		if s.State == types.SnapshotStateError || tag(s.Tags, "cordon:incident") == "" || tag(s.Tags, "cordon:duplicate") != "" || t.Handled {
+		stopped := t.Status == "ABORTED" // before it could mark one
+		if s.State == types.SnapshotStateError || tag(s.Tags, "cordon:incident") == "" || tag(s.Tags, "cordon:duplicate") != "" || stopped {
 			continue
 		}
 		if first, again := evidence[of]; again {
