@@ -216,6 +216,9 @@ func TestReplayShowsIt(t *testing.T) {
 		if !strings.Contains(said, "Converges") || !strings.Contains(said, "says of it: []; here it is held against") {
 			t.Errorf("whoever replays it is not told that the command holds it against nothing:\n%s", said)
 		}
+		if !strings.Contains(said, "--script "+*out) {
+			t.Errorf("the files are not where the replay looks for them, %s:\n%s", *out, said)
+		}
 	}
 }
 
@@ -231,6 +234,10 @@ func violation(t *testing.T, e *engine, tr trial, o outcome) string {
 	if err2 != nil {
 		t.Fatal(err2)
 	}
+	checkout, err2 := filepath.Abs(root)
+	if err2 != nil {
+		t.Fatal(err2)
+	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +247,7 @@ func violation(t *testing.T, e *engine, tr trial, o outcome) string {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if rel, err := filepath.Rel(filepath.Join(dir, "../.."), file); err == nil {
+		if rel, err := filepath.Rel(checkout, file); err == nil && filepath.IsLocal(rel) {
 			return rel
 		}
 		return file
