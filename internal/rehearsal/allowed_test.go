@@ -410,6 +410,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it was before that": left(refusedTo("approval", 50), 20_000),
 			"it was much later":  left(refusedTo("approval", 15_000), 20_000),
 		}},
+		{"a critical finding waits for no answer", "No decision lies about", spoil(left(refusedTo("drift", 5000), 20_000), also(95, 9)), map[string]rehearsal.Trace{
+			"it is no critical": spoil(left(refusedTo("drift", 5000), 20_000), also(95, 8.9)),
+		}},
 		{"it ended before anybody could", "No decision lies about", left(refusedTo("drift", 5000), 9000), map[string]rehearsal.Trace{
 			"it went on": left(refusedTo("drift", 5000), 20_000),
 		}},
