@@ -199,6 +199,29 @@ func TestDigestIsTheSameAgain(t *testing.T) {
 	}
 }
 
+// A replay that does not show the violation says so.
+func TestReplayShowsIt(t *testing.T) {
+	was := *out
+	*out = t.TempDir()
+	defer func() { *out = was }()
+	e := newEngine(unchanged)
+	for _, b := range bases(t) {
+		if b.name != "two people by command" {
+			continue
+		}
+		other := *b
+		other.undisturbed.Ending = "Elsewhere" // so that every run ends as another
+		tr := trial{&other, 1, other.under(fault(b.undisturbed.Calls[0], sim.Throttled))}
+		said := violation(t, e, tr, e.run(tr, newWay()))
+		if !strings.Contains(said, "Converges") || !strings.Contains(said, "says of it: []; here it is held against") {
+			t.Errorf("whoever replays it is not told that the command holds it against nothing:\n%s", said)
+		}
+		if !strings.Contains(said, "--script "+*out) {
+			t.Errorf("the files are not where the replay looks for them, %s:\n%s", *out, said)
+		}
+	}
+}
+
 // violation writes what replays a trial and says how.
 func violation(t *testing.T, e *engine, tr trial, o outcome) string {
 	t.Helper()
@@ -211,6 +234,10 @@ func violation(t *testing.T, e *engine, tr trial, o outcome) string {
 	if err2 != nil {
 		t.Fatal(err2)
 	}
+	checkout, err2 := filepath.Abs(root)
+	if err2 != nil {
+		t.Fatal(err2)
+	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +247,7 @@ func violation(t *testing.T, e *engine, tr trial, o outcome) string {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if rel, err := filepath.Rel(filepath.Join(dir, "../.."), file); err == nil {
+		if rel, err := filepath.Rel(checkout, file); err == nil && filepath.IsLocal(rel) {
 			return rel
 		}
 		return file
@@ -241,6 +268,12 @@ func violation(t *testing.T, e *engine, tr trial, o outcome) string {
 		}
 	}
 	fmt.Fprintf(&b, "\tends as %q, %s\n\treplay: %s", r.Ending, r.Status, strings.Join(words, " "))
+	// The command knows no undisturbed run of an incident with people of its own.
+	if run.Undisturbed = nil; len(r.Broken) > 0 {
+		if alone, err := rehearsal.Run(run); err == nil && !slices.Equal(alone.Broken, r.Broken) {
+			fmt.Fprintf(&b, "\n\twhich shows the same run, and says of it: %q; here it is held against the incident's own, which ends as %q", alone.Broken, tr.base.undisturbed.Ending)
+		}
+	}
 	return b.String()
 }
 

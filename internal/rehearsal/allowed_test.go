@@ -79,6 +79,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 	balanced := spoil(released, func(x *rehearsal.Trace) {
 		x.Before.TargetHealthDescriptions = map[string][]elbv2types.TargetHealthDescription{"arn:shop": {{Target: &elbv2types.TargetDescription{Id: aws.String(victim), Port: aws.Int32(80)}}}}
 	})
+	protected := func(x *rehearsal.Trace) {
+		x.After.InstanceAttributes = map[string]*ec2.DescribeInstanceAttributeOutput{victim: {DisableApiTermination: &types.AttributeBooleanValue{Value: aws.Bool(true)}}}
+	}
 	dead := func(x *rehearsal.Trace) {
 		x.After.Reservations = []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String(victim), State: &types.InstanceState{Name: types.InstanceStateNameTerminated}}}}}
 	}
@@ -102,7 +105,7 @@ func TestExceptionsAreNarrow(t *testing.T) {
 	// held is an incident of a finding that a pause held until then.
 	held := func(until float64) rehearsal.Trace {
 		return spoil(kept, func(x *rehearsal.Trace) {
-			x.Ours, x.Braked, x.PauseEnds = false, "the pause switch", second(until)
+			x.Ours, x.Braked, x.PauseEnds, x.Handled = false, "the pause switch", second(until), true
 		})
 	}
 	// unsigned is a closing whose signature is refused, and a mail that is too.
@@ -166,6 +169,20 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}
 		return x
 	}
+	// twice is an incident with two snapshots of its volume that an operator handled.
+	twice := func(status string) rehearsal.Trace {
+		return spoil(kept, func(x *rehearsal.Trace) {
+			second := x.After.Snapshots[0]
+			second.SnapshotId = aws.String("snap-2")
+			x.After.Snapshots = append(slices.Clone(x.After.Snapshots), second)
+			x.Status, x.Handled = status, true
+		})
+	}
+	refusedOnce := func(x rehearsal.Trace, at float64) rehearsal.Trace {
+		c := move(at, "eni-1", "quarantine")
+		c.Error, c.Effective = "UnauthorizedOperation", false
+		return with(x, c)
+	}
 	elses := func(x *rehearsal.Trace) {
 		i := eni("eni-9", "web")
 		i.Attachment.InstanceId = aws.String("i-other")
@@ -177,6 +194,16 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		x.Before.Incidents = append(slices.Clone(x.Before.Incidents),
 			row("incidents", map[string]string{"pk": key, "sk": "incident#000000", "state": state, "body": asJSON(was)}),
 			row("incidents", map[string]string{"pk": key + ".0", "sk": "prior#eni-1#groups", "body": "{}"}))
+		return x
+	}
+	// told is a mail of a report that is not in the bucket, and what the record of before
+	// has of another one's incident and report.
+	told := func(of, report string) rehearsal.Trace {
+		x := spoil(kept, mail("Closed: EC2 instance stays isolated: i-victim", "Signed report: incidents/"+key+".0/reports/a.html"))
+		x.Before.Incidents = []rehearsal.Row{
+			row("incidents", map[string]string{"pk": key, "sk": "incident#000000", "state": "kept", "body": asJSON(incident.Incident{ID: of, InstanceID: victim, AttachedAt: attached})}),
+			row("incidents", map[string]string{"pk": of, "sk": "step#close", "body": asJSON(map[string]string{"report": report})}),
+		}
 		return x
 	}
 	repeat := spoil(kept, func(x *rehearsal.Trace) {
@@ -302,6 +329,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		{"the balancer is gone", "Recorded before changed", spoil(balanced, mail("Closed: EC2 instance released, NOT all is back: i-victim", "target i-victim:80 of arn:shop:80: no such group")), map[string]rehearsal.Trace{
 			"it is said to be back": spoil(balanced, mail("Closed: EC2 instance released: i-victim", "arn:shop:80 sends it requests again")),
 		}},
+		{"its protection cannot be taken off", "Recorded before changed", spoil(released, protected, mail("Closed: EC2 instance released, NOT all is back: i-victim", "disableApiTermination: denied")), map[string]rehearsal.Trace{
+			"something else is said not to be": spoil(released, protected, mail("Closed: EC2 instance released, NOT all is back: i-victim", "target i-victim:80 of arn:shop:80: no such group")),
+		}},
 		{"somebody ended it", "Recorded before changed", spoil(released, now(eni("eni-1", "quarantine")), dead), map[string]rehearsal.Trace{
 			"we did":          spoil(with(released, call(90, "ec2", "TerminateInstances", &ec2.TerminateInstancesInput{InstanceIds: []string{victim}}, victim)), now(eni("eni-1", "quarantine")), dead),
 			"nobody ended it": spoil(released, now(eni("eni-1", "quarantine"))),
@@ -325,6 +355,7 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"what a pause held is redriven when it is over", "Not ours, not touched", held(0.5), map[string]rehearsal.Trace{
 			"the pause is in force": held(200),
+			"nobody redrove it":     spoil(held(0.5), func(x *rehearsal.Trace) { x.Handled = false }),
 			"it is on a list":       spoil(held(0.5), func(x *rehearsal.Trace) { x.Braked = "the list of exempt instances" }),
 		}},
 		{"a clock that is ahead", "No unapproved kill", clock(91, 60), map[string]rehearsal.Trace{
@@ -335,6 +366,7 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"an opening whose answer came late", "Never left open", opening(15, 16), map[string]rehearsal.Trace{
 			"closed long after that": opening(15, 31),
+			"refused long after it":  refusedOnce(opening(15, 31), 40),
 			"it was answered":        opening(2.1, 16),
 		}},
 		{"one that others attached is moved", "Not ours, not touched", spoil(with(kept, put(3, "prior#eni-9#groups"), move(4, "eni-9", "quarantine")), elses, others(3, "eni-9", "web")), map[string]rehearsal.Trace{
@@ -342,6 +374,10 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		}},
 		{"recorded by an earlier incident that was kept", "Recorded before changed", inherited("kept"), map[string]rehearsal.Trace{
 			"that was released": inherited("released"),
+		}},
+		{"a report of an earlier run, which left no bucket", "What is told of the evidence is so", told(key+".0", "incidents/"+key+".0/reports/a.html"), map[string]rehearsal.Trace{
+			"nobody wrote that one":  told(key+".0", "incidents/"+key+".0/reports/b.html"),
+			"it is another incident": told(key+".9", "incidents/"+key+".0/reports/a.html"),
 		}},
 		{"a worse finding after a decision", "A decision is not reversed by a repeat", spoil(repeat, also(0, 9)), map[string]rehearsal.Trace{
 			"it came later":    spoil(repeat, also(3, 9)),
@@ -374,6 +410,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it was before that": left(refusedTo("approval", 50), 20_000),
 			"it was much later":  left(refusedTo("approval", 15_000), 20_000),
 		}},
+		{"a critical finding waits for no answer", "No decision lies about", spoil(left(refusedTo("drift", 5000), 20_000), also(95, 9)), map[string]rehearsal.Trace{
+			"it is no critical": spoil(left(refusedTo("drift", 5000), 20_000), also(95, 8.9)),
+		}},
 		{"it ended before anybody could", "No decision lies about", left(refusedTo("drift", 5000), 9000), map[string]rehearsal.Trace{
 			"it went on": left(refusedTo("drift", 5000), 20_000),
 		}},
@@ -392,6 +431,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it was open":                wishedFor("open", "open"),
 			"it was released only since": wishedFor("open", "released"),
 			"it is open again":           wishedFor("released", "open"),
+		}},
+		{"stopped before a duplicate could be marked", "One incident an instance", twice("ABORTED"), map[string]rehearsal.Trace{
+			"it was redriven": twice("SUCCEEDED"),
 		}},
 		{"a set for each of two incidents", "One incident an instance", sets(key+".1", key+".2"), map[string]rehearsal.Trace{
 			"two for one": sets(key+".1", key+".1"),

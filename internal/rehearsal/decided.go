@@ -44,9 +44,11 @@ const longestIdle = 3 * time.Hour
 
 // Where a person decided and nobody could deliver it, an execution that waits finds
 // it, and what was decided is verified within hours. Not where those who look were
-// refused something, where an operator stopped it, or where another finding came.
+// refused something, where an operator stopped it, or where a finding came that does not
+// wait for what was asked.
 func lying(t Trace) string {
-	if t.Handled || len(t.Also) > 0 || len(t.Calls) == 0 {
+	overtaken := t.since(ever, func(f incident.Finding) bool { return f.Severity >= critical })
+	if t.Handled || overtaken || len(t.Calls) == 0 {
 		return ""
 	}
 	end := t.Calls[len(t.Calls)-1].At

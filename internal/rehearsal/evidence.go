@@ -114,10 +114,12 @@ func found(claim *regexp.Regexp, text string, parts ...string) [][]string {
 	return claim.FindAllStringSubmatch(text, -1)
 }
 
-// earlier says whether an object is of an incident that an earlier run had: an account
-// file has no bucket, so that what was kept then is not in this one's.
+// earlier says whether an object is of an incident that an earlier run had, and its
+// record tells of it: an account file has no bucket, so that what was kept then is not
+// in this one's.
 func (t Trace) earlier(key string) bool {
-	return slices.ContainsFunc(t.Before.heads(), func(id string) bool { return strings.HasPrefix(key, "incidents/"+id+"/") })
+	return slices.ContainsFunc(t.Before.heads(), func(id string) bool { return strings.HasPrefix(key, "incidents/"+id+"/") }) &&
+		slices.ContainsFunc(t.Before.Incidents, func(i Row) bool { return strings.Contains(i.Item.Text("body"), key) })
 }
 
 // slack is how much later than told a thing may have happened: a clock that is wrong,

@@ -508,7 +508,7 @@ func (t Trace) notBack() string {
 	}
 	before, after := t.Before.flags(t.Finding.InstanceID), t.After.flags(t.Finding.InstanceID)
 	for _, name := range sortedKeys(before) {
-		if before[name] != after[name] && !t.lastTells("") {
+		if before[name] != after[name] && !t.lastTells(name) {
 			return fmt.Sprintf("%s was %q and is %q after a release", name, before[name], after[name])
 		}
 	}
@@ -625,9 +625,9 @@ func touchedNotOurs(t Trace) string {
 }
 
 // resumed says whether the pause that held the finding was over by then: an operator
-// may redrive what it held.
+// may redrive what it held, and a finding that comes then is not held.
 func (t Trace) resumed(at time.Time) bool {
-	return t.Braked == pauseSwitch && !t.PauseEnds.IsZero() && at.After(t.PauseEnds)
+	return (t.Handled || len(t.Also) > 0) && t.Braked == pauseSwitch && !t.PauseEnds.IsZero() && at.After(t.PauseEnds)
 }
 
 // belongs says whether a resource is the instance, attached to it, ours, or new.
@@ -711,7 +711,8 @@ func secondIncident(t Trace) string {
 	evidence := map[string]string{}
 	for _, s := range t.After.Snapshots {
 		of := tag(s.Tags, "cordon:incident") + " of " + aws.ToString(s.VolumeId)
-		if s.State == types.SnapshotStateError || tag(s.Tags, "cordon:incident") == "" || tag(s.Tags, "cordon:duplicate") != "" || t.Handled {
+		stopped := t.Status == "ABORTED" // before it could mark one
+		if s.State == types.SnapshotStateError || tag(s.Tags, "cordon:incident") == "" || tag(s.Tags, "cordon:duplicate") != "" || stopped {
 			continue
 		}
 		if first, again := evidence[of]; again {
@@ -1087,8 +1088,11 @@ func leftOpen(t Trace) string {
 		}
 		// From the first call that EC2 answered well after it was opened, and
 		// after it last failed to answer a call that would have closed it.
-		from, ok := t.firstWell(t.lastRefused(s))
-		next := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni })
+		next, moved := slices.IndexFunc(all[n+1:], func(o swap) bool { return o.eni == s.eni }), ever
+		if next >= 0 {
+			moved = all[n+1+next].at
+		}
+		from, ok := t.firstWell(t.lastRefused(s, moved))
 		if next < 0 && t.refusedToTheEnd(s) {
 			refused[s.eni] = true
 			continue
@@ -1099,8 +1103,8 @@ func leftOpen(t Trace) string {
 		if next < 0 {
 			return s.eni + " was left in the conversion group"
 		}
-		if left := all[n+1+next].at; ok && left.Sub(from) > limit {
-			return fmt.Sprintf("%s was in the conversion group for %s", s.eni, left.Sub(from))
+		if ok && moved.Sub(from) > limit {
+			return fmt.Sprintf("%s was in the conversion group for %s", s.eni, moved.Sub(from))
 		}
 	}
 	for _, i := range t.After.Interfaces(t.Finding.InstanceID) {
@@ -1143,15 +1147,16 @@ func (t Trace) refusedOnce(s swap) bool {
 	})
 }
 
-// lastRefused is when the last failed attempt to move an interface on was over.
-func (t Trace) lastRefused(s swap) time.Time {
+// lastRefused is when the last failed attempt to move an interface on was over, of
+// those that began before it was moved.
+func (t Trace) lastRefused(s swap, moved time.Time) time.Time {
 	at := s.at
 	if s.call.Error != "" { // whoever opened it waited for the answer, or died of it
 		at = s.call.Ended
 	}
 	for _, c := range t.Calls {
 		in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
-		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.Ended.After(at) {
+		if ok && c.Error != "" && !c.Effective && aws.ToString(in.NetworkInterfaceId) == s.eni && !c.At.Before(s.call.At) && c.At.Before(moved) && c.Ended.After(at) {
 			at = c.Ended
 		}
 	}

@@ -69,7 +69,7 @@ func (q Question) orders(user string, c incident.Choice) (status int) {
 	if override {
 		decision = incident.Terminate
 	}
-	for n, first := 0, ""; n < patience; n++ {
+	for n, tries, first := 0, patience, ""; n < tries; n++ {
 		if n > 0 {
 			q.Sleep(Delay)
 		}
@@ -82,6 +82,7 @@ func (q Question) orders(user string, c incident.Choice) (status int) {
 			var said struct{ First string }
 			if json.Unmarshal(answer.Body.Bytes(), &said) == nil && said.First != "" && first == "" {
 				first = said.First
+				tries++ // that was no failure
 				continue
 			}
 		}

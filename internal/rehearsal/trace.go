@@ -164,7 +164,7 @@ func (a Account) lockedOf(volume, incident string) bool {
 }
 
 // flags are what an instance is protected by, and how it is in its Auto Scaling group:
-// what a release puts back beside its interfaces and balancers.
+// what a release puts back beside its interfaces and balancers, by the names that it tells.
 func (a Account) flags(instance string) map[string]string {
 	all := map[string]string{"disableApiTermination": "false", "disableApiStop": "false", "instanceInitiatedShutdownBehavior": "stop"}
 	if at := a.InstanceAttributes[instance]; at != nil {
@@ -188,7 +188,7 @@ func (a Account) flags(instance string) map[string]string {
 		if aws.ToString(i.InstanceId) == instance {
 			// Out of standby it is Pending for a while before it is in service.
 			// https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
-			all["its place in "+aws.ToString(i.AutoScalingGroupName)] = strings.Replace(aws.ToString(i.LifecycleState), "Pending", "InService", 1)
+			all["service in Auto Scaling group "+aws.ToString(i.AutoScalingGroupName)] = strings.Replace(aws.ToString(i.LifecycleState), "Pending", "InService", 1)
 		}
 	}
 	return all
