@@ -202,6 +202,7 @@ func found(all []*base) []trial {
 		{"never verified before isolating", 507425009, rehearsal.Script{Storms: append(lost("kms:VerifyMac", sim.Denied, 0, days).Storms, lost("sns:*", sim.Throttled, 11.767, 311.767).Storms...)}},
 		{"released in part", 1919699133, lost("sns:*", sim.Unavailable, 8.684, 308.684)},
 		{"released in part", 4006043162, roleLost("close", "dynamodb:*", 3.379, days)},
+		{"asked before isolating", 1930462061, rehearsal.Script{People: []rehearsal.Choosing{{After: 2.483, Choice: incident.Isolate}}, Stops: []rehearsal.Moving{{At: 11.336}}, Redrives: []rehearsal.Moving{{At: 607758.477}}}},
 		{"decided later by two, by command", 1, by["decided later by two, by command"].under("dynamodb:GetItem#22=throttled", "kms:GenerateMac#4=unavailable", "dynamodb:GetItem#20=killed-before", "dynamodb:GetItem#25=timeout")},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {

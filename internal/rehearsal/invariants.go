@@ -1242,12 +1242,20 @@ func isolatedUnasked(t Trace) string {
 		}
 		if !slices.ContainsFunc(t.After.Decisions(), func(d incident.Decision) bool {
 			return (d.Choice == incident.Isolate || t.Later) && d.InstanceID == t.Finding.InstanceID && t.about(d, t.Before.AttachedAt(d.InstanceID)) &&
-				!t.made(d).After(c.At) && c.At.Before(d.ExpiresAt) && t.Sealed(d)
+				!t.made(d).After(c.At) && (c.At.Before(d.ExpiresAt) || t.keptSince(c, d.ExpiresAt)) && t.Sealed(d)
 		}) {
 			return fmt.Sprintf("%s:%s, and people were asked whether to isolate: no valid decision says so", c.Service, c.Action)
 		}
 	}
 	return ""
+}
+
+// keptSince says whether a call only keeps isolated what was isolated by then: whoever
+// redrives an execution days later lets it seal what it had isolated.
+func (t Trace) keptSince(c sim.Call, by time.Time) bool {
+	in, ok := c.Input.(*ec2.ModifyNetworkInterfaceAttributeInput)
+	when, isolated := t.contained("quarantine", "capture")
+	return ok && isolated && when.Before(by) && t.kinds().all(in.Groups, "quarantine", "capture")
 }
 
 // A dry run changes nothing outside the stack, whatever was decided.

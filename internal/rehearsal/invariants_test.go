@@ -90,10 +90,13 @@ var terminates = &sim.Invocation{Function: "terminate"}
 // manifest is what signs the ending of a run.
 var manifest = call(95, "s3", "PutObject", &s3.PutObjectInput{Key: aws.String("incidents/" + key + ".1/manifests/run.json")})
 
+// week is how long a decision holds, in seconds.
+const week = 7 * 24 * 3600
+
 func decision(c incident.Choice) incident.Decision {
 	return incident.Decision{
 		Incident: key + ".1", Round: 1, InstanceID: victim, AttachedAt: attached, Choice: c,
-		DecidedAt: second(60), ExpiresAt: second(7 * 24 * 3600), MAC: []byte("sealed"),
+		DecidedAt: second(60), ExpiresAt: second(week), MAC: []byte("sealed"),
 	}
 }
 
