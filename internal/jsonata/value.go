@@ -113,24 +113,24 @@ func finite(v any) (f float64, is bool, err error) {
 }
 
 // equal compares as = does.
-func equal(a, b any) bool {
+func (e *evaluation) equal(a, b any) bool {
 	if x, is := asNumber(a); is {
 		y, is := asNumber(b)
 		return is && x == y
 	}
 	if x, is := list(a); is {
 		y, is := list(b)
-		return is && slices.EqualFunc(x, y, equal)
+		return is && e.enter(len(x)) && slices.EqualFunc(x, y, e.equal)
 	}
 	switch x := a.(type) {
 	case *Object:
 		y, is := b.(*Object)
-		if !is || len(x.keys) != len(y.keys) {
+		if !is || len(x.keys) != len(y.keys) || !e.enter(len(x.keys)) {
 			return false
 		}
 		for key, v := range x.values {
 			w, there := y.values[key]
-			if !there || !equal(v, w) {
+			if !there || !e.equal(v, w) {
 				return false
 			}
 		}
@@ -143,14 +143,14 @@ func equal(a, b any) bool {
 
 // same compares as the operator in does: arrays and objects are equal to nothing
 // but themselves.
-func same(a, b any) bool {
+func (e *evaluation) same(a, b any) bool {
 	switch a.(type) {
 	case []any, *array:
 		return false
 	case *Object:
 		return a == b
 	}
-	return equal(a, b)
+	return e.equal(a, b)
 }
 
 // Decode reads a JSON text.
