@@ -28,8 +28,8 @@ func TestLanguage(t *testing.T) {
 		// https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 		"a Pass hands its input on": {states: `"A": {"Type": "Pass", "End": true}`, input: `{"b": 1.0, "a": [ ]}`, output: `{"b":1.0,"a":[]}`},
 		"only a whole string is an expression": {
-			states: `"A": {"Type": "Pass", "Output": {"a": " {% 1 %}", "b": "{% 1 %} ", "c": "{% 1 + 1 %}", "d": "$states.input", "e.$": "$"}, "End": true}`,
-			output: `{"a":" {% 1 %}","b":"{% 1 %} ","c":2,"d":"$states.input","e.$":"$"}`,
+			states: `"A": {"Type": "Pass", "Output": {"a": "a {% 1", "b": "% 1 %", "c": "{% 1 + 1 %}", "d": "$states.input", "e.$": "$"}, "End": true}`,
+			output: `{"a":"a {% 1","b":"% 1 %","c":2,"d":"$states.input","e.$":"$"}`,
 		},
 		"output may be any JSON": {states: `"A": {"Type": "Pass", "Output": [null, 0, 0.1, {"k": "{% $states.input.a %}"}], "End": true}`, input: `{"a": []}`, output: `[null,0,0.1,{"k":[]}]`},
 		"an undefined result fails": {
