@@ -255,6 +255,7 @@ func TestEndsWhatIsOutOfMeasure(t *testing.T) {
 		`$keys($reduce([1..50], function($a, $x){[[$a], [$a]]}))`,
 		`$spread($reduce([1..50], function($a, $x){[[$a], [$a]]}))`,
 		`$replace('a', /a/, function($m){$reduce([1..50], function($a, $x){[[$a], [$a]]})})`,
+		`$formatNumber(1, $join($map([1..9000], function(){'0'}), ','))`,
 		`$length($string($reduce([1..50], function($a, $x){{'a': $a, 'b': $a}})))`,
 		`$replace($pad('', 10000, 'a'), 'a', $pad('', 10000, 'b'))`,
 	} {
