@@ -287,6 +287,9 @@ func asText(v any, pretty bool) (string, error) {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return "", &Error{Code: "D3001"}
 		}
+		if whole(v) {
+			return string(appendNumber(nil, v)), nil
+		}
 	}
 	if isFunction(v) {
 		return "", nil

@@ -130,6 +130,9 @@ func TestEvaluates(t *testing.T) {
 		// JSON has no number for these: https://github.com/floci-io/floci/issues/2737
 		`[1/0, -1/0, 0/0]`:       `["Infinity","-Infinity","NaN"]`,
 		`$states.input.big`:      `9007199254740993`, // keeps its digits: https://github.com/floci-io/floci/pull/2676
+		`$string(1732780800123456)`:          `"1732780800123456"`, // a time in microseconds
+		`$string(999999999999999868928)`:     `"999999999999999900000"`,
+		`$string(9223372036854775808)`:       `"9223372036854776000"`,
 		`$states.input.big & ''`: `"9007199254740993"`,
 	} {
 		if got, err := evaluate(source, `{"a": 1, "l": [3, 1, 2], "o": [{"id": "a", "k": 1, "t": [1, 2]}, {"id": "b", "k": 4, "t": [3, 4]}], "big": 9007199254740993}`, nil); got != want || err != nil {
@@ -206,7 +209,7 @@ func TestRefuses(t *testing.T) {
 		// What gnata answers otherwise than the reference, or nobody compared.
 		`$fromMillis(0, '[Mn]')`, `$fromMillis(0, '[f]')`, `$fromMillis(0, '[Y]', 'Z')`, `$formatInteger(-0.5, '1')`, `$formatInteger(1, '1:o')`,
 		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('', 'w')`, `$parseInteger('b', 'A')`,
-		`$power(2, 0.3)`, `$power(7, -2)`, `$match('aab', /a*/)`, `$match('abc', /x*/, 1)`, `$match('b', /(a)?b/)`, `$split('😀', '')`, `$replace('😀', /./, '_')`,
+		`$string([1732780800123456])`, `$power(2, 0.3)`, `$power(7, -2)`, `$match('aab', /a*/)`, `$match('abc', /x*/, 1)`, `$match('b', /(a)?b/)`, `$split('😀', '')`, `$replace('😀', /./, '_')`,
 		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,
 		// The reference evaluates what stands beside each other at once; of keys that are numbers, and of nothing in an array, AWS's ways are not known.
 		`[$x := 1, $x]`, `{'a': $x := 1, 'b': $x}`, `$keys({'b': 1, '2': 1})`, `$string({'2': 1, '1': 1})`, `$each({'2': 1, '1': 1}, function($v, $k){$k})`, `$states.input.l.nope[true]`,

@@ -257,7 +257,7 @@ func (d *decoder) text() string {
 // Encode appends a value as JSON. Undefined members are left out.
 func Encode(b []byte, v any) ([]byte, error) { return encode(b, v, false) }
 
-// encode writes for people, as $string does, or as it is: for people numbers have 15
+// encode writes for people, as $string does, or as it is: for people fractions have 15
 // digits at most, and a function is "".
 func encode(b []byte, v any, people bool) ([]byte, error) {
 	if len(b) > 2*maxMemory {
@@ -293,7 +293,11 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, &Error{Code: "D1001", unsure: true}
 			}
-			v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
+			short, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
+			if short != v && whole(v) {
+				return nil, Unsupported("a whole number of more than 15 digits within another value")
+			}
+			v = short
 		}
 		return appendNumber(b, v), nil
 	case *Object:
@@ -322,6 +326,10 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 	}
 	return nil, errors.New("a function cannot be written as JSON")
 }
+
+// whole says whether a number is one that AWS writes in all its digits as a text, where
+// the reference keeps 15 of them: https://github.com/floci-io/floci/pull/2683
+func whole(f float64) bool { return f == math.Trunc(f) && math.Abs(f) < 1e21 }
 
 // appendNumber writes a number as JavaScript does, which JSONata is defined by:
 // 1 and not 1.0, and an exponent only from 1e21 on and below 1e-6.
