@@ -28,8 +28,8 @@ func TestLanguage(t *testing.T) {
 		// https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 		"a Pass hands its input on": {states: `"A": {"Type": "Pass", "End": true}`, input: `{"b": 1.0, "a": [ ]}`, output: `{"b":1.0,"a":[]}`},
 		"only a whole string is an expression": {
-			states: `"A": {"Type": "Pass", "Output": {"a": " {% 1 %}", "b": "{% 1 %} ", "c": "{% 1 + 1 %}", "d": "$states.input", "e.$": "$"}, "End": true}`,
-			output: `{"a":" {% 1 %}","b":"{% 1 %} ","c":2,"d":"$states.input","e.$":"$"}`,
+			states: `"A": {"Type": "Pass", "Output": {"a": "a {% 1", "b": "% 1 %", "c": "{% 1 + 1 %}", "d": "$states.input", "e.$": "$"}, "End": true}`,
+			output: `{"a":"a {% 1","b":"% 1 %","c":2,"d":"$states.input","e.$":"$"}`,
 		},
 		"output may be any JSON": {states: `"A": {"Type": "Pass", "Output": [null, 0, 0.1, {"k": "{% $states.input.a %}"}], "End": true}`, input: `{"a": []}`, output: `[null,0,0.1,{"k":[]}]`},
 		"an undefined result fails": {
@@ -53,6 +53,9 @@ func TestLanguage(t *testing.T) {
 			output: `{"p":[[1,2,3],[4]],"r":[0,3,6,9],"down":[3,2,1],"h":"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8","j":{"a":[0,1.5]},"u":36,"s":true}`,
 		},
 		"$range of one number, recorded": {states: `"A": {"Type": "Pass", "Output": "{% $range(1, 9, 9) %}", "End": true}`, output: `1`},
+		"$random of no number":           {states: `"A": {"Type": "Pass", "Output": "{% $random(0/0) %}", "End": true}`, refuse: "not a number"},
+		"$range from no number":          {states: `"A": {"Type": "Pass", "Output": "{% $range(0/0, 3, 1) %}", "End": true}`, refuse: "not a number"},
+		"$random of a large integer":     {states: `"A": {"Type": "Pass", "Output": "{% $random($states.input) %}", "End": true}`, input: `9007199254740993`, refuse: "9007199254740993"},
 		"$now is the machine's clock":    {states: `"A": {"Type": "Wait", "Seconds": 60, "Next": "B"}, "B": {"Type": "Pass", "Output": "{% [$now(), $now('[H01]:[m01]'), $fromMillis($millis())] %}", "End": true}`, output: `["2026-01-01T00:01:00.000Z","00:01","2026-01-01T00:01:00.000Z"]`, took: time.Minute},
 		"$match says index":              {states: `"A": {"Type": "Pass", "Output": "{% $match('xaby', /a(b)/) %}", "End": true}`, output: `{"match":"ab","index":1,"groups":["b"]}`},
 		"recursion that does not end":    {states: `"A": {"Type": "Pass", "Output": "{% ($f := function($x){$f($x)}; $f(1)) %}", "End": true}`, refuse: "takes too long"},

@@ -76,6 +76,8 @@ func TestParseRefuses(t *testing.T) {
 		"Catch on a Pass":           {machine(`"A": {"Type": "Pass", "Catch": [], "End": true}`), "the field Catch"},
 		"a language of a Map":       {machine(`"A": {"Type": "Map", "ItemProcessor": {"QueryLanguage": "JSONata", "StartAt": "Z", "States": {` + end + `}}, "End": true}`), "the field QueryLanguage"},
 		"an odd timestamp":          {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
+		"JSONata without an end":    {machine(`"A": {"Type": "Pass", "Output": ["{% 1"], "End": true}`), "improperly opened"},
+		"JSONata before a space":    {machine(`"A": {"Type": "Pass", "Output": "{% 1 %} ", "End": true}`), "improperly opened"},
 		"a number past a double":    {machine(`"A": {"Type": "Pass", "Output": {"n": [-1e400]}, "End": true}`), "the number -1e400"},
 		"a state nobody knows":      {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
 	}

@@ -79,9 +79,12 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return nil, invalid(at, "%v", err)
 		}
-		if isExpression(s) {
+		if isExpression(s) { // https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 			e, err := compile(at, s, states)
 			return &template{expr: e}, err
+		}
+		if t := strings.TrimSpace(s); strings.HasPrefix(t, "{%") || strings.HasSuffix(t, "%}") {
+			return nil, unsupported(at, "the text %s, which the guide calls improperly opened or closed", s)
 		}
 	case '{':
 		fields, err := members(at, raw)

@@ -93,6 +93,14 @@ func (e *evaluation) charge(v any) {
 	e.steps -= len(items) / 8
 }
 
+// enter counts an array or object that is gone into, and says whether there are steps
+// left: one that holds another twice, and that one the next, takes little memory and
+// never ends. Whoever gets false stops where it is; the evaluation ends as errBeyond.
+func (e *evaluation) enter(size int) bool {
+	e.steps -= 1 + size/8
+	return e.steps >= 0
+}
+
 func (e *evaluation) eval(n *node, input any, f *frame) (any, error) {
 	e.depth++
 	if e.depth > maxDepth {
@@ -150,7 +158,7 @@ func (e *evaluation) evalKind(n *node, input any, f *frame) (any, error) {
 	case unary:
 		return e.unary(n, input, f)
 	case name:
-		return lookup(input, n.text), nil
+		return e.lookup(input, n.text), nil
 	case text:
 		return n.text, nil
 	case literal:
@@ -169,7 +177,7 @@ func (e *evaluation) evalKind(n *node, input any, f *frame) (any, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case truth(v):
+		case e.truth(v):
 			return e.eval(n.right, input, f)
 		case n.third != nil:
 			return e.eval(n.third, input, f)
@@ -372,7 +380,7 @@ func (e *evaluation) filter(by *node, input any, f *frame) (any, error) {
 			numbers = numbers && is
 		}
 		if !numbers {
-			if truth(v) {
+			if e.truth(v) {
 				found.items = append(found.items, item)
 			}
 			continue
@@ -453,11 +461,11 @@ func (e *evaluation) binary(n *node, input any, f *frame) (any, error) {
 		return nil, err
 	}
 	if n.text == "and" || n.text == "or" {
-		if truth(left) == (n.text == "or") {
+		if e.truth(left) == (n.text == "or") {
 			return n.text == "or", nil
 		}
 		right, err := e.eval(n.right, input, f)
-		return truth(right), renamed(err, n.text)
+		return e.truth(right), renamed(err, n.text)
 	}
 	right, err := e.eval(n.right, input, f)
 	if err != nil {
@@ -470,9 +478,9 @@ func (e *evaluation) binary(n *node, input any, f *frame) (any, error) {
 	case "+", "-", "*", "/", "%":
 		v, err = arithmetic(n.text, left, right)
 	case "=":
-		v = left != nil && right != nil && equal(left, right)
+		v = left != nil && right != nil && e.equal(left, right)
 	case "!=":
-		v = left != nil && right != nil && !equal(left, right)
+		v = left != nil && right != nil && !e.equal(left, right)
 	case "<", "<=", ">", ">=":
 		v, err = compare(n.text, left, right)
 	case "&":
@@ -484,7 +492,7 @@ func (e *evaluation) binary(n *node, input any, f *frame) (any, error) {
 		if !is {
 			items = []any{right}
 		}
-		v = left != nil && right != nil && slices.ContainsFunc(items, func(item any) bool { return same(left, item) })
+		v = left != nil && right != nil && slices.ContainsFunc(items, func(item any) bool { return e.same(left, item) })
 	}
 	if err != nil {
 		return nil, renamed(err, n.text)
@@ -629,11 +637,11 @@ func (e *evaluation) unary(n *node, input any, f *frame) (any, error) {
 	return items, nil
 }
 
-func lookup(input any, key string) any {
-	if items, is := list(input); is {
+func (e *evaluation) lookup(input any, key string) any {
+	if items, is := list(input); is && e.enter(len(items)) {
 		found := sequence()
 		for _, item := range items {
-			v := lookup(item, key)
+			v := e.lookup(item, key)
 			if inner, is := list(v); is {
 				found.items = append(found.items, inner...)
 			} else if v != nil {
@@ -660,7 +668,7 @@ func (e *evaluation) wild(input any) any {
 	for _, v := range values {
 		if items, is := list(v); is {
 			plain = true
-			all = append(all, flattened(items)...)
+			all = append(all, e.flattened(items)...)
 		} else {
 			all = append(all, v)
 		}
@@ -671,11 +679,14 @@ func (e *evaluation) wild(input any) any {
 	return sequence(all...)
 }
 
-func flattened(items []any) []any {
+func (e *evaluation) flattened(items []any) []any {
 	var all []any
+	if !e.enter(len(items)) {
+		return nil
+	}
 	for _, item := range items {
 		if inner, is := list(item); is {
-			all = append(all, flattened(inner)...)
+			all = append(all, e.flattened(inner)...)
 		} else {
 			all = append(all, item)
 		}
@@ -686,14 +697,18 @@ func flattened(items []any) []any {
 func (e *evaluation) descend(v any, all *array) {
 	if items, is := list(v); is {
 		for _, item := range items {
-			e.descend(item, all)
+			if e.enter(0) {
+				e.descend(item, all)
+			}
 		}
 		return
 	}
 	all.items = append(all.items, v)
 	if o, is := v.(*Object); is {
 		for _, key := range e.keys(o) {
-			e.descend(o.values[key], all)
+			if e.enter(0) {
+				e.descend(o.values[key], all)
+			}
 		}
 	}
 }
@@ -779,7 +794,7 @@ func (e *evaluation) transform(n *node, f *frame) any {
 		if args[0] == nil {
 			return nil, nil
 		}
-		result := clone(args[0])
+		result := e.clone(args[0])
 		found, err := e.eval(n.left, result, f)
 		if err != nil || found == nil {
 			return result, err
@@ -831,18 +846,18 @@ func (e *evaluation) transform(n *node, f *frame) any {
 	}}
 }
 
-func clone(v any) any {
-	if items, is := list(v); is {
+func (e *evaluation) clone(v any) any {
+	if items, is := list(v); is && e.enter(len(items)) {
 		out := make([]any, len(items))
 		for i, item := range items {
-			out[i] = clone(item)
+			out[i] = e.clone(item)
 		}
 		return out
 	}
-	if o, is := v.(*Object); is {
+	if o, is := v.(*Object); is && e.enter(len(o.keys)) {
 		out := newObject()
 		for _, key := range o.keys {
-			out.set(key, clone(o.values[key]))
+			out.set(key, e.clone(o.values[key]))
 		}
 		return out
 	}

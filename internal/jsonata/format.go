@@ -241,6 +241,9 @@ func formatNumber(args []any) (any, error) {
 	if !is {
 		return nil, Unsupported("$formatNumber without a picture")
 	}
+	if len(text) > 1000 { // its groups are looked through for each of them
+		return nil, Unsupported("a picture of such a length")
+	}
 	n := &numberFormat{'.', ',', 'e', '-', '%', '‰', '0', '#', ';'}
 	if err := n.options(argument(args, 2)); err != nil {
 		return nil, err

@@ -258,9 +258,9 @@ func (e *evaluation) apply(n *node, input any, f *frame) (any, error) {
 }
 
 // truth is what $boolean makes of a value, and false of none.
-func truth(v any) bool {
+func (e *evaluation) truth(v any) bool {
 	if items, is := list(v); is {
-		return slices.ContainsFunc(items, truth)
+		return e.enter(len(items)) && slices.ContainsFunc(items, e.truth)
 	}
 	if f, is := asNumber(v); is {
 		return f != 0 && !math.IsNaN(f)
@@ -286,6 +286,9 @@ func asText(v any, pretty bool) (string, error) {
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return "", &Error{Code: "D3001"}
+		}
+		if whole(v) {
+			return string(appendNumber(nil, v)), nil
 		}
 	}
 	if isFunction(v) {
@@ -361,7 +364,7 @@ func appended(a, b any) any {
 
 func (e *evaluation) keysOf(v any) *array {
 	keys := sequence()
-	if items, is := list(v); is {
+	if items, is := list(v); is && e.enter(len(items)) {
 		seen := newObject()
 		for _, item := range items {
 			for _, key := range e.keysOf(item).items {
@@ -383,6 +386,9 @@ func (e *evaluation) spreadOf(v any) any {
 	if items, is := list(v); is {
 		all := []any{}
 		some := false
+		if !e.enter(len(items)) {
+			return nil
+		}
 		for _, item := range items {
 			one := e.spreadOf(item)
 			if parts, is := list(one); is {
@@ -513,19 +519,29 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	}),
 	"formatNumber": simple(formatNumber),
 	"formatBase":   simple(formatBase),
-	"boolean":      simple(func(args []any) (any, error) { return truth(args[0]), nil }),
-	"not":          simple(func(args []any) (any, error) { return !truth(args[0]), nil }),
-	"exists":       func(_ *evaluation, args []any, _ any) (any, error) { return args[0] != nil, nil },
+	"boolean": func(e *evaluation, args []any, _ any) (any, error) {
+		if args[0] == nil {
+			return nil, nil
+		}
+		return e.truth(args[0]), nil
+	},
+	"not": func(e *evaluation, args []any, _ any) (any, error) {
+		if args[0] == nil {
+			return nil, nil
+		}
+		return !e.truth(args[0]), nil
+	},
+	"exists": func(_ *evaluation, args []any, _ any) (any, error) { return args[0] != nil, nil },
 	"type": simple(func(args []any) (any, error) {
 		return map[byte]string{'l': "null", 'n': "number", 's': "string", 'b': "boolean", 'a': "array", 'f': "function", 'o': "object"}[letter(args[0])], nil
 	}),
 	"keys": func(e *evaluation, args []any, _ any) (any, error) { return e.keysOf(args[0]), nil },
-	"lookup": func(_ *evaluation, args []any, _ any) (any, error) {
+	"lookup": func(e *evaluation, args []any, _ any) (any, error) {
 		key, is := argument(args, 1).(string)
 		if !is {
 			return nil, nil
 		}
-		return lookup(args[0], key), nil
+		return e.lookup(args[0], key), nil
 	},
 	"append": func(_ *evaluation, args []any, _ any) (any, error) { return appended(args[0], argument(args, 1)), nil },
 	"spread": func(e *evaluation, args []any, _ any) (any, error) { return e.spreadOf(args[0]), nil },
@@ -577,7 +593,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 			if e.charge(out); e.steps < 0 {
 				return nil, errBeyond
 			}
-			if !slices.ContainsFunc(out, func(v any) bool { return equal(v, item) }) {
+			if !slices.ContainsFunc(out, func(v any) bool { return e.equal(v, item) }) {
 				out = append(out, item)
 			}
 		}
@@ -614,7 +630,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		}
 		return s, nil
 	}),
-	"clone": simple(func(args []any) (any, error) { return clone(args[0]), nil }),
+	"clone": func(e *evaluation, args []any, _ any) (any, error) { return e.clone(args[0]), nil },
 	"error": func(_ *evaluation, args []any, _ any) (any, error) {
 		message, is := argument(args, 0).(string)
 		if !is || message == "" {
@@ -660,7 +676,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 			if err != nil {
 				return nil, err
 			}
-			if truth(v) {
+			if e.truth(v) {
 				out.items = append(out.items, item)
 			}
 		}
@@ -680,7 +696,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 					return nil, err
 				}
 			}
-			if truth(v) {
+			if e.truth(v) {
 				if found = append(found, item); len(found) > 1 {
 					return nil, &Error{Code: "D3138", Index: i}
 				}
@@ -723,7 +739,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 			if err != nil {
 				return nil, err
 			}
-			if truth(v) {
+			if e.truth(v) {
 				out.set(key, o.values[key])
 			}
 		}

@@ -53,7 +53,7 @@ func borrowed(name string) func(e *evaluation, args []any, input any) (any, erro
 
 // lend makes of a value what gnata takes for it.
 func (e *evaluation) lend(v any) any {
-	if items, is := list(v); is {
+	if items, is := list(v); is && e.enter(len(items)) {
 		out := make([]any, len(items))
 		for i, item := range items {
 			out[i] = e.lend(item)
@@ -67,7 +67,9 @@ func (e *evaluation) lend(v any) any {
 	case *Object:
 		out := map[string]any{}
 		for key, item := range v.values {
-			out[key] = e.lend(item)
+			if e.enter(0) {
+				out[key] = e.lend(item)
+			}
 		}
 		return out
 	case *matcher:
@@ -325,7 +327,10 @@ func Sequence(items []any) any { return sequence(items...) }
 func (r *Runtime) Eval(x *Expression, steps int, lookUp func(name string) (any, bool)) (v any, took int, err error) {
 	e := &evaluation{Runtime: r, lookUp: lookUp, steps: steps}
 	v, err = e.eval(x.tree, nil, &frame{})
-	if e.unordered {
+	switch {
+	case e.steps < 0:
+		v, err = nil, errBeyond
+	case e.unordered:
 		v, err = nil, orderUnknown
 	}
 	return v, steps - e.steps, err

@@ -113,24 +113,24 @@ func finite(v any) (f float64, is bool, err error) {
 }
 
 // equal compares as = does.
-func equal(a, b any) bool {
+func (e *evaluation) equal(a, b any) bool {
 	if x, is := asNumber(a); is {
 		y, is := asNumber(b)
 		return is && x == y
 	}
 	if x, is := list(a); is {
 		y, is := list(b)
-		return is && slices.EqualFunc(x, y, equal)
+		return is && e.enter(len(x)) && slices.EqualFunc(x, y, e.equal)
 	}
 	switch x := a.(type) {
 	case *Object:
 		y, is := b.(*Object)
-		if !is || len(x.keys) != len(y.keys) {
+		if !is || len(x.keys) != len(y.keys) || !e.enter(len(x.keys)) {
 			return false
 		}
 		for key, v := range x.values {
 			w, there := y.values[key]
-			if !there || !equal(v, w) {
+			if !there || !e.equal(v, w) {
 				return false
 			}
 		}
@@ -143,14 +143,14 @@ func equal(a, b any) bool {
 
 // same compares as the operator in does: arrays and objects are equal to nothing
 // but themselves.
-func same(a, b any) bool {
+func (e *evaluation) same(a, b any) bool {
 	switch a.(type) {
 	case []any, *array:
 		return false
 	case *Object:
 		return a == b
 	}
-	return equal(a, b)
+	return e.equal(a, b)
 }
 
 // Decode reads a JSON text.
@@ -257,7 +257,7 @@ func (d *decoder) text() string {
 // Encode appends a value as JSON. Undefined members are left out.
 func Encode(b []byte, v any) ([]byte, error) { return encode(b, v, false) }
 
-// encode writes for people, as $string does, or as it is: for people numbers have 15
+// encode writes for people, as $string does, or as it is: for people fractions have 15
 // digits at most, and a function is "".
 func encode(b []byte, v any, people bool) ([]byte, error) {
 	if len(b) > 2*maxMemory {
@@ -293,7 +293,11 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, &Error{Code: "D1001", unsure: true}
 			}
-			v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
+			short, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
+			if short != v && whole(v) {
+				return nil, Unsupported("a whole number of more than 15 digits within another value")
+			}
+			v = short
 		}
 		return appendNumber(b, v), nil
 	case *Object:
@@ -322,6 +326,10 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 	}
 	return nil, errors.New("a function cannot be written as JSON")
 }
+
+// whole says whether a number is one that AWS writes in all its digits as a text, where
+// the reference keeps 15 of them: https://github.com/floci-io/floci/pull/2683
+func whole(f float64) bool { return f == math.Trunc(f) && math.Abs(f) < 1e21 }
 
 // appendNumber writes a number as JavaScript does, which JSONata is defined by:
 // 1 and not 1.0, and an exponent only from 1e21 on and below 1e-6.
