@@ -390,8 +390,8 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it is no critical": spoil(unasked(), also(60, 8.9)),
 			"it never came":     unasked(),
 		}},
-		{"sealed long after it was isolated", "Asked first, isolated after", with(unasked(), move(week+100, "eni-1", "quarantine")), map[string]rehearsal.Trace{
-			"it is led through the open group": with(unasked(), move(week+100, "eni-1", "conversion")),
+		{"sealed long after it was isolated", "Asked first, isolated after", with(askedFirst(decision(incident.Isolate), 70), move(week+100, "eni-1", "quarantine")), map[string]rehearsal.Trace{
+			"it is led through the open group": with(askedFirst(decision(incident.Isolate), 70), move(week+100, "eni-1", "conversion")),
 			"it was not isolated before":       decided(askedFirst(decision(incident.Isolate), week+100)),
 		}},
 		{"a journal that cannot be written to the last", "The journal is the record", journal("AccessDenied", key+".1"), map[string]rehearsal.Trace{
