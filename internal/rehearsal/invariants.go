@@ -28,6 +28,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
@@ -687,6 +689,9 @@ func (a Account) knows(id string) bool {
 // One incident, one snapshot set and one capture an instance. A second one can
 // come only from an answer that was lost.
 func secondIncident(t Trace) string {
+	if from := t.takenFrom(); from != "" {
+		return "an incident was taken from " + from + ", and whoever took it had not seen that this one is over"
+	}
 	opened := map[string]time.Time{}
 	incidents := 0
 	for _, c := range t.effective("dynamodb", "PutItem") {
@@ -736,6 +741,32 @@ func secondIncident(t Trace) string {
 		}
 		if all > max(1, incidents) {
 			return fmt.Sprintf("%s was answered %d times", one.action, all)
+		}
+	}
+	return ""
+}
+
+// takenFrom is the execution that lost an incident to somebody who had not seen that it
+// was over; empty if there is none. Not where a critical finding takes over from one
+// that asks, which is written on the condition that it asks, nor where people are
+// only asked once more: nobody isolates then.
+func (t Trace) takenFrom() string {
+	for _, c := range t.effective("dynamodb", "UpdateItem") {
+		in, ok := c.Input.(*dynamodb.UpdateItemInput)
+		if !ok || t.Later || strings.Contains(aws.ToString(in.ConditionExpression), "attribute_exists") {
+			continue
+		}
+		from, to := stringOf(in.ExpressionAttributeValues[":from"]), stringOf(in.ExpressionAttributeValues[":to"])
+		if from == "" || to == "" || from == to {
+			continue
+		}
+		if !slices.ContainsFunc(t.Calls, func(d sim.Call) bool {
+			in, looks := d.Input.(*sfn.DescribeExecutionInput)
+			out, answered := d.Output.(*sfn.DescribeExecutionOutput)
+			return looks && d.By == c.By && aws.ToString(in.ExecutionArn) == from &&
+				(answered && out.Status != sfntypes.ExecutionStatusRunning || d.Error == "ExecutionDoesNotExist")
+		}) {
+			return from
 		}
 	}
 	return ""

@@ -26,6 +26,8 @@ import (
 	elbv2types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -193,6 +195,16 @@ func put(at float64, sk string) sim.Call {
 	}})
 }
 
+// takes looks at an execution, and takes its incident over.
+func takes(at float64, status sfntypes.ExecutionStatus) []sim.Call {
+	look := call(at, "sfn", "DescribeExecution", &sfn.DescribeExecutionInput{ExecutionArn: aws.String("arn:first")})
+	take := call(at+0.2, "dynamodb", "UpdateItem", &dynamodb.UpdateItemInput{ExpressionAttributeValues: map[string]dynamodbtypes.AttributeValue{
+		":from": &dynamodbtypes.AttributeValueMemberS{Value: "arn:first"}, ":to": &dynamodbtypes.AttributeValueMemberS{Value: "arn:second"},
+	}})
+	look.Mutating, look.Output, look.By = false, &sfn.DescribeExecutionOutput{Status: status}, take.By
+	return []sim.Call{look, take}
+}
+
 // opens opens an incident about the victim, under some key.
 func opens(at float64, pk string, machine time.Time) sim.Call {
 	c := put(at, "incident#000001")
@@ -291,6 +303,12 @@ func askedFirst(d incident.Decision, at float64) rehearsal.Trace {
 	x.Ending = "Isolated, undecided"
 	x.Calls = []sim.Call{put(0.5, "incident#000001"), put(at-1, "prior#eni-1#groups"), move(at, "eni-1", "conversion"), move(at+0.2, "eni-1", "quarantine"), manifest}
 	return decided(x, d)
+}
+
+func TestTakenFromOneThatIsOver(t *testing.T) {
+	if got := broken(with(clean(), takes(6, sfntypes.ExecutionStatusAborted)...)); len(got) > 0 {
+		t.Errorf("an incident whose execution is over was taken: said to break %q", got)
+	}
 }
 
 func TestIsolatedAsDecided(t *testing.T) {
@@ -429,6 +447,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		{"a capture group out to a network that nobody named", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443), IpRanges: []types.IpRange{{CidrIp: aws.String("10.9.0.0/28")}}}))},
 		{"a capture group out to another port", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22)}))},
 		{"a capture group out to another prefix list", "No silent failure", with(clean(), lets(types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443), PrefixListIds: []types.PrefixListId{{PrefixListId: aws.String("pl-cloudfront")}}}))},
+		{"an incident taken from one that runs", "One incident an instance", with(clean(), takes(6, sfntypes.ExecutionStatusRunning)...)},
 		{"two captures", "One incident an instance", with(clean(), call(5, "ssm", "SendCommand", &ssm.SendCommandInput{}, victim), call(9, "ssm", "SendCommand", &ssm.SendCommandInput{}, victim))},
 		{"ended otherwise than undisturbed", "Converges", spoil(func(x *rehearsal.Trace) {
 			x.Again = func() (string, rehearsal.Account, error) { return "Kept isolated", x.After, nil }
