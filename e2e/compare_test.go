@@ -185,6 +185,8 @@ func naming(groups []types.SecurityGroup, snapshots []types.Snapshot) map[string
 var (
 	ruleID = regexp.MustCompile(`^sgr-`)
 	byRun  = regexp.MustCompile(`(/manifests/|/reports/|closing#)[^/.]+`) // named by the execution
+	// served are the balancers of the scene's Auto Scaling group.
+	served = regexp.MustCompile(`^app-\d+-group$|:targetgroup/app-\d+-group/`)
 	called = map[string]*regexp.Regexp{
 		"incidents": regexp.MustCompile(`IncidentsTable`), "decisions": regexp.MustCompile(`DecisionsTable`),
 		"bucket": regexp.MustCompile(`(?i)^[^/]*evidencebucket[^/]*$`), "document": regexp.MustCompile(`Memory(Windows)?Document`),
@@ -200,6 +202,11 @@ func (all changes) add(service, action string, resources []string, names map[str
 	if service == "sns" || service == "sfn" || slices.ContainsFunc(resources, func(r string) bool {
 		return strings.HasPrefix(r, "queue#") || strings.HasPrefix(r, "brake#") || strings.HasPrefix(r, "lease#") || strings.Contains(r, "/journal/")
 	}) {
+		return
+	}
+	// An instance that leaves its group leaves the group's balancers, too: whether we
+	// find it there still is a matter of which is first. That it comes back is compared.
+	if strings.HasPrefix(action, "Deregister") && slices.ContainsFunc(resources, served.MatchString) {
 		return
 	}
 	var subject string
