@@ -1,40 +1,16 @@
 package memory_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
 	"cordon/internal/incident"
 	"cordon/internal/memory"
 	"cordon/internal/record"
+	"cordon/internal/scene"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 )
-
-// beside runs something right before one of an invocation's calls of the record.
-type beside struct {
-	memory.Incidents
-	calls, at int
-	do        func()
-}
-
-func (b *beside) call() {
-	if b.calls++; b.calls == b.at {
-		b.do()
-	}
-}
-
-func (b *beside) GetItem(ctx context.Context, in *dynamodb.GetItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	b.call()
-	return b.Incidents.GetItem(ctx, in, opts...)
-}
-
-func (b *beside) PutItem(ctx context.Context, in *dynamodb.PutItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	b.call()
-	return b.Incidents.PutItem(ctx, in, opts...)
-}
 
 // An execution that was stopped and redriven runs beside what it had invoked
 // before, wherever that one is: there is one capture, and it ends as ever.
@@ -44,8 +20,8 @@ func TestTwoAtOnce(t *testing.T) {
 	want := newRun(t, f).end()
 	for n := 1; ; n++ {
 		r := newRun(t, f)
-		db := &beside{Incidents: r.DynamoDB(), at: n}
-		db.do = func() {
+		db := &scene.Beside{DynamoDB: r.DynamoDB(), At: n}
+		db.Do = func() {
 			if _, err := r.look(); err != nil && !errors.Is(err, record.ErrTaken) {
 				t.Errorf("before call %d: %v", n, err)
 			}
@@ -57,7 +33,7 @@ func TestTwoAtOnce(t *testing.T) {
 		if _, err := one.Run(t.Context(), r.in); err != nil && !errors.Is(err, record.ErrTaken) {
 			t.Errorf("before call %d: %v", n, err)
 		}
-		if db.calls < n {
+		if db.Calls < n {
 			break
 		}
 		if d := cmp.Diff(timeless(want), timeless(r.end())); d != "" {

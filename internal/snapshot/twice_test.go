@@ -11,32 +11,7 @@ import (
 	"cordon/internal/scene"
 	"cordon/internal/sim"
 	"cordon/internal/snapshot"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
-
-// beside runs something right before one of an invocation's calls of the record.
-type beside struct {
-	snapshot.Incidents
-	calls, at int
-	do        func()
-}
-
-func (b *beside) call() {
-	if b.calls++; b.calls == b.at {
-		b.do()
-	}
-}
-
-func (b *beside) GetItem(ctx context.Context, in *dynamodb.GetItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	b.call()
-	return b.Incidents.GetItem(ctx, in, opts...)
-}
-
-func (b *beside) PutItem(ctx context.Context, in *dynamodb.PutItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	b.call()
-	return b.Incidents.PutItem(ctx, in, opts...)
-}
 
 // An execution that was stopped and redriven runs beside what it had invoked
 // before, wherever that one is: there is one set.
@@ -52,8 +27,8 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	for n := 1; ; n++ {
 		s := scene.Open(t, scene.File)
-		db := &beside{Incidents: s.DynamoDB(), at: n}
-		db.do = func() {
+		db := &scene.Beside{DynamoDB: s.DynamoDB(), At: n}
+		db.Do = func() {
 			if err := invoke(t, s, s.DynamoDB(), "after the redrive"); err != nil && !errors.Is(err, record.ErrTaken) {
 				t.Errorf("before call %d: %v", n, err)
 			}
@@ -61,7 +36,7 @@ func TestTwoAtOnce(t *testing.T) {
 		if err := invoke(t, s, db, "before the stop"); err != nil && !errors.Is(err, record.ErrTaken) {
 			t.Errorf("before call %d: %v", n, err)
 		}
-		if db.calls < n {
+		if db.Calls < n {
 			break
 		}
 		if out := must(t)(run(t.Context(), s)); !out.Complete || len(out.Set) != 2 {
