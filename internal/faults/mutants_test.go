@@ -286,6 +286,20 @@ func (m mutant) planted() (map[string][]byte, error) {
 	return files, nil
 }
 
+// chosen are the same of a mutant that was asked for; false if it was not, or cannot be
+// planted, which is told.
+func (m mutant) chosen(t *testing.T) (map[string][]byte, bool) {
+	t.Helper()
+	if !strings.Contains(m.name, *only) {
+		return nil, false
+	}
+	files, err := m.planted()
+	if err != nil {
+		t.Errorf("%s: %v", m.name, err)
+	}
+	return files, err == nil
+}
+
 // Every mutant can still be planted: a table that names what is gone proves nothing.
 func TestMutantsApply(t *testing.T) {
 	all := slices.Clone(mutants)
@@ -332,15 +346,12 @@ func TestMutants(t *testing.T) {
 		t.Skip("takes minutes: make test-mutants")
 	}
 	for _, m := range mutants {
-		if !strings.Contains(m.name, *only) {
-			continue
-		}
-		files, err := m.planted()
-		if err != nil {
-			t.Errorf("%s: %v", m.name, err)
+		files, ok := m.chosen(t)
+		if !ok {
 			continue
 		}
 		var said string
+		var err error
 		if code := slices.ContainsFunc(m.edits, func(e edit) bool { return strings.HasSuffix(e.file, ".go") }); code {
 			said, err = overlaid(t, files)
 		} else {
@@ -362,12 +373,8 @@ func TestMutants(t *testing.T) {
 		fmt.Printf("%-40s %s %s\n", m.name, verdict, said)
 	}
 	for _, m := range tested {
-		if !strings.Contains(m.name, *only) {
-			continue
-		}
-		files, err := m.planted()
-		if err != nil {
-			t.Errorf("%s: %v", m.name, err)
+		files, ok := m.chosen(t)
+		if !ok {
 			continue
 		}
 		list, err := overlay(t.TempDir(), files)
