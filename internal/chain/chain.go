@@ -63,8 +63,8 @@ type Entry struct {
 	// Marks are the highest Stream of each partition up to this entry, by table
 	// and pk: what a record that comes again is known by.
 	Marks map[string]string `json:"marks"`
-	// New is the item as it was then, null where it
-	// was removed. Old holds what an attribute was before, of those that changed.
+	// New is the item as it was then; null where it was removed. Old holds what an
+	// attribute was before, of those that changed.
 	New      Item     `json:"new"`
 	Old      Item     `json:"old"`
 	PK       string   `json:"pk"`
