@@ -31,7 +31,10 @@ func TestLanguage(t *testing.T) {
 			states: `"A": {"Type": "Pass", "Output": {"a": "a {% 1", "b": "% 1 %", "c": "{% 1 + 1 %}", "d": "$states.input", "e.$": "$"}, "End": true}`,
 			output: `{"a":"a {% 1","b":"% 1 %","c":2,"d":"$states.input","e.$":"$"}`,
 		},
-		"output may be any JSON": {states: `"A": {"Type": "Pass", "Output": [null, 0, 0.1, {"k": "{% $states.input.a %}"}], "End": true}`, input: `{"a": []}`, output: `[null,0,0.1,{"k":[]}]`},
+		"marks within spaces are a text, recorded": {states: `"A": {"Type": "Pass", "Output": {"a": " {% 1 %} ", "b": "{%2%}"}, "End": true}`, output: `{"a":" {% 1 %} ","b":2}`},
+		"pairs of escapes":                         {states: `"A": {"Type": "Pass", "Output": ["{% '\\ud83d\\ude00' %}", "{% $length($parse('\"\\\\ud83d\\\\ude00\"')) %}"], "End": true}`, output: `["😀",1]`},
+		"half a character":                         {states: `"A": {"Type": "Pass", "Output": "{% $parse($states.input) %}", "End": true}`, input: `"\"\\ud83d\""`, refuse: "half a character"},
+		"output may be any JSON":                   {states: `"A": {"Type": "Pass", "Output": [null, 0, 0.1, {"k": "{% $states.input.a %}"}], "End": true}`, input: `{"a": []}`, output: `[null,0,0.1,{"k":[]}]`},
 		"an undefined result fails": {
 			states: `"A": {"Type": "Pass", "Output": {"x": {"y": "{% $states.input.nope %}"}}, "End": true}`,
 			error:  "States.QueryEvaluationError",
@@ -281,11 +284,13 @@ func TestLanguage(t *testing.T) {
 		"Map over a function":                {states: `"M": {"Type": "Map", "Items": "{% function($x){$x} %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, error: "States.QueryEvaluationError", cause: "The JSONata expression 'function($x){$x}' specified for the field 'Items' returned an unsupported result type."},
 		"Map over no array":                  {states: `"M": {"Type": "Map", "Items": "{% $states.input %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": 1}`, error: "States.QueryEvaluationError", cause: "The JSONata expression '$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"a\":1}"},
 		"Map with a selector":                {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.Map.Item.Index] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},0],[{"v":"b","i":1,"k":9},1]]`},
-		"Map two at a time":                  {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
-		"Map of forty at most":               {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
-		"Map that tolerates, unused":         {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
-		"Map that tolerates, used":           {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
-		"Map fails with its item":            {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
+		// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html#contextobject-map
+		"Map says where items come from": {states: `"M": {"Type": "Map", "Items": ["a"], "ItemSelector": "{% $states.context.Map.Item %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[{"Index":0,"Value":"a","Source":"STATE_DATA"}]`},
+		"Map two at a time":              {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
+		"Map of forty at most":           {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
+		"Map that tolerates, unused":     {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
+		"Map that tolerates, used":       {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
+		"Map fails with its item":        {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

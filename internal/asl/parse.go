@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"cordon/internal/jsonata"
 )
 
 // Machine is a definition, read and checked. It is only read after Parse.
@@ -261,6 +263,9 @@ func Parse(definition []byte) (*Machine, error) {
 	var raw json.RawMessage
 	if err := json.Unmarshal(definition, &raw); err != nil {
 		return nil, invalid("the definition", "%v", err)
+	}
+	if jsonata.HalfCharacter(raw) {
+		return nil, unsupported("the definition", "half a character")
 	}
 	f, err := newFields("the definition", raw)
 	if err != nil {
@@ -522,8 +527,11 @@ func isVariable(name string) bool {
 
 func (p *parser) task(f *fields, s *state) error {
 	s.resource = f.text("Resource")
-	if s.resource == "" {
+	switch {
+	case s.resource == "":
 		f.fail(invalid(f.at, "Resource is missing"))
+	case !strings.HasPrefix(s.resource, "arn:"): // https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
+		f.fail(invalid(f.at+"/Resource", "must be an ARN"))
 	}
 	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
 	s.timeout = f.number("TimeoutSeconds", 1, maxTimeout)

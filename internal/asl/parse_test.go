@@ -38,6 +38,7 @@ func TestParseRefuses(t *testing.T) {
 		"a heartbeat past the time-out": {task(`"TimeoutSeconds": 5, "HeartbeatSeconds": 5`), "below TimeoutSeconds"},
 		"a time-out in words":           {task(`"TimeoutSeconds": "5"`), "whole number"},
 		"no Resource":                   {machine(`"A": {"Type": "Task", "End": true}`), "Resource is missing"},
+		"a Resource in words":           {machine(`"A": {"Type": "Task", "Resource": "my function", "End": true}`), "must be an ARN"},
 		"Wait without a time":           {machine(`"A": {"Type": "Wait", "End": true}`), "needs Seconds or Timestamp"},
 		"Choice without rules":          {machine(`"A": {"Type": "Choice", "Default": "Z", "Choices": []}, ` + end), "Choices is missing"},
 		"a condition in words":          {machine(`"A": {"Type": "Choice", "Choices": [{"Condition": "true", "Next": "Z"}]}, ` + end), "Condition must be"},
@@ -78,6 +79,8 @@ func TestParseRefuses(t *testing.T) {
 		"an odd timestamp":          {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
 		"JSONata without an end":    {machine(`"A": {"Type": "Pass", "Output": ["{% 1"], "End": true}`), "improperly opened"},
 		"JSONata before a space":    {machine(`"A": {"Type": "Pass", "Output": "{% 1 %} ", "End": true}`), "improperly opened"},
+		"half a character":          {machine(`"A": {"Type": "Pass", "Output": "\ude00", "End": true}`), "half a character"},
+		"half one in an expression": {machine(`"A": {"Type": "Pass", "Output": "{% '\\ud83d' %}", "End": true}`), "half a character"},
 		"a number past a double":    {machine(`"A": {"Type": "Pass", "Output": {"n": [-1e400]}, "End": true}`), "the number -1e400"},
 		"a state nobody knows":      {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
 	}

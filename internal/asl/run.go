@@ -447,7 +447,7 @@ func (e *Execution) contextOf(v *visit) *value {
 			if err != nil {
 				return nil, err
 			}
-			item := jsonata.NewObject([]string{"Index", "Value"}, float64(v.item.index), one)
+			item := jsonata.NewObject([]string{"Index", "Value", "Source"}, float64(v.item.index), one, "STATE_DATA") // the only source of an inline Map
 			keys, parts = append(keys, "Map"), append(parts, jsonata.NewObject([]string{"Item"}, item))
 		}
 		return jsonata.NewObject(keys, parts...), nil
