@@ -517,8 +517,11 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		}
 		return round(x, int(places)), nil
 	}),
-	"formatNumber": simple(formatNumber),
-	"formatBase":   simple(formatBase),
+	"formatNumber":  simple(formatNumber),
+	"formatInteger": simple(formatInteger),
+	"parseInteger":  simple(parseInteger),
+	"fromMillis":    simple(fromMillis),
+	"formatBase":    simple(formatBase),
 	"boolean": func(e *evaluation, args []any, _ any) (any, error) {
 		if args[0] == nil {
 			return nil, nil

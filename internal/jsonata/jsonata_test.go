@@ -80,7 +80,7 @@ func TestAnswersAsTheReferenceDoes(t *testing.T) {
 			t.Errorf("%s: %s", want.X, diff)
 		}
 	}
-	if compared < 3300 || refused > 10 {
+	if compared < 3500 || refused > 10 {
 		t.Errorf("%d compared and %d refused: what is refused has grown", compared, refused)
 	}
 }
@@ -165,7 +165,9 @@ func TestFails(t *testing.T) {
 		`$power(-1, 0.5)`:             "D3061: The power function has resulted in a value that cannot be represented as a JSON number: base=-1, exponent=0.5",
 		`$formatBase(1, 99)`:          "D3100: The radix of the formatBase function must be between 2 and 36.  It was given 99",
 		`$toMillis('nope')`:           `D3110: The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given "nope"`,
-		`$formatNumber(1, '0.0.0')`:   "D3081: The sub-picture must not contain more than one instance of the 'decimal-separator' character",
+		`$fromMillis(0, '[Q]')`:       `D3132: Unknown component specifier "Q" in date/time picture string`,
+		`$toMillis('2024-01-02 03', '[Y0001]-[M01]-[D01] [s01]')`: "D3136: The date/time picture string is missing specifiers required to parse the timestamp",
+		`$formatNumber(1, '0.0.0')`:                               "D3081: The sub-picture must not contain more than one instance of the 'decimal-separator' character",
 		// On AWS, and not in the reference: https://github.com/floci-io/floci/issues/2737
 		`$formatNumber(1, 'x')`:                "D3086: The sub-picture must not contain a passive character that is preceded by an active character and that is followed by another active character",
 		`($f := function(){$min(2, 3)}; $f())`: `T0410: Argument 2 of function "min" does not match function signature`,
@@ -206,10 +208,10 @@ func TestLimitsAreAWSs(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	for _, source := range []string{
 		`$states.input.l#$i^($i)[$i = 1]`, `$states.input.l#$i^($i){'a': $i}`, `(function($x)<q:n>{$x})(1)`, `(function($x)<x+:n>{$x})(1)`, `($f := function($x, $y)<nn:n>{$x}; $g := $f(?, 1); $g(1))`, `$x ?? 1`, `$x ?: 1`,
-		`$toMillis('13:45', '[H]:[m]')`, `$toMillis('5/3/2024', '[D01]/[M]/[Y0001]')`, `$toMillis('13:45', '[H01]:[m01]')`, `$toMillis('2024-1-05 3pm', '[Y0001]-[M01]-[D01] [h][P]')`, `$toMillis('20240105', '[Y0001][M01][D01]')`, `$toMillis('2024-02-30', '[Y0001]-[M01]-[D01]')`, `$toMillis('2024-01-02 03', '[Y0001]-[M01]-[D01] [s01]')`, `$base64encode('é')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$fromMillis(0, '[Q]')`,
+		`$toMillis('13:45', '[H]:[m]')`, `$toMillis('13:45', '[H01]:[m01]')`, `$toMillis('2024-02-30', '[Y0001]-[M01]-[D01]')`, `$base64encode('é')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$fromMillis(0, '[Q1]')`, `$fromMillis(0, '[fn]')`, `$fromMillis(0, '[Y,x]')`, `$fromMillis(0, '[H]', '-0530')`, `$fromMillis(-59011459200000, '[W]')`, `$toMillis('1', '[m]')`, `$toMillis('May', '[MNn,2-2]')`,
 		`$fromMillis(1e15)`, `$formatInteger(1e12, 'I')`, `$formatBase(1e300, 2)`, `$match('a', function($s){{'match': $s, 'start': 0, 'end': 1, 'groups': [], 'next': function(){$match}}})`,
 		// What gnata answers otherwise than the reference, or nobody compared.
-		`$fromMillis(0, '[Mn]')`, `$fromMillis(0, '[f]')`, `$fromMillis(0, '[Y]', 'Z')`, `$formatInteger(-0.5, '1')`, `$formatInteger(1, '1:o')`,
+		`$fromMillis(0, '[Y]', 'Z')`,
 		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('', 'w')`, `$parseInteger('b', 'A')`,
 		`$string([1732780800123456])`, `$power(2, 0.3)`, `$power(7, -2)`, `$match('aab', /a*/)`, `$match('abc', /x*/, 1)`, `$match('b', /(a)?b/)`, `$split('😀', '')`, `$replace('😀', /./, '_')`,
 		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,

@@ -1,7 +1,6 @@
 package jsonata
 
 import (
-	"cmp"
 	"maps"
 	"math"
 	"reflect"
@@ -122,27 +121,13 @@ func returned(v any) any {
 var limited = map[string]func(args []any) error{
 	"pad": func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
 	"toMillis": func(args []any) error {
-		if s, is := argument(args, 0).(string); is && argument(args, 1) == nil && !timestamp.MatchString(s) {
+		if s, is := argument(args, 0).(string); is && !timestamp.MatchString(s) {
 			return &Error{Code: "D3110", Value: s}
 		}
 		return nil
 	},
 	"match":        func(args []any) error { return negative("D3040", argument(args, 2)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
-	"fromMillis": func(args []any) error {
-		return cmp.Or(within("$fromMillis", argument(args, 0), -62167219200000, 253402300799999), matching("the picture", argument(args, 1), components), matching("the timezone", argument(args, 2), zone)) // of the years 0 to 9999
-	},
-	"formatInteger": func(args []any) error {
-		most := 1e50
-		if picture, _ := argument(args, 1).(string); strings.ContainsAny(picture, "iI") { // MMMMM…
-			most = 1e5
-		}
-		if f, _ := asNumber(argument(args, 0)); f < 0 && f != math.Trunc(f) {
-			return Unsupported("$formatInteger of a negative fraction")
-		}
-		return cmp.Or(within("$formatInteger", argument(args, 0), -most, most), matching("the picture", argument(args, 1), integerPicture))
-	},
-	"parseInteger": parsable,
 	"replace":      replacement,
 }
 
@@ -187,14 +172,6 @@ func integer(what string, v any, most float64) error {
 	return nil
 }
 
-// within refuses numbers of which gnata does not know what JavaScript makes of them.
-func within(what string, v any, least, most float64) error {
-	if f, is := asNumber(v); is && (f < least || f > most) {
-		return Unsupported(what + " of such a number")
-	}
-	return nil
-}
-
 func ascii(what string, v any) error {
 	if s, is := v.(string); is {
 		for i := range len(s) {
@@ -229,8 +206,6 @@ var natives = func() map[string]*native {
 		switch name {
 		case "match", "replace", "split", "contains":
 			call = regular(name, call)
-		case "toMillis":
-			call = pictured(call)
 		}
 		if check := limited[name]; check != nil {
 			unlimited := call
@@ -240,6 +215,9 @@ var natives = func() map[string]*native {
 				}
 				return unlimited(e, args, input)
 			}
+		}
+		if name == "toMillis" {
+			call = pictured(call)
 		}
 		all[name] = &native{arity: s.arity, check: checks[name], call: call}
 	}
