@@ -109,8 +109,10 @@ func TestLanguage(t *testing.T) {
 		// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html; recorded
 		"context of a Pass": {
 			states: `"A": {"Type": "Pass", "Output": "{% $states.context %}", "End": true}`, input: `{"i": 1}`,
-			output: `{"Execution":{"Id":"arn:execution","Input":{"i":1},"Name":"one","RoleArn":"arn:role","StartTime":"2026-01-01T00:00:00.000Z","RedriveCount":0},"StateMachine":{"Id":"arn:machine","Name":"machine"},"State":{"Name":"A","EnteredTime":"2026-01-01T00:00:00.000Z"}}`,
+			output: `{"Execution":{"Id":"arn:execution","Input":{"i":1},"Name":"one","RoleArn":"arn:role","StartTime":"2026-01-01T00:00:00Z","RedriveCount":0},"StateMachine":{"Id":"arn:machine","Name":"machine"},"State":{"Name":"A","EnteredTime":"2026-01-01T00:00:00Z"}}`,
 		},
+
+		"a time with a part of a second": {states: `"W": {"Type": "Wait", "Timestamp": "2026-01-01T00:00:01.25Z", "Next": "A"}, "A": {"Type": "Pass", "Output": "{% $states.context.State.EnteredTime %}", "End": true}`, output: `"2026-01-01T00:00:01.250Z"`, took: 1250 * time.Millisecond},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/state-choice.html; recorded
 		"the rule's Output is its own, the state's is Default's": {
@@ -194,11 +196,16 @@ func TestLanguage(t *testing.T) {
 		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_catch_states_runtime, in JSONPath.
 		"nothing takes States.Runtime": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "B"}]}, "B": {"Type": "Succeed"}}}],
 			"Retry": [{"ErrorEquals": ["States.Runtime"]}], "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "C"}, {"ErrorEquals": ["States.ALL"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, error: "States.Runtime", cause: "Failed to transition out of the state"},
-		"Iterator, as it was called":    {states: `"M": {"Type": "Map", "Items": [1, 2], "Iterator": {"StartAt": "A", "States": {"A": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, output: `[2,4]`},
-		"another role":                  {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "arn:aws:iam::123456789012:role/other"}, "End": true}`, tasks: map[string]task{"A": failing("X", "c", 1)}, error: "X", cause: "c"},
-		"a Fail without a cause":        {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Output": "caught", "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, output: `"caught"`},
-		"a Fail without a cause, shown": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, refuse: "words are not known"},
-		"a task's own States.Runtime":   {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
+		"Iterator, as it was called":       {states: `"M": {"Type": "Map", "Items": [1, 2], "Iterator": {"StartAt": "A", "States": {"A": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, output: `[2,4]`},
+		"another role, evaluated":          {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "{% $states.input %}"}, "End": true}`, input: `"arn:aws:iam::123456789012:role/other"`, output: `{}`},
+		"another role, of nothing":         {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "{% $nope %}"}, "End": true}`, error: "States.QueryEvaluationError", cause: "for the field 'Credentials/RoleArn' returned nothing"},
+		"a long cause":                     {states: `"A": {"Type": "Fail", "Error": "E", "Cause": "{% $join($map([1..3277], function(){'é123456789'})) %}"}`, refuse: "a cause of more than 32768"},
+		"a long error":                     {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing(strings.Repeat("E", 257), "", 1)}, refuse: "more than 256 characters"},
+		"a bad Assign beside a bad Output": {states: `"A": {"Type": "Pass", "Assign": {"x": "{% $nope %}"}, "Output": "{% $nope %}", "End": true}`, refuse: "AWS's words are not known"},
+		"another role":                     {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "arn:aws:iam::123456789012:role/other"}, "End": true}`, tasks: map[string]task{"A": failing("X", "c", 1)}, error: "X", cause: "c"},
+		"a Fail without a cause":           {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Output": "caught", "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, output: `"caught"`},
+		"a Fail without a cause, shown":    {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, refuse: "words are not known"},
+		"a task's own States.Runtime":      {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
 		"an error without a name": {
 			states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail"}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
 			refuse: "a failure without a name",

@@ -43,6 +43,7 @@ type state struct {
 	rawArguments json.RawMessage
 	timeout      *template
 	heartbeat    *template
+	credentials  *template
 
 	// Choice
 	choices []choice
@@ -536,9 +537,7 @@ func (p *parser) task(f *fields, s *state) error {
 	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
 	s.timeout = f.number("TimeoutSeconds", 1, maxTimeout)
 	s.heartbeat = f.number("HeartbeatSeconds", 1, maxTimeout)
-	if t := f.object("Credentials"); t != nil && t.literal == nil { // the role that calls; nothing here depends on it
-		return unsupported(f.at, "the field Credentials with an expression")
-	}
+	s.credentials = f.object("Credentials") // the role that calls; nothing here depends on it
 	if f.err == nil && s.timeout != nil && s.heartbeat != nil && s.timeout.expr == nil && s.heartbeat.expr == nil {
 		t, _ := wholeNumber(s.timeout.literal)
 		h, _ := wholeNumber(s.heartbeat.literal)
