@@ -100,8 +100,10 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		if t := v.state.itemSelector; t != nil && !r.over {
 			inside := *v
 			inside.item = it
+			n := e.names(&inside)
+			n.within = false // here it is known
 			var f *Failure
-			if input, f = e.query.evaluate(t, "ItemSelector", e.names(&inside)); f != nil {
+			if input, f = e.query.evaluate(t, "ItemSelector", n); f != nil {
 				over(f)
 				return nil, f
 			}

@@ -428,7 +428,7 @@ func (e *Execution) tooMuch(what, does string) *Failure {
 // names binds what the expressions of a state may read at this moment.
 func (e *Execution) names(v *visit) names {
 	states := map[string]*value{"input": v.input, "context": e.contextOf(v)}
-	return names{states: states, all: together(states), variables: v.scope}
+	return names{states: states, all: together(states), variables: v.scope, within: v.item != nil}
 }
 
 // moment writes a time of $states.context: without a part of a second where there is

@@ -372,7 +372,7 @@ func (p *integerPicture) parse(text string) (float64, error) {
 		sum := 0.0
 		for i := range len(text) {
 			if text[i] < first || text[i] > first+25 { // the reference reckons on
-				return math.NaN(), nil
+				return 0, Unsupported("the letters " + text)
 			}
 			sum = sum*26 + float64(text[i]-first+1)
 		}
@@ -399,7 +399,7 @@ func (p *integerPicture) parse(text string) (float64, error) {
 	switch {
 	case found == nil:
 		return math.NaN(), nil
-	case strings.HasPrefix(strings.TrimLeft(found[1], "+-"), "0") && strings.ContainsAny(text, "xX"), len(found[1]) > 15:
+	case strings.HasPrefix(strings.TrimLeft(found[1], "+-"), "0") && strings.ContainsAny(text, "xX"), len(found[1]) > 16:
 		return 0, Unsupported("$parseInteger of " + text)
 	}
 	return strconv.ParseFloat(found[1], 64)
@@ -428,11 +428,7 @@ func parseInteger(args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := p.parse(text)
-	if err == nil && math.IsNaN(f) {
-		err = Unsupported("$parseInteger of " + text)
-	}
-	return orError(f, err)
+	return orError(p.parse(text)) // what is no number is none on AWS, too: https://github.com/floci-io/floci/pull/2783
 }
 
 // orError is a result of any type, or none with the error.

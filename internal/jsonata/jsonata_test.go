@@ -212,7 +212,7 @@ func TestRefuses(t *testing.T) {
 		`$fromMillis(1e15)`, `$formatInteger(1e12, 'I')`, `$formatBase(1e300, 2)`, `$match('a', function($s){{'match': $s, 'start': 0, 'end': 1, 'groups': [], 'next': function(){$match}}})`,
 		// What gnata answers otherwise than the reference, or nobody compared.
 		`$fromMillis(0, '[Y]', 'Z')`,
-		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('', 'w')`, `$parseInteger('b', 'A')`,
+		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('b', 'A')`,
 		`$string([1732780800123456])`, `$power(2, 0.3)`, `$power(7, -2)`, `$match('aab', /a*/)`, `$match('abc', /x*/, 1)`, `$match('b', /(a)?b/)`, `$split('😀', '')`, `$replace('😀', /./, '_')`,
 		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,
 		// The reference evaluates what stands beside each other at once; of keys that are numbers, and of nothing in an array, AWS's ways are not known.
