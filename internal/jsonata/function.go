@@ -23,10 +23,11 @@ type lambda struct {
 
 // native is a function of this package.
 type native struct {
-	arity int
-	check *signature // nil for none
-	added bool       // not JSONata's
-	call  func(e *evaluation, args []any, input any) (any, error)
+	arity   int
+	check   *signature // nil for none
+	added   bool       // not JSONata's
+	reckons bool       // with numbers
+	call    func(e *evaluation, args []any, input any) (any, error)
 }
 
 // matcher is a regular expression.
@@ -150,6 +151,12 @@ func (e *evaluation) invokeOnce(proc any, args []any, input any) (any, error) {
 			if args, err = proc.check.arguments(args, input); err != nil {
 				return nil, err
 			}
+		}
+		if proc.reckons && slices.ContainsFunc(args, func(v any) bool {
+			items, _ := list(v)
+			return large(v) || slices.ContainsFunc(items, large)
+		}) {
+			return nil, errLarge
 		}
 		return proc.call(e, args, input)
 	case *matcher:

@@ -219,7 +219,7 @@ var natives = func() map[string]*native {
 		if name == "toMillis" {
 			call = pictured(call)
 		}
-		all[name] = &native{arity: s.arity, check: checks[name], call: call}
+		all[name] = &native{arity: s.arity, check: checks[name], call: call, reckons: strings.Contains(s.text, "n") && name != "number"}
 	}
 	all["match"].call = matches(all["match"].call)
 	all["base64decode"].call = asciiOnly(all["base64decode"].call)
@@ -310,6 +310,8 @@ func (r *Runtime) Eval(x *Expression, steps int, lookUp func(name string) (any, 
 		v, err = nil, errBeyond
 	case e.unordered:
 		v, err = nil, orderUnknown
+	case e.inexact:
+		v, err = nil, errLarge
 	}
 	return v, steps - e.steps, err
 }
