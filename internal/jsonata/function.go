@@ -527,6 +527,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	"formatNumber":  simple(formatNumber),
 	"formatInteger": simple(formatInteger),
 	"parseInteger":  simple(parseInteger),
+	"toMillis":      simple(toMillis),
 	"fromMillis":    simple(fromMillis),
 	"formatBase":    simple(formatBase),
 	"boolean": func(e *evaluation, args []any, _ any) (any, error) {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -119,13 +118,7 @@ func returned(v any) any {
 // limited are functions of gnata that are asked only where they answer as the
 // reference does.
 var limited = map[string]func(args []any) error{
-	"pad": func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
-	"toMillis": func(args []any) error {
-		if s, is := argument(args, 0).(string); is && !timestamp.MatchString(s) {
-			return &Error{Code: "D3110", Value: s}
-		}
-		return nil
-	},
+	"pad":          func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
 	"match":        func(args []any) error { return negative("D3040", argument(args, 2)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
 	"replace":      replacement,
@@ -153,9 +146,6 @@ func replacement(args []any) error {
 	}
 	return nil
 }
-
-// timestamp is what $toMillis tries to read.
-var timestamp = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
 
 // negative refuses a limit below nothing.
 func negative(code string, v any) error {
@@ -215,9 +205,6 @@ var natives = func() map[string]*native {
 				}
 				return unlimited(e, args, input)
 			}
-		}
-		if name == "toMillis" {
-			call = pictured(call)
 		}
 		all[name] = &native{arity: s.arity, check: checks[name], call: call, reckons: strings.Contains(s.text, "n") && name != "number"}
 	}

@@ -335,20 +335,45 @@ func fragment(at time.Time, component byte) int {
 	return at.Nanosecond() / 1e6
 }
 
-// pictured is $toMillis, with a picture or plain.
-func pictured(plain func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
-	return func(e *evaluation, args []any, input any) (any, error) {
-		text, given := argument(args, 0).(string)
-		picture, is := argument(args, 1).(string)
-		if !is || !given {
-			return plain(e, args, input)
-		}
-		return toMillis(text, picture)
+// toMillis reads a time, by a picture or plain.
+func toMillis(args []any) (any, error) {
+	text, is := args[0].(string)
+	picture, pictured := argument(args, 1).(string)
+	switch {
+	case !is:
+		return nil, Unsupported("$toMillis of no text")
+	case pictured:
+		return byPicture(text, picture)
+	case !timestamp.MatchString(text):
+		return nil, &Error{Code: "D3110", Value: text}
 	}
+	for layout, form := range timestamps {
+		if form.MatchString(text) {
+			if t, err := time.Parse(layout, text); err == nil {
+				return float64(t.UnixMilli()), nil
+			}
+		}
+	}
+	return nil, Unsupported("the time " + text)
 }
 
-// toMillis reads a time by a picture. Undefined is a text that is none.
-func toMillis(text, picture string) (any, error) {
+// timestamp is what $toMillis tries to read.
+var timestamp = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
+
+// timestamps are those of which JavaScript and RFC 3339 make the same. Without a zone
+// they are of UTC, as where Step Functions runs.
+var timestamps = map[string]*regexp.Regexp{
+	"2006":       regexp.MustCompile(`^\d{4}$`),
+	"2006-01":    regexp.MustCompile(`^\d{4}-\d\d$`),
+	"2006-01-02": regexp.MustCompile(`^\d{4}-\d\d-\d\d$`),
+
+	"2006-01-02T15:04:05":       regexp.MustCompile(`^[-\d]{10}T[:\d]{8}(\.\d+)?$`),
+	"2006-01-02T15:04:05Z07:00": regexp.MustCompile(`^[-\d]{10}T[:\d]{8}(\.\d+)?(Z|[+-]([01]\d|2[0-3]):\d\d)$`),
+	"2006-01-02T15:04:05Z0700":  regexp.MustCompile(`^[-\d]{10}T[:\d]{8}(\.\d+)?[+-]([01]\d|2[0-3])\d\d$`),
+}
+
+// byPicture reads a time by a picture. Undefined is a text that is none.
+func byPicture(text, picture string) (any, error) {
 	p, err := newTimePicture(picture)
 	if err != nil {
 		return nil, err
