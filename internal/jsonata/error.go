@@ -201,14 +201,14 @@ func Unworded(err error) error {
 	return &other
 }
 
-// foreign is an error of the library's, whose words are other ones.
+// foreign is an error of the library's: but for one it is not sure that the reference
+// fails there, and then it has other words.
 func foreign(err error) error {
+	if code, words, _ := strings.Cut(err.Error(), ": "); code == "D3020" {
+		return &Error{Code: code, Text: words}
+	}
 	if Beyond(err) {
 		return err
 	}
-	code, words, found := strings.Cut(err.Error(), ": ")
-	if !found {
-		code, words = "", err.Error()
-	}
-	return &Error{Code: code, Text: words, unsure: code != "D3020"}
+	return Unsupported("what the library refuses: " + err.Error())
 }

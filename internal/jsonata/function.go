@@ -528,6 +528,11 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	"formatInteger": simple(formatInteger),
 	"parseInteger":  simple(parseInteger),
 	"toMillis":      simple(toMillis),
+	"trim":          simple(trim),
+	"substring":     simple(substring),
+	"pad":           simple(pad),
+	"uppercase":     simple(uppercase),
+	"lowercase":     simple(lowercase),
 	"fromMillis":    simple(fromMillis),
 	"formatBase":    simple(formatBase),
 	"boolean": func(e *evaluation, args []any, _ any) (any, error) {

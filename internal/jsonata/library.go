@@ -2,7 +2,6 @@ package jsonata
 
 import (
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -118,7 +117,6 @@ func returned(v any) any {
 // limited are functions of gnata that are asked only where they answer as the
 // reference does.
 var limited = map[string]func(args []any) error{
-	"pad":          func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
 	"match":        func(args []any) error { return negative("D3040", argument(args, 2)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
 	"replace":      replacement,
@@ -151,13 +149,6 @@ func replacement(args []any) error {
 func negative(code string, v any) error {
 	if f, is := asNumber(v); is && f < 0 {
 		return &Error{Code: code}
-	}
-	return nil
-}
-
-func integer(what string, v any, most float64) error {
-	if f, is := asNumber(v); is && (f != math.Trunc(f) || math.Abs(f) > most) {
-		return Unsupported(what + " such as that")
 	}
 	return nil
 }
