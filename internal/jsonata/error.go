@@ -201,10 +201,13 @@ func Unworded(err error) error {
 	return &other
 }
 
-// foreign is an error of the library's: but for one it is not sure that the reference
+// foreign is an error of the library's: but for two it is not sure that the reference
 // fails there, and then it has other words.
 func foreign(err error) error {
-	if code, words, _ := strings.Cut(err.Error(), ": "); code == "D3020" {
+	switch code, words, _ := strings.Cut(err.Error(), ": "); code {
+	case "D3012":
+		return &Error{Code: code}
+	case "D3020":
 		return &Error{Code: code, Text: words}
 	}
 	if Beyond(err) {

@@ -52,8 +52,9 @@ func regular(name string, search func(e *evaluation, args []any, input any) (any
 // halves are what may match a half of a character of JavaScript's.
 var halves = regexp.MustCompile(`[^\x00-\x7f]|\.|\[\^|\\[WDSB]`)
 
-// foreignSyntax is what only one of both languages reads as more than letters.
-var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]`)
+// foreignSyntax is what only one of both languages reads as more than letters, or takes:
+// JavaScript repeats no place.
+var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]|(\\[bB]|(^|[^[\\])[\^$])[*+?{]`)
 
 func searchable(name, s string, args []any) error {
 	rx, is := argument(args, 1).(*matcher)
@@ -86,7 +87,7 @@ func searchable(name, s string, args []any) error {
 	switch {
 	case name == "contains":
 		return nil
-	case first[0] == first[1] && first[1] < len(s) && !limited:
+	case first[0] == first[1] && first[1] < len(s) && !limited && (name != "replace" || plain):
 		return &Error{Code: "D1004"} // once the next is sought
 	case first[0] == first[1], first[1] < len(s) && mayBeEmpty:
 		return Unsupported("a regular expression that may match nothing")
