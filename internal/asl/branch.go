@@ -42,6 +42,9 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		}
 	}
 	if typeName(list.raw) != "array" {
+		if v.state.neutral {
+			return nil, &Failure{Name: runtimeError, refused: true, Cause: "a Map in JSONPath over what is no array"}
+		}
 		if t := v.state.items; t != nil {
 			return nil, wrongType(t.expr, "Items", "array", list)
 		}

@@ -31,6 +31,7 @@ type state struct {
 	comment string
 	next    string // empty where end is set, and in Choice, Succeed and Fail
 	end     bool
+	neutral bool // in JSONPath, in which it queries nothing
 	retry   []retrier
 	catch   []catcher
 
@@ -442,6 +443,7 @@ func (p *parser) state(at, name string, raw json.RawMessage, assigned map[string
 		if err := neutral(f); err != nil {
 			return nil, err
 		}
+		s.neutral = true
 	case language != "JSONata":
 		return nil, unsupported(at, "the query language %s", language)
 	}

@@ -101,6 +101,13 @@ func TestParseTakesMixedMachines(t *testing.T) {
 	if got := string(r.Result().Output); got != "2" {
 		t.Errorf("output %s, want 2", got)
 	}
+	// A Map in JSONPath takes an object for its keys and values, and fails otherwise than in JSONata.
+	// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemspath.html
+	r = execute(t, 0, `{"StartAt": "M", "States": {"M": {"Type": "Map", "ItemProcessor": {"StartAt": "A", "States": {
+		"A": {"QueryLanguage": "JSONata", "Type": "Pass", "Output": "{% 1 %}", "End": true}}}, "End": true}}}`, `{"a": 1}`, nil)
+	if got := r.Result(); !strings.Contains(got.Refused, "in JSONPath") {
+		t.Errorf("%s %q, want it refused", got.Status, got.Cause)
+	}
 }
 
 func TestStatesTellsWhatADefinitionTestNeeds(t *testing.T) {
