@@ -208,6 +208,16 @@ func (f *fields) object(name string) *template {
 	return t
 }
 
+// shaped is a template that is an object or an expression: of anything else nobody knows
+// whether AWS takes it there.
+func (f *fields) shaped(name string) *template {
+	t := f.template(name)
+	if t != nil && t.expr == nil && f.err == nil && f.raw(name)[0] != '{' {
+		f.fail(unsupported(f.at+"/"+name, "what is neither an object nor a JSONata expression"))
+	}
+	return t
+}
+
 // number is a template that is a whole number from low to high, or an expression.
 func (f *fields) number(name string, low, high int) *template {
 	t := f.template(name)
@@ -536,7 +546,7 @@ func (p *parser) task(f *fields, s *state) error {
 	case !strings.HasPrefix(s.resource, "arn:"): // https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
 		f.fail(invalid(f.at+"/Resource", "must be an ARN"))
 	}
-	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
+	s.arguments, s.rawArguments = f.shaped("Arguments"), f.raw("Arguments")
 	s.timeout = f.number("TimeoutSeconds", 1, maxTimeout)
 	s.heartbeat = f.number("HeartbeatSeconds", 1, maxTimeout)
 	s.credentials = f.object("Credentials") // the role that calls; nothing here depends on it
@@ -600,7 +610,7 @@ func (p *parser) choice(f *fields, s *state) error {
 }
 
 func (p *parser) parallel(f *fields, s *state, assigned map[string]bool) error {
-	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
+	s.arguments, s.rawArguments = f.shaped("Arguments"), f.raw("Arguments")
 	var raws []json.RawMessage
 	f.into("Branches", &raws, "an array")
 	if len(raws) == 0 {
@@ -629,7 +639,7 @@ func (p *parser) mapState(f *fields, s *state, assigned map[string]bool) error {
 	if s.items != nil && s.items.expr == nil && f.err == nil && f.raw("Items")[0] != '[' {
 		f.fail(invalid(f.at+"/Items", "must be an array or a JSONata expression"))
 	}
-	s.itemSelector = f.template("ItemSelector")
+	s.itemSelector = f.shaped("ItemSelector")
 	s.maxConcurrency = f.number("MaxConcurrency", 0, maxTimeout)
 	s.toleratedCount = f.number("ToleratedFailureCount", 0, maxTimeout)
 	s.toleratedPercentage = f.number("ToleratedFailurePercentage", 0, 100)

@@ -608,7 +608,7 @@ func (e *Execution) seconds(t *template, field string, least int, n names) (int,
 // wholeNumber reads a JSON number that has no fraction; 5.0 and 5e0 are 5.
 func wholeNumber(raw json.RawMessage) (int, bool) {
 	var f float64
-	if json.Unmarshal(raw, &f) != nil || math.Abs(f) > 1<<53 || f != float64(int(f)) {
+	if typeName(raw) != "number" || json.Unmarshal(raw, &f) != nil || math.Abs(f) > 1<<53 || f != float64(int(f)) {
 		return 0, false
 	}
 	return int(f), true
