@@ -193,7 +193,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	} else {
 		kind = ending.kind
 	}
-	page, err := s.sign(ctx, b, run, kind)
+	page, err := s.sign(ctx, b, noted.priors, run, kind)
 	if err != nil {
 		return Output{}, err
 	}

@@ -98,6 +98,16 @@ func decode(i item, v any) error {
 	return nil
 }
 
+// appendTo decodes an item into a new last element.
+func appendTo[T any](all *[]T, i item) error {
+	var one T
+	if err := decode(i, &one); err != nil {
+		return err
+	}
+	*all = append(*all, one)
+	return nil
+}
+
 func get(ctx context.Context, db Getter, table, pk, sk string) (item, error) {
 	out, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: key(pk, sk), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -147,12 +157,15 @@ func update(ctx context.Context, db Updater, table string, k item, set, conditio
 	return nil
 }
 
-// each calls f for every item of a partition whose sort key begins with prefix.
+// each calls f for every item of a partition whose sort key begins with prefix, in
+// the order of their sort keys.
 func each(ctx context.Context, db Querier, table, pk, prefix string, f func(item) error) error {
+	condition, values := "pk = :pk", item{":pk": str(pk)}
+	if prefix != "" { // which nothing may begin with: a key is never compared with an empty text
+		condition, values[":sk"] = condition+" AND begins_with(sk, :sk)", str(prefix)
+	}
 	pages := dynamodb.NewQueryPaginator(db, &dynamodb.QueryInput{
-		TableName: &table, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),
-		ExpressionAttributeValues: item{":pk": str(pk), ":sk": str(prefix)},
+		TableName: &table, ConsistentRead: aws.Bool(true), KeyConditionExpression: &condition, ExpressionAttributeValues: values,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

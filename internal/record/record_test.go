@@ -546,6 +546,40 @@ func TestAllSteps(t *testing.T) {
 	}
 }
 
+// TestReadAll: an incident's own partition at once, over pages, and nothing of another's.
+func TestReadAll(t *testing.T) {
+	a := world(t)
+	id := incident.NewID(machine, 1)
+	long := strings.Repeat("x", 300<<10)
+	for _, f := range []string{"a", "b", "c", "d", "e"} {
+		if err := record.AddFinding(t.Context(), a.DynamoDB(), table, id, incident.Finding{ID: f, Description: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remember(t, a, numbered(1), prior("eni-1", "groups", `["sg-a"]`), prior("i-1", "disableApiStop", "false"))
+	for _, of := range []string{id, incident.NewID(machine, 11)} {
+		if err := record.SaveStep(t.Context(), a.DynamoDB(), table, of, "isolate", of); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := record.BeginClosing(t.Context(), a.DynamoDB(), table, of, "run", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := record.ReadAll(t.Context(), a.DynamoDB(), table, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want record.Everything
+	if want.Findings, err = record.Findings(t.Context(), a.DynamoDB(), table, id); err != nil || len(want.Findings) != 5 {
+		t.Fatal(len(want.Findings), err)
+	}
+	if want.Priors, err = record.Priors(t.Context(), a.DynamoDB(), table, id); err != nil || len(want.Priors) != 2 {
+		t.Fatal(want.Priors, err)
+	}
+	want.Steps = map[string]json.RawMessage{"isolate": json.RawMessage(`"` + id + `"`)}
+	same(t, "everything", all, want)
+}
+
 func TestRequest(t *testing.T) {
 	a := world(t)
 	id := incident.NewID(machine, 1)
@@ -719,6 +753,11 @@ func TestReadsAreConsistent(t *testing.T) {
 			all, err := record.Findings(ctx, db, table, id)
 			return len(all) == 1, err
 		}},
+		"ReadAll": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_ = record.SaveStep(ctx, db, table, id, "isolate", 1)
+			all, err := record.ReadAll(ctx, db, table, id)
+			return len(all.Steps) == 1, err
+		}},
 		"Priors": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
 			_, _ = record.Remember(ctx, db, table, host, numbered(1), []record.Prior{prior("eni-1", "groups", `[]`)})
 			all, err := record.Priors(ctx, db, table, id)
@@ -797,6 +836,18 @@ func TestDamaged(t *testing.T) {
 		}},
 		"Findings": {table, id, "finding#f1", map[string]string{"body": `[]`}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, err := record.Findings(ctx, db, table, id)
+			return err
+		}},
+		"ReadAll, a finding": {table, id, "finding#f1", map[string]string{"body": `[]`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.ReadAll(ctx, db, table, id)
+			return err
+		}},
+		"ReadAll, a prior": {table, id, "prior#eni-1#groups", map[string]string{"body": `{"at":1}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.ReadAll(ctx, db, table, id)
+			return err
+		}},
+		"BeginClosing": {table, id, "closing#run", map[string]string{"at": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.BeginClosing(ctx, db, table, id, "run", at)
 			return err
 		}},
 		"Priors": {table, id, "prior#eni-1#groups", map[string]string{"body": `{"at":1}`}, func(ctx context.Context, db *sim.DynamoDB) error {
