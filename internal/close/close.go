@@ -221,7 +221,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 // stands is how an incident is that nothing is changed of: its state, the decision
 // that made it so, and what there is to tell of it.
 func (s *Step) stands(ctx context.Context, b *body, kind message.Kind) (message.Kind, error) {
-	h, err := record.FindHead(ctx, s.incidents, s.table, b.Incident.ID)
+	h, _, err := record.FindHead(ctx, s.incidents, s.table, b.Incident.ID)
 	if err != nil {
 		return "", fmt.Errorf("how incident %s stands: %w", b.Incident.ID, err)
 	}

@@ -50,7 +50,7 @@ type SFN interface {
 
 // Incidents is the part of DynamoDB this function calls on the incidents table.
 type Incidents interface {
-	record.Getter
+	record.Querier
 }
 
 // Decisions is the part of DynamoDB this function calls on the decisions table.
@@ -195,38 +195,28 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 	if !ok {
 		return nil, unknown
 	}
-	stored, found, err := record.LoadRequest(r.Context(), h.incidents, h.incidentsTable, id, round)
+	stored, next, err := record.FindRequest(r.Context(), h.incidents, h.incidentsTable, id, round)
 	if err != nil {
 		return nil, broken
 	}
-	if h.access == nil && !matches(stored.SecretHash, secret) || !found { // compare in either case
+	hash := ""
+	if stored != nil {
+		hash = stored.SecretHash
+	}
+	if h.access == nil && !matches(hash, secret) || stored == nil { // compare in either case
 		return nil, unknown
 	}
-	q, err := h.around(r.Context(), stored)
+	q, err := h.around(r.Context(), *stored, next)
 	if err != nil {
 		return nil, broken
 	}
 	return q, answer{}
 }
 
-// around reads what tells whether somebody may still decide on a request.
-func (h *Handler) around(ctx context.Context, stored record.Request) (*request, error) {
-	q := &request{Request: stored}
-	errs := make([]error, 3)
-	h.host.Each(len(errs), func(n int) {
-		switch n {
-		case 0:
-			q.head, errs[n] = record.LoadHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
-		case 1:
-			q.newer, errs[n] = record.Follows(ctx, h.incidents, h.incidentsTable, stored.Incident)
-		case 2:
-			next, found, err := record.LoadRequest(ctx, h.incidents, h.incidentsTable, stored.Incident, stored.Round+1)
-			if errs[n] = err; found {
-				q.next = &next
-			}
-		}
-	})
-	return q, errors.Join(errs...)
+// around reads what else tells whether somebody may still decide on a request.
+func (h *Handler) around(ctx context.Context, stored record.Request, next *record.Request) (*request, error) {
+	head, newer, err := record.FindHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
+	return &request{Request: stored, head: head, next: next, newer: newer}, err
 }
 
 // decided tells whether a decision on this request was verified. One that was
@@ -497,11 +487,11 @@ type result struct {
 // read now, not before: approval looks for a decision after it has replaced the
 // token, so one of the two always finds what the other wrote.
 func (h *Handler) deliver(ctx context.Context, d incident.Decision) error {
-	q, found, err := record.LoadRequest(ctx, h.incidents, h.incidentsTable, d.Incident, d.Round)
+	q, _, err := record.FindRequest(ctx, h.incidents, h.incidentsTable, d.Incident, d.Round)
 	if err != nil {
 		return fmt.Errorf("read the task token: %w", err)
 	}
-	if !found || len(q.Token) == 0 {
+	if q == nil || len(q.Token) == 0 {
 		return fmt.Errorf("request %d of incident %s has no task token", d.Round, d.Incident)
 	}
 	token, err := h.kms.Decrypt(ctx, &kms.DecryptInput{KeyId: &h.dataKey, CiphertextBlob: q.Token, EncryptionContext: map[string]string{

@@ -125,24 +125,21 @@ func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
 	return decodeHead(i)
 }
 
-// FindHead is LoadHead for who may only list.
-func FindHead(ctx context.Context, db Querier, table, id string) (Head, error) {
+// FindHead is LoadHead and Follows in one look, for who may only list.
+func FindHead(ctx context.Context, db Querier, table, id string) (h Head, followed bool, err error) {
 	k, n, err := incident.SplitID(id)
 	if err != nil {
-		return Head{}, err
+		return Head{}, false, err
 	}
-	var found []Head
-	if err := each(ctx, db, table, k, headSK(n), func(i item) error {
-		h, err := decodeHead(i)
-		found = append(found, h)
-		return err
-	}); err != nil {
-		return Head{}, err
+	here, next, err := two(ctx, db, table, k, headSK(n), headSK(n+1))
+	if err != nil {
+		return Head{}, false, err
 	}
-	if len(found) == 0 {
-		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
+	if here == nil {
+		return Head{}, false, fmt.Errorf("incident %s %w", id, ErrNone)
 	}
-	return found[0], nil
+	h, err = decodeHead(here)
+	return h, next != nil, err
 }
 
 // Claim opens an incident. If its number is taken, the head that stands comes

@@ -161,7 +161,7 @@ func update(ctx context.Context, db Updater, table string, k item, set, conditio
 // the order of their sort keys.
 func each(ctx context.Context, db Querier, table, pk, prefix string, f func(item) error) error {
 	condition, values := "pk = :pk", item{":pk": str(pk)}
-	if prefix != "" { // which nothing may begin with: a key is never compared with an empty text
+	if prefix != "" { // with which DynamoDB compares no key
 		condition, values[":sk"] = condition+" AND begins_with(sk, :sk)", str(prefix)
 	}
 	pages := dynamodb.NewQueryPaginator(db, &dynamodb.QueryInput{
@@ -179,4 +179,26 @@ func each(ctx context.Context, db Querier, table, pk, prefix string, f func(item
 		}
 	}
 	return nil
+}
+
+// two are the items under a sort key and under the one after it, each nil if it is
+// not there. An item has 400 KB at most, so that a page of 1 MB always holds both.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+func two(ctx context.Context, db Querier, table, pk, sk, after string) (here, next item, err error) {
+	out, err := db.Query(ctx, &dynamodb.QueryInput{
+		TableName: &table, ConsistentRead: aws.Bool(true), Limit: aws.Int32(2),
+		KeyConditionExpression: aws.String("pk = :pk AND sk >= :sk"), ExpressionAttributeValues: item{":pk": str(pk), ":sk": str(sk)},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s %s and %s: %w", pk, sk, after, err)
+	}
+	for _, i := range out.Items {
+		switch text(i, "sk") {
+		case sk:
+			here = i
+		case after:
+			next = i
+		}
+	}
+	return here, next, nil
 }
