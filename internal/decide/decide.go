@@ -59,7 +59,7 @@ type Decisions interface {
 }
 
 const (
-	bodyMax   = 128 << 10          // bytes of a form, which carries what was shown
+	bodyMax   = 256 << 10          // bytes of a form, which carries what was shown: 128 volumes come to 90 KiB
 	orderMax  = 16 << 10           // bytes of an operator's order
 	nameMax   = 200                // characters; the seal covers them, and KMS seals 4,096 bytes at most
 	reasonMax = 1000               // characters
@@ -300,7 +300,7 @@ type form struct {
 	force                          bool   // of an operator only
 }
 
-// read takes a form of at most 128 KiB; the notice says what is wrong with it.
+// read takes a form of at most bodyMax; the notice says what is wrong with it.
 func read(r *http.Request) (form, *answer) {
 	unreadable := &answer{status: http.StatusBadRequest, notice: "form"}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

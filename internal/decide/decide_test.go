@@ -665,7 +665,7 @@ func TestClosed(t *testing.T) {
 }
 
 func TestForms(t *testing.T) {
-	long := strings.Repeat("x", 200<<10)
+	long := strings.Repeat("x", 300<<10)
 	w := open(t)
 	w.open()
 	page := w.form.Encode() + "&reason=confirmed"
