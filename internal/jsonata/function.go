@@ -23,10 +23,11 @@ type lambda struct {
 
 // native is a function of this package.
 type native struct {
-	arity int
-	check *signature // nil for none
-	added bool       // not JSONata's
-	call  func(e *evaluation, args []any, input any) (any, error)
+	arity   int
+	check   *signature // nil for none
+	added   bool       // not JSONata's
+	reckons bool       // with numbers
+	call    func(e *evaluation, args []any, input any) (any, error)
 }
 
 // matcher is a regular expression.
@@ -150,6 +151,12 @@ func (e *evaluation) invokeOnce(proc any, args []any, input any) (any, error) {
 			if args, err = proc.check.arguments(args, input); err != nil {
 				return nil, err
 			}
+		}
+		if proc.reckons && slices.ContainsFunc(args, func(v any) bool {
+			items, _ := list(v)
+			return large(v) || slices.ContainsFunc(items, large)
+		}) {
+			return nil, errLarge
 		}
 		return proc.call(e, args, input)
 	case *matcher:
@@ -517,8 +524,17 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		}
 		return round(x, int(places)), nil
 	}),
-	"formatNumber": simple(formatNumber),
-	"formatBase":   simple(formatBase),
+	"formatNumber":  simple(formatNumber),
+	"formatInteger": simple(formatInteger),
+	"parseInteger":  simple(parseInteger),
+	"toMillis":      simple(toMillis),
+	"trim":          simple(trim),
+	"substring":     simple(substring),
+	"pad":           simple(pad),
+	"uppercase":     simple(uppercase),
+	"lowercase":     simple(lowercase),
+	"fromMillis":    simple(fromMillis),
+	"formatBase":    simple(formatBase),
 	"boolean": func(e *evaluation, args []any, _ any) (any, error) {
 		if args[0] == nil {
 			return nil, nil
