@@ -42,7 +42,7 @@ func TestWhoLostTheIncidentChangesNothing(t *testing.T) {
 		if err := w.asks(ctx, "y", "token-y", "", 2); err != nil {
 			t.Error(err)
 		}
-		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), incidents, incident.Decision{Incident: inc.ID, Round: 2, Choice: incident.Keep}); err != nil {
+		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), incidents, "y", incident.Decision{Incident: inc.ID, Round: 2, Choice: incident.Keep}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -215,9 +215,9 @@ func TestKill(t *testing.T) {
 	}, func(ctx context.Context, s *scene.Scene) (authorize.Output, error) { return run(ctx, s, false) })
 }
 
-// TestLater: people were asked once more, and a newer incident of the instance
+// TestFollowed: people were asked once more, and a newer incident of the instance
 // was opened meanwhile. Whatever they decided, the newer one goes on.
-func TestLater(t *testing.T) {
+func TestFollowed(t *testing.T) {
 	for _, decided := range []bool{false, true} {
 		s := scene.Open(t, scene.File)
 		if decided {
@@ -227,7 +227,7 @@ func TestLater(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := authorize.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution, Later: true}
+		in := authorize.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution}
 		if out, err := step.Run(t.Context(), in); decided && (err != nil || out.Decision != incident.Release) || !decided && !errors.Is(err, incident.ErrUndecided) {
 			t.Errorf("decided %v: %+v, %v", decided, out, err)
 		}

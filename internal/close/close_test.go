@@ -28,7 +28,7 @@ import (
 )
 
 // execution closes the incidents here.
-const execution = "arn:aws:states:eu-west-1:123456789012:execution:cordon:run-1"
+const execution = scene.Execution
 
 // of is the execution that ends so.
 func of(ending string) string {
@@ -37,6 +37,13 @@ func of(ending string) string {
 
 func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, error) {
 	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	if err != nil {
+		return closing.Output{}, err
+	}
+	h, err := record.LoadHead(ctx, s.DynamoDB(), "cordon-incidents", s.Incident.ID)
+	if err == nil && h.Execution != of(ending) {
+		err = record.Reopen(ctx, s.DynamoDB(), "cordon-incidents", h, of(ending))
+	}
 	if err != nil {
 		return closing.Output{}, err
 	}
@@ -224,7 +231,7 @@ func TestStands(t *testing.T) {
 		{"kept, and asked once more", "Kept isolated", func(t *testing.T, s *scene.Scene) {
 			isolated(t, s)
 			s.Note(t, incident.Keep)
-			if err := record.Close(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, record.Kept, s.Host.Now()); err != nil {
+			if err := record.Close(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, execution, record.Kept, s.Host.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}, incident.Isolation{}, record.Kept, []string{"stays isolated, as decided", "Closed: Kept isolated"}},
@@ -295,6 +302,7 @@ func TestDecidedAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Wait(90 * 24 * time.Hour)
+	s.Reopen(t, strings.TrimSuffix(execution, "run-1")+"a-later-run")
 	if _, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + "a-later-run", Ending: "Released", Decision: closing.Decision{Choice: incident.Release}}); err != nil {
 		t.Fatal(err)
 	}
@@ -637,6 +645,7 @@ func TestEachClosingHasItsManifest(t *testing.T) {
 	for _, c := range [][2]string{{"Kept isolated", "run-1"}, {"Released", "run-2"}} {
 		ending, run := c[0], c[1]
 		in := closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + run, Ending: ending, Event: "events/gone.json", Memory: incident.Memory{Object: image}}
+		s.Reopen(t, in.Execution)
 		if _, err := carry(t.Context(), s, step, in); err != nil {
 			t.Fatal(err)
 		}

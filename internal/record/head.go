@@ -181,14 +181,20 @@ func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error
 }
 
 // NoteDecision writes what authorize verified, so that steps under way see it,
-// and people on the page.
-func NoteDecision(ctx context.Context, db Updater, table string, d incident.Decision) error {
+// and people on the page, for the execution that has the incident. ErrTaken if
+// another has it: that one gathers evidence until people have decided anew. Without an
+// execution, as from one that began before the stack was updated, nobody is asked.
+func NoteDecision(ctx context.Context, db Updater, table, execution string, d incident.Decision) error {
 	k, err := headKey(d.Incident)
 	if err != nil {
 		return err
 	}
 	set, names, values := note(d)
-	return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+	if execution == "" {
+		return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+	}
+	names["#e"], values[":e"] = "execution", str(execution)
+	return update(ctx, db, table, k, set, "#e = :e", names, values)
 }
 
 // noted are the attributes of a head that note a decision, by their placeholders.
@@ -214,17 +220,18 @@ func WithdrawDecision(ctx context.Context, db Updater, table, id, execution stri
 	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r, #f", "#e = :e", names, item{":e": str(execution)})
 }
 
-// Close ends an incident. Closing it again the same way changes nothing. What was
-// kept isolated may still be released or terminated, by a decision made later;
-// what is terminated or released stays so. ErrTaken otherwise.
-func Close(ctx context.Context, db Updater, table, id string, s State, at time.Time) error {
+// Close ends an incident, for the execution that has it. Closing it again the same
+// way changes nothing. What was kept isolated may still be released or terminated,
+// by a decision made later; what is terminated or released stays so. ErrTaken
+// otherwise, and if another execution has it.
+func Close(ctx context.Context, db Updater, table, id, execution string, s State, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again"}
-	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at)}
-	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#s <> :s AND (#s = :open OR #s = :kept)", names, values)
+	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again", "#e": "execution"}
+	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at), ":e": str(execution)}
+	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#e = :e AND #s <> :s AND (#s = :open OR #s = :kept)", names, values)
 	if !errors.Is(err, ErrTaken) {
 		return err
 	}
@@ -233,7 +240,7 @@ func Close(ctx context.Context, db Updater, table, id string, s State, at time.T
 	delete(values, ":t")
 	delete(values, ":open")
 	delete(values, ":kept")
-	return update(ctx, db, table, k, "REMOVE #a", "#s = :s", names, values)
+	return update(ctx, db, table, k, "REMOVE #a", "#e = :e AND #s = :s", names, values)
 }
 
 // ClosingKey is the sort key of the note that a run closes an incident.
