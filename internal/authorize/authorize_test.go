@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,4 +267,25 @@ func TestWithdraw(t *testing.T) {
 			t.Errorf("%s: the record notes %q, want %q (%v)", execution, h.Decision, want, err)
 		}
 	}
+}
+
+// What another execution has taken over is neither noted nor marked, whatever was decided.
+func TestSuperseded(t *testing.T) {
+	for _, c := range []incident.Choice{incident.Terminate, incident.Release, incident.Keep} {
+		for _, tag := range []bool{false, true} {
+			s := scene.Open(t, scene.File)
+			s.Decide(t, c, nil, nil)
+			s.Reopen(t, "arn:another")
+			if out, err := run(t.Context(), s, tag); !errors.Is(err, incident.ErrSuperseded) {
+				t.Errorf("%s, tag %v: %+v, %v; want ErrSuperseded", c, tag, out, err)
+			}
+			if s.Head(t).Decision != "" || changesEC2(s) {
+				t.Errorf("%s, tag %v: the head says %q, EC2 changed: %v", c, tag, s.Head(t).Decision, changesEC2(s))
+			}
+		}
+	}
+}
+
+func changesEC2(s *scene.Scene) bool {
+	return slices.ContainsFunc(s.Calls(), func(c sim.Call) bool { return c.Service == "ec2" && c.Mutating })
 }

@@ -55,9 +55,9 @@ func (w *world) attend(e *execution) {
 	})
 }
 
-// stop is an operator's, of the newest execution that runs.
-func (w *world) stop() {
-	for _, e := range slices.Backward(w.order) {
+// stop is an operator's, of the newest of these that runs.
+func (w *world) stop(of []*execution) {
+	for _, e := range slices.Backward(of) {
 		if e.Status() == asl.Running {
 			e.Stop()
 			w.happened["stop"]++
@@ -66,10 +66,10 @@ func (w *world) stop() {
 	}
 }
 
-// redrive is an operator's, of the newest execution that did not end well. What Step
+// redrive is an operator's, of the newest of these that did not end well. What Step
 // Functions would not redrive stays as it is.
-func (w *world) redrive() {
-	for _, e := range slices.Backward(w.order) {
+func (w *world) redrive(of []*execution) {
+	for _, e := range slices.Backward(of) {
 		if s := e.Status(); s == asl.Running || s == asl.Succeeded {
 			continue
 		}
