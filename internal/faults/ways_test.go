@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"cordon/internal/incident"
@@ -32,6 +33,17 @@ func ways(all []*base) []trial {
 	given := func(stop float64) rehearsal.Script {
 		s := operator(stop, 500)
 		s.Events = []rehearsal.Delivery{{At: 400, Event: by["decided later"].event}}
+		return s
+	}
+	// The same, where a function that lacks a right keeps it from going on meanwhile.
+	kept := func(name, function, calls string) rehearsal.Script {
+		n := slices.IndexFunc(by[name].undisturbed.Calls, func(c rehearsal.Call) bool {
+			return c.By == function && strings.HasPrefix(c.Service+":"+c.Action, strings.TrimSuffix(calls, "*"))
+		})
+		at := float64(by[name].undisturbed.Calls[n].At)
+		s := operator(at+2, at+500)
+		s.Storms = roleLost(function, calls, at-0.001, at+20).Storms
+		s.Events = []rehearsal.Delivery{{At: at + 400, Event: by["decided later"].event}}
 		return s
 	}
 	looking := given(302.1)
@@ -87,13 +99,18 @@ func ways(all []*base) []trial {
 		{"nobody answers", operator(400, 8000)},       // until after the request had expired
 		{"asked before isolating", operator(20, 300)}, // the same, not isolated
 		{"decided later", operator(20, 300)},
-		{"nobody answers", takenOver},      // Isolate instance, Superseded
-		{"plain, kept", given(1.5)},        // Start the memory capture
-		{"plain, kept", given(20)},         // Look at the memory
-		{"termination refused", given(45)}, // Look at the snapshots, Is it contained now?
-		{"plain, kept", given(32.45)},      // Seal the instance
-		{"plain, kept", given(62.5)},       // Make sure it is sealed
-		{"nobody answers", looking},        // Look at the isolation, which finds out before approval can
+		{"nobody answers", takenOver},                                               // Isolate instance, Superseded
+		{"plain, kept", given(1.5)},                                                 // Start the memory capture
+		{"plain, kept", given(20)},                                                  // Look at the memory
+		{"termination refused", given(45)},                                          // Look at the snapshots, Is it contained now?
+		{"plain, kept", given(32.45)},                                               // Seal the instance
+		{"plain, kept", given(62.5)},                                                // Make sure it is sealed
+		{"nobody answers", looking},                                                 // Look at the isolation, which finds out before approval can
+		{"plain, terminated", kept("plain, terminated", "authorize", "ec2:*")},      // Authorize the termination
+		{"plain, terminated", kept("plain, terminated", "terminate", "dynamodb:*")}, // Terminate instance
+		{"plain, released", kept("plain, released", "release", "dynamodb:*")},       // Release instance
+		{"plain, kept", kept("plain, kept", "close", "dynamodb:*")},                 // Close the incident
+		{"nobody answers", kept("nobody answers", "close", "dynamodb:*")},           // Sign how it stands
 		{"asked before isolating", asksNext},
 	} {
 		s := w.script
