@@ -45,7 +45,9 @@ func (w *world) save(step string, v any) {
 func (w *world) verified() {
 	w.t.Helper()
 	d := w.decision()
-	w.change(func(ctx context.Context, db *sim.DynamoDB) error { return record.NoteDecision(ctx, db, incidents, "e", *d) })
+	w.change(func(ctx context.Context, db *sim.DynamoDB) error {
+		return record.NoteDecision(ctx, db, incidents, "e", *d)
+	})
 }
 
 func (w *world) close(s record.State) {

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,7 @@ func (w *world) begin(event []byte) {
 	e := &execution{arn: arn, name: name, started: w.clock.Now(), input: string(event)}
 	w.executions[arn] = e
 	w.order = append(w.order, e)
-	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.stream("machine"), Invoke: w.task, Moved: w.moved},
+	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.stream("machine"), Invoke: func(_ context.Context, t asl.Task) (json.RawMessage, error) { return w.task(arn, t) }, Moved: w.moved},
 		asl.ExecutionInfo{ID: arn, Name: name, MachineID: w.machineARN, MachineName: w.machineARN[strings.LastIndexByte(w.machineARN, ':')+1:]}, event)
 	if w.first == nil {
 		w.first = e
