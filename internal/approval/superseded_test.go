@@ -20,7 +20,7 @@ func (w *world) asks(ctx context.Context, execution, token, before string, round
 }
 
 func (w *world) takeOver(ctx context.Context) {
-	if err := record.TakeOver(ctx, w.aws.DynamoDB(), incidents, inc.ID, "x", "y"); err != nil {
+	if err := record.TakeOver(ctx, w.aws.DynamoDB(), incidents, inc.ID, "x", "y", w.clock.Now()); err != nil {
 		w.t.Error(err)
 	}
 }

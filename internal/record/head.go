@@ -36,6 +36,7 @@ type Head struct {
 	Again     bool            // the execution asks people once more about what was closed or left
 	Decision  incident.Choice // verified by authorize; empty until then
 	Decided   Note            // the rest of it
+	TakenAt   time.Time       // when the execution took it over from another; zero if it opened it, or asks once more
 	ClosedAt  time.Time       // zero while open
 }
 
@@ -79,7 +80,7 @@ func decodeHead(i item) (Head, error) {
 		}
 		h.Decided.Round = n
 	}
-	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At} {
+	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At, "takenAt": &h.TakenAt} {
 		if at := text(i, name); at != "" {
 			t, err := time.Parse(time.RFC3339Nano, at)
 			if err != nil {
@@ -170,14 +171,14 @@ func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
 // TakeOver moves an open incident to another execution from one that is over, or
 // that only asks people once more.
 // ErrTaken if a third was faster or the incident is closed.
-func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error {
+func TakeOver(ctx context.Context, db Updater, table, id, from, to string, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to REMOVE #a, #g", "#e = :from AND #s = :open",
-		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state"},
-		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
+	return update(ctx, db, table, k, "SET #e = :to, #t = :t REMOVE #a, #g", "#e = :from AND #s = :open",
+		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state", "#t": "takenAt"},
+		item{":to": str(to), ":from": str(from), ":open": str(string(Open)), ":t": stamp(at)})
 }
 
 // NoteDecision writes what authorize verified, so that steps under way see it,
@@ -311,8 +312,8 @@ func Reopen(ctx context.Context, db Updater, table string, h Head, to string) er
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to, #a = :yes", "#e = :from AND #s = :s",
-		map[string]string{"#a": "again", "#e": "execution", "#s": "state"},
+	return update(ctx, db, table, k, "SET #e = :to, #a = :yes REMOVE #t", "#e = :from AND #s = :s",
+		map[string]string{"#a": "again", "#e": "execution", "#s": "state", "#t": "takenAt"},
 		item{":to": str(to), ":from": str(h.Execution), ":s": str(string(h.State)), ":yes": str("yes")})
 }
 

@@ -168,7 +168,7 @@ func TestOwn(t *testing.T) {
 	if _, err := record.Claim(t.Context(), a.DynamoDB(), table, record.Head{Incident: inc, Execution: "one"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := record.TakeOver(t.Context(), a.DynamoDB(), table, leased, "one", "two"); err != nil {
+	if err := record.TakeOver(t.Context(), a.DynamoDB(), table, leased, "one", "two", at); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := record.Own(t.Context(), a.DynamoDB(), table, leased, "one"); !errors.Is(err, incident.ErrSuperseded) {

@@ -174,7 +174,7 @@ func TestTakeOver(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "dead")
 	id := incident.NewID(machine, 1)
-	over := func(from, to string) error { return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to) }
+	over := func(from, to string) error { return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to, at) }
 	if err := over("nobody", "thief"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken from one that does not have it: %v, want ErrTaken", err)
 	}
@@ -184,7 +184,7 @@ func TestTakeOver(t *testing.T) {
 	if err := over("dead", "slower"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken over twice: %v, want ErrTaken", err)
 	}
-	same(t, "who has it", head(t, a, 1).Execution, "new")
+	same(t, "who has it, since when", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "new", State: record.Open, TakenAt: at})
 	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "new", record.Kept, at); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestNoteDecision(t *testing.T) {
 func TestNoItemFromAnUpdate(t *testing.T) {
 	id := incident.NewID(machine, 1)
 	for name, update := range map[string]func(context.Context, *sim.DynamoDB) error{
-		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error { return record.TakeOver(ctx, db, table, id, "", "x") },
+		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error { return record.TakeOver(ctx, db, table, id, "", "x", at) },
 		"Reopen": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.Reopen(ctx, db, table, record.Head{Incident: numbered(1)}, "x")
 		},

@@ -366,7 +366,7 @@ func (s *Scene) AskBefore(t testing.TB) {
 // critical finding.
 func (s *Scene) TakeOver(t testing.TB) {
 	t.Helper()
-	if err := record.TakeOverAsking(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution, "arn:another"); err != nil {
+	if err := record.TakeOverAsking(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution, "arn:another", s.clock.now); err != nil {
 		t.Fatal(err)
 	}
 }
