@@ -174,7 +174,9 @@ func TestTakeOver(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "dead")
 	id := incident.NewID(machine, 1)
-	over := func(from, to string) error { return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to, at) }
+	over := func(from, to string) error {
+		return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to, at)
+	}
 	if err := over("nobody", "thief"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken from one that does not have it: %v, want ErrTaken", err)
 	}
@@ -338,7 +340,9 @@ func TestNoteDecision(t *testing.T) {
 func TestNoItemFromAnUpdate(t *testing.T) {
 	id := incident.NewID(machine, 1)
 	for name, update := range map[string]func(context.Context, *sim.DynamoDB) error{
-		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error { return record.TakeOver(ctx, db, table, id, "", "x", at) },
+		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error {
+			return record.TakeOver(ctx, db, table, id, "", "x", at)
+		},
 		"Reopen": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.Reopen(ctx, db, table, record.Head{Incident: numbered(1)}, "x")
 		},
