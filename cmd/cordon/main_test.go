@@ -357,6 +357,11 @@ func TestIncidentsAccountGoesIn(t *testing.T) {
 		t.Run(decision, func(t *testing.T) {
 			t.Parallel()
 			left := account(t, "", "../../events/plain.json", decision)
+			for _, s := range left["Snapshots"].([]any) {
+				if s := s.(object); s["State"] == "pending" {
+					delete(s, "Progress") // it goes with the clock, which begins at what was recorded last
+				}
+			}
 			b, err := json.Marshal(left)
 			if err != nil {
 				t.Fatal(err)

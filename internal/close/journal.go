@@ -12,7 +12,7 @@ import (
 )
 
 // patience is how long a closing waits for the journal, which is behind the
-// record by a second or so, and by minutes in a burst. Then the manifest says
+// record by a second or two, and by minutes in a burst. Then the manifest says
 // that it did not come: evidence that is signed without its end is better than
 // an incident that stays open.
 const patience = 2 * time.Minute

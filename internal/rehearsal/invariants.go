@@ -959,29 +959,34 @@ func (t Trace) credentials() (all []string) {
 // Every journal holds, and what its newest entry says of an item is the item as
 // the table has it.
 func unjournaled(t Trace) string {
-	numbers := map[string][]int{} // of an incident's entries
-	newest := map[string]chain.Item{}
-	for _, key := range sortedKeys(t.Journal) {
+	texts := map[string]map[int][]byte{} // of an incident, by number
+	for key, text := range t.Journal {
 		id, object, _ := strings.Cut(strings.TrimPrefix(key, "incidents/"), "/journal/")
 		n, ok := chain.NumberOf(object)
 		if !ok {
 			return key + " is no entry of a journal"
 		}
-		numbers[id] = append(numbers[id], n)
+		if texts[id] == nil {
+			texts[id] = map[int][]byte{}
+		}
+		texts[id][n] = text
 	}
 	given := t.givenUp()
-	for _, id := range sortedKeys(numbers) {
-		c := chain.Check(id, numbers[id], func(n int) ([]byte, error) {
-			key, err := chain.Key(id, n)
-			return t.Journal[key], err
-		})
-		if broken := slices.DeleteFunc(c.Broken, gaps(given)); len(broken) > 0 {
-			return fmt.Sprintf("the journal of %s: %s", id, broken[0])
+	newest := map[string]chain.Item{}
+	for _, id := range sortedKeys(texts) {
+		items, broken, gap := followed(id, texts[id])
+		if broken != "" {
+			return "the journal of " + id + ": " + broken
 		}
-		if wrong := t.unchained(id, numbers[id]); wrong != "" {
-			return wrong
+		if gap {
+			// A change that was given up may lack, or stand behind later ones, if it was handed over again.
+			c := chain.Check(id, slices.Collect(maps.Keys(texts[id])), func(n int) ([]byte, error) { return texts[id][n], nil })
+			if broken := slices.DeleteFunc(c.Broken, gaps(given)); len(broken) > 0 {
+				return fmt.Sprintf("the journal of %s: %s", id, broken[0])
+			}
+			items = c.Newest
 		}
-		maps.Copy(newest, c.Newest)
+		maps.Copy(newest, items)
 	}
 	stood := map[string]record.Image{}
 	for _, i := range t.Before.Incidents {
@@ -1004,6 +1009,69 @@ func unjournaled(t Trace) string {
 	return ""
 }
 
+// followed reads a journal, entries by number, without the code that writes and
+// verifies it: numbers without a gap, each entry with the hash of the one before,
+// each change once. It gives what was last said of each item, by table and keys, and
+// whether a change of one does not follow what was said of it before.
+func followed(id string, texts map[int][]byte) (newest map[string]chain.Item, broken string, gap bool) {
+	newest = map[string]chain.Item{}
+	events := map[string]bool{}
+	before := ""
+	for n := 1; n <= len(texts); n++ {
+		text, ok := texts[n]
+		if !ok {
+			return nil, fmt.Sprintf("entry %d is gone", n), false
+		}
+		var e struct {
+			Incident, Change, Event, Table, PK, SK, Previous string
+			Sequence                                         int
+			New, Old                                         chain.Item
+		}
+		switch err := json.Unmarshal(text, &e); {
+		case err != nil:
+			return nil, fmt.Sprintf("entry %d: %v", n, err), false
+		case e.Incident != id || e.Sequence != n:
+			return nil, fmt.Sprintf("entry %d is entry %d of %s", n, e.Sequence, e.Incident), false
+		case e.Previous != before:
+			return nil, fmt.Sprintf("entry %d does not follow the one before", n), false
+		case events[e.Event]:
+			return nil, fmt.Sprintf("entry %d is a change that stands there before", n), false
+		}
+		events[e.Event] = true
+		at := e.Table + " " + e.PK + " " + e.SK
+		if was, told := newest[at]; told {
+			gap = gap || !follows(e.Change, was, e.New, e.Old)
+		}
+		newest[at] = e.New
+		sum := sha256.Sum256(text)
+		before = hex.EncodeToString(sum[:])
+	}
+	return newest, "", gap
+}
+
+// follows says whether an item was as a change of it says: each attribute that the
+// change leaves alone as it is, and each other as it was.
+func follows(change string, was, is, changed chain.Item) bool {
+	if change == "INSERT" {
+		return len(was) == 0
+	}
+	for name, value := range was {
+		said, ok := changed[name]
+		if !ok {
+			said, ok = is[name]
+		}
+		if !ok || !bytes.Equal(said, value) {
+			return false
+		}
+	}
+	for name := range changed {
+		if _, ok := was[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // heldUp says whether an incident's journal could not be written to the last: what is
 // lacking then is told by verify, and by the manifest, which says that it is not complete.
 func (t Trace) heldUp(incidentID string) bool {
@@ -1014,23 +1082,6 @@ func (t Trace) heldUp(incidentID string) bool {
 		}
 	}
 	return false
-}
-
-// unchained says which entry of a journal does not hold the hash of the one before.
-// chain.Check has said so already, and is what writes them.
-func (t Trace) unchained(id string, numbers []int) string {
-	before := ""
-	for n := range slices.Max(numbers) {
-		key := fmt.Sprintf("incidents/%s/journal/%06d.json", id, n+1)
-		entry, ok := t.Journal[key]
-		// A quotation mark within a text is escaped: this is the name of a member.
-		if !ok || !bytes.Contains(entry, []byte(`"previous":"`+before+`"`)) {
-			return key + " does not follow the one before"
-		}
-		sum := sha256.Sum256(entry)
-		before = hex.EncodeToString(sum[:])
-	}
-	return ""
 }
 
 // givenUp are the changes of the record that Lambda gave up, and kept in the bucket

@@ -16,9 +16,12 @@ import (
 // maps them to, as Lambda does: a batch of a shard at a time, in order, and the
 // same batch again while it fails, in halves where the mapping says so. A record
 // that is too old is given up before it is handed over, and kept. The shards of a
-// stream go side by side.
+// stream go side by side. A batch that is not full is handed over when the mapping's
+// window is over; that it begins with the first record that is read, and anew after
+// each batch, is our reading, as AWS does not say.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
 type streams struct {
 	w      *world
 	shards map[string]*shard
@@ -72,6 +75,9 @@ func (s *streams) add(r sim.StreamRecord) {
 // drain hands over what a shard holds until it holds nothing.
 func (s *streams) drain(one *shard) {
 	for len(one.waiting) > 0 {
+		if len(one.waiting) < one.mapping.BatchSize {
+			s.w.clock.Sleep(one.mapping.Window)
+		}
 		batch := one.waiting[:min(len(one.waiting), one.mapping.BatchSize)]
 		s.take(one.mapping, batch)
 		one.waiting = one.waiting[len(batch):]

@@ -5,14 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cordon/internal/chain"
 	"cordon/internal/lambdafn"
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Where an incident's journal cannot be written on, nothing waits: its changes are
@@ -53,6 +57,56 @@ func TestAJournalThatCannotBeWrittenOnHoldsNothingUp(t *testing.T) {
 	}
 	if !slices.Contains(r.Violations, "The journal is the record") {
 		t.Errorf("violations %q: a journal that is not whole goes unseen", r.Violations)
+	}
+}
+
+// What is recorded within a second comes in one batch: no shard is taken from twice
+// in that time, and still no change waits for longer than the closing does.
+func TestChangesAreGathered(t *testing.T) {
+	begun := map[*sim.Invocation]time.Time{}
+	newest := map[string]*sim.Invocation{} // by partition
+	batches, most := map[*sim.Invocation]int{}, 0
+	_, calls, err := rehearsal.Recorded(decides(options(readFile(t, "plain.json")), "keep"), func(string, []byte, []byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range calls {
+		if c.By == nil || c.By.Function != "journal" {
+			continue
+		}
+		if begun[c.By].IsZero() {
+			begun[c.By] = c.At
+		}
+		in, ok := c.Input.(*s3.PutObjectInput)
+		if !ok || c.Error != "" {
+			continue
+		}
+		body := in.Body.(*bytes.Reader) // as it was read
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := chain.Read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := newest[e.Partition()]
+		if before != nil && before != c.By && begun[c.By].Sub(begun[before]) < time.Second {
+			t.Errorf("%s: batches at %s and %s", e.Partition(), begun[before], begun[c.By])
+		}
+		// The time of a change is cut to the second.
+		if late := begun[c.By].Sub(e.At); late > 1500*time.Millisecond+time.Second {
+			t.Errorf("entry %d is taken up after %s", e.Sequence, late)
+		}
+		newest[e.Partition()] = c.By
+		batches[c.By]++
+		most = max(most, batches[c.By])
+	}
+	if len(batches) < 10 || most < 5 {
+		t.Errorf("%d batches, of %d changes at most: this tries nothing", len(batches), most)
 	}
 }
 

@@ -21,7 +21,7 @@ var properties = map[string][]string{
 	},
 	"AWS::Serverless::StateMachine":   {"DefinitionSubstitutions", "DefinitionUri", "Events", "Logging", "Name", "Policies", "Role", "Tags", "Tracing", "Type"},
 	"AWS::Events::Rule":               {"Description", "EventPattern", "Name", "ScheduleExpression", "State", "Targets"},
-	"AWS::Lambda::EventSourceMapping": {"BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "EventSourceArn", "FunctionName", "MaximumRecordAgeInSeconds", "StartingPosition"},
+	"AWS::Lambda::EventSourceMapping": {"BatchSize", "BisectBatchOnFunctionError", "DestinationConfig", "EventSourceArn", "FunctionName", "MaximumBatchingWindowInSeconds", "MaximumRecordAgeInSeconds", "StartingPosition"},
 	"AWS::IAM::Role":                  {"AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Policies", "RoleName", "Tags"},
 	"AWS::IAM::Policy":                {"PolicyDocument", "PolicyName", "Roles"},
 }
@@ -93,6 +93,7 @@ type Mapping struct {
 	StreamARN  string
 	Function   string // logical ID
 	BatchSize  int
+	Window     time.Duration // how long a batch that is not full is waited for
 	MaximumAge time.Duration // of a record, before it is given up
 	Bisects    bool          // a batch that fails is split in two
 	DeadLetter string        // logical ID of the queue that is told of what was given up; empty if there is none
@@ -429,9 +430,10 @@ func (d *Deployment) mapping(r Resource) (Mapping, error) {
 	p := struct {
 		EventSourceArn, FunctionName, StartingPosition string
 		BatchSize, MaximumRecordAgeInSeconds           scalarText
+		MaximumBatchingWindowInSeconds                 scalarText
 		BisectBatchOnFunctionError                     scalarText
 		DestinationConfig                              struct{ OnFailure struct{ Destination string } }
-	}{BatchSize: "100", MaximumRecordAgeInSeconds: "86400"}
+	}{BatchSize: "100", MaximumBatchingWindowInSeconds: "0", MaximumRecordAgeInSeconds: "86400"}
 	err := decode(r.Properties, &p)
 	if err != nil {
 		return m, err
@@ -442,6 +444,11 @@ func (d *Deployment) mapping(r Resource) (Mapping, error) {
 	if m.BatchSize, err = between("BatchSize", p.BatchSize, 1, 10000); err != nil {
 		return m, err
 	}
+	window, err := between("MaximumBatchingWindowInSeconds", p.MaximumBatchingWindowInSeconds, 0, 300)
+	if err != nil {
+		return m, err
+	}
+	m.Window = time.Duration(window) * time.Second
 	age, err := between("MaximumRecordAgeInSeconds", p.MaximumRecordAgeInSeconds, 60, 604800)
 	if err != nil {
 		return m, err
