@@ -2,7 +2,9 @@ package jsonata
 
 import (
 	"errors"
+	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,7 +38,12 @@ type Error struct {
 }
 
 // Known says whether the message is, word for word, the reference's.
-func (e *Error) Known() bool { return !e.unsure }
+func (e *Error) Known() bool {
+	return !e.unsure && !slices.ContainsFunc([]any{e.Value, e.Other}, func(v any) bool {
+		f, is := v.(float64)
+		return is && (math.IsNaN(f) || math.IsInf(f, 0)) // for which the reference puts null
+	})
+}
 
 // Error is the code and the message, as the reference implementation puts it.
 func (e *Error) Error() string {

@@ -47,6 +47,7 @@ type evaluation struct {
 	steps  int
 
 	unordered bool // an object was gone through whose keys nobody knows the order of
+	infinite  bool // a number without end was asked whether it is one
 	inexact   bool // whole numbers were compared of which nobody knows whether they are the same
 }
 

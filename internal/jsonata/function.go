@@ -270,6 +270,7 @@ func (e *evaluation) truth(v any) bool {
 		return e.enter(len(items)) && slices.ContainsFunc(items, e.truth)
 	}
 	if f, is := asNumber(v); is {
+		e.infinite = e.infinite || math.IsInf(f, 0)
 		return f != 0 && !math.IsNaN(f)
 	}
 	switch v := v.(type) {
@@ -549,6 +550,9 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	},
 	"exists": func(_ *evaluation, args []any, _ any) (any, error) { return args[0] != nil, nil },
 	"type": simple(func(args []any) (any, error) {
+		if f, is := asNumber(args[0]); is && math.IsInf(f, 0) {
+			return nil, outOfRange()
+		}
 		return map[byte]string{'l': "null", 'n': "number", 's': "string", 'b': "boolean", 'a': "array", 'f': "function", 'o': "object"}[letter(args[0])], nil
 	}),
 	"keys": func(e *evaluation, args []any, _ any) (any, error) { return e.keysOf(args[0]), nil },

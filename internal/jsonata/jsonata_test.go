@@ -105,6 +105,7 @@ func TestEvaluates(t *testing.T) {
 		`[$toMillis('2024-02'), $toMillis('2024-02-01T01:00:00.0019+01:00'), $toMillis('1969-12-31T23:59:59.9995Z')]`: `[1706745600000,1706745600001,-1]`,
 		`[$trim(' a \n\t b '), $trim('\u3000a'), $substring('a😀bc', -3, 2), $substring('abc', $states.input.nope), $pad('a', -4, '😀-'), $pad('a', $states.input.nope)]`: "[\"a b\",\"\u3000a\",\"😀b\",\"abc\",\"😀-😀a\",\"a\"]",
 		`$contains('a*', /^[^*]\*$/) and $contains('$$', /^\$+$/)`:                           `true`,
+		`[$round(1/0), $round(1/0, 2)]`:                                                      `["Infinity","NaN"]`,
 		`$match('xaby', /a(b)/)`:                                                             `{"match":"ab","index":1,"groups":["b"]}`,
 		`$replace('abc', /b/, function($m){$uppercase($m.match)})`:                           `"aBc"`,
 		`($g := $join(?, '+'); $g(['a', 'b']))`:                                              `"a+b"`,
@@ -236,7 +237,7 @@ func TestRefuses(t *testing.T) {
 
 // What certainly fails, of two errors with either.
 func TestFailsInWordsThatAreNotKnown(t *testing.T) {
-	for _, source := range []string{`$formatNumber(7, 'e')`, `[1 + 'a', $number('x')]`, `{'a': 1 + 'a', 'b': $number('x')}`, `[1 + 'a', [$number('x')]]`} {
+	for _, source := range []string{`$formatNumber(7, 'e')`, `$type(1/0)`, `1/0 ? 1 : 2`, `$not(-1/0)`, `$power(0/0, 2)`, `[1 + 'a', $number('x')]`, `{'a': 1 + 'a', 'b': $number('x')}`, `[1 + 'a', [$number('x')]]`} {
 		_, err := evaluate(source, `{}`, nil)
 		var known *jsonata.Error
 		if !errors.As(err, &known) || known.Known() {

@@ -288,6 +288,8 @@ func (r *Runtime) Eval(x *Expression, steps int, lookUp func(name string) (any, 
 		v, err = nil, errBeyond
 	case e.unordered:
 		v, err = nil, orderUnknown
+	case e.infinite:
+		v, err = nil, outOfRange()
 	case e.inexact:
 		v, err = nil, errLarge
 	}

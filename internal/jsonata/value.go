@@ -111,6 +111,10 @@ func large(v any) bool {
 
 const errLarge = Unsupported("to reckon with whole numbers beyond 2^53")
 
+// outOfRange is the error of a number without end, whose words are not known: the
+// reference puts null there.
+func outOfRange() error { return &Error{Code: "D1001", unsure: true} }
+
 // finite says whether a value is a number that can be counted with.
 func finite(v any) (f float64, is bool, err error) {
 	f, is = asNumber(v)
@@ -120,7 +124,7 @@ func finite(v any) (f float64, is bool, err error) {
 	case !is || math.IsNaN(f):
 		return 0, false, nil
 	case math.IsInf(f, 0):
-		return 0, false, &Error{Code: "D1001", unsure: true}
+		return 0, false, outOfRange()
 	}
 	return f, true, nil
 }
@@ -343,7 +347,7 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 	case float64:
 		if people {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, &Error{Code: "D1001", unsure: true}
+				return nil, outOfRange()
 			}
 			short, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
 			if short != v && whole(v) {
