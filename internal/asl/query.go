@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,11 +173,19 @@ func (q *evaluator) evaluate(t *template, field string, n names) (*value, *Failu
 	if t.literal != nil {
 		return newValue(t.literal), nil
 	}
-	b, f := q.fill(nil, t, field, n)
+	b, f := q.fill(q.room[:0], t, field, n)
 	if f != nil {
 		return nil, f
 	}
-	return newValue(b), nil
+	q.room = b
+	v := newValue(bytes.Clone(b))
+	if t.object {
+		v.members = make(map[string]json.RawMessage, len(t.keys))
+		for i, key := range t.keys {
+			v.members[key] = v.raw[q.spans[i].from:q.spans[i].to]
+		}
+	}
+	return v, nil
 }
 
 func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, *Failure) {
@@ -199,6 +208,10 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 	if t.object {
 		open, end = '{', '}'
 	}
+	top := len(b) == 0
+	if top {
+		q.spans = q.spans[:0]
+	}
 	b = append(b, open)
 	for i, item := range t.items {
 		if i > 0 {
@@ -210,8 +223,12 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 			b = append(jsonata.AppendString(b, t.keys[i]), ':')
 		}
 		var f *Failure
+		from := len(b)
 		if b, f = q.fill(b, item, part, n); f != nil {
 			return nil, f
+		}
+		if top {
+			q.spans = append(q.spans, span{from, len(b)})
 		}
 	}
 	return append(b, end), nil
@@ -221,11 +238,15 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 // clock and random source.
 type evaluator struct {
 	runtime *jsonata.Runtime
-	steps   int // left to all evaluations of the execution together
+	steps   int    // left to all evaluations of the execution together
+	room    []byte // for a text that is not finished
+	spans   []span // of the members of the object that room is, by their place in its template
 }
 
+type span struct{ from, to int }
+
 func newEvaluator(random rand.Source, now func() time.Time) *evaluator {
-	return &evaluator{jsonata.NewRuntime(now, functions(random)), executionSteps}
+	return &evaluator{runtime: jsonata.NewRuntime(now, functions(random)), steps: executionSteps}
 }
 
 // How many steps an evaluation, and all of an execution together, may take: more is

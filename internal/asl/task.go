@@ -93,7 +93,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 	clock.Go(func() {
 		defer cancel()
 		e.returned(c, s, v.token, func() (json.RawMessage, error) {
-			return e.world.Invoke(ctx, Task{State: s.name, Resource: s.resource, Arguments: arguments.raw, Token: v.token, Attempt: v.attempt})
+			return e.world.Invoke(ctx, Task{State: s.name, Resource: s.resource, Arguments: arguments.raw, Members: arguments.members, Token: v.token, Attempt: v.attempt})
 		})
 	})
 	timedOut := false
