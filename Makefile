@@ -116,8 +116,8 @@ bench-burst: ## three hundred findings at once against EC2's token buckets, in v
 	@cd internal/burst && go test -count=1 -timeout 2h -run '^TestThreeHundred$$' -full
 
 .PHONY: test-faults
-test-faults: ## every fault at every call (or SINGLES=5000 of them), pairs and seeds; SEEDS=10000 FROM=1 SHARE=1/3
-	@cd internal/faults && go test -count=1 -timeout 1h -run '^TestFaults$$' -full $(if $(SINGLES),-singles $(SINGLES)) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(FROM),-from $(FROM)) $(if $(SHARE),-share $(SHARE))
+test-faults: ## a fault at every call (ALL=1: of every kind), pairs and seeds; SINGLES=1000 SEEDS=10000 FROM=1 SHARE=1/3
+	@cd internal/faults && go test -count=1 -timeout 1h -run '^TestFaults$$' -full $(if $(ALL),-every) $(if $(SINGLES),-singles $(SINGLES)) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(FROM),-from $(FROM)) $(if $(SHARE),-share $(SHARE))
 
 .PHONY: test-mutants
 test-mutants: ## plant faults in what is deployed and see that each is found

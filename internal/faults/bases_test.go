@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,10 +62,13 @@ func roleLost(by, calls string, from, until float64) rehearsal.Script {
 	return rehearsal.Script{Storms: []rehearsal.Storm{{From: from, Until: until, Calls: calls, By: by, Kind: sim.Denied}}}
 }
 
+// once made, nobody changes them
+var loaded = sync.OnceValues(func() ([]*base, error) { return load(unchanged) })
+
 // bases are the incidents, each with its undisturbed run.
 func bases(t testing.TB) []*base {
 	t.Helper()
-	all, err := load(unchanged)
+	all, err := loaded()
 	if err != nil {
 		t.Fatal(err)
 	}

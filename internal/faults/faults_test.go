@@ -1,5 +1,5 @@
-// Package faults_test runs incidents under faults: every kind at every call, all
-// pairs within isolation and within termination, and what seeds draw. After each
+// Package faults_test runs incidents under faults: one at every call, all pairs
+// within isolation and within termination, and what seeds draw. After each
 // run the invariants of internal/rehearsal are checked; docs/reliability.md says
 // what came of it.
 package faults_test
@@ -25,8 +25,9 @@ import (
 )
 
 var (
-	full    = flag.Bool("full", false, "run everything, and report: make test-faults")
-	singles = flag.Int("singles", math.MaxInt, "how many of the runs with one fault with -full, spread over all of them")
+	full    = flag.Bool("full", false, "run the whole campaign, and report: make test-faults")
+	every   = flag.Bool("every", false, "with one fault of every kind at every call, and not of one kind each: make test-faults ALL=1")
+	singles = flag.Int("singles", math.MaxInt, "how many of the runs with one fault with -full, spread over them")
 	seeds   = flag.Int("seeds", 10_000, "how many random runs with -full")
 	from    = flag.Int("from", 1, "the first of them")
 	share   = flag.String("share", "1/1", "which part of the runs with one fault with -full: 2/3 is every third of them, from the second on")
@@ -44,26 +45,111 @@ func TestMain(m *testing.M) {
 
 func unchanged(*rehearsal.Options) {}
 
-// mostThinned is how many of its trials with one fault a thinned incident has.
-const mostThinned = 400
+// How many trials with one fault a thinned incident has: of every kind at every call,
+// and of one kind at each call.
+const mostThinned, mostThinnedOnce = 400, 40
 
-// single are the trials with one fault: every kind at every call, but for thinned
-// incidents.
-func single(all []*base) []trial {
+// hit is one fault: a call of an incident's undisturbed run, and what goes wrong there.
+type hit struct {
+	base *base
+	call rehearsal.Call
+	kind sim.Kind
+}
+
+// what names a hit by what a function calls, wherever it does, and the fault there.
+func (h hit) what() string {
+	return fmt.Sprintf("%s, %s:%s=%s", h.call.By, h.call.Service, h.call.Action, h.kind)
+}
+
+// alone are the trials with these faults, one each.
+func alone(hits []hit) []trial {
 	var trials []trial
+	for _, h := range hits {
+		trials = append(trials, trial{h.base, 1, h.base.under(fault(h.call, h.kind))})
+	}
+	return trials
+}
+
+// single is every kind at every call, but for thinned incidents.
+func single(all []*base) []hit {
+	var hits []hit
 	for _, b := range all {
-		var own []trial
-		for _, c := range b.undisturbed.Calls {
-			for _, k := range kinds(c) {
-				own = append(own, trial{b, 1, b.under(fault(c, k))})
-			}
-		}
+		own := hitsOf(b)
 		if b.thinned {
 			own = thin(own, mostThinned)
 		}
-		trials = append(trials, own...)
+		hits = append(hits, own...)
 	}
-	return trials
+	return hits
+}
+
+func hitsOf(b *base) []hit {
+	var hits []hit
+	for _, c := range b.undisturbed.Calls {
+		for _, k := range kinds(c) {
+			hits = append(hits, hit{b, c, k})
+		}
+	}
+	return hits
+}
+
+// everyHit is every kind at every call of all incidents.
+func everyHit(all []*base) []hit {
+	var hits []hit
+	for _, b := range all {
+		hits = append(hits, hitsOf(b)...)
+	}
+	return hits
+}
+
+// once is one kind at every call, but for thinned incidents. The kinds take turns at
+// what a function calls, over all incidents. Each that there is comes at least once:
+// where there are not calls enough for its turn to come, it is one hit more.
+func once(all []*base) []hit {
+	var hits []hit
+	turn, came := map[string]int{}, map[string]bool{}
+	for _, b := range all {
+		calls := b.undisturbed.Calls
+		if b.thinned {
+			calls = thin(calls, mostThinnedOnce)
+		}
+		for _, c := range calls {
+			h := hit{base: b, call: c}
+			at, usual := h.what(), kinds(c)
+			h.kind = usual[turn[at]%len(usual)]
+			turn[at]++
+			hits, came[h.what()] = append(hits, h), true
+		}
+	}
+	for _, h := range everyHit(all) {
+		if !came[h.what()] {
+			hits, came[h.what()] = append(hits, h), true
+		}
+	}
+	return hits
+}
+
+// reach is how much of what there is some hits come to.
+type reach struct {
+	calls, whole int // of all incidents, of those that are not thinned
+	whats        int // kinds of fault at what a function calls
+}
+
+func reached(hits []hit) reach {
+	var r reach
+	calls, whats := map[string]bool{}, map[string]bool{}
+	for _, h := range hits {
+		whats[h.what()] = true
+		if call := h.base.name + " " + fault(h.call, ""); !calls[call] {
+			calls[call] = true
+			r.calls++
+			if !h.base.thinned {
+				r.whole++
+			}
+		}
+	}
+	r.whats = len(whats)
+	return r
 }
 
 // pairs are two faults at two calls of one function in its first run that does
@@ -124,26 +210,26 @@ func random(all []*base, from, n int) []trial {
 }
 
 // thin is every so manieth, at most n of them.
-func thin(trials []trial, n int) []trial {
-	if len(trials) <= n {
-		return trials
+func thin[T any](all []T, n int) []T {
+	if len(all) <= n {
+		return all
 	}
-	some := make([]trial, n)
+	some := make([]T, n)
 	for i := range some {
-		some[i] = trials[i*len(trials)/n]
+		some[i] = all[i*len(all)/n]
 	}
 	return some
 }
 
-// shared is a share of the trials: the shares of a campaign make up the whole.
-func shared(t *testing.T, trials []trial, share string) (some []trial) {
+// shared is a share of the hits: the shares of a campaign make up the whole.
+func shared(t *testing.T, hits []hit, share string) (some []hit) {
 	t.Helper()
 	var which, of int
 	if n, err := fmt.Sscanf(share, "%d/%d", &which, &of); n != 2 || err != nil || which < 1 || which > of {
 		t.Fatalf("-share %q: want N/M", share)
 	}
-	for n := which - 1; n < len(trials); n += of {
-		some = append(some, trials[n])
+	for n := which - 1; n < len(hits); n += of {
+		some = append(some, hits[n])
 	}
 	return some
 }
@@ -156,7 +242,12 @@ func TestFaults(t *testing.T) {
 	for _, b := range all {
 		e.run(trial{b, 1, b.under()}, e.seen)
 	}
-	one, both, drawn := thin(shared(t, single(all), *share), *singles), append(pairs(all), again(all)...), random(all, *from, *seeds)
+	hits := once(all)
+	if *every {
+		hits = single(all)
+	}
+	hits = thin(shared(t, hits, *share), *singles)
+	one, both, drawn := alone(hits), append(pairs(all), again(all)...), random(all, *from, *seeds)
 	if !*full {
 		one, both, drawn = thin(one, 100), thin(both, 20), thin(drawn, 40)
 	}
@@ -180,6 +271,7 @@ func TestFaults(t *testing.T) {
 		}
 		r.part(t, e, part.name, part.trials)
 	}
+	r.reach(reached(hits), reached(everyHit(all)))
 	r.coverage(t, e.seen, *full && *only == "")
 	if *full {
 		fmt.Print(r.String())
@@ -187,10 +279,30 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// What a campaign without ALL says of itself: one fault at every call of the incidents
+// that are not thinned, and every kind of fault at whatever a function calls.
+func TestEveryCallIsHit(t *testing.T) {
+	all := bases(t)
+	hits := once(all)
+	got, of := reached(hits), reached(everyHit(all))
+	if got.whole != of.whole || got.whats != of.whats {
+		t.Errorf("%+v is hit of %+v", got, of)
+	}
+	if len(hits) < 5000 {
+		t.Errorf("%d runs with one fault, want 5,000", len(hits))
+	}
+	for _, b := range all {
+		of := reached(hitsOf(b)).calls
+		if got := reached(slices.DeleteFunc(slices.Clone(hits), func(h hit) bool { return h.base != b })).calls; got < min(of, mostThinnedOnce) {
+			t.Errorf("%s: a fault at %d of %d calls", b.name, got, of)
+		}
+	}
+}
+
 // A run is the same whatever else runs beside it, on any number of workers.
 func TestDigestIsTheSameAgain(t *testing.T) {
 	all := bases(t)
-	trials := append(thin(single(all), 6), random(all, 500, 6)...)
+	trials := append(alone(thin(single(all), 6)), random(all, 500, 6)...)
 	e := newEngine(unchanged)
 	together := e.all(trials)
 	for n, trial := range trials {
@@ -302,7 +414,7 @@ func BenchmarkFaults(b *testing.B) {
 	for _, part := range []struct {
 		name   string
 		trials []trial
-	}{{"one", thin(single(all), 400)}, {"random", random(all, 1, 400)}} {
+	}{{"one", alone(thin(single(all), 400))}, {"random", random(all, 1, 400)}} {
 		b.Run(part.name, func(b *testing.B) {
 			worked, n := processorTime(b), 0
 			for b.Loop() {

@@ -479,7 +479,7 @@ func first(change func(*rehearsal.Options)) (string, error) {
 		}
 	}
 	e := newEngine(change)
-	trials := slices.Concat(tempted(all), ways(all), found(all), again(all), thin(single(all), 300), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
+	trials := slices.Concat(tempted(all), ways(all), found(all), again(all), alone(thin(single(all), 300)), deaths(all), thin(pairs(all), 150), random(all, 1, 500))
 	for chunk := range slices.Chunk(trials, 32) {
 		for _, o := range e.all(chunk) {
 			if len(o.broken) > 0 {

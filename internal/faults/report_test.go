@@ -37,6 +37,12 @@ func (r *report) bases(all []*base) {
 	}
 }
 
+// reach says how much the runs with one fault came to, of all that there is.
+func (r *report) reach(got, of reach) {
+	fmt.Fprintf(r, "one fault came to %d of %d calls, to %d of %d of the incidents that are not thinned, and to %d of %d kinds of fault at what a function calls\n",
+		got.calls, of.calls, got.whole, of.whole, got.whats, of.whats)
+}
+
 // most is how many violations of a part are shrunk and told.
 const most = 20
 
