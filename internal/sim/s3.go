@@ -898,6 +898,7 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 		}
 	}
 	slices.SortFunc(there, func(a, b *object) int { return strings.Compare(a.key, b.key) })
+	out.Contents = slices.Grow(out.Contents, min(len(there), most))
 	for _, o := range there {
 		if len(out.Contents) == most {
 			if most > 0 {
