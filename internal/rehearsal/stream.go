@@ -137,14 +137,14 @@ func (s *streams) giveUp(m template.Mapping, batch []sim.StreamRecord) {
 func (s *streams) hand(m template.Mapping, batch []sim.StreamRecord) bool {
 	f := s.w.byID[m.Function]
 	if f.name != journalFunction || s.w.spelled {
-		_, err := s.w.invoke(context.Background(), f, s.payload(m, batch))
+		_, err := s.w.invoke(context.Background(), f, "", s.payload(m, batch))
 		return err == nil
 	}
 	run, err := lambdafn.Handle(reader{s.w.journal, changes(m, batch)}, nil)
 	if err != nil {
 		panic(err) // the step was made before
 	}
-	_, err = s.w.invoke(context.Background(), &function{name: f.name, timeout: f.timeout, run: lambdafn.Logged(run, f.name, &s.w.log)}, []byte("{}"))
+	_, err = s.w.invoke(context.Background(), &function{name: f.name, timeout: f.timeout, run: lambdafn.Logged(run, f.name, &s.w.log)}, "", []byte("{}"))
 	return err == nil
 }
 
