@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,8 +31,11 @@ const (
 // expression is one {% … %}, compiled.
 type expression struct {
 	*jsonata.Expression
-	source string // between the marks, trimmed, as AWS quotes it
+	source   string // between the marks, trimmed, as AWS quotes it
+	variable string // its name, where the expression is a variable and nothing else
 }
+
+var aVariable = regexp.MustCompile(`^\$([A-Za-z_][A-Za-z_0-9]*)$`)
 
 // isExpression says whether a string is JSONata: it begins and ends with the marks.
 func isExpression(s string) bool {
@@ -59,7 +63,11 @@ func compile(at, s, states string) (*expression, error) {
 			return nil, unsupported(at, "$states.%s", name)
 		}
 	}
-	return &expression{x, source}, nil
+	e := &expression{Expression: x, source: source}
+	if m := aVariable.FindStringSubmatch(source); m != nil && m[1] != "states" {
+		e.variable = m[1]
+	}
+	return e, nil
 }
 
 // template is a JSON value in which strings may be expressions.
@@ -69,6 +77,7 @@ type template struct {
 	keys    []string    // of an object
 	items   []*template // of an object or array
 	object  bool
+	written bool // what is literal in it is written as jsonata.Encode writes
 }
 
 // parseTemplate reads a value; at is its place in the definition, and states as
@@ -82,7 +91,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		}
 		if isExpression(s) { // https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 			e, err := compile(at, s, states)
-			return &template{expr: e}, err
+			return &template{expr: e, written: true}, err
 		}
 		if t := strings.TrimSpace(s); strings.HasPrefix(t, "{%") || strings.HasSuffix(t, "%}") {
 			return nil, unsupported(at, "the text %s, which the guide calls improperly opened or closed", s)
@@ -92,7 +101,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		if err != nil {
 			return nil, err
 		}
-		t := &template{object: true}
+		t := &template{object: true, written: true}
 		plain := true
 		for _, f := range fields {
 			item, err := parseTemplate(at+"/"+f.name, f.raw, states)
@@ -100,6 +109,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 				return nil, err
 			}
 			plain = plain && item.literal != nil
+			t.written = t.written && item.written
 			t.keys, t.items = append(t.keys, f.name), append(t.items, item)
 		}
 		if !plain {
@@ -110,7 +120,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		if err := json.Unmarshal(raw, &raws); err != nil {
 			return nil, invalid(at, "%v", err)
 		}
-		t := &template{}
+		t := &template{written: true}
 		plain := true
 		for i, r := range raws {
 			item, err := parseTemplate(at+"/"+strconv.Itoa(i), r, states)
@@ -118,6 +128,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 				return nil, err
 			}
 			plain = plain && item.literal != nil
+			t.written = t.written && item.written
 			t.items = append(t.items, item)
 		}
 		if !plain {
@@ -131,7 +142,12 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 	if err != nil {
 		return nil, invalid(at, "%v", err)
 	}
-	return &template{literal: literal}, nil
+	t := &template{literal: literal}
+	if v, err := jsonata.Decode(literal); err == nil {
+		again, err := jsonata.Encode(nil, v)
+		t.written = err == nil && bytes.Equal(again, literal)
+	}
+	return t, nil
 }
 
 // expressions are those in a template, in order.
@@ -159,14 +175,14 @@ type names struct {
 // evaluate fills a template in. field is its name, as AWS quotes it in errors.
 func (q *evaluator) evaluate(t *template, field string, n names) (*value, *Failure) {
 	if t.literal != nil {
-		return newValue(t.literal), nil
+		return &value{raw: t.literal, written: t.written}, nil
 	}
 	b, f := q.fill(q.room[:0], t, field, n)
 	if f != nil {
 		return nil, f
 	}
 	q.room = b
-	v := newValue(bytes.Clone(b))
+	v := &value{raw: bytes.Clone(b), written: t.written}
 	if t.object {
 		v.members = make(map[string]json.RawMessage, len(t.keys))
 		for i, key := range t.keys {
@@ -181,6 +197,12 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 	case t.literal != nil:
 		return append(b, t.literal...), nil
 	case t.expr != nil:
+		if t.expr.variable != "" {
+			if v := n.variables.lookup(t.expr.variable); v != nil && v.written { // what it means would be written as it stands
+				q.steps -= len(v.raw) / 16
+				return append(b, v.raw...), nil
+			}
+		}
 		result, f := q.run(t.expr, field, n)
 		if f != nil {
 			return nil, f

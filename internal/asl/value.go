@@ -11,6 +11,7 @@ import (
 // JSONata. It never changes; an execution runs on one goroutine at a time.
 type value struct {
 	raw     json.RawMessage
+	written bool // as jsonata.Encode writes
 	decoded any
 	ready   bool
 	lazy    func() (any, error)        // makes decoded, where there is no text
