@@ -272,7 +272,7 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	result, steps, err := q.runtime.Eval(e.Expression, min(evaluationSteps, q.steps), func(name string) (any, bool) {
 		v := n.variables.lookup(name)
 		if name == "states" {
-			v = n.all
+			v = n.read(e.States)
 		}
 		if v == nil {
 			return nil, false
@@ -302,10 +302,21 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	return result, nil
 }
 
-// together is $states with all that it holds.
-func together(states map[string]*value) *value {
+// read is $states with those of its members that an expression reads: the others,
+// such as an input that nobody asks for, are not decoded.
+func (n names) read(fields []string) *value {
+	if slices.Contains(fields, "") {
+		return n.all
+	}
+	return together(n.states, fields...)
+}
+
+// together is $states with some of its members, all where none are named.
+func together(states map[string]*value, keys ...string) *value {
 	return &value{lazy: func() (any, error) {
-		keys := slices.Sorted(maps.Keys(states))
+		if len(keys) == 0 {
+			keys = slices.Sorted(maps.Keys(states))
+		}
 		values := make([]any, len(keys))
 		for i, key := range keys {
 			var err error

@@ -24,7 +24,7 @@ func (v *value) data() (any, error) {
 	if !v.ready {
 		decode := v.lazy
 		if decode == nil {
-			decode = func() (any, error) { return jsonata.Decode(v.raw) }
+			decode = func() (any, error) { return jsonata.Read(v.raw) }
 		}
 		d, err := decode()
 		if err != nil {
