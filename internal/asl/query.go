@@ -32,10 +32,17 @@ const (
 type expression struct {
 	*jsonata.Expression
 	source   string // between the marks, trimmed, as AWS quotes it
+	mayMap   bool   // may read $states.context.Map
 	variable string // its name, where the expression is a variable and nothing else
 }
 
-var aVariable = regexp.MustCompile(`^\$([A-Za-z_][A-Za-z_0-9]*)$`)
+var (
+	// reads are readings of $states, and withoutMap those that are surely not of its context's Map.
+	reads      = regexp.MustCompile(`\$states\b`)
+	withoutMap = regexp.MustCompile(`\$states\s*\.\s*(input|result|errorOutput|context\s*\.\s*(Execution|StateMachine|State|Task))\b`)
+
+	alone = regexp.MustCompile(`^\$([A-Za-z_][A-Za-z_0-9]*)$`)
+)
 
 // isExpression says whether a string is JSONata: it begins and ends with the marks.
 func isExpression(s string) bool {
@@ -64,7 +71,8 @@ func compile(at, s, states string) (*expression, error) {
 		}
 	}
 	e := &expression{Expression: x, source: source}
-	if m := aVariable.FindStringSubmatch(source); m != nil && m[1] != "states" {
+	e.mayMap = len(reads.FindAllString(source, -1)) > len(withoutMap.FindAllString(source, -1))
+	if m := alone.FindStringSubmatch(source); m != nil && m[1] != "states" {
 		e.variable = m[1]
 	}
 	return e, nil
@@ -93,7 +101,9 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 			e, err := compile(at, s, states)
 			return &template{expr: e, written: true}, err
 		}
-		if t := strings.TrimSpace(s); strings.HasPrefix(t, "{%") || strings.HasSuffix(t, "%}") {
+		// One that has a space before its marks and after them is a text, as recorded:
+		// localstack/localstack, tests/aws/services/stepfunctions/v2/outputdecl.
+		if strings.HasPrefix(s, "{%") || strings.HasSuffix(s, "%}") {
 			return nil, unsupported(at, "the text %s, which the guide calls improperly opened or closed", s)
 		}
 	case '{':
@@ -170,6 +180,7 @@ type names struct {
 	states    map[string]*value // input, result, errorOutput, context
 	all       *value            // $states as a whole, from the first time it is read
 	variables *scope
+	within    bool // a Map's iteration
 }
 
 // evaluate fills a template in. field is its name, as AWS quotes it in errors.
@@ -268,6 +279,10 @@ const (
 
 // run evaluates one expression; undefined is a failure.
 func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
+	if n.within && e.mayMap {
+		// The guide has it in ItemSelector alone, and https://github.com/floci-io/floci/pull/1588 saw it nowhere else.
+		return nil, &Failure{Name: runtimeError, refused: true, Cause: fmt.Sprintf("nobody knows whether a state within a Map sees $states.context.Map: %s", e.source)}
+	}
 	var unread error
 	result, steps, err := q.runtime.Eval(e.Expression, min(evaluationSteps, q.steps), func(name string) (any, bool) {
 		v := n.variables.lookup(name)

@@ -53,6 +53,11 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		return nil, e.tooMuch(s.name, "passes")
 	}
 	e.measure(arguments)
+	if s.credentials != nil {
+		if _, f := e.query.evaluate(s.credentials, "Credentials", n); f != nil {
+			return nil, f
+		}
+	}
 	timeout, beats := maxTimeout, 0
 	for _, limit := range []struct {
 		field string

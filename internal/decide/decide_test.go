@@ -646,7 +646,7 @@ func TestClosed(t *testing.T) {
 		"expired": func(w *world) { w.clock.Run(func() { w.clock.Sleep(24 * time.Hour) }) },
 		"incident over": func(w *world) {
 			w.do(func(ctx context.Context) {
-				if err := record.Close(ctx, w.aws.DynamoDB(), incidents, inc.ID, record.Released, w.clock.Now()); err != nil {
+				if err := record.Close(ctx, w.aws.DynamoDB(), incidents, inc.ID, "e", record.Released, w.clock.Now()); err != nil {
 					t.Fatal(err)
 				}
 			})

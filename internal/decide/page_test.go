@@ -43,13 +43,15 @@ func (w *world) save(step string, v any) {
 func (w *world) verified() {
 	w.t.Helper()
 	d := w.decision()
-	w.change(func(ctx context.Context, db *sim.DynamoDB) error { return record.NoteDecision(ctx, db, incidents, *d) })
+	w.change(func(ctx context.Context, db *sim.DynamoDB) error {
+		return record.NoteDecision(ctx, db, incidents, "e", *d)
+	})
 }
 
 func (w *world) close(s record.State) {
 	w.t.Helper()
 	w.change(func(ctx context.Context, db *sim.DynamoDB) error {
-		return record.Close(ctx, db, incidents, inc.ID, s, w.clock.Now())
+		return record.Close(ctx, db, incidents, inc.ID, "e", s, w.clock.Now())
 	})
 }
 

@@ -37,6 +37,7 @@ type Head struct {
 	Again     bool            // the execution asks people once more about what was closed or left
 	Decision  incident.Choice // verified by authorize; empty until then
 	Decided   Note            // the rest of it
+	TakenAt   time.Time       // when the execution took it over from another; zero if it opened it, or asks once more
 	ClosedAt  time.Time       // zero while open
 }
 
@@ -80,7 +81,7 @@ func decodeHead(i item) (Head, error) {
 		}
 		h.Decided.Round = n
 	}
-	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At} {
+	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At, "takenAt": &h.TakenAt} {
 		if at := text(i, name); at != "" {
 			t, err := time.Parse(time.RFC3339Nano, at)
 			if err != nil {
@@ -168,25 +169,31 @@ func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
 // TakeOver moves an open incident to another execution from one that is over, or
 // that only asks people once more.
 // ErrTaken if a third was faster or the incident is closed.
-func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error {
+func TakeOver(ctx context.Context, db Updater, table, id, from, to string, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to REMOVE #a, #g", "#e = :from AND #s = :open",
-		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state"},
-		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
+	return update(ctx, db, table, k, "SET #e = :to, #t = :t REMOVE #a, #g", "#e = :from AND #s = :open",
+		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state", "#t": "takenAt"},
+		item{":to": str(to), ":from": str(from), ":open": str(string(Open)), ":t": stamp(at)})
 }
 
 // NoteDecision writes what authorize verified, so that steps under way see it,
-// and people on the page.
-func NoteDecision(ctx context.Context, db Updater, table string, d incident.Decision) error {
+// and people on the page, for the execution that has the incident. ErrTaken if
+// another has it: that one gathers evidence until people have decided anew. Without an
+// execution, as from one that began before the stack was updated, nobody is asked.
+func NoteDecision(ctx context.Context, db Updater, table, execution string, d incident.Decision) error {
 	k, err := headKey(d.Incident)
 	if err != nil {
 		return err
 	}
 	set, names, values := note(d)
-	return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+	if execution == "" {
+		return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+	}
+	names["#e"], values[":e"] = "execution", str(execution)
+	return update(ctx, db, table, k, set, "#e = :e", names, values)
 }
 
 // noted are the attributes of a head that note a decision, by their placeholders.
@@ -212,17 +219,18 @@ func WithdrawDecision(ctx context.Context, db Updater, table, id, execution stri
 	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r, #f", "#e = :e", names, item{":e": str(execution)})
 }
 
-// Close ends an incident. Closing it again the same way changes nothing. What was
-// kept isolated may still be released or terminated, by a decision made later;
-// what is terminated or released stays so. ErrTaken otherwise.
-func Close(ctx context.Context, db Updater, table, id string, s State, at time.Time) error {
+// Close ends an incident, for the execution that has it. Closing it again the same
+// way changes nothing. What was kept isolated may still be released or terminated,
+// by a decision made later; what is terminated or released stays so. ErrTaken
+// otherwise, and if another execution has it.
+func Close(ctx context.Context, db Updater, table, id, execution string, s State, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again"}
-	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at)}
-	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#s <> :s AND (#s = :open OR #s = :kept)", names, values)
+	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again", "#e": "execution"}
+	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at), ":e": str(execution)}
+	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#e = :e AND #s <> :s AND (#s = :open OR #s = :kept)", names, values)
 	if !errors.Is(err, ErrTaken) {
 		return err
 	}
@@ -231,7 +239,7 @@ func Close(ctx context.Context, db Updater, table, id string, s State, at time.T
 	delete(values, ":t")
 	delete(values, ":open")
 	delete(values, ":kept")
-	return update(ctx, db, table, k, "REMOVE #a", "#s = :s", names, values)
+	return update(ctx, db, table, k, "REMOVE #a", "#e = :e AND #s = :s", names, values)
 }
 
 // ClosingKey is the sort key of the note that a run closes an incident.
@@ -300,8 +308,8 @@ func Reopen(ctx context.Context, db Updater, table string, h Head, to string) er
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to, #a = :yes", "#e = :from AND #s = :s",
-		map[string]string{"#a": "again", "#e": "execution", "#s": "state"},
+	return update(ctx, db, table, k, "SET #e = :to, #a = :yes REMOVE #t", "#e = :from AND #s = :s",
+		map[string]string{"#a": "again", "#e": "execution", "#s": "state", "#t": "takenAt"},
 		item{":to": str(to), ":from": str(h.Execution), ":s": str(string(h.State)), ":yes": str("yes")})
 }
 

@@ -175,7 +175,9 @@ func TestTakeOver(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "dead")
 	id := incident.NewID(machine, 1)
-	over := func(from, to string) error { return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to) }
+	over := func(from, to string) error {
+		return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to, at)
+	}
 	if err := over("nobody", "thief"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken from one that does not have it: %v, want ErrTaken", err)
 	}
@@ -185,8 +187,8 @@ func TestTakeOver(t *testing.T) {
 	if err := over("dead", "slower"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken over twice: %v, want ErrTaken", err)
 	}
-	same(t, "who has it", head(t, a, 1).Execution, "new")
-	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at); err != nil {
+	same(t, "who has it, since when", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "new", State: record.Open, TakenAt: at})
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "new", record.Kept, at); err != nil {
 		t.Fatal(err)
 	}
 	if err := over("new", "late"); !errors.Is(err, record.ErrTaken) {
@@ -202,7 +204,7 @@ func TestClose(t *testing.T) {
 			claim(t, a, 1, "x")
 			id := incident.NewID(machine, 1)
 			closed := func(s record.State, at time.Time) error {
-				return record.Close(t.Context(), a.DynamoDB(), table, id, s, at)
+				return record.Close(t.Context(), a.DynamoDB(), table, id, "x", s, at)
 			}
 			if err := closed(s, at); err != nil {
 				t.Fatal(err)
@@ -236,11 +238,11 @@ func TestCloseLater(t *testing.T) {
 			state record.State
 			at    time.Time
 		}{{record.Kept, at}, {s, later}, {s, later.Add(time.Hour)}} {
-			if err := record.Close(t.Context(), a.DynamoDB(), table, id, c.state, c.at); err != nil {
+			if err := record.Close(t.Context(), a.DynamoDB(), table, id, "x", c.state, c.at); err != nil {
 				t.Fatalf("closed as %s: %v", c.state, err)
 			}
 		}
-		if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, later); !errors.Is(err, record.ErrTaken) {
+		if err := record.Close(t.Context(), a.DynamoDB(), table, id, "x", record.Kept, later); !errors.Is(err, record.ErrTaken) {
 			t.Errorf("%s, then kept: %v, want ErrTaken", s, err)
 		}
 		same(t, "closed later", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "x", State: s, ClosedAt: later})
@@ -275,7 +277,7 @@ func TestReopen(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "first")
 	id := incident.NewID(machine, 1)
-	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at); err != nil {
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "first", record.Kept, at); err != nil {
 		t.Fatal(err)
 	}
 	was := head(t, a, 1)
@@ -287,7 +289,7 @@ func TestReopen(t *testing.T) {
 	}
 	same(t, "people are asked once more, and it is kept as before", head(t, a, 1),
 		record.Head{Incident: numbered(1), Execution: "second", State: record.Kept, Again: true, ClosedAt: at})
-	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at.Add(time.Hour)); err != nil {
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "second", record.Kept, at.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "decided the same way", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "second", State: record.Kept, ClosedAt: at})
@@ -313,7 +315,7 @@ func TestNoteDecision(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "x")
 	id := incident.NewID(machine, 1)
-	if err := record.NoteDecision(t.Context(), a.DynamoDB(), table, incident.Decision{
+	if err := record.NoteDecision(t.Context(), a.DynamoDB(), table, "x", incident.Decision{
 		Incident: id, Round: 2, Choice: incident.Release, Person: "Satō", Identity: incident.ByLink, DecidedAt: at,
 	}); err != nil {
 		t.Fatal(err)
@@ -339,15 +341,17 @@ func TestNoteDecision(t *testing.T) {
 func TestNoItemFromAnUpdate(t *testing.T) {
 	id := incident.NewID(machine, 1)
 	for name, update := range map[string]func(context.Context, *sim.DynamoDB) error{
-		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error { return record.TakeOver(ctx, db, table, id, "", "x") },
+		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error {
+			return record.TakeOver(ctx, db, table, id, "", "x", at)
+		},
 		"Reopen": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.Reopen(ctx, db, table, record.Head{Incident: numbered(1)}, "x")
 		},
 		"NoteDecision": func(ctx context.Context, db *sim.DynamoDB) error {
-			return record.NoteDecision(ctx, db, table, incident.Decision{Incident: id, Choice: incident.Keep, DecidedAt: at})
+			return record.NoteDecision(ctx, db, table, "", incident.Decision{Incident: id, Choice: incident.Keep, DecidedAt: at})
 		},
 		"Close": func(ctx context.Context, db *sim.DynamoDB) error {
-			return record.Close(ctx, db, table, id, record.Kept, at)
+			return record.Close(ctx, db, table, id, "x", record.Kept, at)
 		},
 		"ReplaceToken": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.ReplaceToken(ctx, db, table, id, 1, []byte("t"))

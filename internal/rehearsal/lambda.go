@@ -31,7 +31,7 @@ type function struct {
 //
 // Lambda does not know that a state has timed out: the invocation goes on to its
 // own end, beside the state's retry. So it does not run under the state's context.
-func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
+func (w *world) task(execution string, t asl.Task) (json.RawMessage, error) {
 	var name string
 	if err := json.Unmarshal(t.Members["FunctionName"], &name); err != nil {
 		return nil, &asl.Failure{Name: "States.Runtime", Cause: "FunctionName: " + err.Error()}
@@ -43,7 +43,7 @@ func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
 	if !ok {
 		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + name}
 	}
-	out, err := w.invoke(context.Background(), f, t.Members["Payload"])
+	out, err := w.invoke(context.Background(), f, execution, t.Members["Payload"])
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +51,14 @@ func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
 }
 
 // invoke runs a function as Lambda does: within its time-out, and with nothing
-// of it left once it was killed. Every error is an *asl.Failure.
-func (w *world) invoke(ctx context.Context, f *function, payload []byte) ([]byte, error) {
+// of it left once it was killed. Every error is an *asl.Failure. The execution is the
+// one whose task it is; empty if it is none's.
+func (w *world) invoke(ctx context.Context, f *function, execution string, payload []byte) ([]byte, error) {
 	w.clock.Sleep(warm)
 	ctx, end := w.clock.Deadline(ctx, w.clock.Now().Add(f.timeout))
 	defer end()
 	killed := false
-	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: f.name, Kill: func() { killed = true; end() }})
+	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: f.name, Execution: execution, Began: w.clock.Now(), Kill: func() { killed = true; end() }})
 
 	out, err := f.run(ctx, payload)
 	var named messages.InvokeResponse_Error
