@@ -1,6 +1,7 @@
 package asl_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -329,5 +330,27 @@ func TestLanguage(t *testing.T) {
 				t.Errorf("took %v, want %v", took, test.took)
 			}
 		})
+	}
+}
+
+// A variable alone comes to what any expression over it would.
+func TestAVariableAlone(t *testing.T) {
+	for _, x := range []string{
+		`1.0`, `-0`, `1e20`, `1e21`, `1E-7`, `123456789012345678`, `"\u00e9\u2028<&>\/"`, `null`, `[ ]`, `[1.0]`, `[[1]]`, `{"a": 1.50, "b": {"c": []}, "1": 2}`,
+		`"{% 1.0 %}"`, `"{% 1e20 %}"`, `"{% [1] %}"`, `"{% [[1]] %}"`, `"{% {'a': [1.50], 'b': null, 'c': $states.input.nope} %}"`, `"{% $states.input %}"`, `"{% $states.input.big %}"`, `"{% $states.input.l[0] %}"`,
+		`{"a": 1.0, "b": "{% 1.0 %}"}`, `["{% $states.input.l %}", -0]`, `"{% $states.input.l.* %}"`, `"{% $string($states.input.big) %}"`,
+	} {
+		m := machine(`"A": {"Type": "Pass", "Assign": {"x": ` + x + `}, "Next": "B"}, "B": {"Type": "Pass", "Assign": {"y": "{% $x %}", "z": "{% ($x) %}"}, "Next": "C"}, "C": {"Type": "Pass", "Output": ["{% $y %}", "{% ($z) %}"], "End": true}`)
+		r := execute(t, 1, m, `{"big": 12345678901234567890, "l": [{"a": 1.0, "é": "\u00e9"}]}`, nil).Result()
+		if r.Status != asl.Succeeded {
+			if r.Refused == "" {
+				t.Errorf("%s: %s %s", x, r.Error, r.Cause)
+			}
+			continue
+		}
+		var both []json.RawMessage
+		if err := json.Unmarshal(r.Output, &both); err != nil || len(both) != 2 || string(both[0]) != string(both[1]) {
+			t.Errorf("%s: %s, want the same twice", x, r.Output)
+		}
 	}
 }

@@ -31,14 +31,17 @@ const (
 // expression is one {% … %}, compiled.
 type expression struct {
 	*jsonata.Expression
-	source string // between the marks, trimmed, as AWS quotes it
-	mayMap bool   // may read $states.context.Map
+	source   string // between the marks, trimmed, as AWS quotes it
+	mayMap   bool   // may read $states.context.Map
+	variable string // its name, where the expression is a variable and nothing else
 }
 
-// reads are readings of $states, and withoutMap those that are surely not of its context's Map.
 var (
+	// reads are readings of $states, and withoutMap those that are surely not of its context's Map.
 	reads      = regexp.MustCompile(`\$states\b`)
 	withoutMap = regexp.MustCompile(`\$states\s*\.\s*(input|result|errorOutput|context\s*\.\s*(Execution|StateMachine|State|Task))\b`)
+
+	alone = regexp.MustCompile(`^\$([A-Za-z_][A-Za-z_0-9]*)$`)
 )
 
 // isExpression says whether a string is JSONata: it begins and ends with the marks.
@@ -67,8 +70,12 @@ func compile(at, s, states string) (*expression, error) {
 			return nil, unsupported(at, "$states.%s", name)
 		}
 	}
-	mayMap := len(reads.FindAllString(source, -1)) > len(withoutMap.FindAllString(source, -1))
-	return &expression{x, source, mayMap}, nil
+	e := &expression{Expression: x, source: source}
+	e.mayMap = len(reads.FindAllString(source, -1)) > len(withoutMap.FindAllString(source, -1))
+	if m := alone.FindStringSubmatch(source); m != nil && m[1] != "states" {
+		e.variable = m[1]
+	}
+	return e, nil
 }
 
 // template is a JSON value in which strings may be expressions.
@@ -78,6 +85,7 @@ type template struct {
 	keys    []string    // of an object
 	items   []*template // of an object or array
 	object  bool
+	written bool // what is literal in it is written as jsonata.Encode writes
 }
 
 // parseTemplate reads a value; at is its place in the definition, and states as
@@ -91,7 +99,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		}
 		if isExpression(s) { // https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 			e, err := compile(at, s, states)
-			return &template{expr: e}, err
+			return &template{expr: e, written: true}, err
 		}
 		// One that has a space before its marks and after them is a text, as recorded:
 		// localstack/localstack, tests/aws/services/stepfunctions/v2/outputdecl.
@@ -103,7 +111,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		if err != nil {
 			return nil, err
 		}
-		t := &template{object: true}
+		t := &template{object: true, written: true}
 		plain := true
 		for _, f := range fields {
 			item, err := parseTemplate(at+"/"+f.name, f.raw, states)
@@ -111,6 +119,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 				return nil, err
 			}
 			plain = plain && item.literal != nil
+			t.written = t.written && item.written
 			t.keys, t.items = append(t.keys, f.name), append(t.items, item)
 		}
 		if !plain {
@@ -121,7 +130,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 		if err := json.Unmarshal(raw, &raws); err != nil {
 			return nil, invalid(at, "%v", err)
 		}
-		t := &template{}
+		t := &template{written: true}
 		plain := true
 		for i, r := range raws {
 			item, err := parseTemplate(at+"/"+strconv.Itoa(i), r, states)
@@ -129,6 +138,7 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 				return nil, err
 			}
 			plain = plain && item.literal != nil
+			t.written = t.written && item.written
 			t.items = append(t.items, item)
 		}
 		if !plain {
@@ -142,7 +152,12 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 	if err != nil {
 		return nil, invalid(at, "%v", err)
 	}
-	return &template{literal: literal}, nil
+	t := &template{literal: literal}
+	if v, err := jsonata.Decode(literal); err == nil {
+		again, err := jsonata.Encode(nil, v)
+		t.written = err == nil && bytes.Equal(again, literal)
+	}
+	return t, nil
 }
 
 // expressions are those in a template, in order.
@@ -171,14 +186,14 @@ type names struct {
 // evaluate fills a template in. field is its name, as AWS quotes it in errors.
 func (q *evaluator) evaluate(t *template, field string, n names) (*value, *Failure) {
 	if t.literal != nil {
-		return newValue(t.literal), nil
+		return &value{raw: t.literal, written: t.written}, nil
 	}
 	b, f := q.fill(q.room[:0], t, field, n)
 	if f != nil {
 		return nil, f
 	}
 	q.room = b
-	v := newValue(bytes.Clone(b))
+	v := &value{raw: bytes.Clone(b), written: t.written}
 	if t.object {
 		v.members = make(map[string]json.RawMessage, len(t.keys))
 		for i, key := range t.keys {
@@ -193,6 +208,12 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 	case t.literal != nil:
 		return append(b, t.literal...), nil
 	case t.expr != nil:
+		if t.expr.variable != "" {
+			if v := n.variables.lookup(t.expr.variable); v != nil && v.written { // what it means would be written as it stands
+				q.steps -= len(v.raw) / 16
+				return append(b, v.raw...), nil
+			}
+		}
 		result, f := q.run(t.expr, field, n)
 		if f != nil {
 			return nil, f
@@ -266,7 +287,7 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	result, steps, err := q.runtime.Eval(e.Expression, min(evaluationSteps, q.steps), func(name string) (any, bool) {
 		v := n.variables.lookup(name)
 		if name == "states" {
-			v = n.all
+			v = n.read(e.States)
 		}
 		if v == nil {
 			return nil, false
@@ -296,10 +317,21 @@ func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
 	return result, nil
 }
 
-// together is $states with all that it holds.
-func together(states map[string]*value) *value {
+// read is $states with those of its members that an expression reads: the others,
+// such as an input that nobody asks for, are not decoded.
+func (n names) read(fields []string) *value {
+	if slices.Contains(fields, "") {
+		return n.all
+	}
+	return together(n.states, fields...)
+}
+
+// together is $states with some of its members, all where none are named.
+func together(states map[string]*value, keys ...string) *value {
 	return &value{lazy: func() (any, error) {
-		keys := slices.Sorted(maps.Keys(states))
+		if len(keys) == 0 {
+			keys = slices.Sorted(maps.Keys(states))
+		}
 		values := make([]any, len(keys))
 		for i, key := range keys {
 			var err error

@@ -11,6 +11,7 @@ import (
 // JSONata. It never changes; an execution runs on one goroutine at a time.
 type value struct {
 	raw     json.RawMessage
+	written bool // as jsonata.Encode writes
 	decoded any
 	ready   bool
 	lazy    func() (any, error)        // makes decoded, where there is no text
@@ -23,7 +24,7 @@ func (v *value) data() (any, error) {
 	if !v.ready {
 		decode := v.lazy
 		if decode == nil {
-			decode = func() (any, error) { return jsonata.Decode(v.raw) }
+			decode = func() (any, error) { return jsonata.Read(v.raw) }
 		}
 		d, err := decode()
 		if err != nil {

@@ -176,6 +176,11 @@ func Decode(raw json.RawMessage) (any, error) {
 	if !json.Valid(raw) {
 		return nil, errors.New("not JSON")
 	}
+	return Read(raw)
+}
+
+// Read reads a text that is known to be one JSON value.
+func Read(raw json.RawMessage) (any, error) {
 	d := decoder{raw: raw}
 	v := d.value()
 	return v, d.err

@@ -83,8 +83,12 @@ func (w *world) invoke(ctx context.Context, f *function, execution string, paylo
 	return nil, &asl.Failure{Name: named.Type, Cause: string(cause)}
 }
 
-// noteStep keeps how a step's newest invocation ended.
+// noteStep keeps how a step's newest invocation ended, and reads what it mailed.
 func (w *world) noteStep(name string, out []byte, failed *messages.InvokeResponse_Error) {
+	defer w.letters()
+	if w.Brief && w.Watch == nil {
+		return
+	}
 	done := StepDone{Status: "ok"}
 	if failed != nil {
 		done = StepDone{Status: "failed", Reason: failed.Type + ": " + failed.Message}
@@ -104,5 +108,4 @@ func (w *world) noteStep(name string, out []byte, failed *messages.InvokeRespons
 	}
 	w.result.Steps[name] = done
 	w.watch(Moment{Kind: Stepped, Name: name, Detail: done.Status, Reason: done.Reason})
-	w.letters()
 }

@@ -47,7 +47,7 @@ type Options struct {
 	Watch      func(Moment)   // told of everything as it happens; may be nil
 	Way        func(asl.Move) // told of each state entered, left, retried; may be nil
 	Keep       bool           // the result has the evidence bucket as it is afterwards
-	Brief      bool           // the result has no account and no report: for whoever tries many
+	Brief      bool           // the result has no account, no report and no steps: for whoever tries many
 
 	// Undisturbed is the same run without faults, for whoever tries many: what a
 	// run with faults is held against, and the account that it begins with. Nil: it
