@@ -157,8 +157,8 @@ func TestChecksFind(t *testing.T) {
 		{"a name of a step that no state knows", errorsCheck, edits{
 			"States/Read the finding/Retry/0/ErrorEquals": timeout, "States/Read the finding/Catch/0/ErrorEquals": timeout,
 			"States/Authorize the termination/Retry/1/ErrorEquals": timeout, "States/Authorize the termination/Catch/0/ErrorEquals": timeout,
-			"States/Terminate instance/Retry/1/ErrorEquals": timeout, "States/Terminate instance/Catch/0/ErrorEquals": timeout,
-			"States/Release instance/Retry/1/ErrorEquals": timeout, "States/Release instance/Catch/0/ErrorEquals": timeout,
+			"States/Terminate instance/Retry/1/ErrorEquals": timeout, "States/Terminate instance/Catch/1/ErrorEquals": timeout,
+			"States/Release instance/Retry/1/ErrorEquals": timeout, "States/Release instance/Catch/1/ErrorEquals": timeout,
 		}, `no state knows "InstanceNotFound"`},
 
 		{"a variable nobody assigns", variablesCheck, edits{isolate + "Arguments/Payload/capture": "{% $captures %}"}, "Isolate instance: reads $captures"},
@@ -190,6 +190,7 @@ func TestChecksFind(t *testing.T) {
 		{"another execution's name", callersCheck, edits{protect + "Arguments/Payload/execution": "{% $states.context.Execution.Name %}"}, "Protect the instance: passes"},
 		{"one entry for all", callersCheck, edits{isolate + "Arguments/Payload/entry": "{% $states.context.State.Name %}"}, "Isolate instance: passes"},
 		{"a retry of what is another's", callersCheck, edits{isolate + "Retry/0/MaxAttempts": 3}, "Isolate instance: is retried where"},
+		{"a decision carried out for whoever asks", callersCheck, edits{"States/Terminate instance/Arguments/Payload/execution": nil}, "Terminate instance: passes"},
 
 		{"terminate's function outlives the state", timeoutsCheck, edits{"States/Terminate instance/TimeoutSeconds": 50}, "Terminate instance: gives up after 50 s"},
 	} {
@@ -570,7 +571,10 @@ func identified(is setting, m machine) (wrong []string) {
 		"execution": "{% $states.context.Execution.Id %}",
 		"entry":     "{% $states.context.State.Name & ' ' & $states.context.State.EnteredTime & ' ' & $string($states.context.Execution.RedriveCount) %}",
 	}
-	needs := map[string][]string{"isolate": {"execution", "entry"}, "snapshot": {"execution", "entry"}, "preserve": {"execution"}, "memory": {"execution"}}
+	needs := map[string][]string{"isolate": {"execution", "entry"}, "snapshot": {"execution", "entry"}}
+	for _, function := range []string{"preserve", "memory", "credentials", "authorize", "terminate", "release", "close"} {
+		needs[function] = []string{"execution"}
+	}
 	m.walk(func(name string, s *state) {
 		arguments, _ := s.Arguments.(map[string]any)
 		payload, _ := arguments["Payload"].(map[string]any)

@@ -138,7 +138,7 @@ func (s *site) request(round int) {
 func (s *site) close(state record.State) {
 	s.t.Helper()
 	s.must(func(ctx context.Context) error {
-		return record.Close(ctx, s.aws.DynamoDB(), "cordon-incidents", one, state, s.at)
+		return record.Close(ctx, s.aws.DynamoDB(), "cordon-incidents", one, "e", state, s.at)
 	})
 }
 

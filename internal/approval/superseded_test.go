@@ -20,7 +20,7 @@ func (w *world) asks(ctx context.Context, execution, token, before string, round
 }
 
 func (w *world) takeOver(ctx context.Context) {
-	if err := record.TakeOver(ctx, w.aws.DynamoDB(), incidents, inc.ID, "x", "y"); err != nil {
+	if err := record.TakeOver(ctx, w.aws.DynamoDB(), incidents, inc.ID, "x", "y", w.clock.Now()); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -42,7 +42,7 @@ func TestWhoLostTheIncidentChangesNothing(t *testing.T) {
 		if err := w.asks(ctx, "y", "token-y", "", 2); err != nil {
 			t.Error(err)
 		}
-		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), incidents, incident.Decision{Incident: inc.ID, Round: 2, Choice: incident.Keep}); err != nil {
+		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), incidents, "y", incident.Decision{Incident: inc.ID, Round: 2, Choice: incident.Keep}); err != nil {
 			t.Error(err)
 		}
 	})

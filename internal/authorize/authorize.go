@@ -48,12 +48,9 @@ type Input struct {
 	Incident incident.Incident `json:"incident"`
 	Round    int               `json:"round"`
 	Tag      bool              `json:"tag"`
-	// Execution is the ARN of the execution that asks. Where people were asked
-	// before anything was isolated, it must still be the one that has the incident.
+	// Execution is the ARN of the execution that asks. It must still be the one that
+	// has the incident.
 	Execution string `json:"execution"`
-	// Later: people were asked once more about what nobody worked on. A newer
-	// incident of the instance then ends it, whatever was decided.
-	Later bool `json:"later"`
 	// Withdraw takes the note of a decision back that could not be carried out, where
 	// people are not asked again; nothing is verified.
 	Withdraw bool `json:"withdraw"`
@@ -94,27 +91,17 @@ func New(host incident.Host, ec2 EC2, kms KMS, incidents Incidents, decisions De
 }
 
 // Run is safe to repeat: the note and the tag come out the same. Its error
-// wraps incident.ErrRefused where the decision does not hold.
+// wraps incident.ErrRefused where the decision does not hold, and
+// incident.ErrSuperseded, whatever was decided, where another execution has the
+// incident or a newer one came after it.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if in.Withdraw {
 		return s.withdraw(ctx, in)
 	}
-	if in.Later {
-		followed, err := record.Follows(ctx, s.incidents, s.table, in.Incident.ID)
-		if err != nil {
-			return Output{}, err
-		}
-		if followed {
-			return Output{}, fmt.Errorf("a newer incident than %s is open: %w", in.Incident.ID, incident.ErrSuperseded)
-		}
-		if err := s.owns(ctx, in); err != nil {
-			return Output{}, err
-		}
-	}
-	d, err := s.decisions.Read(ctx, in.Incident, in.Round)
-	if errors.Is(err, incident.ErrUndecided) || errors.Is(err, incident.ErrRefused) {
+	d, err := s.decisions.Read(ctx, in.Incident, in.Round, in.Execution)
+	if errors.Is(err, incident.ErrUndecided) {
 		// That another has the incident, or that it is not known, comes first.
-		if over := s.unanswered(ctx, in, err); over != nil {
+		if over := s.unanswered(ctx, in); over != nil {
 			return Output{}, over
 		}
 	}
@@ -132,7 +119,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return out, s.answered(ctx, in, d)
 	}
 	if !in.Tag {
-		if err := record.NoteDecision(ctx, s.incidents, s.table, d); err != nil {
+		if err := s.superseded(in, record.NoteDecision(ctx, s.incidents, s.table, in.Execution, d)); err != nil {
 			return Output{}, fmt.Errorf("note the decision on %s: %w", in.Incident.ID, err)
 		}
 		return out, nil
@@ -172,32 +159,18 @@ func (s *Step) answered(ctx context.Context, in Input, d incident.Decision) erro
 	return s.superseded(in, err)
 }
 
-// unanswered does the same where nobody decided. Where a decision does not hold,
-// people are asked again, but not by an execution that has lost the incident:
-// it would put its own task behind the link of the one that has it.
-func (s *Step) unanswered(ctx context.Context, in Input, why error) error {
+// unanswered does the same where nobody decided.
+func (s *Step) unanswered(ctx context.Context, in Input) error {
 	q, found, err := record.LoadRequest(ctx, s.incidents, s.table, in.Incident.ID, in.Round)
 	if err != nil || !found || q.Before == "" {
 		return err
 	}
-	if errors.Is(why, incident.ErrUndecided) {
-		return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, incident.Decision{}))
-	}
-	return s.owns(ctx, in)
-}
-
-// owns fails unless the incident is still this execution's.
-func (s *Step) owns(ctx context.Context, in Input) error {
-	h, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
-	if err == nil && h.Execution != in.Execution {
-		err = s.superseded(in, record.ErrTaken)
-	}
-	return err
+	return s.superseded(in, record.Answer(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, incident.Decision{}))
 }
 
 func (s *Step) superseded(in Input, err error) error {
 	if errors.Is(err, record.ErrTaken) {
-		return fmt.Errorf("incident %s was taken over while a person was asked: another execution isolates it: %w", in.Incident.ID, incident.ErrSuperseded)
+		return fmt.Errorf("incident %s was taken over while a person was asked: another execution works on it: %w", in.Incident.ID, incident.ErrSuperseded)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,9 +216,9 @@ func TestKill(t *testing.T) {
 	}, func(ctx context.Context, s *scene.Scene) (authorize.Output, error) { return run(ctx, s, false) })
 }
 
-// TestLater: people were asked once more, and a newer incident of the instance
+// TestFollowed: people were asked once more, and a newer incident of the instance
 // was opened meanwhile. Whatever they decided, the newer one goes on.
-func TestLater(t *testing.T) {
+func TestFollowed(t *testing.T) {
 	for _, decided := range []bool{false, true} {
 		s := scene.Open(t, scene.File)
 		if decided {
@@ -227,7 +228,7 @@ func TestLater(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := authorize.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution, Later: true}
+		in := authorize.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution}
 		if out, err := step.Run(t.Context(), in); decided && (err != nil || out.Decision != incident.Release) || !decided && !errors.Is(err, incident.ErrUndecided) {
 			t.Errorf("decided %v: %+v, %v", decided, out, err)
 		}
@@ -266,4 +267,25 @@ func TestWithdraw(t *testing.T) {
 			t.Errorf("%s: the record notes %q, want %q (%v)", execution, h.Decision, want, err)
 		}
 	}
+}
+
+// What another execution has taken over is neither noted nor marked, whatever was decided.
+func TestSuperseded(t *testing.T) {
+	for _, c := range []incident.Choice{incident.Terminate, incident.Release, incident.Keep} {
+		for _, tag := range []bool{false, true} {
+			s := scene.Open(t, scene.File)
+			s.Decide(t, c, nil, nil)
+			s.Reopen(t, "arn:another")
+			if out, err := run(t.Context(), s, tag); !errors.Is(err, incident.ErrSuperseded) {
+				t.Errorf("%s, tag %v: %+v, %v; want ErrSuperseded", c, tag, out, err)
+			}
+			if s.Head(t).Decision != "" || changesEC2(s) {
+				t.Errorf("%s, tag %v: the head says %q, EC2 changed: %v", c, tag, s.Head(t).Decision, changesEC2(s))
+			}
+		}
+	}
+}
+
+func changesEC2(s *scene.Scene) bool {
+	return slices.ContainsFunc(s.Calls(), func(c sim.Call) bool { return c.Service == "ec2" && c.Mutating })
 }

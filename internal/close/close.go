@@ -6,6 +6,7 @@ package close
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -149,13 +150,15 @@ const notContained = "Not contained"
 // opened the incident.
 const paused = "Paused"
 
-// Run is safe to repeat: closing the same way again changes nothing. Where the
+// Run is safe to repeat: closing the same way again changes nothing. Its error wraps
+// incident.ErrSuperseded where another execution has the incident: how it ends is
+// that one's to sign. Where the
 // answer to the mail was lost it is sent twice, because once too often is better
 // than not at all.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	ending, closes := endings[in.Ending]
-	kind, stands := standing[in.Ending]
-	if in.Stands && !stands || !in.Stands && !closes {
+	kind, leaves := standing[in.Ending]
+	if in.Stands && !leaves || !in.Stands && !closes {
 		return Output{}, fmt.Errorf("end incident %s: %q is no such ending", in.Incident.ID, in.Ending)
 	}
 	_, run, ok := strings.Cut(in.Execution, ":execution:")
@@ -163,6 +166,10 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, fmt.Errorf("manifest of incident %s: %q is no ARN of an execution", in.Incident.ID, in.Execution)
 	}
 	_, run, _ = strings.Cut(run, ":") // the machine's name
+	head, err := s.own(ctx, in)
+	if err != nil {
+		return Output{}, err
+	}
 	now := s.host.Now()
 	endedAt, err := record.BeginClosing(ctx, s.incidents, s.table, in.Incident.ID, run, now)
 	if err != nil {
@@ -187,13 +194,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	b.Format, b.ClosedAt, b.State, b.Journal = manifest.Format, endedAt, ending.state, journal
 	b.Retention = int(s.retention / (24 * time.Hour))
 	if in.Stands {
-		if kind, err = s.stands(ctx, &b, kind); err != nil {
-			return Output{}, err
-		}
+		kind = stands(&b, kind, head)
 	} else {
 		kind = ending.kind
 	}
-	page, err := s.sign(ctx, b, run, kind)
+	page, err := s.sign(ctx, b, noted.priors, run, kind)
 	if err != nil {
 		return Output{}, err
 	}
@@ -203,7 +208,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if in.Stands {
 		return Output{Report: incident.Report{Status: incident.OK}}, nil
 	}
-	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, ending.state, s.host.Now()); err != nil {
+	if err := record.Close(ctx, s.incidents, s.table, in.Incident.ID, in.Execution, ending.state, s.host.Now()); err != nil {
+		if errors.Is(err, record.ErrTaken) { // perhaps by another execution, since it was looked at
+			_, now := s.own(ctx, in)
+			err = errors.Join(err, now)
+		}
 		return Output{}, fmt.Errorf("close incident %s as %s: %w", in.Incident.ID, ending.state, err)
 	}
 	subject, body := s.language.Mail(message.Letter{
@@ -218,33 +227,42 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{Report: incident.Report{Status: incident.OK}}, nil
 }
 
+// own fails unless the incident is still this execution's. That a newer one follows
+// does not matter: what is signed is of this one.
+func (s *Step) own(ctx context.Context, in Input) (record.Head, error) {
+	h, _, err := record.FindHead(ctx, s.incidents, s.table, in.Incident.ID)
+	if err == nil {
+		err = h.Own(in.Execution)
+	}
+	if err != nil {
+		return record.Head{}, fmt.Errorf("end incident %s: %w", in.Incident.ID, err)
+	}
+	return h, nil
+}
+
 // stands is how an incident is that nothing is changed of: its state, the decision
 // that made it so, and what there is to tell of it.
-func (s *Step) stands(ctx context.Context, b *body, kind message.Kind) (message.Kind, error) {
-	h, err := record.FindHead(ctx, s.incidents, s.table, b.Incident.ID)
-	if err != nil {
-		return "", fmt.Errorf("how incident %s stands: %w", b.Incident.ID, err)
-	}
+func stands(b *body, kind message.Kind, h record.Head) message.Kind {
 	b.State = h.State
 	if h.State != record.Open {
 		b.Decision = Decision{Choice: h.Decision, Person: h.Decided.Person, Seconds: h.Decided.Seconds}
 	}
 	if kind != message.NotContained {
-		return kind, nil
+		return kind
 	}
 	switch {
 	case b.Restoration.Connected: // and only the closing failed
 		b.Decision = Decision{Choice: incident.Release, Person: b.Restoration.Person, Reason: b.Restoration.Because}
-		return message.Released, nil
+		return message.Released
 	case h.Decision == incident.Leave: // the same
 		b.Decision = Decision{Choice: h.Decision, Person: h.Decided.Person}
-		return message.Released, nil
+		return message.Released
 	case !b.Isolation.Since.IsZero():
-		return message.NotSealed, nil // it was contained
+		return message.NotSealed // it was contained
 	case b.Problem.Error == paused:
-		return message.Paused, nil
+		return message.Paused
 	case b.Isolation.Status == incident.Skipped:
-		return message.NotIsolated, nil // nobody decided that it should be
+		return message.NotIsolated // nobody decided that it should be
 	}
-	return kind, nil
+	return kind
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -22,13 +24,16 @@ import (
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/go-cmp/cmp"
 )
 
 // execution closes the incidents here.
-const execution = "arn:aws:states:eu-west-1:123456789012:execution:cordon:run-1"
+const execution = scene.Execution
 
 // of is the execution that ends so.
 func of(ending string) string {
@@ -37,6 +42,13 @@ func of(ending string) string {
 
 func run(ctx context.Context, s *scene.Scene, ending string) (closing.Output, error) {
 	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+	if err != nil {
+		return closing.Output{}, err
+	}
+	h, err := record.LoadHead(ctx, s.DynamoDB(), "cordon-incidents", s.Incident.ID)
+	if err == nil && h.Execution != of(ending) {
+		err = record.Reopen(ctx, s.DynamoDB(), "cordon-incidents", h, of(ending))
+	}
 	if err != nil {
 		return closing.Output{}, err
 	}
@@ -224,7 +236,7 @@ func TestStands(t *testing.T) {
 		{"kept, and asked once more", "Kept isolated", func(t *testing.T, s *scene.Scene) {
 			isolated(t, s)
 			s.Note(t, incident.Keep)
-			if err := record.Close(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, record.Kept, s.Host.Now()); err != nil {
+			if err := record.Close(t.Context(), s.DynamoDB(), "cordon-incidents", s.Incident.ID, execution, record.Kept, s.Host.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}, incident.Isolation{}, record.Kept, []string{"stays isolated, as decided", "Closed: Kept isolated"}},
@@ -295,6 +307,7 @@ func TestDecidedAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Wait(90 * 24 * time.Hour)
+	s.Reopen(t, strings.TrimSuffix(execution, "run-1")+"a-later-run")
 	if _, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + "a-later-run", Ending: "Released", Decision: closing.Decision{Choice: incident.Release}}); err != nil {
 		t.Fatal(err)
 	}
@@ -637,6 +650,7 @@ func TestEachClosingHasItsManifest(t *testing.T) {
 	for _, c := range [][2]string{{"Kept isolated", "run-1"}, {"Released", "run-2"}} {
 		ending, run := c[0], c[1]
 		in := closing.Input{Incident: s.Incident, Execution: strings.TrimSuffix(execution, "run-1") + run, Ending: ending, Event: "events/gone.json", Memory: incident.Memory{Object: image}}
+		s.Reopen(t, in.Execution)
 		if _, err := carry(t.Context(), s, step, in); err != nil {
 			t.Fatal(err)
 		}
@@ -799,6 +813,40 @@ func TestWhatWasWrittenOverIsNotSigned(t *testing.T) {
 	}
 }
 
+// TestWhatIsThereIsNotSignedAsMissing: one answer that an object does not exist, or
+// may not be read, is no proof; the listing is asked.
+func TestWhatIsThereIsNotSignedAsMissing(t *testing.T) {
+	for _, kind := range []string{"notfound", "denied", "lost"} {
+		for n := 1; ; n++ {
+			f := scene.Fault(t, fmt.Sprintf("s3:GetObject#%d=%s", n, kind))
+			s := scene.Open(t, scene.File, f)
+			output := "incidents/" + s.Incident.ID + "/console/output.txt"
+			sum := sha256.Sum256([]byte("login:"))
+			s.Save(t, "console", incident.Console{Output: incident.Kept{Report: incident.Report{Status: incident.OK}, Object: output, Bytes: 6, SHA256: hex.EncodeToString(sum[:])}})
+			if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: &output, Body: strings.NewReader("login:")}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := run(t.Context(), s, "Kept isolated")
+			if len(s.Unmet()) > 0 { // no such call any more
+				if n == 1 || err != nil {
+					t.Fatalf("%s was never met: %v", f, err)
+				}
+				break
+			}
+			if err != nil {
+				if _, err = run(t.Context(), s, "Kept isolated"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, name, _ := strings.Cut(of("Kept isolated"), "execution:cordon:")
+			text, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/"+name+".json")
+			if !bytes.Contains(text, []byte(`"missing":[]`)) || !bytes.Contains(text, []byte(`"key":"`+output+`"`)) {
+				t.Errorf("with %s the manifest lacks what is there:\n%s", f, text)
+			}
+		}
+	}
+}
+
 // TestAReleaseTellsTheSnapshots: the machine knows those of the first ten seconds
 // only, because the release ends the branch that goes on with them.
 func TestAReleaseTellsTheSnapshots(t *testing.T) {
@@ -809,5 +857,55 @@ func TestAReleaseTellsTheSnapshots(t *testing.T) {
 	}
 	if page, _ := file(t, s, reports(t, s)[0]); !bytes.Contains(page, []byte("snap-0later")) {
 		t.Errorf("the page does not name the snapshot that the record has:\n%s", page)
+	}
+}
+
+// How an incident ends is signed by the execution that has it: another one may be asking
+// people about it once more, or have isolated the instance anew.
+func TestSuperseded(t *testing.T) {
+	for _, in := range []closing.Input{{Ending: "Released"}, {Ending: "Kept isolated"}, {Ending: "Isolated, undecided", Stands: true}} {
+		s := scene.Open(t, scene.File)
+		step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), s.DynamoDB(), s.DynamoDB())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Reopen(t, "arn:another")
+		was := s.Head(t)
+		in.Incident, in.Execution = s.Incident, execution
+		if out, err := carry(t.Context(), s, step, in); !errors.Is(err, incident.ErrSuperseded) {
+			t.Errorf("%s: %+v, %v; want ErrSuperseded", in.Ending, out, err)
+		}
+		if d := cmp.Diff(was, s.Head(t)); d != "" || len(reports(t, s)) > 0 || len(s.Mails()) > 0 {
+			t.Errorf("%s: %d reports, %d mails (-before +after):\n%s", in.Ending, len(reports(t, s)), len(s.Mails()), d)
+		}
+	}
+}
+
+// beside is the incidents table, where another execution takes the incident over right
+// before it is closed.
+type beside struct {
+	*sim.DynamoDB
+	take func()
+}
+
+func (b *beside) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	if sk, ok := in.Key["sk"].(*dynamodbtypes.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, "incident#") && b.take != nil {
+		b.take()
+		b.take = nil
+	}
+	return b.DynamoDB.UpdateItem(ctx, in, opts...)
+}
+
+// Taken over between the look and the closing, it is not closed either.
+func TestTakenOverWhileItCloses(t *testing.T) {
+	s := scene.Open(t, scene.File)
+	taken := &beside{DynamoDB: s.DynamoDB(), take: func() { s.Reopen(t, "arn:another") }}
+	step, err := closing.New(s.Host, s.SNS(), s.S3(), s.KMS(), taken, s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := carry(t.Context(), s, step, closing.Input{Incident: s.Incident, Execution: execution, Ending: "Released"})
+	if h := s.Head(t); !errors.Is(err, incident.ErrSuperseded) || h.State != record.Open || !h.Again || len(s.Mails()) > 0 {
+		t.Errorf("%+v, %v; the head is %+v; want ErrSuperseded, and the incident left to the other", out, err, h)
 	}
 }

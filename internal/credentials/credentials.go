@@ -61,9 +61,10 @@ type Decisions interface {
 
 // Input says what to deny, or on which request a person decided to release.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
-	Want     incident.Denial   `json:"want"`  // narrowed, denied, or allowed
-	Round    int               `json:"round"` // of the decision to release; read for allowed only
+	Incident  incident.Incident `json:"incident"`
+	Execution string            `json:"execution"` // ARN of the one that asks
+	Want      incident.Denial   `json:"want"`      // narrowed, denied, or allowed
+	Round     int               `json:"round"`     // of the decision to release; read for allowed only
 }
 
 // Output is how things are now.
@@ -102,7 +103,9 @@ func New(host incident.Host, ec2 EC2, iam IAM, kms KMS, incidents Incidents, dec
 const stepName = "credentials"
 
 // Run is safe to repeat. What is denied stays denied until a person decided to
-// release: it never goes back by itself from denied to narrowed.
+// release: it never goes back by itself from denied to narrowed. Its error wraps
+// incident.ErrSuperseded where another execution has the incident, which may have
+// released the instance since.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if s.roles == "off" {
 		return Output{
@@ -120,6 +123,11 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 }
 
 func (s *Step) deny(ctx context.Context, in Input) (Output, error) {
+	if !s.dry { // which opens no incident
+		if _, err := record.Own(ctx, s.incidents, s.table, in.Incident.ID, in.Execution); err != nil {
+			return Output{}, err
+		}
+	}
 	out := Output{State: incident.Allowed, Shared: []string{}}
 	role, why, err := s.role(ctx, in.Incident, &out)
 	if err != nil {
@@ -281,7 +289,7 @@ func (s *Step) shared(ctx context.Context, profile, id string) ([]string, error)
 
 // allow takes the denial back, by the decision of a person to release.
 func (s *Step) allow(ctx context.Context, in Input) (Output, error) {
-	if _, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Release); err != nil {
+	if _, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, in.Execution, incident.Release); err != nil {
 		return Output{}, err
 	}
 	out := Output{State: incident.Allowed, Shared: []string{}}

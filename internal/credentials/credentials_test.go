@@ -43,7 +43,7 @@ func want(denial incident.Denial) func(context.Context, *scene.Scene) (credentia
 		if err != nil {
 			return credentials.Output{}, err
 		}
-		return step.Run(ctx, credentials.Input{Incident: s.Incident, Want: denial, Round: 1})
+		return step.Run(ctx, credentials.Input{Incident: s.Incident, Want: denial, Round: 1, Execution: scene.Execution})
 	}
 }
 
@@ -244,4 +244,26 @@ func TestKill(t *testing.T) {
 			return s
 		}, want(incident.Allowed))
 	})
+}
+
+// Another execution may have released the instance: denied then, its credentials would
+// stay so for ever.
+func TestSuperseded(t *testing.T) {
+	for _, denial := range []incident.Denial{incident.Narrowed, incident.Denied, incident.Allowed} {
+		s := open(t)
+		s.Decide(t, incident.Release, nil, nil)
+		if denial == incident.Allowed {
+			if _, err := want(incident.Denied)(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		was := denied(t, s)
+		s.Reopen(t, "arn:another")
+		if out, err := want(denial)(t.Context(), s); !errors.Is(err, incident.ErrSuperseded) {
+			t.Errorf("%s: %+v, %v; want ErrSuperseded", denial, out, err)
+		}
+		if d := cmp.Diff(was, denied(t, s)); d != "" {
+			t.Errorf("%s: (-before +after):\n%s", denial, d)
+		}
+	}
 }

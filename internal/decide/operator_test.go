@@ -147,7 +147,7 @@ func TestOrderLater(t *testing.T) {
 		}
 	}
 	change(func(ctx context.Context) error {
-		return record.Close(ctx, w.aws.DynamoDB(), incidents, inc.ID, record.Kept, begun)
+		return record.Close(ctx, w.aws.DynamoDB(), incidents, inc.ID, "e", record.Kept, begun)
 	})
 	gone("kept isolated")
 	kept := head()

@@ -170,6 +170,37 @@ func TestPauseThatIsReadTooLate(t *testing.T) {
 	}
 }
 
+// The same of one that was taken over: the pause came after the incident was opened, and
+// before this execution had anything to do with it.
+func TestPauseThatIsReadTooLateAfterATakeOver(t *testing.T) {
+	for _, since := range []bool{false, true} {
+		w := open(t, file, sim.Fault{Service: "ssm", Action: "GetParameter", Number: 2, Kind: sim.Denied})
+		w.must(event, another)
+		w.runs(sfntypes.ExecutionStatusFailed)
+		w.settings["PAUSE_PARAMETER"] = "/cordon/later"
+		w.build()
+		pause := func() {
+			w.clock.Run(func() { w.clock.Sleep(time.Minute) })
+			w.aws.SSM().AddParameter("/cordon/later", "2026-03-01T18:00:00Z")
+			w.clock.Run(func() { w.clock.Sleep(time.Minute) })
+		}
+		want := enrich.Paused
+		if !since {
+			pause()
+		}
+		if out := w.must(event, execution); out.Verdict != enrich.Act {
+			t.Fatalf("verdict %q of the attempt that cannot read the switch", out.Verdict)
+		}
+		if since { // holds what is new, and no more
+			pause()
+			want = enrich.Act
+		}
+		if out := w.must(event, execution); out.Verdict != want {
+			t.Errorf("paused after it was taken over, %v: verdict %q, want %q", since, out.Verdict, want)
+		}
+	}
+}
+
 // A second finding joins while paused: whoever works on the incident goes on.
 func TestPauseHoldsOnlyWhatIsNew(t *testing.T) {
 	w := open(t, file)

@@ -220,7 +220,7 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	case running && h.Asking && a.finding.Severity >= critical && a.held.verdict == "" && !s.dry:
 		// Nobody has to be asked any more. Whoever still waits for an answer
 		// finds that the incident is not its own.
-		if err := record.TakeOverAsking(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
+		if err := record.TakeOverAsking(ctx, s.db, s.table, inc.ID, h.Execution, a.execution, s.host.Now()); err != nil {
 			return ruling{}, err
 		}
 		return s.resume(ctx, a, h)
@@ -259,7 +259,7 @@ func (s *Step) join(ctx context.Context, a arrival, h record.Head) (ruling, erro
 	case s.dry:
 		return ruling{verdict: Rehearse, incident: inc, begun: v.looked}, nil
 	}
-	if err := record.TakeOver(ctx, s.db, s.table, inc.ID, h.Execution, a.execution); err != nil {
+	if err := record.TakeOver(ctx, s.db, s.table, inc.ID, h.Execution, a.execution, s.host.Now()); err != nil {
 		return ruling{}, err
 	}
 	r, err := s.resume(ctx, a, h)
@@ -292,11 +292,15 @@ func (s *Step) letBe(ctx context.Context, h record.Head) (incident.Choice, error
 	return "", nil
 }
 
-// again goes on with what an earlier attempt of this execution opened, unless that
-// attempt could not read a pause that was in force by then, and nothing was isolated
-// since. The incident stays open for the next finding.
+// again goes on with what an earlier attempt of this execution opened or took over,
+// unless that attempt could not read a pause that was in force by then, and nothing was
+// isolated since. The incident stays open for the next finding.
 func (s *Step) again(ctx context.Context, a arrival, h record.Head) (ruling, error) {
-	if a.held.verdict != Paused || !a.held.since.Before(h.Incident.OpenedAt) {
+	got := h.Incident.OpenedAt
+	if !h.TakenAt.IsZero() {
+		got = h.TakenAt
+	}
+	if a.held.verdict != Paused || !a.held.since.Before(got) {
 		return s.resume(ctx, a, h)
 	}
 	v, err := s.look(ctx, h.Incident.ID, a.interfaces)
@@ -310,7 +314,7 @@ func (s *Step) again(ctx context.Context, a arrival, h record.Head) (ruling, err
 	}
 	held := a.held
 	held.incident, held.opened = h.Incident, true
-	held.why += "; incident " + h.Incident.ID + " was opened before that could be read: it stays open, and nobody works on it"
+	held.why += "; incident " + h.Incident.ID + " was begun before that could be read: it stays open, and nobody works on it"
 	return held, nil
 }
 

@@ -145,7 +145,11 @@ func (w *world) must(event, execution string) enrich.Output {
 func (w *world) end(id string, s record.State) {
 	w.t.Helper()
 	w.do(func(ctx context.Context) {
-		if err := record.Close(ctx, w.aws.DynamoDB(), table, id, s, begun); err != nil {
+		h, err := record.LoadHead(ctx, w.aws.DynamoDB(), table, id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := record.Close(ctx, w.aws.DynamoDB(), table, id, h.Execution, s, begun); err != nil {
 			w.t.Fatal(err)
 		}
 	})
@@ -428,7 +432,7 @@ func noted(t *testing.T, c incident.Choice, faults ...sim.Fault) *world {
 	w.runs(sfntypes.ExecutionStatusFailed)
 	w.save(first.Incident.ID, "isolate", moved)
 	w.do(func(ctx context.Context) {
-		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), table, incident.Decision{Incident: first.Incident.ID, Choice: c, DecidedAt: begun}); err != nil {
+		if err := record.NoteDecision(ctx, w.aws.DynamoDB(), table, another, incident.Decision{Incident: first.Incident.ID, Choice: c, DecidedAt: begun}); err != nil {
 			t.Fatal(err)
 		}
 	})

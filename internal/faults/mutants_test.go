@@ -55,7 +55,7 @@ var mutants = []mutant{
 	{"silence taken for consent", []edit{in(definition, caught("Verify before isolating", "Undecided", "Protect and snapshot"))}, []string{"Asked first, isolated after"}},
 	{"an error taken for a release", []edit{
 		in(definition, caught("Verify the decision", "Undecided", "Release was decided")),
-		{file: "internal/release/release.go", old: "in.Round, incident.Release)\n\tif err != nil {\n\t\treturn Output{}, err\n\t}", new: "in.Round, incident.Release)\n\tif err != nil {\n\t\td, err = incident.Decision{}, nil\n\t}"},
+		{file: "internal/release/release.go", old: "in.Round, in.Execution, incident.Release)\n\tif err != nil {\n\t\treturn Output{}, err\n\t}", new: "in.Round, in.Execution, incident.Release)\n\tif err != nil {\n\t\td, err = incident.Decision{}, nil\n\t}"},
 	}, []string{"Never reconnected by an error"}},
 	{"the last look left out", []edit{in(definition, otherwise("Is it contained now?", "Carry out the decision"))}, []string{"No silent failure"}},
 
@@ -73,6 +73,8 @@ var mutants = []mutant{
 	}, []string{"Recorded before changed"}},
 	{"the pass without a lease", []edit{{file: "internal/isolate/isolate.go", old: "\t\tcase wanted:\n", new: "\t\tcase wanted && !first:\n"}}, []string{"Never reconnected by an error"}},
 	{"a set begun by two", []edit{{file: "internal/record/lease.go", old: "attribute_not_exists(pk) OR #body = :new AND #holder = :me\"", new: "attribute_not_exists(pk) OR #body = :new OR #holder = :me OR attribute_exists(pk)\""}}, []string{"One incident an instance"}},
+	{"the look whose it is left out", []edit{{file: "internal/record/lease.go", old: "if execution != \"\" && h.Execution != execution {", new: "if execution == h.Incident.ID {"}}, []string{"Who lost an incident leaves it"}},
+	{"a decision carried out by whoever has it", []edit{{file: "internal/mandate/mandate.go", old: "if err := h.Own(execution); err != nil {", new: "if err := h.Own(h.Execution); err != nil {"}}, []string{"Who lost an incident leaves it"}},
 	{"a capture announced over another's", []edit{{file: "internal/record/lease.go", old: "\"attribute_not_exists(pk) OR #body = :new\"", new: "\"attribute_exists(pk) OR attribute_not_exists(pk) OR #body = :new\""}}, []string{"One incident an instance"}},
 	{"act before record, flags", []edit{{
 		file: "internal/preserve/preserve.go", old: "\tif err := s.remember(ctx, inc, prior, now); err != nil {\n\t\treturn result{name: name, err: err}\n\t}\n\tif now == want {", new: "\tdefer func() { _ = s.remember(ctx, inc, prior, now) }()\n\tif now == want {",
@@ -110,14 +112,14 @@ var mutants = []mutant{
 	{"the link in an answer", []edit{{file: "internal/approval/approval.go", old: "note that the link was mailed: %w\", err)\n\t}\n\treturn said(incident.Report{Status: incident.OK}), nil", new: "note that the link was mailed: %w\", err)\n\t}\n\treturn said(incident.Report{Status: incident.OK, Reason: letter.Link}), nil"}}, []string{"No secret leaves"}},
 	{"the link in an escalation", []edit{{file: "internal/approval/remind.go", old: "\tif err := s.publish(ctx, s.escalation, letter); err != nil {", new: "\tsecret, _ := s.decrypt(ctx, in, r.Secret)\n\tletter.Kind, letter.Link = message.Reminded, s.link(r, secret)\n\tif err := s.publish(ctx, s.escalation, letter); err != nil {"}}, []string{"No secret leaves"}},
 	{"an address in an error", []edit{{file: "internal/memory/advance.go", old: "fmt.Errorf(\"send the capture command to %s: %w\", c.instance, err)", new: "fmt.Errorf(\"send the capture command to %s with %s: %w\", c.instance, address, err)"}}, []string{"No secret leaves"}},
-	{"the decision not read again", []edit{{file: "internal/terminate/terminate.go", old: "d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Terminate)", new: "d, err := incident.Decision{}, error(nil)"}}, []string{"No unapproved kill"}},
+	{"the decision not read again", []edit{{file: "internal/terminate/terminate.go", old: "d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, in.Execution, incident.Terminate)", new: "d, err := incident.Decision{}, error(nil)"}}, []string{"No unapproved kill"}},
 	{"expiry not looked at", []edit{{file: "internal/mandate/mandate.go", old: "case !now.Before(d.ExpiresAt):", new: "case now.IsZero():"}}, []string{"No unapproved kill"}},
 	{"the seal of a decision not verified", []edit{{file: "internal/mandate/mandate.go", old: "\tif errors.As(err, &invalid) {\n", new: "\tif errors.As(err, &invalid) {\n\t\treturn nil\n"}}, []string{"No unapproved kill", "Never reconnected by an error"}},
 	{"the last look before a termination left out", []edit{{file: "internal/terminate/terminate.go", old: "checks := []func() error{func() error { return s.isolated(ctx, in) }}", new: "checks := []func() error{func() error { return nil }}"}}, []string{"Sealed before terminated"}},
 	{"a look that fails, and it goes on", []edit{in(definition, put("Tell that it is not sealed", "Next", "Carry out the decision"))}, []string{"No silent failure"}},
 	{"a release without its decision", []edit{
 		in(definition, always("Is it a release?")),
-		{file: "internal/release/release.go", old: "s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Release)", new: "s.decisions.Read(ctx, in.Incident, in.Round)"},
+		{file: "internal/release/release.go", old: "s.decisions.ReadAs(ctx, in.Incident, in.Round, in.Execution, incident.Release)", new: "s.decisions.Read(ctx, in.Incident, in.Round, in.Execution)"},
 	}, []string{"Never reconnected by an error"}},
 	{"a header's signature not checked", []edit{{file: "internal/access/access.go", old: "if !verifies(key, parts[0]+\".\"+parts[1], signature) {", new: "if !verifies(key, parts[0]+\".\"+parts[1], signature) && len(signature) == 0 {"}}, []string{"A decision is that of who made it"}},
 	{"another instance's header accepted", []edit{{file: "internal/access/access.go", old: "case h.Signer != r.instance:", new: "case h.Signer == \"\":"}}, []string{"A decision is that of who made it"}},

@@ -83,6 +83,7 @@ func drawn(all []*base, seed uint64) trial {
 	operated(s, rand.New(rand.NewPCG(seed, 9)), end)
 	deceived(&t, rand.New(rand.NewPCG(seed, 10)), end)
 	hurried(s, rand.New(rand.NewPCG(seed, 11)), end, t.base.racing)
+	dispossessed(s, rand.New(rand.NewPCG(seed, 12)), t.base)
 	t.script = clone(t.script)
 	return held(t)
 }
@@ -181,6 +182,31 @@ func hurried(s *rehearsal.Script, r *rand.Rand, end float64, racing []json.RawMe
 		}
 		s.Redrives = append(s.Redrives, rehearsal.Moving{At: again})
 	}
+}
+
+// dispossessed lets an execution lose its incident where something is carried out, in one
+// run of twenty that has no event more: that fails for a while, others undo the isolation, an operator
+// stops the execution, another finding takes the incident over, and the first execution
+// is redriven, mostly before people are asked anew. It draws from a stream of its own.
+func dispossessed(s *rehearsal.Script, r *rand.Rand, b *base) {
+	if len(s.Events) > 0 || r.IntN(20) > 0 {
+		return
+	}
+	acts := slices.DeleteFunc([]string{"authorize", "terminate", "release", "close", "credentials", "memory", "isolate"}, func(f string) bool { return !b.calls(f) })
+	if len(acts) == 0 || len(b.racing) == 0 {
+		return
+	}
+	function := acts[r.IntN(len(acts))]
+	at := b.first(function, "*") + r.Float64()
+	if r.IntN(4) > 0 {
+		s.Storms = append(s.Storms, rehearsal.Storm{From: round(max(0, at-1)), Until: round(at + 4), Calls: []string{"ec2:*", "dynamodb:*"}[r.IntN(2)], By: function, Kind: sim.Throttled})
+	}
+	s.Others = append(s.Others, rehearsal.Doing{At: round(at + 1), What: []string{"reconnect", "attach"}[r.IntN(2)]})
+	s.Stops = append(s.Stops, rehearsal.Moving{At: round(at + 1 + r.Float64())})
+	taken := at + 2 + 2*r.Float64()
+	s.Events = append(s.Events, rehearsal.Delivery{At: round(taken), Event: b.racing[r.IntN(len(b.racing))]})
+	again := round(taken + r.Float64()*[]float64{2, 2, 30, 600}[r.IntN(4)])
+	s.Redrives = append(s.Redrives, rehearsal.Moving{At: again, First: true})
 }
 
 // slowest is how many seconds a function that changes the network may take, and more.

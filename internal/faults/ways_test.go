@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"cordon/internal/incident"
@@ -12,6 +13,19 @@ import (
 // operator stops the execution and redrives it.
 func operator(stop, again float64) rehearsal.Script {
 	return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
+}
+
+// first is when a function makes its first such call, undisturbed.
+func (b *base) first(function, calls string) float64 {
+	n := slices.IndexFunc(b.undisturbed.Calls, func(c rehearsal.Call) bool {
+		return c.By == function && strings.HasPrefix(c.Service+":"+c.Action, strings.TrimSuffix(calls, "*"))
+	})
+	return float64(b.undisturbed.Calls[n].At)
+}
+
+// calls says whether a function calls anything, undisturbed.
+func (b *base) calls(function string) bool {
+	return slices.ContainsFunc(b.undisturbed.Calls, func(c rehearsal.Call) bool { return c.By == function })
 }
 
 // ways lead where the base incidents do not come by themselves. What is long or
@@ -32,6 +46,14 @@ func ways(all []*base) []trial {
 	given := func(stop float64) rehearsal.Script {
 		s := operator(stop, 500)
 		s.Events = []rehearsal.Delivery{{At: 400, Event: by["decided later"].event}}
+		return s
+	}
+	// The same, where a function that lacks a right keeps it from going on meanwhile.
+	kept := func(name, function, calls string) rehearsal.Script {
+		at := by[name].first(function, calls)
+		s := operator(at+2, at+500)
+		s.Storms = roleLost(function, calls, at-0.001, at+20).Storms
+		s.Events = []rehearsal.Delivery{{At: at + 400, Event: by["decided later"].event}}
 		return s
 	}
 	looking := given(302.1)
@@ -87,13 +109,18 @@ func ways(all []*base) []trial {
 		{"nobody answers", operator(400, 8000)},       // until after the request had expired
 		{"asked before isolating", operator(20, 300)}, // the same, not isolated
 		{"decided later", operator(20, 300)},
-		{"nobody answers", takenOver},      // Isolate instance, Superseded
-		{"plain, kept", given(1.5)},        // Start the memory capture
-		{"plain, kept", given(20)},         // Look at the memory
-		{"termination refused", given(45)}, // Look at the snapshots, Is it contained now?
-		{"plain, kept", given(32.45)},      // Seal the instance
-		{"plain, kept", given(62.5)},       // Make sure it is sealed
-		{"nobody answers", looking},        // Look at the isolation, which finds out before approval can
+		{"nobody answers", takenOver},                                               // Isolate instance, Superseded
+		{"plain, kept", given(1.5)},                                                 // Start the memory capture
+		{"plain, kept", given(20)},                                                  // Look at the memory
+		{"termination refused", given(45)},                                          // Look at the snapshots, Is it contained now?
+		{"plain, kept", given(32.45)},                                               // Seal the instance
+		{"plain, kept", given(62.5)},                                                // Make sure it is sealed
+		{"nobody answers", looking},                                                 // Look at the isolation, which finds out before approval can
+		{"plain, terminated", kept("plain, terminated", "authorize", "ec2:*")},      // Authorize the termination
+		{"plain, terminated", kept("plain, terminated", "terminate", "dynamodb:*")}, // Terminate instance
+		{"plain, released", kept("plain, released", "release", "dynamodb:*")},       // Release instance
+		{"plain, kept", kept("plain, kept", "close", "dynamodb:*")},                 // Close the incident
+		{"nobody answers", kept("nobody answers", "close", "dynamodb:*")},           // Sign how it stands
 		{"asked before isolating", asksNext},
 	} {
 		s := w.script
@@ -237,7 +264,19 @@ func tempted(all []*base) []trial {
 	// A decision holds for a week; the step that acts on it is entered again after more.
 	expired := roleLost("terminate", "dynamodb:*", 60, 90)
 	expired.Stops, expired.Redrives = []rehearsal.Moving{{At: 66}}, []rehearsal.Moving{{At: 8 * 24 * 3600}}
+	// Taken over between a decision and what it comes to, and redriven before people are
+	// asked anew: nothing else refuses the decision then.
+	taken := func(name, function string, again float64) trial {
+		at := by[name].first(function, "*")
+		s := operator(at+2, at+4+again)
+		s.Storms = roleLost(function, "ec2:*", at-1, at+4).Storms
+		s.Others = []rehearsal.Doing{{At: at + 1, What: "reconnect"}}
+		s.Events = []rehearsal.Delivery{{At: at + 4, Event: worse[1]}}
+		return trial{by[name], 1, s}
+	}
 	trials := []trial{
+		taken("plain, released", "release", 0.5),
+		taken("plain, terminated", "terminate", 1),
 		{by["plain, terminated"], 1, expired},
 		{by["plain, terminated"], 1, during(70, "reconnect", roleLost("terminate", "dynamodb:*", 60, 80))},
 		{by["plain, kept"], 1, during(50, "reconnect", roleLost("isolate", "ec2:*", 45, days))},

@@ -184,7 +184,7 @@ func (s *Step) look(ctx context.Context, in Input) (look, error) {
 				l.inherited, unread[n] = record.Priors(ctx, s.db, s.table, in.Incident.Inherits)
 			}
 		case 3:
-			unread[n] = record.Own(ctx, s.db, s.table, in.Incident.ID, in.Execution)
+			_, unread[n] = record.Own(ctx, s.db, s.table, in.Incident.ID, in.Execution)
 		}
 	})
 	l.incomplete = errors.Join(unread...)

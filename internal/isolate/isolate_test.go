@@ -955,7 +955,7 @@ func TestKilledInTheAct(t *testing.T) {
 func TestSuperseded(t *testing.T) {
 	w := open(t, prepared())
 	w.do(func(ctx context.Context) {
-		if err := record.TakeOver(ctx, w.aws.DynamoDB(), table, inc.ID, "e", "f"); err != nil {
+		if err := record.TakeOver(ctx, w.aws.DynamoDB(), table, inc.ID, "e", "f", w.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -126,7 +126,7 @@ func act(t *testing.T, s *scene.Scene) {
 		t.Fatal(err)
 	}
 	s.Decide(t, incident.Keep, nil, nil)
-	if err := record.NoteDecision(t.Context(), s.DynamoDB(), "cordon-incidents", incident.Decision{Incident: s.Incident.ID, Round: 1, Choice: incident.Keep, DecidedAt: s.Host.Now()}); err != nil {
+	if err := record.NoteDecision(t.Context(), s.DynamoDB(), "cordon-incidents", scene.Execution, incident.Decision{Incident: s.Incident.ID, Round: 1, Choice: incident.Keep, DecidedAt: s.Host.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := record.Turn(t.Context(), s.DynamoDB(), "cordon-incidents", "ModifyNetworkInterfaceAttribute", s.Host.Now(), time.Second, time.Second); err != nil {

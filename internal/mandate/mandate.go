@@ -70,8 +70,13 @@ func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Get
 // Read returns the decision of a round if it is one: of this incident and
 // round, about this machine, sealed, not expired, people were not asked anew
 // since, and the machine has no newer incident. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
-// where there is none, and says why. A failure to find out is neither.
-func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (incident.Decision, error) {
+// where there is none, and says why. A failure to find out is neither. Whatever was
+// decided, it is the execution that has the incident that carries it out: for
+// another the error wraps incident.ErrSuperseded.
+func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int, execution string) (incident.Decision, error) {
+	if err := r.own(ctx, inc, execution); err != nil {
+		return incident.Decision{}, err
+	}
 	d, found, err := record.LoadDecision(ctx, r.decisions, r.decisionsTable, inc.ID, round)
 	if err != nil {
 		return incident.Decision{}, err
@@ -95,20 +100,36 @@ func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int) (in
 	if newer {
 		return incident.Decision{}, Refuse("the decision on request %d of incident %s is superseded: people were asked again since", round, inc.ID)
 	}
-	followed, err := record.Follows(ctx, r.incidents, r.incidentsTable, inc.ID)
-	if err != nil {
-		return incident.Decision{}, err
-	}
-	if followed {
-		return incident.Decision{}, Refuse("incident %s is over: a newer one is open about %s; decide on that one", inc.ID, inc.InstanceID)
-	}
 	return d, nil
+}
+
+// own fails unless the incident is that execution's, and the newest of its instance.
+// One that began before the stack was updated does not say who it is: it is refused
+// where a newer incident is open, and acts without a look otherwise, as it did.
+func (r *Reader) own(ctx context.Context, inc incident.Incident, execution string) error {
+	h, err := record.LoadHead(ctx, r.incidents, r.incidentsTable, inc.ID)
+	if err != nil {
+		return fmt.Errorf("look whose incident %s is: %w", inc.ID, err)
+	}
+	if err := h.Own(execution); err != nil {
+		return err
+	}
+	followed, err := record.Follows(ctx, r.incidents, r.incidentsTable, inc.ID)
+	switch {
+	case err != nil:
+		return err
+	case followed && execution == "":
+		return Refuse("incident %s is over: a newer one is open about %s; decide on that one", inc.ID, inc.InstanceID)
+	case followed:
+		return fmt.Errorf("a newer incident than %s is open: %w", inc.ID, incident.ErrSuperseded)
+	}
+	return nil
 }
 
 // ReadAs is Read for a step that carries out one choice; a decision for another
 // is refused.
-func (r *Reader) ReadAs(ctx context.Context, inc incident.Incident, round int, want incident.Choice) (incident.Decision, error) {
-	d, err := r.Read(ctx, inc, round)
+func (r *Reader) ReadAs(ctx context.Context, inc incident.Incident, round int, execution string, want incident.Choice) (incident.Decision, error) {
+	d, err := r.Read(ctx, inc, round, execution)
 	if err != nil {
 		return incident.Decision{}, err
 	}

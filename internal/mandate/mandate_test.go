@@ -87,7 +87,7 @@ func TestRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := r.Read(t.Context(), s.Incident, 1)
+			d, err := r.Read(t.Context(), s.Incident, 1, "")
 			switch {
 			case c.why == "" && err != nil:
 				t.Errorf("a true decision is refused: %v", err)
@@ -171,7 +171,7 @@ func TestTwoPeople(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = r.Read(t.Context(), s.Incident, 1)
+			_, err = r.Read(t.Context(), s.Incident, 1, "")
 			if c.why == "" && err != nil {
 				t.Errorf("refused: %v", err)
 			}
@@ -188,7 +188,7 @@ func TestTwoPeople(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Read(t.Context(), s.Incident, 1); err != nil {
+		if _, err := r.Read(t.Context(), s.Incident, 1, ""); err != nil {
 			t.Errorf("%s needs one person: %v", choice, err)
 		}
 	}
@@ -211,7 +211,7 @@ func TestReadFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Read(t.Context(), s.Incident, 1); err == nil || errors.Is(err, incident.ErrRefused) {
+		if _, err := r.Read(t.Context(), s.Incident, 1, ""); err == nil || errors.Is(err, incident.ErrRefused) {
 			t.Errorf("%s: error is %v, want one that is no refusal", f, err)
 		}
 	}

@@ -180,11 +180,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if st.Result != nil {
 		return *st.Result, nil
 	}
-	head, err := record.LoadHead(ctx, s.incidents, s.table, in.Incident.ID)
+	head, err := record.Own(ctx, s.incidents, s.table, in.Incident.ID, in.Execution)
 	if err != nil {
-		return Output{}, err
-	}
-	if err := head.Own(in.Execution); err != nil {
 		return Output{}, err
 	}
 	begun, released := stored != "", head.Decision == incident.Release

@@ -380,7 +380,7 @@ func TestWhatThereIsIsKept(t *testing.T) {
 		}
 	}
 	release := func(r *run) {
-		if err := record.NoteDecision(r.t.Context(), r.DynamoDB(), "cordon-incidents", incident.Decision{Incident: inc.ID, Choice: incident.Release, DecidedAt: r.clock.now}); err != nil {
+		if err := record.NoteDecision(r.t.Context(), r.DynamoDB(), "cordon-incidents", "arn", incident.Decision{Incident: inc.ID, Choice: incident.Release, DecidedAt: r.clock.now}); err != nil {
 			r.t.Fatal(err)
 		}
 	}

@@ -113,7 +113,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		case n == 0:
 			done, unread = s.earlier(ctx, in.Incident)
 		case !s.dry: // which opens no incident
-			own = record.Own(ctx, s.incidents, s.table, in.Incident.ID, in.Execution)
+			_, own = record.Own(ctx, s.incidents, s.table, in.Incident.ID, in.Execution)
 		}
 	})
 	if err := errors.Join(unread, own); err != nil {

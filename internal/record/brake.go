@@ -168,12 +168,12 @@ func Answer(ctx context.Context, db Updater, table, id, execution string, d inci
 
 // TakeOverAsking takes an incident from an execution that runs and only waits
 // for a person. ErrTaken if it does not wait any more: then it isolates, or is over.
-func TakeOverAsking(ctx context.Context, db Updater, table, id, from, to string) error {
+func TakeOverAsking(ctx context.Context, db Updater, table, id, from, to string, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to REMOVE #a", "#e = :from AND #s = :open AND attribute_exists(#a)",
-		map[string]string{"#a": "asking", "#e": "execution", "#s": "state"},
-		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
+	return update(ctx, db, table, k, "SET #e = :to, #t = :t REMOVE #a", "#e = :from AND #s = :open AND attribute_exists(#a)",
+		map[string]string{"#a": "asking", "#e": "execution", "#s": "state", "#t": "takenAt"},
+		item{":to": str(to), ":from": str(from), ":open": str(string(Open)), ":t": stamp(at)})
 }

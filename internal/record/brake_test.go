@@ -108,7 +108,7 @@ func TestAsking(t *testing.T) {
 	a := world(t)
 	db, id := a.DynamoDB(), numbered(1).ID
 	claim(t, a, 1, "one")
-	if err := record.TakeOverAsking(t.Context(), db, table, id, "one", "two"); !errors.Is(err, record.ErrTaken) {
+	if err := record.TakeOverAsking(t.Context(), db, table, id, "one", "two", at); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken over although nobody is asked: %v", err)
 	}
 	if err := record.Ask(t.Context(), db, table, id, "two"); !errors.Is(err, record.ErrTaken) {
@@ -117,10 +117,10 @@ func TestAsking(t *testing.T) {
 	if err := record.Ask(t.Context(), db, table, id, "one"); err != nil || !head(t, a, 1).Asking {
 		t.Fatalf("%v, %+v", err, head(t, a, 1))
 	}
-	if err := record.TakeOverAsking(t.Context(), db, table, id, "one", "two"); err != nil {
+	if err := record.TakeOverAsking(t.Context(), db, table, id, "one", "two", at); err != nil {
 		t.Fatal(err)
 	}
-	if h := head(t, a, 1); h.Asking || h.Execution != "two" {
+	if h := head(t, a, 1); h.Asking || h.Execution != "two" || !h.TakenAt.Equal(at) {
 		t.Errorf("%+v: want it with the second, which asks nobody", h)
 	}
 	if err := record.Answer(t.Context(), db, table, id, "one", incident.Decision{Choice: incident.Isolate, DecidedAt: at}); !errors.Is(err, record.ErrTaken) {
@@ -137,7 +137,7 @@ func TestAsking(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := record.TakeOverAsking(t.Context(), db, table, id, "one", "two"); !errors.Is(err, record.ErrTaken) {
+	if err := record.TakeOverAsking(t.Context(), db, table, id, "one", "two", at); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken over while it isolates: %v", err)
 	}
 	if h := head(t, a, 2); h.Decision != incident.Isolate || h.Execution != "one" || h.Asking {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // State is where an incident stands. Open until a person's decision is carried out.
@@ -36,6 +37,7 @@ type Head struct {
 	Again     bool            // the execution asks people once more about what was closed or left
 	Decision  incident.Choice // verified by authorize; empty until then
 	Decided   Note            // the rest of it
+	TakenAt   time.Time       // when the execution took it over from another; zero if it opened it, or asks once more
 	ClosedAt  time.Time       // zero while open
 }
 
@@ -79,7 +81,7 @@ func decodeHead(i item) (Head, error) {
 		}
 		h.Decided.Round = n
 	}
-	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At} {
+	for name, to := range map[string]*time.Time{"closedAt": &h.ClosedAt, "decidedAt": &h.Decided.At, "takenAt": &h.TakenAt} {
 		if at := text(i, name); at != "" {
 			t, err := time.Parse(time.RFC3339Nano, at)
 			if err != nil {
@@ -124,24 +126,21 @@ func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
 	return decodeHead(i)
 }
 
-// FindHead is LoadHead for who may only list.
-func FindHead(ctx context.Context, db Querier, table, id string) (Head, error) {
+// FindHead is LoadHead and Follows in one look, for who may only list.
+func FindHead(ctx context.Context, db Querier, table, id string) (h Head, followed bool, err error) {
 	k, n, err := incident.SplitID(id)
 	if err != nil {
-		return Head{}, err
+		return Head{}, false, err
 	}
-	var found []Head
-	if err := each(ctx, db, table, k, headSK(n), func(i item) error {
-		h, err := decodeHead(i)
-		found = append(found, h)
-		return err
-	}); err != nil {
-		return Head{}, err
+	here, next, err := two(ctx, db, table, k, headSK(n), headSK(n+1))
+	if err != nil {
+		return Head{}, false, err
 	}
-	if len(found) == 0 {
-		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
+	if here == nil {
+		return Head{}, false, fmt.Errorf("incident %s %w", id, ErrNone)
 	}
-	return found[0], nil
+	h, err = decodeHead(here)
+	return h, next != nil, err
 }
 
 // Claim opens an incident. If its number is taken, the head that stands comes
@@ -170,25 +169,31 @@ func Claim(ctx context.Context, db Putter, table string, h Head) (Head, error) {
 // TakeOver moves an open incident to another execution from one that is over, or
 // that only asks people once more.
 // ErrTaken if a third was faster or the incident is closed.
-func TakeOver(ctx context.Context, db Updater, table, id, from, to string) error {
+func TakeOver(ctx context.Context, db Updater, table, id, from, to string, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to REMOVE #a, #g", "#e = :from AND #s = :open",
-		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state"},
-		item{":to": str(to), ":from": str(from), ":open": str(string(Open))})
+	return update(ctx, db, table, k, "SET #e = :to, #t = :t REMOVE #a, #g", "#e = :from AND #s = :open",
+		map[string]string{"#a": "asking", "#e": "execution", "#g": "again", "#s": "state", "#t": "takenAt"},
+		item{":to": str(to), ":from": str(from), ":open": str(string(Open)), ":t": stamp(at)})
 }
 
 // NoteDecision writes what authorize verified, so that steps under way see it,
-// and people on the page.
-func NoteDecision(ctx context.Context, db Updater, table string, d incident.Decision) error {
+// and people on the page, for the execution that has the incident. ErrTaken if
+// another has it: that one gathers evidence until people have decided anew. Without an
+// execution, as from one that began before the stack was updated, nobody is asked.
+func NoteDecision(ctx context.Context, db Updater, table, execution string, d incident.Decision) error {
 	k, err := headKey(d.Incident)
 	if err != nil {
 		return err
 	}
 	set, names, values := note(d)
-	return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+	if execution == "" {
+		return update(ctx, db, table, k, set, "attribute_exists(pk)", names, values)
+	}
+	names["#e"], values[":e"] = "execution", str(execution)
+	return update(ctx, db, table, k, set, "#e = :e", names, values)
 }
 
 // noted are the attributes of a head that note a decision, by their placeholders.
@@ -214,17 +219,18 @@ func WithdrawDecision(ctx context.Context, db Updater, table, id, execution stri
 	return update(ctx, db, table, k, "REMOVE #d, #t, #p, #i, #r, #f", "#e = :e", names, item{":e": str(execution)})
 }
 
-// Close ends an incident. Closing it again the same way changes nothing. What was
-// kept isolated may still be released or terminated, by a decision made later;
-// what is terminated or released stays so. ErrTaken otherwise.
-func Close(ctx context.Context, db Updater, table, id string, s State, at time.Time) error {
+// Close ends an incident, for the execution that has it. Closing it again the same
+// way changes nothing. What was kept isolated may still be released or terminated,
+// by a decision made later; what is terminated or released stays so. ErrTaken
+// otherwise, and if another execution has it.
+func Close(ctx context.Context, db Updater, table, id, execution string, s State, at time.Time) error {
 	k, err := headKey(id)
 	if err != nil {
 		return err
 	}
-	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again"}
-	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at)}
-	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#s <> :s AND (#s = :open OR #s = :kept)", names, values)
+	names := map[string]string{"#s": "state", "#t": "closedAt", "#a": "again", "#e": "execution"}
+	values := item{":s": str(string(s)), ":open": str(string(Open)), ":kept": str(string(Kept)), ":t": stamp(at), ":e": str(execution)}
+	err = update(ctx, db, table, k, "SET #s = :s, #t = :t REMOVE #a", "#e = :e AND #s <> :s AND (#s = :open OR #s = :kept)", names, values)
 	if !errors.Is(err, ErrTaken) {
 		return err
 	}
@@ -233,37 +239,35 @@ func Close(ctx context.Context, db Updater, table, id string, s State, at time.T
 	delete(values, ":t")
 	delete(values, ":open")
 	delete(values, ":kept")
-	return update(ctx, db, table, k, "REMOVE #a", "#s = :s", names, values)
+	return update(ctx, db, table, k, "REMOVE #a", "#e = :e AND #s = :s", names, values)
 }
 
 // ClosingKey is the sort key of the note that a run closes an incident.
 func ClosingKey(run string) string { return "closing#" + run }
 
 // BeginClosing notes that a run closes an incident, and is when it first began to:
-// what is written then says the same time when the run is repeated.
-func BeginClosing(ctx context.Context, db interface {
-	Querier
-	Updater
-}, table, id, run string, at time.Time,
-) (time.Time, error) {
+// what is written then says the same time when the run is repeated. The refusal of
+// the second note says what the first was.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+func BeginClosing(ctx context.Context, db Updater, table, id, run string, at time.Time) (time.Time, error) {
 	sk := ClosingKey(run)
-	err := update(ctx, db, table, key(id, sk), "SET #t = :t", "attribute_not_exists(#t)", map[string]string{"#t": "at"}, item{":t": stamp(at)})
-	if !errors.Is(err, ErrTaken) {
-		return at.UTC(), err
-	}
-	var first time.Time
-	err = each(ctx, db, table, id, sk, func(i item) error {
-		if text(i, "sk") != sk {
-			return nil
-		}
-		var err error
-		first, err = time.Parse(time.RFC3339Nano, text(i, "at"))
-		return err
+	_, err := db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &table, Key: key(id, sk), UpdateExpression: aws.String("SET #t = :t"), ConditionExpression: aws.String("attribute_not_exists(#t)"),
+		ExpressionAttributeNames: map[string]string{"#t": "at"}, ExpressionAttributeValues: item{":t": stamp(at)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
-	if err == nil && first.IsZero() {
-		err = fmt.Errorf("%s %s %w", id, sk, ErrNone)
+	var taken *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return at.UTC(), nil
+	case !errors.As(err, &taken):
+		return time.Time{}, fmt.Errorf("update %s %s: %w", id, sk, err)
 	}
-	return first, err
+	first, err := time.Parse(time.RFC3339Nano, text(taken.Item, "at"))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("item %s %s: at: %w", id, sk, err)
+	}
+	return first, nil
 }
 
 // Closing is what an execution that ended left of an incident.
@@ -304,8 +308,8 @@ func Reopen(ctx context.Context, db Updater, table string, h Head, to string) er
 	if err != nil {
 		return err
 	}
-	return update(ctx, db, table, k, "SET #e = :to, #a = :yes", "#e = :from AND #s = :s",
-		map[string]string{"#a": "again", "#e": "execution", "#s": "state"},
+	return update(ctx, db, table, k, "SET #e = :to, #a = :yes REMOVE #t", "#e = :from AND #s = :s",
+		map[string]string{"#a": "again", "#e": "execution", "#s": "state", "#t": "takenAt"},
 		item{":to": str(to), ":from": str(h.Execution), ":s": str(string(h.State)), ":yes": str("yes")})
 }
 
@@ -333,14 +337,7 @@ func AddFinding(ctx context.Context, db Putter, table, id string, f incident.Fin
 // Findings are all that opened or joined an incident.
 func Findings(ctx context.Context, db Querier, table, id string) ([]incident.Finding, error) {
 	var all []incident.Finding
-	err := each(ctx, db, table, id, "finding#", func(i item) error {
-		var f incident.Finding
-		if err := decode(i, &f); err != nil {
-			return err
-		}
-		all = append(all, f)
-		return nil
-	})
+	err := each(ctx, db, table, id, "finding#", func(i item) error { return appendTo(&all, i) })
 	return all, err
 }
 

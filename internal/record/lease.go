@@ -14,20 +14,34 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Own fails with incident.ErrSuperseded unless the incident is that execution's.
-// A step looks before it changes anything: an execution that was stopped and
-// redriven does not know that another one took its incident over meanwhile. An
-// invocation that had looked before that may still be at work; what must not be
+// Own is LoadHead for a step that is about to change something. It fails with
+// incident.ErrSuperseded unless the incident is that execution's: one that was
+// stopped and redriven does not know that another took its incident over meanwhile.
+// An invocation that had looked before that may still be at work; what must not be
 // done beside it is done under a lease.
-func Own(ctx context.Context, db Getter, table, id, execution string) error {
+//
+// An incident that was closed may have been followed by another of the same
+// instance, and what the instance is in is that one's doing then. An open one is
+// followed only where another machine has the ID by now, which steps tell by the
+// machine.
+func Own(ctx context.Context, db Getter, table, id, execution string) (Head, error) {
 	h, err := LoadHead(ctx, db, table, id)
-	if err != nil {
-		return fmt.Errorf("look whose incident %s is: %w", id, err)
+	if err == nil {
+		err = h.Own(execution)
 	}
-	return h.Own(execution)
+	if err == nil && execution != "" && h.State != Open {
+		var followed bool
+		if followed, err = Follows(ctx, db, table, id); followed {
+			err = fmt.Errorf("a newer incident than %s is open: %w", id, incident.ErrSuperseded)
+		}
+	}
+	if err != nil {
+		return Head{}, fmt.Errorf("look whose incident %s is: %w", id, err)
+	}
+	return h, nil
 }
 
-// Own is the same of a head that was read. An execution that began before the stack
+// Own is the same of a head that was read, whatever follows it. An execution that began before the stack
 // was updated goes on by its older definition, which does not say who it is and
 // catches no such error: it acts as it did then.
 func (h Head) Own(execution string) error {

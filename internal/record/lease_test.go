@@ -162,19 +162,40 @@ func TestBegin(t *testing.T) {
 func TestOwn(t *testing.T) {
 	a := world(t)
 	inc := incident.Incident{ID: leased, OpenedAt: at}
-	if err := record.Own(t.Context(), a.DynamoDB(), table, leased, "one"); !errors.Is(err, record.ErrNone) || errors.Is(err, incident.ErrSuperseded) {
+	if _, err := record.Own(t.Context(), a.DynamoDB(), table, leased, "one"); !errors.Is(err, record.ErrNone) || errors.Is(err, incident.ErrSuperseded) {
 		t.Errorf("nobody's: %v", err)
 	}
 	if _, err := record.Claim(t.Context(), a.DynamoDB(), table, record.Head{Incident: inc, Execution: "one"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := record.TakeOver(t.Context(), a.DynamoDB(), table, leased, "one", "two"); err != nil {
+	if err := record.TakeOver(t.Context(), a.DynamoDB(), table, leased, "one", "two", at); err != nil {
 		t.Fatal(err)
 	}
-	if err := record.Own(t.Context(), a.DynamoDB(), table, leased, "one"); !errors.Is(err, incident.ErrSuperseded) {
+	if _, err := record.Own(t.Context(), a.DynamoDB(), table, leased, "one"); !errors.Is(err, incident.ErrSuperseded) {
 		t.Errorf("taken over: %v", err)
 	}
-	if err := record.Own(t.Context(), a.DynamoDB(), table, leased, "two"); err != nil {
+	if _, err := record.Own(t.Context(), a.DynamoDB(), table, leased, "two"); err != nil {
 		t.Errorf("by whom: %v", err)
+	}
+}
+
+// A late execution has the incident that it asks about once more, until a finding opens
+// the next one: what it sealed then would be under that one's capture.
+func TestOwnWhatIsFollowed(t *testing.T) {
+	a := world(t)
+	claim(t, a, 1, "late")
+	id := incident.NewID(machine, 1)
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "late", record.Kept, at); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := record.Own(t.Context(), a.DynamoDB(), table, id, "late"); err != nil || h.State != record.Kept {
+		t.Errorf("kept: %+v, %v", h, err)
+	}
+	claim(t, a, 2, "new")
+	if _, err := record.Own(t.Context(), a.DynamoDB(), table, id, "late"); !errors.Is(err, incident.ErrSuperseded) {
+		t.Errorf("followed: %v, want ErrSuperseded", err)
+	}
+	if _, err := record.Own(t.Context(), a.DynamoDB(), table, id, ""); err != nil {
+		t.Errorf("of an execution that began before an update: %v", err)
 	}
 }

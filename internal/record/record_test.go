@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -174,7 +175,9 @@ func TestTakeOver(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "dead")
 	id := incident.NewID(machine, 1)
-	over := func(from, to string) error { return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to) }
+	over := func(from, to string) error {
+		return record.TakeOver(t.Context(), a.DynamoDB(), table, id, from, to, at)
+	}
 	if err := over("nobody", "thief"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken from one that does not have it: %v, want ErrTaken", err)
 	}
@@ -184,8 +187,8 @@ func TestTakeOver(t *testing.T) {
 	if err := over("dead", "slower"); !errors.Is(err, record.ErrTaken) {
 		t.Errorf("taken over twice: %v, want ErrTaken", err)
 	}
-	same(t, "who has it", head(t, a, 1).Execution, "new")
-	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at); err != nil {
+	same(t, "who has it, since when", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "new", State: record.Open, TakenAt: at})
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "new", record.Kept, at); err != nil {
 		t.Fatal(err)
 	}
 	if err := over("new", "late"); !errors.Is(err, record.ErrTaken) {
@@ -201,7 +204,7 @@ func TestClose(t *testing.T) {
 			claim(t, a, 1, "x")
 			id := incident.NewID(machine, 1)
 			closed := func(s record.State, at time.Time) error {
-				return record.Close(t.Context(), a.DynamoDB(), table, id, s, at)
+				return record.Close(t.Context(), a.DynamoDB(), table, id, "x", s, at)
 			}
 			if err := closed(s, at); err != nil {
 				t.Fatal(err)
@@ -235,11 +238,11 @@ func TestCloseLater(t *testing.T) {
 			state record.State
 			at    time.Time
 		}{{record.Kept, at}, {s, later}, {s, later.Add(time.Hour)}} {
-			if err := record.Close(t.Context(), a.DynamoDB(), table, id, c.state, c.at); err != nil {
+			if err := record.Close(t.Context(), a.DynamoDB(), table, id, "x", c.state, c.at); err != nil {
 				t.Fatalf("closed as %s: %v", c.state, err)
 			}
 		}
-		if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, later); !errors.Is(err, record.ErrTaken) {
+		if err := record.Close(t.Context(), a.DynamoDB(), table, id, "x", record.Kept, later); !errors.Is(err, record.ErrTaken) {
 			t.Errorf("%s, then kept: %v, want ErrTaken", s, err)
 		}
 		same(t, "closed later", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "x", State: s, ClosedAt: later})
@@ -274,7 +277,7 @@ func TestReopen(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "first")
 	id := incident.NewID(machine, 1)
-	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at); err != nil {
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "first", record.Kept, at); err != nil {
 		t.Fatal(err)
 	}
 	was := head(t, a, 1)
@@ -286,7 +289,7 @@ func TestReopen(t *testing.T) {
 	}
 	same(t, "people are asked once more, and it is kept as before", head(t, a, 1),
 		record.Head{Incident: numbered(1), Execution: "second", State: record.Kept, Again: true, ClosedAt: at})
-	if err := record.Close(t.Context(), a.DynamoDB(), table, id, record.Kept, at.Add(time.Hour)); err != nil {
+	if err := record.Close(t.Context(), a.DynamoDB(), table, id, "second", record.Kept, at.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "decided the same way", head(t, a, 1), record.Head{Incident: numbered(1), Execution: "second", State: record.Kept, ClosedAt: at})
@@ -312,7 +315,7 @@ func TestNoteDecision(t *testing.T) {
 	a := world(t)
 	claim(t, a, 1, "x")
 	id := incident.NewID(machine, 1)
-	if err := record.NoteDecision(t.Context(), a.DynamoDB(), table, incident.Decision{
+	if err := record.NoteDecision(t.Context(), a.DynamoDB(), table, "x", incident.Decision{
 		Incident: id, Round: 2, Choice: incident.Release, Person: "Satō", Identity: incident.ByLink, DecidedAt: at,
 	}); err != nil {
 		t.Fatal(err)
@@ -338,15 +341,17 @@ func TestNoteDecision(t *testing.T) {
 func TestNoItemFromAnUpdate(t *testing.T) {
 	id := incident.NewID(machine, 1)
 	for name, update := range map[string]func(context.Context, *sim.DynamoDB) error{
-		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error { return record.TakeOver(ctx, db, table, id, "", "x") },
+		"TakeOver": func(ctx context.Context, db *sim.DynamoDB) error {
+			return record.TakeOver(ctx, db, table, id, "", "x", at)
+		},
 		"Reopen": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.Reopen(ctx, db, table, record.Head{Incident: numbered(1)}, "x")
 		},
 		"NoteDecision": func(ctx context.Context, db *sim.DynamoDB) error {
-			return record.NoteDecision(ctx, db, table, incident.Decision{Incident: id, Choice: incident.Keep, DecidedAt: at})
+			return record.NoteDecision(ctx, db, table, "", incident.Decision{Incident: id, Choice: incident.Keep, DecidedAt: at})
 		},
 		"Close": func(ctx context.Context, db *sim.DynamoDB) error {
-			return record.Close(ctx, db, table, id, record.Kept, at)
+			return record.Close(ctx, db, table, id, "x", record.Kept, at)
 		},
 		"ReplaceToken": func(ctx context.Context, db *sim.DynamoDB) error {
 			return record.ReplaceToken(ctx, db, table, id, 1, []byte("t"))
@@ -546,6 +551,40 @@ func TestAllSteps(t *testing.T) {
 	}
 }
 
+// TestReadAll: an incident's own partition at once, over pages, and nothing of another's.
+func TestReadAll(t *testing.T) {
+	a := world(t)
+	id := incident.NewID(machine, 1)
+	long := strings.Repeat("x", 300<<10)
+	for _, f := range []string{"a", "b", "c", "d", "e"} {
+		if err := record.AddFinding(t.Context(), a.DynamoDB(), table, id, incident.Finding{ID: f, Description: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remember(t, a, numbered(1), prior("eni-1", "groups", `["sg-a"]`), prior("i-1", "disableApiStop", "false"))
+	for _, of := range []string{id, incident.NewID(machine, 11)} {
+		if err := record.SaveStep(t.Context(), a.DynamoDB(), table, of, "isolate", of); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := record.BeginClosing(t.Context(), a.DynamoDB(), table, of, "run", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := record.ReadAll(t.Context(), a.DynamoDB(), table, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want record.Everything
+	if want.Findings, err = record.Findings(t.Context(), a.DynamoDB(), table, id); err != nil || len(want.Findings) != 5 {
+		t.Fatal(len(want.Findings), err)
+	}
+	if want.Priors, err = record.Priors(t.Context(), a.DynamoDB(), table, id); err != nil || len(want.Priors) != 2 {
+		t.Fatal(want.Priors, err)
+	}
+	want.Steps = map[string]json.RawMessage{"isolate": json.RawMessage(`"` + id + `"`)}
+	same(t, "everything", all, want)
+}
+
 func TestRequest(t *testing.T) {
 	a := world(t)
 	id := incident.NewID(machine, 1)
@@ -594,6 +633,49 @@ func TestRequest(t *testing.T) {
 		second := request(2)
 		second.Problem = "Refused"
 		same(t, "the next round", open(second), second)
+	}
+}
+
+// TestFind: one look is what two reads are.
+func TestFind(t *testing.T) {
+	a := world(t)
+	id := incident.NewID(machine, 1)
+	for _, round := range []int{1, 2, 4, 9, 10} {
+		if _, err := record.OpenRequest(t.Context(), a.DynamoDB(), table, request(round)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ round, here, next int }{{1, 1, 2}, {2, 2, 0}, {3, 0, 4}, {4, 4, 0}, {9, 9, 10}, {10, 10, 0}, {11, 0, 0}, {math.MaxInt, 0, 0}} {
+		r, next, err := record.FindRequest(t.Context(), a.DynamoDB(), table, id, c.round)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := [2]int{}
+		for n, r := range []*record.Request{r, next} {
+			if r != nil {
+				got[n] = r.Round
+			}
+		}
+		if got != [2]int{c.here, c.next} {
+			t.Errorf("from %d: %v, want %d and %d", c.round, got, c.here, c.next)
+		}
+	}
+	for n, followed := range []bool{false, true, false} {
+		h, got, err := record.FindHead(t.Context(), a.DynamoDB(), table, incident.NewID(machine, n))
+		if n == 0 {
+			if err == nil {
+				t.Error("a head that is not there is found")
+			}
+			claim(t, a, 1, "first")
+			claim(t, a, 2, "second")
+			continue
+		}
+		if err != nil || h.Incident.ID != incident.NewID(machine, n) || got != followed {
+			t.Errorf("incident %d: %+v, followed %v, %v", n, h, got, err)
+		}
+	}
+	if _, _, err := record.FindHead(t.Context(), a.DynamoDB(), table, incident.NewID(machine, 3)); !errors.Is(err, record.ErrNone) {
+		t.Errorf("%v, want that there is none", err)
 	}
 }
 
@@ -719,6 +801,22 @@ func TestReadsAreConsistent(t *testing.T) {
 			all, err := record.Findings(ctx, db, table, id)
 			return len(all) == 1, err
 		}},
+		"FindHead": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_, _ = record.Claim(ctx, db, table, record.Head{Incident: numbered(1)})
+			_, _ = record.Claim(ctx, db, table, record.Head{Incident: numbered(2)})
+			_, followed, err := record.FindHead(ctx, db, table, id)
+			return followed, err
+		}},
+		"FindRequest": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_, _ = record.OpenRequest(ctx, db, table, request(1))
+			r, _, err := record.FindRequest(ctx, db, table, id, 1)
+			return r != nil, err
+		}},
+		"ReadAll": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_ = record.SaveStep(ctx, db, table, id, "isolate", 1)
+			all, err := record.ReadAll(ctx, db, table, id)
+			return len(all.Steps) == 1, err
+		}},
 		"Priors": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
 			_, _ = record.Remember(ctx, db, table, host, numbered(1), []record.Prior{prior("eni-1", "groups", `[]`)})
 			all, err := record.Priors(ctx, db, table, id)
@@ -799,6 +897,18 @@ func TestDamaged(t *testing.T) {
 			_, err := record.Findings(ctx, db, table, id)
 			return err
 		}},
+		"ReadAll, a finding": {table, id, "finding#f1", map[string]string{"body": `[]`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.ReadAll(ctx, db, table, id)
+			return err
+		}},
+		"ReadAll, a prior": {table, id, "prior#eni-1#groups", map[string]string{"body": `{"at":1}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.ReadAll(ctx, db, table, id)
+			return err
+		}},
+		"BeginClosing": {table, id, "closing#run", map[string]string{"at": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.BeginClosing(ctx, db, table, id, "run", at)
+			return err
+		}},
 		"Priors": {table, id, "prior#eni-1#groups", map[string]string{"body": `{"at":1}`}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, err := record.Priors(ctx, db, table, id)
 			return err
@@ -820,6 +930,18 @@ func TestDamaged(t *testing.T) {
 		}},
 		"LoadRequest": {table, "request#" + id, "request#001", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, _, err := record.LoadRequest(ctx, db, table, id, 1)
+			return err
+		}},
+		"FindRequest": {table, "request#" + id, "request#001", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, _, err := record.FindRequest(ctx, db, table, id, 1)
+			return err
+		}},
+		"FindRequest, the next": {table, "request#" + id, "request#002", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, _, err := record.FindRequest(ctx, db, table, id, 1)
+			return err
+		}},
+		"FindHead": {table, machine, "incident#000001", map[string]string{"body": `{}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, _, err := record.FindHead(ctx, db, table, id)
 			return err
 		}},
 		"OpenRequest over it": {table, "request#" + id, "request#001", map[string]string{"body": whole, "mailedAt": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,7 @@ func (w *world) begin(event []byte) {
 	e := &execution{arn: arn, name: name, started: w.clock.Now(), input: string(event)}
 	w.executions[arn] = e
 	w.order = append(w.order, e)
-	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.stream("machine"), Invoke: w.task, Moved: w.moved},
+	e.Execution = w.machine.Start(&asl.World{Clock: w.clock, Rand: w.stream("machine"), Invoke: func(_ context.Context, t asl.Task) (json.RawMessage, error) { return w.task(arn, t) }, Moved: w.moved},
 		asl.ExecutionInfo{ID: arn, Name: name, MachineID: w.machineARN, MachineName: w.machineARN[strings.LastIndexByte(w.machineARN, ':')+1:]}, event)
 	if w.first == nil {
 		w.first = e
@@ -55,9 +56,9 @@ func (w *world) attend(e *execution) {
 	})
 }
 
-// stop is an operator's, of the newest execution that runs.
-func (w *world) stop() {
-	for _, e := range slices.Backward(w.order) {
+// stop is an operator's, of the newest of these that runs.
+func (w *world) stop(of []*execution) {
+	for _, e := range slices.Backward(of) {
 		if e.Status() == asl.Running {
 			e.Stop()
 			w.happened["stop"]++
@@ -66,10 +67,10 @@ func (w *world) stop() {
 	}
 }
 
-// redrive is an operator's, of the newest execution that did not end well. What Step
+// redrive is an operator's, of the newest of these that did not end well. What Step
 // Functions would not redrive stays as it is.
-func (w *world) redrive() {
-	for _, e := range slices.Backward(w.order) {
+func (w *world) redrive(of []*execution) {
+	for _, e := range slices.Backward(of) {
 		if s := e.Status(); s == asl.Running || s == asl.Succeeded {
 			continue
 		}

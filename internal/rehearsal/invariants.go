@@ -63,6 +63,7 @@ var Invariants = []Invariant{
 	{"A decision is that of who made it", impostor},
 	{"No decision lies about", lying},
 	{"Sealed before terminated", unsealedKill},
+	{"Who lost an incident leaves it", changedByAnother},
 }
 
 // An actionable finding ends contained, or people were told that it is not; an

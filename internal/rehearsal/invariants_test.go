@@ -205,6 +205,47 @@ func takes(at float64, status sfntypes.ExecutionStatus) []sim.Call {
 	return []sim.Call{look, take}
 }
 
+// lost is a run in which another execution took the incident over after six seconds,
+// and that invocation terminated.
+func lost(by *sim.Invocation) rehearsal.Trace {
+	x := clean()
+	x.Calls = slices.Clone(x.Calls)
+	for n := range x.Calls {
+		if x.Calls[n].Action == "TerminateInstances" {
+			x.Calls[n].By = by
+		}
+	}
+	for _, c := range takes(6, sfntypes.ExecutionStatusAborted) {
+		if in, ok := c.Input.(*dynamodb.UpdateItemInput); ok {
+			in.Key = map[string]dynamodbtypes.AttributeValue{"pk": &dynamodbtypes.AttributeValueMemberS{Value: key}, "sk": &dynamodbtypes.AttributeValueMemberS{Value: "incident#000001"}}
+		}
+		x.Calls = append(x.Calls, c)
+	}
+	opened := put(0.5, "incident#000001")
+	opened.Input.(*dynamodb.PutItemInput).Item["execution"] = &dynamodbtypes.AttributeValueMemberS{Value: "arn:first"}
+	x.Calls[0] = opened
+	return x
+}
+
+// What the owner does, or what had begun when it was lost, or what only closes breaks
+// nothing.
+func TestLostAndLeft(t *testing.T) {
+	closes := move(50, "eni-1", "quarantine")
+	closes.Number, closes.By = 4, &sim.Invocation{Function: "isolate", Execution: "arn:first", Began: second(49)}
+	caught := with(lost(nil), move(5, "eni-1", "conversion"), closes)
+	for name, run := range map[string]rehearsal.Trace{
+		"by the owner":                lost(&sim.Invocation{Function: "terminate", Execution: "arn:second", Began: second(89)}),
+		"begun before it was lost":    lost(&sim.Invocation{Function: "terminate", Execution: "arn:first", Began: second(6)}),
+		"what stands open was closed": caught,
+	} {
+		for _, i := range rehearsal.Invariants {
+			if i.Name == "Who lost an incident leaves it" && i.Broken(run) != "" {
+				t.Errorf("%s: %s", name, i.Broken(run))
+			}
+		}
+	}
+}
+
 // opens opens an incident about the victim, under some key.
 func opens(at float64, pk string, machine time.Time) sim.Call {
 	c := put(at, "incident#000001")
@@ -602,6 +643,12 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 			x.Others = []sim.Change{{At: second(70), NetworkInterface: "eni-1", Groups: []string{"web"}}}
 		})},
+		{"terminated by whom had lost the incident", "Who lost an incident leaves it", lost(&sim.Invocation{Function: "terminate", Execution: "arn:first", Began: second(89)})},
+		{"opened by whom had lost the incident", "Who lost an incident leaves it", with(lost(nil), func() sim.Call {
+			c := move(50, "eni-1", "conversion")
+			c.Number, c.By = 3, &sim.Invocation{Function: "isolate", Execution: "arn:first", Began: second(49)}
+			return c
+		}())},
 		{"a dry run that changes something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) { x.DryRun = true })},
 		{"a dry run that scales something", "A dry run changes nothing", spoil(func(x *rehearsal.Trace) {
 			x.DryRun, x.Calls = true, []sim.Call{call(1, "autoscaling", "EnterStandby", nil, victim)}
@@ -613,7 +660,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			}
 		})
 	}
-	if n := len(rehearsal.Invariants); n != 20 {
-		t.Errorf("%d invariants; the README promises twenty", n)
+	if n := len(rehearsal.Invariants); n != 21 {
+		t.Errorf("%d invariants; the README promises 21", n)
 	}
 }

@@ -31,22 +31,19 @@ type function struct {
 //
 // Lambda does not know that a state has timed out: the invocation goes on to its
 // own end, beside the state's retry. So it does not run under the state's context.
-func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
-	var a struct {
-		FunctionName string
-		Payload      json.RawMessage
-	}
-	if err := json.Unmarshal(t.Arguments, &a); err != nil {
-		return nil, &asl.Failure{Name: "States.Runtime", Cause: err.Error()}
+func (w *world) task(execution string, t asl.Task) (json.RawMessage, error) {
+	var name string
+	if err := json.Unmarshal(t.Members["FunctionName"], &name); err != nil {
+		return nil, &asl.Failure{Name: "States.Runtime", Cause: "FunctionName: " + err.Error()}
 	}
 	if t.Token != "" {
 		w.tokens = append(w.tokens, t.Token)
 	}
-	f, ok := w.byARN[a.FunctionName]
+	f, ok := w.byARN[name]
 	if !ok {
-		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + a.FunctionName}
+		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + name}
 	}
-	out, err := w.invoke(context.Background(), f, a.Payload)
+	out, err := w.invoke(context.Background(), f, execution, t.Members["Payload"])
 	if err != nil {
 		return nil, err
 	}
@@ -54,13 +51,14 @@ func (w *world) task(_ context.Context, t asl.Task) (json.RawMessage, error) {
 }
 
 // invoke runs a function as Lambda does: within its time-out, and with nothing
-// of it left once it was killed. Every error is an *asl.Failure.
-func (w *world) invoke(ctx context.Context, f *function, payload []byte) ([]byte, error) {
+// of it left once it was killed. Every error is an *asl.Failure. The execution is the
+// one whose task it is; empty if it is none's.
+func (w *world) invoke(ctx context.Context, f *function, execution string, payload []byte) ([]byte, error) {
 	w.clock.Sleep(warm)
 	ctx, end := w.clock.Deadline(ctx, w.clock.Now().Add(f.timeout))
 	defer end()
 	killed := false
-	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: f.name, Kill: func() { killed = true; end() }})
+	ctx = sim.WithInvocation(ctx, &sim.Invocation{Function: f.name, Execution: execution, Began: w.clock.Now(), Kill: func() { killed = true; end() }})
 
 	out, err := f.run(ctx, payload)
 	var named messages.InvokeResponse_Error

@@ -1,6 +1,7 @@
 package rehearsal_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -76,4 +77,44 @@ func count(all []string, one string) (n int) {
 		}
 	}
 	return n
+}
+
+// A decision is not carried out by an execution that has lost its incident: people are
+// asked anew about what the other one found, and that is what is done. Until they are,
+// nothing else keeps the older decision from being carried out.
+func TestRedrivenWithADecision(t *testing.T) {
+	event := readFile(t, "plain.json")
+	worse := string(plainEvent(t, func(d object) { d["id"], d["severity"], d["type"] = "another", 9, "Trojan:EC2/DropPoint" }))
+	for step, c := range map[string]struct {
+		choice, ending string
+		again          float64 // when it is redriven: while the other isolates, or right before it asks
+	}{"terminate": {"terminate", "Terminated", 1}, "release": {"release", "Released", 0.5}} {
+		o := decides(options(event), c.choice)
+		quiet := run(t, o)
+		at := int(quiet.Calls[slices.IndexFunc(quiet.Calls, func(c rehearsal.Call) bool { return c.By == step })].At)
+		o.Account = undone(t, event, at+3)
+		o.Script = script(t, fmt.Sprintf(`{
+			"storms": [{"from": %d, "until": %d, "calls": "ec2:Describe*", "by": %q, "kind": "throttled"}],
+			"stops": [{"at": %d}], "events": [{"at": %d, "event": %s}], "redrives": [{"at": %g}]}`, at, at+4, step, at+2, at+4, worse, float64(at+4)+c.again))
+		r := run(t, o)
+		if r.Ending != "Joined open incident" || r.Happened["event more, "+c.ending] != 1 {
+			t.Errorf("%s: ended as %q by way of %q; %v", c.choice, r.Ending, path(t, r), r.Happened)
+		}
+		for _, c := range r.Calls {
+			if anew := rehearsal.Seconds(at + 60); c.By == step && c.At > rehearsal.Seconds(at+4) && c.At < anew && c.Mutating {
+				t.Errorf("%s: %s:%s at %v, before people could decide anew", step, c.Service, c.Action, c.At)
+			}
+		}
+	}
+}
+
+// Whoever lost its incident to an execution that ended without having contained the
+// instance takes it over in turn, as a finding that comes then would.
+func TestRedrivenAfterTheOwnerEnded(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "none")
+	o.Script = script(t, `{"stops": [{"at": 0.5}, {"at": 50.5}], "events": [{"at": 50}], "redrives": [{"at": 400, "first": true}]}`)
+	r := run(t, o)
+	if r.Ending != "Isolated, undecided" || r.IsolatedAt == nil || *r.IsolatedAt < 400 {
+		t.Errorf("ended as %q by way of %q, isolated at %v", r.Ending, path(t, r), r.IsolatedAt)
+	}
 }

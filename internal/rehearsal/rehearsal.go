@@ -524,7 +524,7 @@ const asyncRetries = 2
 func (w *world) tell(f *function, event []byte) {
 	for n := range asyncRetries + 1 {
 		w.clock.Sleep(time.Duration(n) * time.Minute)
-		if _, err := w.invoke(context.Background(), f, event); err == nil {
+		if _, err := w.invoke(context.Background(), f, "", event); err == nil {
 			return
 		}
 	}

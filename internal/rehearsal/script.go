@@ -59,7 +59,8 @@ type Delivery struct {
 
 // Moving is when an operator does something to an execution.
 type Moving struct {
-	At float64 `json:"at"`
+	At    float64 `json:"at"`
+	First bool    `json:"first,omitempty"` // to the one that the event of the rehearsal started, instead
 }
 
 // Choosing is one more person who got the mail. Where two people must decide on a
@@ -216,10 +217,10 @@ func (w *world) play() {
 		})
 	}
 	for _, m := range w.Script.Stops {
-		w.clock.At(w.start.Add(seconds(m.At)), w.stop)
+		w.clock.At(w.start.Add(seconds(m.At)), func() { w.stop(w.moving(m)) })
 	}
 	for _, m := range w.Script.Redrives {
-		w.clock.At(w.start.Add(seconds(m.At)), w.redrive)
+		w.clock.At(w.start.Add(seconds(m.At)), func() { w.redrive(w.moving(m)) })
 	}
 	for n, o := range w.Script.Others {
 		w.clock.At(w.start.Add(seconds(o.At)), func() {
@@ -308,6 +309,14 @@ func (w *world) idle() []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// moving are the executions to which an operator may do it.
+func (w *world) moving(m Moving) []*execution {
+	if m.First && len(w.order) > 0 {
+		return w.order[:1]
+	}
+	return w.order
 }
 
 // running says whether any execution is.

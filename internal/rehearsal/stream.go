@@ -130,7 +130,7 @@ func (s *streams) giveUp(m template.Mapping, batch []sim.StreamRecord) {
 }
 
 func (s *streams) hand(m template.Mapping, batch []sim.StreamRecord) bool {
-	_, err := s.w.invoke(context.Background(), s.w.byID[m.Function], s.payload(m, batch))
+	_, err := s.w.invoke(context.Background(), s.w.byID[m.Function], "", s.payload(m, batch))
 	return err == nil
 }
 

@@ -77,8 +77,9 @@ type Decisions interface {
 
 // Input names the request on which a person decided to release.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
-	Round    int               `json:"round"`
+	Incident  incident.Incident `json:"incident"`
+	Round     int               `json:"round"`
+	Execution string            `json:"execution"` // ARN of the one that asks
 }
 
 // Output is what is back and what is not. It tells of the state found at the
@@ -131,13 +132,14 @@ type ended struct {
 }
 
 // Run is safe to repeat, also after it has said that something is not back. Its
-// error wraps incident.ErrRefused where the decision does not hold, or where it is
+// error wraps incident.ErrSuperseded where another execution has the incident,
+// incident.ErrRefused where the decision does not hold, or where it is
 // not the same machine any more and the decision does not say to do what can be done,
 // and incident.ErrInstanceNotFound where there is none any more to put back. A call that
 // EC2 did not carry out is an error, after everything else was tried, so that
 // the machine runs it again; what can never come back is in NotBack.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
-	d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Release)
+	d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, in.Execution, incident.Release)
 	if err != nil {
 		return Output{}, err
 	}

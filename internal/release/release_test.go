@@ -25,7 +25,7 @@ func run(ctx context.Context, s *scene.Scene) (release.Output, error) {
 	if err != nil {
 		return release.Output{}, err
 	}
-	return step.Run(ctx, release.Input{Incident: s.Incident, Round: 1})
+	return step.Run(ctx, release.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution})
 }
 
 func isolated(t *testing.T, faults ...sim.Fault) *scene.Scene {
@@ -350,3 +350,16 @@ func TestGone(t *testing.T) {
 }
 
 func TestKill(t *testing.T) { scene.Kill(t, decided, run) }
+
+// What another execution has isolated since stays isolated: people are asked anew.
+func TestSuperseded(t *testing.T) {
+	s := decided(t)
+	was := s.Groups(t)
+	s.Reopen(t, "arn:another")
+	if out, err := run(t.Context(), s); !errors.Is(err, incident.ErrSuperseded) {
+		t.Errorf("%+v, %v; want ErrSuperseded", out, err)
+	}
+	if d := cmp.Diff(was, s.Groups(t)); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
+	}
+}

@@ -133,7 +133,7 @@ func (s *Scene) Head(t testing.TB) record.Head {
 // Note writes a decision on the head, as authorize does.
 func (s *Scene) Note(t testing.TB, c incident.Choice) {
 	t.Helper()
-	if err := record.NoteDecision(t.Context(), s.DynamoDB(), incidents, incident.Decision{Incident: s.Incident.ID, Round: 1, Choice: c, DecidedAt: s.clock.now}); err != nil {
+	if err := record.NoteDecision(t.Context(), s.DynamoDB(), incidents, Execution, incident.Decision{Incident: s.Incident.ID, Round: 1, Choice: c, DecidedAt: s.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -347,7 +347,7 @@ func Refusal(why string) incident.Error {
 }
 
 // Execution is that of every incident here.
-const Execution = "arn:execution"
+const Execution = "arn:aws:states:eu-west-1:123456789012:execution:cordon:run-1"
 
 // AskBefore opens request 1 as one for a decision before anything is isolated,
 // and notes that the execution waits for it.
@@ -366,7 +366,15 @@ func (s *Scene) AskBefore(t testing.TB) {
 // critical finding.
 func (s *Scene) TakeOver(t testing.TB) {
 	t.Helper()
-	if err := record.TakeOverAsking(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution, "arn:another"); err != nil {
+	if err := record.TakeOverAsking(t.Context(), s.DynamoDB(), incidents, s.Incident.ID, Execution, "arn:another", s.clock.now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Reopen gives the incident to an execution that asks people once more.
+func (s *Scene) Reopen(t testing.TB, to string) {
+	t.Helper()
+	if err := record.Reopen(t.Context(), s.DynamoDB(), incidents, s.Head(t), to); err != nil {
 		t.Fatal(err)
 	}
 }

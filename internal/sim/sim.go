@@ -183,8 +183,10 @@ func (a *Account) mail(topic, subject, body string) string {
 
 // Invocation is one run of a function. Kill ends it: its context is ended when Kill returns.
 type Invocation struct {
-	Function string
-	Kill     func()
+	Function  string
+	Kill      func()
+	Execution string    // ARN of the execution of a state machine that asked for it; empty if none did
+	Began     time.Time // its first line
 }
 
 type invocationKey struct{}

@@ -257,9 +257,7 @@ func (s *Step) look(ctx context.Context, in Input) (look, error) {
 			l.stored, errs[n] = record.LoadStored(ctx, s.incidents, s.table, inc.ID, stepName, &l.recorded)
 		case 3:
 			var h record.Head
-			if h, errs[n] = record.LoadHead(ctx, s.incidents, s.table, inc.ID); errs[n] == nil {
-				errs[n] = h.Own(in.Execution)
-			}
+			h, errs[n] = record.Own(ctx, s.incidents, s.table, inc.ID, in.Execution)
 			l.released = h.Decision == incident.Release
 		}
 	})

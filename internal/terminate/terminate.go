@@ -50,8 +50,9 @@ type Decisions interface {
 
 // Input names the request on which a person decided to terminate.
 type Input struct {
-	Incident incident.Incident `json:"incident"`
-	Round    int               `json:"round"`
+	Incident  incident.Incident `json:"incident"`
+	Round     int               `json:"round"`
+	Execution string            `json:"execution"` // ARN of the one that asks
 }
 
 // Output says what became of the instance. Where it was gone without our doing,
@@ -98,7 +99,8 @@ type state struct {
 
 // Run is safe to repeat: a termination whose answer was lost is found by the
 // instance's state. Its error wraps incident.ErrRefused where there is doubt,
-// or incident.ErrEvidence where that is about evidence alone.
+// incident.ErrEvidence where that is about evidence alone, or incident.ErrSuperseded
+// where another execution has the incident.
 // Whatever goes wrong before EC2 accepts the termination, protection that was
 // taken off is put back.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
@@ -109,6 +111,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	i, err := s.verify(ctx, in)
 	if errors.Is(err, incident.ErrInstanceNotFound) {
 		return Output{}, err // EC2 forgets and remembers: the machine asks again before it believes it
+	}
+	if errors.Is(err, incident.ErrSuperseded) {
+		return Output{}, err // whoever has the incident protected the instance anew, or has released it since
 	}
 	if err != nil {
 		return Output{}, s.protect(ctx, in, st, err)
@@ -132,7 +137,7 @@ func gone(in Input, st state, now string) Output {
 // verify reads the decision and looks at everything a termination rests on. A
 // dead instance needs no more than the decision.
 func (s *Step) verify(ctx context.Context, in Input) (types.Instance, error) {
-	d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, incident.Terminate)
+	d, err := s.decisions.ReadAs(ctx, in.Incident, in.Round, in.Execution, incident.Terminate)
 	if err != nil {
 		return types.Instance{}, err
 	}

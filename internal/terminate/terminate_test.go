@@ -24,7 +24,7 @@ func run(ctx context.Context, s *scene.Scene) (terminate.Output, error) {
 	if err != nil {
 		return terminate.Output{}, err
 	}
-	return step.Run(ctx, terminate.Input{Incident: s.Incident, Round: 1})
+	return step.Run(ctx, terminate.Input{Incident: s.Incident, Round: 1, Execution: scene.Execution})
 }
 
 // ready is an instance of which everything is as it must be.
@@ -336,3 +336,21 @@ func TestGoneNeedsADecision(t *testing.T) {
 }
 
 func TestKill(t *testing.T) { scene.Kill(t, decided, run) }
+
+// An execution that has lost the incident changes nothing more: the other one may have
+// released the instance, and then protection that was taken off for a termination is not
+// to be put on.
+func TestSuperseded(t *testing.T) {
+	s := decided(t, sim.Fault{Service: "ec2", Action: "TerminateInstances", Number: 1, Kind: sim.KilledBefore})
+	ctx, end := context.WithCancel(t.Context())
+	if _, err := run(sim.WithInvocation(ctx, &sim.Invocation{Kill: end}), s); err == nil {
+		t.Fatal("the killed run says that all is well")
+	}
+	s.Reopen(t, "arn:another")
+	if out, err := run(t.Context(), s); !errors.Is(err, incident.ErrSuperseded) || dead(s.State(t)) {
+		t.Errorf("%+v, %v, the instance is %s; want ErrSuperseded", out, err, s.State(t))
+	}
+	if f := s.Flags(t); f.Termination || f.Stop {
+		t.Errorf("protection is put on by whom it does not concern any more: %+v", f)
+	}
+}
