@@ -34,7 +34,9 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		return c
 	}
 	described := func(at float64, i *sim.Invocation) sim.Call {
-		c := call(at, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{})
+		c := call(at, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{
+			Filters: []types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{victim}}},
+		})
 		c.Mutating, c.By = false, i
 		return c
 	}
@@ -248,8 +250,12 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		return with(kept, c, call(last, "dynamodb", "GetItem", &dynamodb.GetItemInput{}))
 	}
 	// looked is a termination that looks at the interfaces at some time.
-	looked := func(at float64) rehearsal.Trace {
-		x := with(clean(), described(at, terminates))
+	looked := func(at float64, changed ...func(*sim.Call)) rehearsal.Trace {
+		look := described(at, terminates)
+		for _, change := range changed {
+			change(&look)
+		}
+		x := with(clean(), look)
 		for n := range x.Calls {
 			if x.Calls[n].Action == "TerminateInstances" {
 				x.Calls[n].By = terminates
@@ -423,6 +429,13 @@ func TestExceptionsAreNarrow(t *testing.T) {
 		{"others put it back after the last look at a termination", "Sealed before terminated", spoil(looked(89), others(89.5, "eni-1", "web")), map[string]rehearsal.Trace{
 			"it was before that":           spoil(looked(89), others(88, "eni-1", "web")),
 			"they attached another before": spoil(looked(89), others(88, "eni-9", "web")),
+			"that look was at another": spoil(looked(89, func(c *sim.Call) {
+				c.Input = &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{"i-other"}}}}
+			}), others(89.5, "eni-1", "web")),
+			"that look was at an endpoint": spoil(looked(89, func(c *sim.Call) {
+				c.Input = &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{"eni-endpoint"}}
+			}), others(89.5, "eni-1", "web")),
+			"that look was refused": spoil(looked(89, func(c *sim.Call) { c.Error = "UnauthorizedOperation" }), others(89.5, "eni-1", "web")),
 		}},
 		{"only the rule could tell that it failed", "Every ending is signed", failed("Throttled", ""), map[string]rehearsal.Trace{
 			"it could tell by itself":          failed("", ""),

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
 // decided are the decisions that were recorded meanwhile under a valid seal.
@@ -81,7 +82,7 @@ func unsealedKill(t Trace) string {
 		}
 		looked := c.At
 		for n := range t.Calls {
-			if l := &t.Calls[n]; l.By == c.By && l.Action == "DescribeNetworkInterfaces" && l.Effective && l.At.Before(c.At) {
+			if l := &t.Calls[n]; l.By == c.By && l.At.Before(c.At) && l.Error == "" && looksAt(l.Input, in.InstanceIds) {
 				looked = l.Made
 			}
 		}
@@ -95,6 +96,15 @@ func unsealedKill(t Trace) string {
 		}
 	}
 	return ""
+}
+
+// looksAt says whether a call asks for the interfaces of one of these instances and of
+// no other. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeNetworkInterfaces.html
+func looksAt(call any, instances []string) bool {
+	in, ok := call.(*ec2.DescribeNetworkInterfacesInput)
+	return ok && slices.ContainsFunc(in.Filters, func(f types.Filter) bool {
+		return aws.ToString(f.Name) == "attachment.instance-id" && slices.Equal(f.Values, instances)
+	})
 }
 
 // places are the groups of an instance's interfaces at a moment.
@@ -133,6 +143,20 @@ var saysIsolated = []string{
 	"[URGENT] Somebody undid the isolation, it was put right", "[緊急] 隔離が解除されたため修復しました",
 	"Closed: EC2 instance stays isolated", "対応完了: EC2インスタンスの隔離を継続します",
 	"Isolated, undecided", "隔離中・未決定のままです",
+}
+
+// saysLeft are parts of the subjects, in both languages, of mails from which people know
+// that nobody isolates the instance, or no more: it could not be done, or may not, it is
+// gone, it was decided so and stands as before, or the response itself has failed.
+var saysLeft = []string{
+	"NOT isolated", "隔離していません", "隔離できていません", "隔離しておらず",
+	"Isolation could not be verified", "隔離を確認できません",
+	"already decided", "決定済みの検出結果",
+	"is gone", "存在しません",
+	"EC2 instance left alone", "隔離しませんでした",
+	"EC2 instance released", "解放しました",
+	"nothing was decided", "決定はありません",
+	"ended badly", "異常終了しました",
 }
 
 // toldIsolated says which mail says that the instance is isolated, and it was not then,

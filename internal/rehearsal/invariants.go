@@ -91,17 +91,20 @@ func silentFailure(t Trace) string {
 			return fmt.Sprintf("ended as %q, and %s", t.Ending, open)
 		}
 	}
-	told := len(t.Mails) > 0 || t.Status == "FAILED" || t.Status == "TIMED_OUT"
-	if t.Braked != "" && !told {
+	_, contained := t.contained("quarantine", "capture")
+	contained = contained && t.closed() == ""
+	left := t.Status == "FAILED" || t.Status == "TIMED_OUT" || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool {
+		return slices.ContainsFunc(saysLeft, func(part string) bool { return strings.Contains(m.Subject, part) })
+	})
+	switch {
+	case left, contained && len(t.Mails) > 0:
+		return ""
+	case t.Braked != "":
 		return fmt.Sprintf("the finding was actionable, %s kept it from being acted on, and nobody was told", t.Braked)
+	case t.Ours && !contained:
+		return "the finding was actionable, the instance is not contained, and nobody was told"
 	}
-	if !t.Ours || told {
-		return ""
-	}
-	if _, ok := t.contained("quarantine", "capture"); ok && t.closed() == "" {
-		return ""
-	}
-	return "the finding was actionable, the instance is not contained, and nobody was told"
+	return ""
 }
 
 // undoneUnseen says whether others undid this after the last look at the isolation

@@ -425,6 +425,10 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
 			x.Mails, x.After.NetworkInterfaces = nil, x.Before.NetworkInterfaces
 		})},
+		{"told of something else, and not isolated", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
+			x.Mails, x.After.NetworkInterfaces = []sim.Mail{{At: second(5), Subject: "Another finding about an open incident: " + victim}}, x.Before.NetworkInterfaces
+		})},
 		{"quarantine lets everything out", "No silent failure", spoil(func(x *rehearsal.Trace) {
 			x.Mails = nil
 			x.After.SecurityGroups = slices.Clone(x.After.SecurityGroups)
@@ -581,6 +585,10 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
 			x.Ours, x.Braked, x.Mails = false, "the pause switch", nil
 		})},
+		{"held by a brake, and told of something else", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
+			x.Ours, x.Braked, x.Mails = false, "the pause switch", []sim.Mail{{At: second(5), Subject: "Another finding about an open incident: " + victim}}
+		})},
 		{"isolated before the answer", "Asked first, isolated after", askedFirst(decision(incident.Isolate), 30)},
 		{"isolated although left alone", "Asked first, isolated after", askedFirst(decision(incident.Leave), 70)},
 		{"isolated by a forged decision", "Asked first, isolated after", askedFirst(func() incident.Decision { d := decision(incident.Isolate); d.MAC = []byte("forged"); return d }(), 70)},
@@ -682,7 +690,7 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			*x = with(*x, move(2.2, "eni-1", "capture"))
 		})},
 		{"terminated although others put it back", "Sealed before terminated", spoil(func(x *rehearsal.Trace) {
-			looked := call(89, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{})
+			looked := call(89, "ec2", "DescribeNetworkInterfaces", &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{victim}}}})
 			x.Calls = slices.Insert(slices.Clone(x.Calls), 6, looked)
 			for n := range x.Calls {
 				if x.Calls[n].Action == "TerminateInstances" || x.Calls[n].At.Equal(second(89)) {
