@@ -100,8 +100,10 @@ func ways(all []*base) []trial {
 		{"decided later", roleLost("release", "ec2:*", 0, days)},  // asked once more
 		{"decided later", meanwhile},                              // Superseded
 		{"asked later, nobody answers", roleLost("approval", "dynamodb:*", 1000, 2500)},
-		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)},                                              // How does it stand? Nobody can be told
-		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}}, // Sign how it stands
+		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)},                                                                       // How does it stand? Nobody can be told
+		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}},                          // Sign how it stands
+		{"nobody answers", others(400, "terminate")},                                                                                                // There is nothing to look at
+		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Others: []rehearsal.Doing{{At: 300, What: "terminate"}}}}, // Its interfaces are gone
 		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Redrives: []rehearsal.Moving{{At: 9000}}}},
 		{"plain, kept", operator(20, 300)},            // stopped in the capture
 		{"plain, terminated", operator(20, 300)},      // and decided meanwhile
