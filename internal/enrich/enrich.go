@@ -227,8 +227,12 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if out.Verdict != Act {
 		return out, nil
 	}
+	// Whether there is an incident to be closed with it comes before that it is gone.
+	if unknown != nil {
+		return Output{}, unknown
+	}
 	// An incident that this execution opened at an earlier attempt is closed with it.
-	own := unknown == nil && last.found && last.head.State == record.Open && last.head.Execution == in.Execution
+	own := last.found && last.head.State == record.Open && last.head.Execution == in.Execution
 	if own && errors.Is(missing, incident.ErrInstanceNotFound) {
 		gone, err := s.absent(ctx, in, last.head.Incident.ID)
 		if err != nil {
@@ -239,8 +243,8 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 			return s.vanished(ctx, in, last.head, out, f.InstanceID+" is gone: the account does not know it any more")
 		}
 	}
-	if err := errors.Join(missing, unknown); err != nil {
-		return Output{}, err
+	if missing != nil {
+		return Output{}, missing
 	}
 
 	out.Instance = instance(described)

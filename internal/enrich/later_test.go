@@ -1,6 +1,7 @@
 package enrich_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -199,5 +200,14 @@ func TestGoneOnlyIfOftenSaid(t *testing.T) {
 	out, err := w.run(event, execution)
 	if err != nil || out.Verdict != enrich.Gone || out.Standing != enrich.Vanished || out.Incident.ID != first.Incident.ID {
 		t.Errorf("verdict %q, standing %q, %v: want it closed as gone", out.Verdict, out.Standing, err)
+	}
+}
+
+// Where the incident cannot be read, that comes before that its instance is gone: the
+// machine would believe what was not counted, and leave the incident open for ever.
+func TestGoneIsNotSaidUnread(t *testing.T) {
+	w := open(t, file, sim.Fault{Service: "ec2", Action: "DescribeInstances", Number: 1, Kind: sim.NotFound}, sim.Fault{Service: "dynamodb", Action: "Query", Number: 1, Kind: sim.Denied})
+	if _, err := w.run(event, execution); err == nil || errors.Is(err, incident.ErrInstanceNotFound) {
+		t.Errorf("%v: want what could not be read", err)
 	}
 }
