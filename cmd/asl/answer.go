@@ -10,33 +10,34 @@ import (
 	"unicode/utf8"
 
 	"cordon/internal/asl"
+	"cordon/internal/jsonata"
 	"cordon/internal/vtime"
 )
 
 type document struct {
-	Definition json.RawMessage   `json:"definition"`
-	Input      json.RawMessage   `json:"input"`
-	Mocks      map[string][]mock `json:"mocks"`
-	Time       string            `json:"time"`
+	definition, input json.RawMessage
+	mocks             map[string][]mock
+	time              string
+}
+
+func (d *document) UnmarshalJSON(b []byte) error {
+	return exactly(b, map[string]any{"definition": &d.definition, "input": &d.input, "mocks": &d.mocks, "time": &d.time})
 }
 
 // mock is one of its three kinds.
 type mock struct {
-	Return  json.RawMessage `json:"return"`
-	Error   *string         `json:"error"`
-	Cause   string          `json:"cause"`
-	Pending bool            `json:"pending"`
+	result  json.RawMessage
+	name    *string // of an error
+	cause   string
+	pending bool
 }
 
 func (m *mock) UnmarshalJSON(b []byte) error {
-	type plain mock
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode((*plain)(m)); err != nil {
+	if err := exactly(b, map[string]any{"return": &m.result, "error": &m.name, "cause": &m.cause, "pending": &m.pending}); err != nil {
 		return fmt.Errorf("a mock: %w", err)
 	}
 	kinds := 0
-	for _, is := range []bool{m.Return != nil, m.Error != nil, m.Pending} {
+	for _, is := range []bool{m.result != nil, m.name != nil, m.pending} {
 		if is {
 			kinds++
 		}
@@ -44,22 +45,53 @@ func (m *mock) UnmarshalJSON(b []byte) error {
 	if kinds != 1 {
 		return errors.New(`a mock has one of "return", "error" and "pending"`)
 	}
-	if m.Return != nil {
-		if err := unambiguous(m.Return); err != nil {
+	if m.result != nil {
+		if err := unambiguous(m.result); err != nil {
 			return fmt.Errorf("a mock: %w", err)
 		}
 	}
 	return nil
 }
 
+// exactly reads an object whose fields have these names, letter by letter, each once
+// at most: a name that is misspelt would change what is asked.
+func exactly(b []byte, to map[string]any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return errors.New("not an object")
+	}
+	seen := map[any]bool{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		field, known := to[name.(string)] // a key is always one
+		switch {
+		case !known:
+			return fmt.Errorf("unknown field %q", name)
+		case seen[name]:
+			return fmt.Errorf("the field %q is given twice", name)
+		}
+		seen[name] = true
+		if err := d.Decode(field); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // unambiguous refuses JSON of which it is not known what AWS makes: a number that no double
-// holds, and a key that is given twice.
+// holds, a key that is given twice, and half a character.
 func unambiguous(raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, new(any)); err != nil {
 		return err
 	}
 	if asl.RepeatsKey(raw) {
 		return errors.New("a key is given twice")
+	}
+	if jsonata.HalfCharacter(raw) {
+		return errors.New("half a character")
 	}
 	return nil
 }
@@ -132,29 +164,29 @@ var lineEnds = map[string]string{"\u0085": `\u0085`, "\u2028": `\u2028`, "\u2029
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func run(d document) (*outcome, error) {
-	if d.Time != "" && d.Time != "virtual" {
-		return nil, fmt.Errorf("time %q, only virtual is known", d.Time)
+	if d.time != "" && d.time != "virtual" {
+		return nil, fmt.Errorf("time %q, only virtual is known", d.time)
 	}
-	if d.Definition == nil {
+	if d.definition == nil {
 		return nil, errors.New("the document has no definition")
 	}
 	var text string
-	if json.Unmarshal(d.Definition, &text) == nil && text != "" { // as CreateStateMachine takes it
-		d.Definition = json.RawMessage(text)
+	if json.Unmarshal(d.definition, &text) == nil && text != "" { // as CreateStateMachine takes it
+		d.definition = json.RawMessage(text)
 	}
-	machine, err := asl.Parse(d.Definition)
+	machine, err := asl.Parse(d.definition)
 	if err != nil {
 		return nil, err
 	}
-	if d.Input == nil {
-		d.Input = json.RawMessage("{}")
+	if d.input == nil {
+		d.input = json.RawMessage("{}")
 	}
 
-	if err := unambiguous(d.Input); err != nil {
+	if err := unambiguous(d.input); err != nil {
 		return nil, fmt.Errorf("the input: %w", err)
 	}
-	if len(d.Input) > asl.MaxPayload {
-		return nil, fmt.Errorf("an input of %d bytes, %d at most", len(d.Input), asl.MaxPayload)
+	if len(d.input) > asl.MaxPayload {
+		return nil, fmt.Errorf("an input of %d bytes, %d at most", len(d.input), asl.MaxPayload)
 	}
 
 	clock := vtime.New(0, start) // 0: ties go by index
@@ -167,41 +199,41 @@ func run(d document) (*outcome, error) {
 		out.Calls = append(out.Calls, taskCall{task.State, task.Arguments})
 		n := taken[task.State]
 		taken[task.State]++
-		if n >= len(d.Mocks[task.State]) {
+		if n >= len(d.mocks[task.State]) {
 			if refused == nil {
 				refused = fmt.Errorf("the mocks of %q are used up: attempt %d has none", task.State, n+1)
 			}
 			return nil, &asl.Failure{Name: "MocksUsedUp"}
 		}
-		m := d.Mocks[task.State][n]
+		m := d.mocks[task.State][n]
 		switch {
-		case m.Pending && task.Token == "":
+		case m.pending && task.Token == "":
 			clock.Wait(func(func()) {})
-		case m.Pending:
+		case m.pending:
 		case task.Token != "": // its holder answers after the call that handed it out has returned
 			clock.Go(func() {
 				var err error
-				if m.Error != nil {
-					err = execution.SendTaskFailure(task.Token, *m.Error, m.Cause)
+				if m.name != nil {
+					err = execution.SendTaskFailure(task.Token, *m.name, m.cause)
 				} else {
-					err = execution.SendTaskSuccess(task.Token, m.Return)
+					err = execution.SendTaskSuccess(task.Token, m.result)
 				}
 				if err != nil && refused == nil && !errors.Is(err, asl.ErrTaskTimedOut) && !errors.Is(err, asl.ErrTaskDoesNotExist) {
 					refused = fmt.Errorf("the answer of %q: %w", task.State, err)
 				}
 			})
 			return nil, nil
-		case m.Error != nil:
-			return nil, &asl.Failure{Name: *m.Error, Cause: m.Cause}
+		case m.name != nil:
+			return nil, &asl.Failure{Name: *m.name, Cause: m.cause}
 		}
-		return m.Return, nil
+		return m.result, nil
 	}
 	info := asl.ExecutionInfo{
 		ID:   "arn:aws:states:us-east-1:123456789012:execution:machine:execution",
 		Name: "execution", RoleArn: "arn:aws:iam::123456789012:role/machine",
 		MachineID: "arn:aws:states:us-east-1:123456789012:stateMachine:machine", MachineName: "machine",
 	}
-	clock.Run(func() { execution = machine.Start(world, info, d.Input) })
+	clock.Run(func() { execution = machine.Start(world, info, d.input) })
 	if refused != nil {
 		return nil, refused
 	}

@@ -73,9 +73,10 @@ func (f *Failure) Error() string {
 type Task struct {
 	State     string
 	Resource  string
-	Arguments json.RawMessage // null when the state has none and its input is null
-	Token     string          // empty unless Resource ends in .waitForTaskToken
-	Attempt   int             // 0 for the first, counting the retries of this visit of the state
+	Arguments json.RawMessage            // null when the state has none and its input is null
+	Members   map[string]json.RawMessage // of Arguments, where the definition names them; else nil
+	Token     string                     // empty unless Resource ends in .waitForTaskToken
+	Attempt   int                        // 0 for the first, counting the retries of this visit of the state
 }
 
 // World is what executions run in.

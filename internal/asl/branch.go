@@ -42,6 +42,9 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		}
 	}
 	if typeName(list.raw) != "array" {
+		if v.state.neutral {
+			return nil, &Failure{Name: runtimeError, refused: true, Cause: "a Map in JSONPath over what is no array"}
+		}
 		if t := v.state.items; t != nil {
 			return nil, wrongType(t.expr, "Items", "array", list)
 		}
@@ -100,8 +103,10 @@ func (e *Execution) iterate(v *visit) (*value, *Failure) {
 		if t := v.state.itemSelector; t != nil && !r.over {
 			inside := *v
 			inside.item = it
+			n := e.names(&inside)
+			n.within = false // here it is known
 			var f *Failure
-			if input, f = e.query.evaluate(t, "ItemSelector", e.names(&inside)); f != nil {
+			if input, f = e.query.evaluate(t, "ItemSelector", n); f != nil {
 				over(f)
 				return nil, f
 			}

@@ -223,6 +223,9 @@ func parseJSON(args []any) (any, error) {
 	if !ok {
 		return nil, unfit("parse", 0)
 	}
+	if jsonata.HalfCharacter([]byte(text)) {
+		return nil, jsonata.Unsupported("$parse of half a character")
+	}
 	value, err := jsonata.Decode(json.RawMessage(text))
 	if err != nil || RepeatsKey(json.RawMessage(text)) {
 		return nil, &jsonata.Error{Code: "D3137", Text: "Invalid JSON"}

@@ -137,6 +137,7 @@ func (s *state) info(path string) StateInfo {
 		t     *template
 	}{
 		{"Arguments", s.arguments},
+		{"Credentials", s.credentials},
 		{"TimeoutSeconds", s.timeout},
 		{"HeartbeatSeconds", s.heartbeat},
 		{"Seconds", s.seconds},

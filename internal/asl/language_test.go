@@ -31,7 +31,10 @@ func TestLanguage(t *testing.T) {
 			states: `"A": {"Type": "Pass", "Output": {"a": "a {% 1", "b": "% 1 %", "c": "{% 1 + 1 %}", "d": "$states.input", "e.$": "$"}, "End": true}`,
 			output: `{"a":"a {% 1","b":"% 1 %","c":2,"d":"$states.input","e.$":"$"}`,
 		},
-		"output may be any JSON": {states: `"A": {"Type": "Pass", "Output": [null, 0, 0.1, {"k": "{% $states.input.a %}"}], "End": true}`, input: `{"a": []}`, output: `[null,0,0.1,{"k":[]}]`},
+		"marks within spaces are a text, recorded": {states: `"A": {"Type": "Pass", "Output": {"a": " {% 1 %} ", "b": "{%2%}"}, "End": true}`, output: `{"a":" {% 1 %} ","b":2}`},
+		"pairs of escapes":                         {states: `"A": {"Type": "Pass", "Output": ["{% '\\ud83d\\ude00' %}", "{% $length($parse('\"\\\\ud83d\\\\ude00\"')) %}"], "End": true}`, output: `["😀",1]`},
+		"half a character":                         {states: `"A": {"Type": "Pass", "Output": "{% $parse($states.input) %}", "End": true}`, input: `"\"\\ud83d\""`, refuse: "half a character"},
+		"output may be any JSON":                   {states: `"A": {"Type": "Pass", "Output": [null, 0, 0.1, {"k": "{% $states.input.a %}"}], "End": true}`, input: `{"a": []}`, output: `[null,0,0.1,{"k":[]}]`},
 		"an undefined result fails": {
 			states: `"A": {"Type": "Pass", "Output": {"x": {"y": "{% $states.input.nope %}"}}, "End": true}`,
 			error:  "States.QueryEvaluationError",
@@ -60,7 +63,7 @@ func TestLanguage(t *testing.T) {
 		"$match says index":              {states: `"A": {"Type": "Pass", "Output": "{% $match('xaby', /a(b)/) %}", "End": true}`, output: `{"match":"ab","index":1,"groups":["b"]}`},
 		"recursion that does not end":    {states: `"A": {"Type": "Pass", "Output": "{% ($f := function($x){$f($x)}; $f(1)) %}", "End": true}`, refuse: "takes too long"},
 
-		"no catcher hides a limit of ours": {states: `"A": {` + lambda + `, "Arguments": "{% $pad('', 20000) %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, refuse: "$pad to a width"},
+		"no catcher hides a limit of ours": {states: `"A": {` + lambda + `, "Arguments": "{% $pad('', 1.5) %}", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, refuse: "$pad to a width"},
 		"a variable hides a function":      {states: `"A": {"Type": "Pass", "Assign": {"round": 3}, "Next": "B"}, "B": {"Type": "Pass", "Output": "{% $round + 1 %}", "End": true}`, output: `4`},
 
 		// Measured: https://github.com/floci-io/floci/issues/2665 and /2689 (the names of fields), /2676 (functions), /2737 (limits).
@@ -106,8 +109,10 @@ func TestLanguage(t *testing.T) {
 		// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html; recorded
 		"context of a Pass": {
 			states: `"A": {"Type": "Pass", "Output": "{% $states.context %}", "End": true}`, input: `{"i": 1}`,
-			output: `{"Execution":{"Id":"arn:execution","Input":{"i":1},"Name":"one","RoleArn":"arn:role","StartTime":"2026-01-01T00:00:00.000Z","RedriveCount":0},"StateMachine":{"Id":"arn:machine","Name":"machine"},"State":{"Name":"A","EnteredTime":"2026-01-01T00:00:00.000Z"}}`,
+			output: `{"Execution":{"Id":"arn:execution","Input":{"i":1},"Name":"one","RoleArn":"arn:role","StartTime":"2026-01-01T00:00:00Z","RedriveCount":0},"StateMachine":{"Id":"arn:machine","Name":"machine"},"State":{"Name":"A","EnteredTime":"2026-01-01T00:00:00Z"}}`,
 		},
+
+		"a time with a part of a second": {states: `"W": {"Type": "Wait", "Timestamp": "2026-01-01T00:00:01.25Z", "Next": "A"}, "A": {"Type": "Pass", "Output": "{% $states.context.State.EnteredTime %}", "End": true}`, output: `"2026-01-01T00:00:01.250Z"`, took: 1250 * time.Millisecond},
 
 		// https://docs.aws.amazon.com/step-functions/latest/dg/state-choice.html; recorded
 		"the rule's Output is its own, the state's is Default's": {
@@ -191,11 +196,16 @@ func TestLanguage(t *testing.T) {
 		// Recorded: localstack/localstack, tests/aws/services/stepfunctions/v2/scenarios, test_catch_states_runtime, in JSONPath.
 		"nothing takes States.Runtime": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": [{"Condition": false, "Next": "B"}]}, "B": {"Type": "Succeed"}}}],
 			"Retry": [{"ErrorEquals": ["States.Runtime"]}], "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "C"}, {"ErrorEquals": ["States.ALL"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, error: "States.Runtime", cause: "Failed to transition out of the state"},
-		"Iterator, as it was called":    {states: `"M": {"Type": "Map", "Items": [1, 2], "Iterator": {"StartAt": "A", "States": {"A": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, output: `[2,4]`},
-		"another role":                  {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "arn:aws:iam::123456789012:role/other"}, "End": true}`, tasks: map[string]task{"A": failing("X", "c", 1)}, error: "X", cause: "c"},
-		"a Fail without a cause":        {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Output": "caught", "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, output: `"caught"`},
-		"a Fail without a cause, shown": {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, refuse: "words are not known"},
-		"a task's own States.Runtime":   {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
+		"Iterator, as it was called":       {states: `"M": {"Type": "Map", "Items": [1, 2], "Iterator": {"StartAt": "A", "States": {"A": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": true}}}, "End": true}`, output: `[2,4]`},
+		"another role, evaluated":          {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "{% $states.input %}"}, "End": true}`, input: `"arn:aws:iam::123456789012:role/other"`, output: `{}`},
+		"another role, of nothing":         {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "{% $nope %}"}, "End": true}`, error: "States.QueryEvaluationError", cause: "for the field 'Credentials/RoleArn' returned nothing"},
+		"a long cause":                     {states: `"A": {"Type": "Fail", "Error": "E", "Cause": "{% $join($map([1..3277], function(){'é123456789'})) %}"}`, refuse: "a cause of more than 32768"},
+		"a long error":                     {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing(strings.Repeat("E", 257), "", 1)}, refuse: "more than 256 characters"},
+		"a bad Assign beside a bad Output": {states: `"A": {"Type": "Pass", "Assign": {"x": "{% $nope %}"}, "Output": "{% $nope %}", "End": true}`, refuse: "AWS's words are not known"},
+		"another role":                     {states: `"A": {` + lambda + `, "Credentials": {"RoleArn": "arn:aws:iam::123456789012:role/other"}, "End": true}`, tasks: map[string]task{"A": failing("X", "c", 1)}, error: "X", cause: "c"},
+		"a Fail without a cause":           {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Output": "caught", "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, output: `"caught"`},
+		"a Fail without a cause, shown":    {states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "X"}}}], "Catch": [{"ErrorEquals": ["X"], "Next": "C"}], "End": true}, "C": {"Type": "Pass", "End": true}`, refuse: "words are not known"},
+		"a task's own States.Runtime":      {states: `"A": {` + lambda + `, "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`, tasks: map[string]task{"A": failing("States.Runtime", "", 1)}, refuse: "that Step Functions did not raise"},
 		"an error without a name": {
 			states: `"P": {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail"}}}], "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}], "End": true}, "B": {"Type": "Pass", "End": true}`,
 			refuse: "a failure without a name",
@@ -280,12 +290,17 @@ func TestLanguage(t *testing.T) {
 		"Map over an input that is no array": {states: `"M": {"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": "b"}`, error: "States.QueryEvaluationError", cause: "executing the state 'M' (entered at the event id #2). Map state input must be an array but was: {\"a\":\"b\"}"},
 		"Map over a function":                {states: `"M": {"Type": "Map", "Items": "{% function($x){$x} %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, error: "States.QueryEvaluationError", cause: "The JSONata expression 'function($x){$x}' specified for the field 'Items' returned an unsupported result type."},
 		"Map over no array":                  {states: `"M": {"Type": "Map", "Items": "{% $states.input %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, input: `{"a": 1}`, error: "States.QueryEvaluationError", cause: "The JSONata expression '$states.input' specified for the field 'Items' returned an unexpected result type. Expected 'array', but was 'object' for value: {\"a\":1}"},
-		"Map with a selector":                {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.Map.Item.Index] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},0],[{"v":"b","i":1,"k":9},1]]`},
-		"Map two at a time":                  {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
-		"Map of forty at most":               {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
-		"Map that tolerates, unused":         {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
-		"Map that tolerates, used":           {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
-		"Map fails with its item":            {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
+		"Map with a selector":                {states: `"M": {"Type": "Map", "Items": "{% $states.input.l %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}", "k": "{% $states.input.k %}"}, "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% [$states.input, $states.context.State.Name] %}", "End": true}}}, "End": true}`, input: `{"l": ["a", "b"], "k": 9}`, output: `[[{"v":"a","i":0,"k":9},"I"],[{"v":"b","i":1,"k":9},"I"]]`},
+		"a state within a Map reads of it":   {states: `"M": {"Type": "Map", "Items": [1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.context.Map.Item.Index %}", "End": true}}}, "End": true}`, refuse: "sees $states.context.Map"},
+		"a state within a Map reads all":     {states: `"M": {"Type": "Map", "Items": [1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "Output": "{% $states.context %}", "End": true}}}, "End": true}`, refuse: "sees $states.context.Map"},
+		"a Map within a Map":                 {states: `"M": {"Type": "Map", "Items": [[7, 8]], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Map", "ItemSelector": "{% $states.context.Map.Item.Value %}", "ItemProcessor": {"StartAt": "J", "States": {"J": {"Type": "Pass", "End": true}}}, "End": true}}}, "End": true}`, output: `[[7,8]]`},
+		// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html#contextobject-map
+		"Map says where items come from": {states: `"M": {"Type": "Map", "Items": ["a"], "ItemSelector": "{% $states.context.Map.Item %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[{"Index":0,"Value":"a","Source":"STATE_DATA"}]`},
+		"Map two at a time":              {states: `"M": {"Type": "Map", "MaxConcurrency": "{% 2 %}", "Items": [3, 1, 1, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": true}}}, "End": true}`, output: `[3,1,1,1]`, took: 3 * time.Second},
+		"Map of forty at most":           {states: `"M": {"Type": "Map", "Items": "{% [1..41] %}", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Wait", "Seconds": 1, "Output": 0, "End": true}}}, "Output": "{% $count($states.result) %}", "End": true}`, output: `41`, took: 2 * time.Second},
+		"Map that tolerates, unused":     {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailureCount": 1, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": true}}}, "End": true}`, output: `[1]`},
+		"Map that tolerates, used":       {states: `"M": {"Type": "Map", "Items": [1], "ToleratedFailurePercentage": 100, "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Fail"}}}, "End": true}`, refuse: "tolerates failures"},
+		"Map fails with its item":        {states: `"M": {"Type": "Map", "Items": [0, 1], "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "F"}], "Default": "W"}, "W": {"Type": "Wait", "Seconds": 99, "End": true}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true}`, error: "E"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"cordon/internal/jsonata"
 )
 
 // Machine is a definition, read and checked. It is only read after Parse.
@@ -29,6 +31,7 @@ type state struct {
 	comment string
 	next    string // empty where end is set, and in Choice, Succeed and Fail
 	end     bool
+	neutral bool // in JSONPath, in which it queries nothing
 	retry   []retrier
 	catch   []catcher
 
@@ -41,6 +44,7 @@ type state struct {
 	rawArguments json.RawMessage
 	timeout      *template
 	heartbeat    *template
+	credentials  *template
 
 	// Choice
 	choices []choice
@@ -204,6 +208,16 @@ func (f *fields) object(name string) *template {
 	return t
 }
 
+// shaped is a template that is an object or an expression: of anything else nobody knows
+// whether AWS takes it there.
+func (f *fields) shaped(name string) *template {
+	t := f.template(name)
+	if t != nil && t.expr == nil && f.err == nil && f.raw(name)[0] != '{' {
+		f.fail(unsupported(f.at+"/"+name, "what is neither an object nor a JSONata expression"))
+	}
+	return t
+}
+
 // number is a template that is a whole number from low to high, or an expression.
 func (f *fields) number(name string, low, high int) *template {
 	t := f.template(name)
@@ -261,6 +275,9 @@ func Parse(definition []byte) (*Machine, error) {
 	var raw json.RawMessage
 	if err := json.Unmarshal(definition, &raw); err != nil {
 		return nil, invalid("the definition", "%v", err)
+	}
+	if jsonata.HalfCharacter(raw) {
+		return nil, unsupported("the definition", "half a character")
 	}
 	f, err := newFields("the definition", raw)
 	if err != nil {
@@ -436,6 +453,7 @@ func (p *parser) state(at, name string, raw json.RawMessage, assigned map[string
 		if err := neutral(f); err != nil {
 			return nil, err
 		}
+		s.neutral = true
 	case language != "JSONata":
 		return nil, unsupported(at, "the query language %s", language)
 	}
@@ -522,15 +540,16 @@ func isVariable(name string) bool {
 
 func (p *parser) task(f *fields, s *state) error {
 	s.resource = f.text("Resource")
-	if s.resource == "" {
+	switch {
+	case s.resource == "":
 		f.fail(invalid(f.at, "Resource is missing"))
+	case !strings.HasPrefix(s.resource, "arn:"): // https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
+		f.fail(invalid(f.at+"/Resource", "must be an ARN"))
 	}
-	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
+	s.arguments, s.rawArguments = f.shaped("Arguments"), f.raw("Arguments")
 	s.timeout = f.number("TimeoutSeconds", 1, maxTimeout)
 	s.heartbeat = f.number("HeartbeatSeconds", 1, maxTimeout)
-	if t := f.object("Credentials"); t != nil && t.literal == nil { // the role that calls; nothing here depends on it
-		return unsupported(f.at, "the field Credentials with an expression")
-	}
+	s.credentials = f.object("Credentials") // the role that calls; nothing here depends on it
 	if f.err == nil && s.timeout != nil && s.heartbeat != nil && s.timeout.expr == nil && s.heartbeat.expr == nil {
 		t, _ := wholeNumber(s.timeout.literal)
 		h, _ := wholeNumber(s.heartbeat.literal)
@@ -591,7 +610,7 @@ func (p *parser) choice(f *fields, s *state) error {
 }
 
 func (p *parser) parallel(f *fields, s *state, assigned map[string]bool) error {
-	s.arguments, s.rawArguments = f.template("Arguments"), f.raw("Arguments")
+	s.arguments, s.rawArguments = f.shaped("Arguments"), f.raw("Arguments")
 	var raws []json.RawMessage
 	f.into("Branches", &raws, "an array")
 	if len(raws) == 0 {
@@ -620,7 +639,7 @@ func (p *parser) mapState(f *fields, s *state, assigned map[string]bool) error {
 	if s.items != nil && s.items.expr == nil && f.err == nil && f.raw("Items")[0] != '[' {
 		f.fail(invalid(f.at+"/Items", "must be an array or a JSONata expression"))
 	}
-	s.itemSelector = f.template("ItemSelector")
+	s.itemSelector = f.shaped("ItemSelector")
 	s.maxConcurrency = f.number("MaxConcurrency", 0, maxTimeout)
 	s.toleratedCount = f.number("ToleratedFailureCount", 0, maxTimeout)
 	s.toleratedPercentage = f.number("ToleratedFailurePercentage", 0, 100)

@@ -30,14 +30,18 @@ func TestParseRefuses(t *testing.T) {
 		"a name twice":                  {machine(`"A": {"Type": "Map", "ItemProcessor": {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}, "End": true}`), "has this name"},
 		"JSONPath fields":               {machine(`"A": {"Type": "Pass", "ResultPath": "$.x", "End": true}`), "ResultPath is a field of JSONPath"},
 		"JSONata that does not compile": {machine(`"A": {"Type": "Pass", "Output": "{% 1 + %}", "End": true}`), "S0207: Unexpected end of expression"},
+		"an error of null":              {task(`"Catch": [{"ErrorEquals": [null], "Next": "Z"}]`), "array of strings"},
 		"States.ALL in company":         {task(`"Retry": [{"ErrorEquals": ["States.ALL", "X"]}]`), "alone"},
 		"States.ALL first":              {task(`"Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Z"}, {"ErrorEquals": ["X"], "Next": "Z"}]`), "last"},
 		"an interval of 0":              {task(`"Retry": [{"ErrorEquals": ["X"], "IntervalSeconds": 0}]`), "IntervalSeconds"},
 		"a backoff below 1":             {task(`"Retry": [{"ErrorEquals": ["X"], "BackoffRate": 0.5}]`), "BackoffRate"},
 		"a jitter of its own":           {task(`"Retry": [{"ErrorEquals": ["X"], "JitterStrategy": "SOME"}]`), "JitterStrategy"},
 		"a heartbeat past the time-out": {task(`"TimeoutSeconds": 5, "HeartbeatSeconds": 5`), "below TimeoutSeconds"},
+		"a time-out of null":            {task(`"TimeoutSeconds": null`), "whole number"},
+		"a wait of null":                {machine(`"A": {"Type": "Wait", "Seconds": null, "End": true}`), "whole number"},
 		"a time-out in words":           {task(`"TimeoutSeconds": "5"`), "whole number"},
 		"no Resource":                   {machine(`"A": {"Type": "Task", "End": true}`), "Resource is missing"},
+		"a Resource in words":           {machine(`"A": {"Type": "Task", "Resource": "my function", "End": true}`), "must be an ARN"},
 		"Wait without a time":           {machine(`"A": {"Type": "Wait", "End": true}`), "needs Seconds or Timestamp"},
 		"Choice without rules":          {machine(`"A": {"Type": "Choice", "Default": "Z", "Choices": []}, ` + end), "Choices is missing"},
 		"a condition in words":          {machine(`"A": {"Type": "Choice", "Choices": [{"Condition": "true", "Next": "Z"}]}, ` + end), "Condition must be"},
@@ -78,6 +82,10 @@ func TestParseRefuses(t *testing.T) {
 		"an odd timestamp":          {machine(`"A": {"Type": "Wait", "Timestamp": "2026-01-01T00:00Z", "End": true}`), "the time 2026-01-01T00:00Z"},
 		"JSONata without an end":    {machine(`"A": {"Type": "Pass", "Output": ["{% 1"], "End": true}`), "improperly opened"},
 		"JSONata before a space":    {machine(`"A": {"Type": "Pass", "Output": "{% 1 %} ", "End": true}`), "improperly opened"},
+		"arguments in a list":       {task(`"Arguments": [1]`), "neither an object nor"},
+		"a selector in words":       {machine(`"A": {"Type": "Map", "ItemSelector": "x", "ItemProcessor": {"StartAt": "Z", "States": {` + end + `}}, "End": true}`), "neither an object nor"},
+		"half a character":          {machine(`"A": {"Type": "Pass", "Output": "\ude00", "End": true}`), "half a character"},
+		"half one in an expression": {machine(`"A": {"Type": "Pass", "Output": "{% '\\ud83d' %}", "End": true}`), "half a character"},
 		"a number past a double":    {machine(`"A": {"Type": "Pass", "Output": {"n": [-1e400]}, "End": true}`), "the number -1e400"},
 		"a state nobody knows":      {machine(`"A": {"Type": "Loop", "End": true}`), "type Loop"},
 	}
@@ -97,6 +105,13 @@ func TestParseTakesMixedMachines(t *testing.T) {
 		"A": {"QueryLanguage": "JSONata", "Type": "Pass", "Output": "{% 1 + 1 %}", "Next": "B"}, "B": {"Type": "Pass", "End": true}}}`, `{}`, nil)
 	if got := string(r.Result().Output); got != "2" {
 		t.Errorf("output %s, want 2", got)
+	}
+	// A Map in JSONPath takes an object for its keys and values, and fails otherwise than in JSONata.
+	// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemspath.html
+	r = execute(t, 0, `{"StartAt": "M", "States": {"M": {"Type": "Map", "ItemProcessor": {"StartAt": "A", "States": {
+		"A": {"QueryLanguage": "JSONata", "Type": "Pass", "Output": "{% 1 %}", "End": true}}}, "End": true}}}`, `{"a": 1}`, nil)
+	if got := r.Result(); !strings.Contains(got.Refused, "in JSONPath") {
+		t.Errorf("%s %q, want it refused", got.Status, got.Cause)
 	}
 }
 

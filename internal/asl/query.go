@@ -1,11 +1,13 @@
 package asl
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +32,14 @@ const (
 type expression struct {
 	*jsonata.Expression
 	source string // between the marks, trimmed, as AWS quotes it
+	mayMap bool   // may read $states.context.Map
 }
+
+// reads are readings of $states, and withoutMap those that are surely not of its context's Map.
+var (
+	reads      = regexp.MustCompile(`\$states\b`)
+	withoutMap = regexp.MustCompile(`\$states\s*\.\s*(input|result|errorOutput|context\s*\.\s*(Execution|StateMachine|State|Task))\b`)
+)
 
 // isExpression says whether a string is JSONata: it begins and ends with the marks.
 func isExpression(s string) bool {
@@ -58,7 +67,8 @@ func compile(at, s, states string) (*expression, error) {
 			return nil, unsupported(at, "$states.%s", name)
 		}
 	}
-	return &expression{x, source}, nil
+	mayMap := len(reads.FindAllString(source, -1)) > len(withoutMap.FindAllString(source, -1))
+	return &expression{x, source, mayMap}, nil
 }
 
 // template is a JSON value in which strings may be expressions.
@@ -83,7 +93,9 @@ func parseTemplate(at string, raw json.RawMessage, states string) (*template, er
 			e, err := compile(at, s, states)
 			return &template{expr: e}, err
 		}
-		if t := strings.TrimSpace(s); strings.HasPrefix(t, "{%") || strings.HasSuffix(t, "%}") {
+		// One that has a space before its marks and after them is a text, as recorded:
+		// localstack/localstack, tests/aws/services/stepfunctions/v2/outputdecl.
+		if strings.HasPrefix(s, "{%") || strings.HasSuffix(s, "%}") {
 			return nil, unsupported(at, "the text %s, which the guide calls improperly opened or closed", s)
 		}
 	case '{':
@@ -153,6 +165,7 @@ type names struct {
 	states    map[string]*value // input, result, errorOutput, context
 	all       *value            // $states as a whole, from the first time it is read
 	variables *scope
+	within    bool // a Map's iteration
 }
 
 // evaluate fills a template in. field is its name, as AWS quotes it in errors.
@@ -160,11 +173,19 @@ func (q *evaluator) evaluate(t *template, field string, n names) (*value, *Failu
 	if t.literal != nil {
 		return newValue(t.literal), nil
 	}
-	b, f := q.fill(nil, t, field, n)
+	b, f := q.fill(q.room[:0], t, field, n)
 	if f != nil {
 		return nil, f
 	}
-	return newValue(b), nil
+	q.room = b
+	v := newValue(bytes.Clone(b))
+	if t.object {
+		v.members = make(map[string]json.RawMessage, len(t.keys))
+		for i, key := range t.keys {
+			v.members[key] = v.raw[q.spans[i].from:q.spans[i].to]
+		}
+	}
+	return v, nil
 }
 
 func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, *Failure) {
@@ -187,6 +208,10 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 	if t.object {
 		open, end = '{', '}'
 	}
+	top := len(b) == 0
+	if top {
+		q.spans = q.spans[:0]
+	}
 	b = append(b, open)
 	for i, item := range t.items {
 		if i > 0 {
@@ -198,8 +223,12 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 			b = append(jsonata.AppendString(b, t.keys[i]), ':')
 		}
 		var f *Failure
+		from := len(b)
 		if b, f = q.fill(b, item, part, n); f != nil {
 			return nil, f
+		}
+		if top {
+			q.spans = append(q.spans, span{from, len(b)})
 		}
 	}
 	return append(b, end), nil
@@ -209,11 +238,15 @@ func (q *evaluator) fill(b []byte, t *template, field string, n names) ([]byte, 
 // clock and random source.
 type evaluator struct {
 	runtime *jsonata.Runtime
-	steps   int // left to all evaluations of the execution together
+	steps   int    // left to all evaluations of the execution together
+	room    []byte // for a text that is not finished
+	spans   []span // of the members of the object that room is, by their place in its template
 }
 
+type span struct{ from, to int }
+
 func newEvaluator(random rand.Source, now func() time.Time) *evaluator {
-	return &evaluator{jsonata.NewRuntime(now, functions(random)), executionSteps}
+	return &evaluator{runtime: jsonata.NewRuntime(now, functions(random)), steps: executionSteps}
 }
 
 // How many steps an evaluation, and all of an execution together, may take: more is
@@ -225,6 +258,10 @@ const (
 
 // run evaluates one expression; undefined is a failure.
 func (q *evaluator) run(e *expression, field string, n names) (any, *Failure) {
+	if n.within && e.mayMap {
+		// The guide has it in ItemSelector alone, and https://github.com/floci-io/floci/pull/1588 saw it nowhere else.
+		return nil, &Failure{Name: runtimeError, refused: true, Cause: fmt.Sprintf("nobody knows whether a state within a Map sees $states.context.Map: %s", e.source)}
+	}
 	var unread error
 	result, steps, err := q.runtime.Eval(e.Expression, min(evaluationSteps, q.steps), func(name string) (any, bool) {
 		v := n.variables.lookup(name)

@@ -100,14 +100,14 @@ func TestRedriveGoesOnWithWhatWasNotWell(t *testing.T) {
 			`"A": {` + lambda + `, "Arguments": {"n": "{% $states.context.Execution.RedriveCount %}", "at": "{% $states.context.Execution.RedriveTime %}"}, "End": true}`,
 			map[string]task{"A": answering("well")}, // fails first: there is no time of a redrive
 			[]func(*run){at(60, redrive)},
-			[]string{`A{"n":1,"at":"2026-01-01T00:01:00.000Z"}`},
+			[]string{`A{"n":1,"at":"2026-01-01T00:01:00Z"}`},
 			`"well"`, asl.Succeeded,
 		},
 		"only the branches that were not well": {
 			`"P": {"Type": "Parallel", "Branches": [` +
-				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": 1, "End": true}}}, ` +
-				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": 2, "Assign": {"c": "{% $states.result %}"}, "Next": "D"}, "D": {` + lambda + `, "Arguments": "{% $c %}", "End": true}}}, ` +
-				`{"StartAt": "E", "States": {"E": {` + lambda + `, "Arguments": 3, "End": true}}}], "End": true}`,
+				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": "{% 1 %}", "End": true}}}, ` +
+				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": "{% 2 %}", "Assign": {"c": "{% $states.result %}"}, "Next": "D"}, "D": {` + lambda + `, "Arguments": "{% $c %}", "End": true}}}, ` +
+				`{"StartAt": "E", "States": {"E": {` + lambda + `, "Arguments": "{% 3 %}", "End": true}}}], "End": true}`,
 			map[string]task{"B": answering("b"), "C": answering("c"), "D": sleeping(30), "E": sleeping(30)},
 			[]func(*run){at(10, stop), at(20, redrive)},
 			[]string{"B1", "C2", "E3", `D"c"`, `D"c"`, "E3"},
@@ -115,8 +115,8 @@ func TestRedriveGoesOnWithWhatWasNotWell(t *testing.T) {
 		},
 		"a branch that another one's failure ended": {
 			`"P": {"Type": "Parallel", "Branches": [` +
-				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": 1, "End": true}}}, ` +
-				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": 2, "End": true}}}], "End": true}`,
+				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": "{% 1 %}", "End": true}}}, ` +
+				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": "{% 2 %}", "End": true}}}], "End": true}`,
 			map[string]task{"B": failing("E", "", 1), "C": sleeping(30)},
 			[]func(*run){at(40, redrive)},
 			[]string{"B1", "C2", "B1", "C2"},
@@ -124,8 +124,8 @@ func TestRedriveGoesOnWithWhatWasNotWell(t *testing.T) {
 		},
 		"a Parallel in a Parallel": {
 			`"P": {"Type": "Parallel", "Branches": [{"StartAt": "Q", "States": {"Q": {"Type": "Parallel", "Branches": [` +
-				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": 1, "End": true}}}, ` +
-				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": 2, "End": true}}}], "End": true}}}], "End": true}`,
+				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": "{% 1 %}", "End": true}}}, ` +
+				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": "{% 2 %}", "End": true}}}], "End": true}}}], "End": true}`,
 			map[string]task{"B": answering("b"), "C": sleeping(30)},
 			[]func(*run){at(10, stop), at(20, redrive)},
 			[]string{"B1", "C2", "C2"},
@@ -133,8 +133,8 @@ func TestRedriveGoesOnWithWhatWasNotWell(t *testing.T) {
 		},
 		"a retry of a Parallel has all branches, after a redrive too": {
 			`"P": {"Type": "Parallel", "Branches": [` +
-				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": 1, "End": true}}}, ` +
-				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": 2, "Next": "D"}, "D": {` + lambda + `, "Arguments": 3, "End": true}}}], "Retry": [{"ErrorEquals": ["E"], "MaxAttempts": 1}], "End": true}`,
+				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": "{% 1 %}", "End": true}}}, ` +
+				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": "{% 2 %}", "Next": "D"}, "D": {` + lambda + `, "Arguments": "{% 3 %}", "End": true}}}], "Retry": [{"ErrorEquals": ["E"], "MaxAttempts": 1}], "End": true}`,
 			map[string]task{"B": answering("b"), "C": answering("c"), "D": failing("E", "", 3)},
 			[]func(*run){at(60, redrive)},
 			[]string{"B1", "C2", "D3", "B1", "C2", "D3", "D3", "B1", "C2", "D3"},
@@ -142,8 +142,8 @@ func TestRedriveGoesOnWithWhatWasNotWell(t *testing.T) {
 		},
 		"a Parallel whose data was too long, whole": {
 			`"P": {"Type": "Parallel", "Branches": [` +
-				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": 1, "End": true}}}, ` +
-				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": 2, "End": true}}}], "End": true}`,
+				`{"StartAt": "B", "States": {"B": {` + lambda + `, "Arguments": "{% 1 %}", "End": true}}}, ` +
+				`{"StartAt": "C", "States": {"C": {` + lambda + `, "Arguments": "{% 2 %}", "End": true}}}], "End": true}`,
 			map[string]task{"B": answering(strings.Repeat("x", asl.MaxPayload/2)), "C": answering(strings.Repeat("x", asl.MaxPayload/2))},
 			[]func(*run){at(60, redrive)},
 			[]string{"B1", "C2", "B1", "C2"},

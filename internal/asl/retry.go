@@ -70,8 +70,16 @@ func (p *parser) handlers(f *fields, s *state) error {
 
 // errorNames reads ErrorEquals. States.ALL stands alone, and in the last handler.
 func errorNames(f *fields, last bool) []string {
+	var given []*string
+	f.into("ErrorEquals", &given, "an array of strings")
 	var names []string
-	f.into("ErrorEquals", &names, "an array of strings")
+	for _, name := range given {
+		if name == nil {
+			f.fail(invalid(f.at+"/ErrorEquals", "must be an array of strings"))
+			return nil
+		}
+		names = append(names, *name)
+	}
 	switch {
 	case len(names) == 0:
 		f.fail(invalid(f.at, "ErrorEquals is missing or empty"))

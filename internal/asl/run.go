@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"cordon/internal/jsonata"
 )
@@ -254,7 +256,7 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 			return nil, "", aborted
 		}
 		f = e.worded(v, f)
-		if why := v.state.unsure(f); why != "" {
+		if why := cmp.Or(tooWordy(f), v.state.unsure(f)); why != "" {
 			e.end(&Failure{Name: runtimeError, refused: true, Cause: why})
 			return nil, "", aborted
 		}
@@ -294,8 +296,22 @@ func (e *Execution) stay(v *visit) (out *value, next string, f *Failure) {
 		return nil, "", aborted
 	}
 	f = e.worded(v, f)
+	if why := tooWordy(f); why != "" {
+		e.end(&Failure{Name: runtimeError, refused: true, Cause: why})
+		return nil, "", aborted
+	}
 	e.failed(v, f)
 	return nil, "", f
+}
+
+// tooWordy says that a failure is longer than events of the history take. Nobody knows
+// whether it is cut off.
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html
+func tooWordy(f *Failure) string {
+	if utf8.RuneCountInString(f.Name) > 256 || utf8.RuneCountInString(f.Cause) > 32768 {
+		return "nobody knows what becomes of an error of more than 256 characters, or a cause of more than 32768"
+	}
+	return ""
 }
 
 // failed counts the event of a Parallel or Map that is not tried again. There is
@@ -364,6 +380,10 @@ func (e *Execution) leave(v *visit, part string, assign, output *template, n nam
 		for i, name := range assign.keys {
 			one, f := e.query.evaluate(assign.items[i], part+"Assign/"+name, n)
 			if f != nil {
+				if output != nil {
+					_, other := e.query.evaluate(output, part+"Output", n)
+					f.guess = f.guess || other != nil // which of both is told nobody knows
+				}
 				return nil, f
 			}
 			if total += len(one.raw); total > MaxPayload {
@@ -408,10 +428,18 @@ func (e *Execution) tooMuch(what, does string) *Failure {
 // names binds what the expressions of a state may read at this moment.
 func (e *Execution) names(v *visit) names {
 	states := map[string]*value{"input": v.input, "context": e.contextOf(v)}
-	return names{states: states, all: together(states), variables: v.scope}
+	return names{states: states, all: together(states), variables: v.scope, within: v.item != nil}
 }
 
-const timeLayout = "2006-01-02T15:04:05.000Z"
+// moment writes a time of $states.context: without a part of a second where there is
+// none, else with three digits of it.
+// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html#contextobject-format
+func moment(t time.Time) string {
+	if t = t.UTC().Truncate(time.Millisecond); t.Nanosecond() == 0 {
+		return t.Format("2006-01-02T15:04:05Z")
+	}
+	return t.Format("2006-01-02T15:04:05.000Z")
+}
 
 // contextOf is $states.context.
 // https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
@@ -423,9 +451,9 @@ func (e *Execution) contextOf(v *visit) *value {
 				return nil, err
 			}
 			keys := []string{"Id", "Input", "Name", "RoleArn", "StartTime", "RedriveCount"}
-			parts := []any{e.info.ID, input, e.info.Name, e.info.RoleArn, e.info.StartTime.UTC().Format(timeLayout), float64(e.redrives)}
+			parts := []any{e.info.ID, input, e.info.Name, e.info.RoleArn, moment(e.info.StartTime), float64(e.redrives)}
 			if e.redrives > 0 {
-				keys, parts = append(keys, "RedriveTime"), append(parts, e.redriven.UTC().Format(timeLayout))
+				keys, parts = append(keys, "RedriveTime"), append(parts, moment(e.redriven))
 			}
 			e.context = []any{
 				jsonata.NewObject(keys, parts...),
@@ -433,10 +461,10 @@ func (e *Execution) contextOf(v *visit) *value {
 			}
 		}
 		keys := []string{"Execution", "StateMachine", "State"}
-		state := jsonata.NewObject([]string{"Name", "EnteredTime"}, v.state.name, v.entered.UTC().Format(timeLayout))
+		state := jsonata.NewObject([]string{"Name", "EnteredTime"}, v.state.name, moment(v.entered))
 		switch v.state.kind {
 		case "Task", "Parallel", "Map":
-			state = jsonata.NewObject([]string{"Name", "EnteredTime", "RetryCount"}, v.state.name, v.entered.UTC().Format(timeLayout), float64(v.attempt))
+			state = jsonata.NewObject([]string{"Name", "EnteredTime", "RetryCount"}, v.state.name, moment(v.entered), float64(v.attempt))
 		}
 		parts := append(slices.Clone(e.context), state)
 		if v.token != "" {
@@ -447,7 +475,7 @@ func (e *Execution) contextOf(v *visit) *value {
 			if err != nil {
 				return nil, err
 			}
-			item := jsonata.NewObject([]string{"Index", "Value"}, float64(v.item.index), one)
+			item := jsonata.NewObject([]string{"Index", "Value", "Source"}, float64(v.item.index), one, "STATE_DATA") // the only source of an inline Map
 			keys, parts = append(keys, "Map"), append(parts, jsonata.NewObject([]string{"Item"}, item))
 		}
 		return jsonata.NewObject(keys, parts...), nil
@@ -580,7 +608,7 @@ func (e *Execution) seconds(t *template, field string, least int, n names) (int,
 // wholeNumber reads a JSON number that has no fraction; 5.0 and 5e0 are 5.
 func wholeNumber(raw json.RawMessage) (int, bool) {
 	var f float64
-	if json.Unmarshal(raw, &f) != nil || math.Abs(f) > 1<<53 || f != float64(int(f)) {
+	if typeName(raw) != "number" || json.Unmarshal(raw, &f) != nil || math.Abs(f) > 1<<53 || f != float64(int(f)) {
 		return 0, false
 	}
 	return int(f), true

@@ -53,6 +53,11 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		return nil, e.tooMuch(s.name, "passes")
 	}
 	e.measure(arguments)
+	if s.credentials != nil {
+		if _, f := e.query.evaluate(s.credentials, "Credentials", n); f != nil {
+			return nil, f
+		}
+	}
 	timeout, beats := maxTimeout, 0
 	for _, limit := range []struct {
 		field string
@@ -82,7 +87,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 	clock.Go(func() {
 		defer cancel()
 		e.returned(c, s, v.token, func() (json.RawMessage, error) {
-			return e.world.Invoke(ctx, Task{State: s.name, Resource: s.resource, Arguments: arguments.raw, Token: v.token, Attempt: v.attempt})
+			return e.world.Invoke(ctx, Task{State: s.name, Resource: s.resource, Arguments: arguments.raw, Members: arguments.members, Token: v.token, Attempt: v.attempt})
 		})
 	})
 	timedOut := false

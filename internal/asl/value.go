@@ -13,7 +13,8 @@ type value struct {
 	raw     json.RawMessage
 	decoded any
 	ready   bool
-	lazy    func() (any, error) // makes decoded, where there is no text
+	lazy    func() (any, error)        // makes decoded, where there is no text
+	members map[string]json.RawMessage // parts of raw, where a template made it an object
 }
 
 func newValue(raw json.RawMessage) *value { return &value{raw: raw} }

@@ -198,7 +198,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	} else {
 		kind = ending.kind
 	}
-	page, err := s.sign(ctx, b, run, kind)
+	page, err := s.sign(ctx, b, noted.priors, run, kind)
 	if err != nil {
 		return Output{}, err
 	}
@@ -230,7 +230,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 // own fails unless the incident is still this execution's. That a newer one follows
 // does not matter: what is signed is of this one.
 func (s *Step) own(ctx context.Context, in Input) (record.Head, error) {
-	h, err := record.FindHead(ctx, s.incidents, s.table, in.Incident.ID)
+	h, _, err := record.FindHead(ctx, s.incidents, s.table, in.Incident.ID)
 	if err == nil {
 		err = h.Own(in.Execution)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -808,6 +809,40 @@ func TestWhatWasWrittenOverIsNotSigned(t *testing.T) {
 	for _, o := range signed.Manifest.Objects {
 		if o.Key == output {
 			t.Error("what somebody wrote over the console's output is signed as that")
+		}
+	}
+}
+
+// TestWhatIsThereIsNotSignedAsMissing: one answer that an object does not exist, or
+// may not be read, is no proof; the listing is asked.
+func TestWhatIsThereIsNotSignedAsMissing(t *testing.T) {
+	for _, kind := range []string{"notfound", "denied", "lost"} {
+		for n := 1; ; n++ {
+			f := scene.Fault(t, fmt.Sprintf("s3:GetObject#%d=%s", n, kind))
+			s := scene.Open(t, scene.File, f)
+			output := "incidents/" + s.Incident.ID + "/console/output.txt"
+			sum := sha256.Sum256([]byte("login:"))
+			s.Save(t, "console", incident.Console{Output: incident.Kept{Report: incident.Report{Status: incident.OK}, Object: output, Bytes: 6, SHA256: hex.EncodeToString(sum[:])}})
+			if _, err := s.S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("cordon-evidence"), Key: &output, Body: strings.NewReader("login:")}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := run(t.Context(), s, "Kept isolated")
+			if len(s.Unmet()) > 0 { // no such call any more
+				if n == 1 || err != nil {
+					t.Fatalf("%s was never met: %v", f, err)
+				}
+				break
+			}
+			if err != nil {
+				if _, err = run(t.Context(), s, "Kept isolated"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, name, _ := strings.Cut(of("Kept isolated"), "execution:cordon:")
+			text, _ := file(t, s, "incidents/"+s.Incident.ID+"/manifests/"+name+".json")
+			if !bytes.Contains(text, []byte(`"missing":[]`)) || !bytes.Contains(text, []byte(`"key":"`+output+`"`)) {
+				t.Errorf("with %s the manifest lacks what is there:\n%s", f, text)
+			}
 		}
 	}
 }

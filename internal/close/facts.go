@@ -12,7 +12,8 @@ import (
 	"cordon/internal/report"
 )
 
-// noted is what the steps left in the record; nil where a step left nothing.
+// noted is what the steps left in the record, nil where a step left nothing, and what
+// else stands beside it.
 type noted struct {
 	Isolation   *incident.Isolation
 	Protection  *incident.Protection
@@ -29,14 +30,17 @@ type noted struct {
 	Exposure  incident.Exposure
 	Drift     struct{ Known []incident.Drift }
 	Terminate struct{ CalledAt time.Time }
+
+	findings []incident.Finding
+	priors   []record.Prior
 }
 
 func (s *Step) noted(ctx context.Context, id string) (noted, error) {
-	var n noted
-	steps, err := record.Steps(ctx, s.incidents, s.table, id)
+	all, err := record.ReadAll(ctx, s.incidents, s.table, id)
 	if err != nil {
-		return noted{}, fmt.Errorf("read what the steps noted of incident %s: %w", id, err)
+		return noted{}, fmt.Errorf("read what is noted of incident %s: %w", id, err)
 	}
+	n := noted{findings: all.Findings, priors: all.Priors}
 	for _, step := range []struct {
 		name string
 		to   any
@@ -54,7 +58,7 @@ func (s *Step) noted(ctx context.Context, id string) (noted, error) {
 		{"drift", &n.Drift},
 		{"terminate", &n.Terminate},
 	} {
-		if body, ok := steps[step.name]; ok {
+		if body, ok := all.Steps[step.name]; ok {
 			if err := json.Unmarshal(body, step.to); err != nil {
 				return noted{}, fmt.Errorf("what step %s noted of incident %s: %w", step.name, id, err)
 			}
@@ -96,6 +100,7 @@ func (n noted) facts(in Input) (b body) {
 	if n.Digest != nil && n.Digest.Result != nil {
 		in.Digest = *n.Digest.Result
 	}
+	b.Findings = n.findings
 	b.Input, b.Exposure, b.Drifts, b.Begun.Terminating = in, n.Exposure, n.Drift.Known, n.Terminate.CalledAt
 	b.Console = incident.Console{Report: incident.Report{Status: incident.Skipped, Reason: "nothing was kept"}}
 	if n.Console != nil {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,10 +72,10 @@ type signed struct{ manifest, report string }
 // it holds: a run whose answer was lost wrote it. An incident that was undecided or
 // kept may be released months later, by another execution: each has a manifest of
 // its own.
-func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) (signed, error) {
+func (s *Step) sign(ctx context.Context, b body, own []record.Prior, run string, kind message.Kind) (signed, error) {
 	in := b.Input
 	var err error
-	if err = s.recorded(ctx, in, &b); err != nil {
+	if err = s.recorded(ctx, in, own, &b); err != nil {
 		return signed{}, fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
 	if b.Objects, b.Missing, err = s.objects(ctx, in, b.Console); err != nil {
@@ -96,7 +98,7 @@ func (s *Step) sign(ctx context.Context, b body, run string, kind message.Kind) 
 	if err != nil {
 		return signed{}, fmt.Errorf("sign the manifest of incident %s: %w", in.Incident.ID, err)
 	}
-	file, err := manifest.Canonical(manifest.Signed{Manifest: text, Signature: mark.Signature})
+	file, err := manifest.Signed{Manifest: text, Signature: mark.Signature}.File()
 	if err != nil {
 		return signed{}, fmt.Errorf("manifest of incident %s: %w", in.Incident.ID, err)
 	}
@@ -146,12 +148,9 @@ func (s *Step) standing(ctx context.Context, key, run string, in Input) (page st
 	return page, nil
 }
 
-// recorded adds what the tables have of an incident.
-func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
+// recorded adds what the tables have of an incident; own are its own prior values.
+func (s *Step) recorded(ctx context.Context, in Input, own []record.Prior, b *body) error {
 	var err error
-	if b.Findings, err = record.Findings(ctx, s.incidents, s.table, in.Incident.ID); err != nil {
-		return err
-	}
 	if b.Decisions, err = record.Decisions(ctx, s.decisions, s.decisionsTable, in.Incident.ID); err != nil {
 		return err
 	}
@@ -167,21 +166,24 @@ func (s *Step) recorded(ctx context.Context, in Input, b *body) error {
 		}
 		b.Requests = append(b.Requests, q)
 	}
+	var inherited []record.Prior
+	if in.Incident.Inherits != "" {
+		if inherited, err = record.Priors(ctx, s.incidents, s.table, in.Incident.Inherits); err != nil {
+			return err
+		}
+	}
 	// A value that this incident inherited stands in its own record, too, as
 	// soon as it was about to change it.
 	place := map[string]int{}
 	b.Before = []record.Prior{}
-	if err := record.EachPrior(ctx, s.incidents, s.table, in.Incident, func(p record.Prior) error {
+	for _, p := range slices.Concat(inherited, own) {
 		what := p.Resource + " " + p.Attribute
 		if n, ok := place[what]; ok {
 			b.Before[n] = p
-			return nil
+			continue
 		}
 		place[what] = len(b.Before)
 		b.Before = append(b.Before, p)
-		return nil
-	}); err != nil {
-		return err
 	}
 	for _, p := range b.Before {
 		at := &b.Begun.Protecting
@@ -236,17 +238,14 @@ func (s *Step) objects(ctx context.Context, in Input, console incident.Console) 
 		}
 	}
 	for _, key := range small {
-		there, err := evidence.Exists(ctx, s.s3, s.bucket, key)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !there {
+		o, err := evidence.Hash(ctx, s.s3, s.bucket, key)
+		if err != nil { // which may say that it is not there, and be wrong
+			there, unlisted := evidence.Exists(ctx, s.s3, s.bucket, key)
+			if there || unlisted != nil {
+				return nil, nil, errors.Join(err, unlisted)
+			}
 			missing = append(missing, key)
 			continue
-		}
-		o, err := evidence.Hash(ctx, s.s3, s.bucket, key)
-		if err != nil {
-			return nil, nil, err
 		}
 		if sum := kept[key]; sum != "" && sum != o.SHA256 { // written over since: nothing to sign for
 			missing = append(missing, key)

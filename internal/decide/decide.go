@@ -50,7 +50,7 @@ type SFN interface {
 
 // Incidents is the part of DynamoDB this function calls on the incidents table.
 type Incidents interface {
-	record.Getter
+	record.Querier
 }
 
 // Decisions is the part of DynamoDB this function calls on the decisions table.
@@ -59,7 +59,7 @@ type Decisions interface {
 }
 
 const (
-	bodyMax   = 128 << 10          // bytes of a form, which carries what was shown
+	bodyMax   = 256 << 10          // bytes of a form, which carries what was shown: 128 volumes come to 90 KiB
 	orderMax  = 16 << 10           // bytes of an operator's order
 	nameMax   = 200                // characters; the seal covers them, and KMS seals 4,096 bytes at most
 	reasonMax = 1000               // characters
@@ -195,38 +195,28 @@ func (h *Handler) find(r *http.Request) (*request, answer) {
 	if !ok {
 		return nil, unknown
 	}
-	stored, found, err := record.LoadRequest(r.Context(), h.incidents, h.incidentsTable, id, round)
+	stored, next, err := record.FindRequest(r.Context(), h.incidents, h.incidentsTable, id, round)
 	if err != nil {
 		return nil, broken
 	}
-	if h.access == nil && !matches(stored.SecretHash, secret) || !found { // compare in either case
+	hash := ""
+	if stored != nil {
+		hash = stored.SecretHash
+	}
+	if h.access == nil && !matches(hash, secret) || stored == nil { // compare in either case
 		return nil, unknown
 	}
-	q, err := h.around(r.Context(), stored)
+	q, err := h.around(r.Context(), *stored, next)
 	if err != nil {
 		return nil, broken
 	}
 	return q, answer{}
 }
 
-// around reads what tells whether somebody may still decide on a request.
-func (h *Handler) around(ctx context.Context, stored record.Request) (*request, error) {
-	q := &request{Request: stored}
-	errs := make([]error, 3)
-	h.host.Each(len(errs), func(n int) {
-		switch n {
-		case 0:
-			q.head, errs[n] = record.LoadHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
-		case 1:
-			q.newer, errs[n] = record.Follows(ctx, h.incidents, h.incidentsTable, stored.Incident)
-		case 2:
-			next, found, err := record.LoadRequest(ctx, h.incidents, h.incidentsTable, stored.Incident, stored.Round+1)
-			if errs[n] = err; found {
-				q.next = &next
-			}
-		}
-	})
-	return q, errors.Join(errs...)
+// around reads what else tells whether somebody may still decide on a request.
+func (h *Handler) around(ctx context.Context, stored record.Request, next *record.Request) (*request, error) {
+	head, newer, err := record.FindHead(ctx, h.incidents, h.incidentsTable, stored.Incident)
+	return &request{Request: stored, head: head, next: next, newer: newer}, err
 }
 
 // decided tells whether a decision on this request was verified. One that was
@@ -310,7 +300,7 @@ type form struct {
 	force                          bool   // of an operator only
 }
 
-// read takes a form of at most 128 KiB; the notice says what is wrong with it.
+// read takes a form of at most bodyMax; the notice says what is wrong with it.
 func read(r *http.Request) (form, *answer) {
 	unreadable := &answer{status: http.StatusBadRequest, notice: "form"}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -497,11 +487,11 @@ type result struct {
 // read now, not before: approval looks for a decision after it has replaced the
 // token, so one of the two always finds what the other wrote.
 func (h *Handler) deliver(ctx context.Context, d incident.Decision) error {
-	q, found, err := record.LoadRequest(ctx, h.incidents, h.incidentsTable, d.Incident, d.Round)
+	q, _, err := record.FindRequest(ctx, h.incidents, h.incidentsTable, d.Incident, d.Round)
 	if err != nil {
 		return fmt.Errorf("read the task token: %w", err)
 	}
-	if !found || len(q.Token) == 0 {
+	if q == nil || len(q.Token) == 0 {
 		return fmt.Errorf("request %d of incident %s has no task token", d.Round, d.Incident)
 	}
 	token, err := h.kms.Decrypt(ctx, &kms.DecryptInput{KeyId: &h.dataKey, CiphertextBlob: q.Token, EncryptionContext: map[string]string{

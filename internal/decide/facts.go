@@ -2,6 +2,7 @@ package decide
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -79,7 +80,11 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 	var hash struct {
 		Result *incident.Digest `json:"result"`
 	}
-	steps := []struct {
+	steps, err := record.Steps(ctx, h.incidents, h.incidentsTable, id)
+	if err != nil {
+		return known{}, fmt.Errorf("read what the steps recorded: %w", err)
+	}
+	for _, step := range []struct {
 		name string
 		to   any
 	}{
@@ -94,22 +99,19 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 		{"digest", &hash},
 		{"terminate", &k.termination},
 		{"release", &k.restoration},
-		{"memory", &capture}, // the last
-	}
-	found, errs := make([]bool, len(steps)), make([]error, len(steps))
-	h.host.Each(len(steps), func(n int) {
-		found[n], errs[n] = record.LoadStep(ctx, h.incidents, h.incidentsTable, id, steps[n].name, steps[n].to)
-	})
-	for n, err := range errs {
-		if err != nil {
-			return known{}, fmt.Errorf("read what %s recorded: %w", steps[n].name, err)
+		{"memory", &capture},
+	} {
+		if body, ok := steps[step.name]; ok {
+			if err := json.Unmarshal(body, step.to); err != nil {
+				return known{}, fmt.Errorf("read what %s recorded: %w", step.name, err)
+			}
 		}
 	}
-	switch {
+	switch _, begun := steps["memory"]; {
 	case capture.Result != nil || capture.Outcome != nil:
 		k.evidence.Memory = capture.Memory()
-	case found[len(steps)-1]:
-		k.evidence.Memory.Status = incident.OK // begun, and no end is known
+	case begun:
+		k.evidence.Memory.Status = incident.OK // and no end is known
 	}
 	if hash.Result != nil {
 		k.evidence.Digest = *hash.Result

@@ -93,14 +93,14 @@ func (h *Handler) operate(r *http.Request, id string) answer {
 	if _, _, err := incident.SplitID(id); err != nil || o.Round < 1 {
 		return unknown
 	}
-	stored, found, err := record.LoadRequest(r.Context(), h.incidents, h.incidentsTable, id, o.Round)
+	stored, next, err := record.FindRequest(r.Context(), h.incidents, h.incidentsTable, id, o.Round)
 	if err != nil {
 		return broken
 	}
-	if !found {
+	if stored == nil {
 		return unknown
 	}
-	q, err := h.around(r.Context(), stored)
+	q, err := h.around(r.Context(), *stored, next)
 	if err != nil {
 		return broken
 	}

@@ -88,7 +88,7 @@ func load(change func(*rehearsal.Options)) (all []*base, err error) {
 	}
 	plain := read("plain.json")
 	around := func(event []byte, behaviour object) []byte {
-		return must(small(must(sim.Around(event)), behaviour))
+		return must(small(must(sim.Around(event)), 64, behaviour))
 	}
 	hour := map[string]string{"ApprovalHours": "1"}
 	with := func(m map[string]string, more ...string) map[string]string {
@@ -129,20 +129,20 @@ func load(change func(*rehearsal.Options)) (all []*base, err error) {
 		{name: "nobody answers", event: plain, account: around(plain, nil), decision: "none", parameters: hour},
 		{
 			name: "several VPCs, dual stack", event: read("dual-stack-interfaces.json"),
-			account: must(small(read("accounts/dual-stack-interfaces.json"), nil)), decision: "terminate",
+			account: must(small(read("accounts/dual-stack-interfaces.json"), 512, nil)), decision: "terminate",
 		},
 		{
 			name: "Auto Scaling and balancers", event: read("auto-scaling.json"),
-			account: must(small(read("accounts/auto-scaling.json"), nil)), decision: "release",
+			account: must(small(read("accounts/auto-scaling.json"), 512, nil)), decision: "release",
 		},
-		{name: "no SSM", event: read("no-ssm.json"), account: must(small(read("accounts/no-ssm.json"), nil)), decision: "keep"},
+		{name: "no SSM", event: read("no-ssm.json"), account: must(small(read("accounts/no-ssm.json"), 512, nil)), decision: "keep"},
 		{name: "memory fails", event: plain, account: around(plain, object{"AgentLostAfterSeconds": 1}), decision: "terminate"},
 		{name: "termination refused", event: plain, account: around(plain, object{"FailingSnapshots": everyVolume}), decision: "terminate", parameters: hour, thinned: true},
 		{name: "dry run", event: plain, account: around(plain, nil), decision: "none", parameters: map[string]string{"DryRun": "true"}},
 		{name: "asked before isolating", event: plain, account: around(plain, nil), decision: "isolate", parameters: askFirst},
 		{name: "asked first, nobody answers", event: plain, account: around(plain, nil), decision: "none", parameters: askFirst},
 		{name: "credentials denied", event: read("command-and-control-dns.json"), account: around(read("command-and-control-dns.json"), nil), decision: "terminate", parameters: map[string]string{"CredentialRoles": "arn:aws:iam::111122223333:role/*"}},
-		{name: "paused", event: plain, account: must(small(read("accounts/paused.json"), nil)), decision: "none"},
+		{name: "paused", event: plain, account: must(small(read("accounts/paused.json"), 512, nil)), decision: "none"},
 		{name: "a sample", event: read("sample-flag.json"), account: around(read("sample-flag.json"), nil), decision: "none"},
 		{name: "two people terminate", event: plain, account: around(plain, nil), decision: "terminate", parameters: signedIn},
 
@@ -301,9 +301,10 @@ func racing(event []byte) (all []json.RawMessage, err error) {
 	return all, nil
 }
 
-// small is an account whose instances have little memory and whose snapshots
-// complete soon: the same calls, only fewer of each.
-func small(account []byte, behaviour object) ([]byte, error) {
+// small is an account whose instances have so many MiB of memory, which are captured in
+// 6.4 seconds, and whose snapshots complete soon: the same calls, only fewer of each. A
+// part of an image, 16 MiB, is no call of ours and costs a run as much as one.
+func small(account []byte, mib int, behaviour object) ([]byte, error) {
 	var a object
 	if err := json.Unmarshal(account, &a); err != nil {
 		return nil, err
@@ -313,12 +314,12 @@ func small(account []byte, behaviour object) ([]byte, error) {
 			i.(object)["InstanceType"] = "t3.nano"
 		}
 	}
-	delete(a, "InstanceTypes")
+	a["InstanceTypes"] = []any{object{"InstanceType": "t3.nano", "MemoryInfo": object{"SizeInMiB": mib}}}
 	all, _ := a["Behaviour"].(object)
 	if all == nil {
 		all = object{}
 	}
-	all["SnapshotSeconds"] = 20
+	all["SnapshotSeconds"], all["ThroughputMiBps"] = 20, mib*10/64
 	for k, v := range behaviour {
 		all[k] = v
 	}

@@ -2,7 +2,9 @@ package jsonata
 
 import (
 	"errors"
+	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,7 +38,12 @@ type Error struct {
 }
 
 // Known says whether the message is, word for word, the reference's.
-func (e *Error) Known() bool { return !e.unsure }
+func (e *Error) Known() bool {
+	return !e.unsure && !slices.ContainsFunc([]any{e.Value, e.Other}, func(v any) bool {
+		f, is := v.(float64)
+		return is && (math.IsNaN(f) || math.IsInf(f, 0)) // for which the reference puts null
+	})
+}
 
 // Error is the code and the message, as the reference implementation puts it.
 func (e *Error) Error() string {
@@ -156,6 +163,12 @@ var messages = map[string]string{
 	"D3093": "The exponent part of the sub-picture must comprise only of one or more characters that are members of the 'decimal digit family'",
 	"D3100": "The radix of the formatBase function must be between 2 and 36.  It was given {{value}}",
 	"D3110": "The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given {{value}}",
+	"D3130": "Formatting or parsing an integer as a sequence starting with {{value}} is not supported by this implementation",
+	"D3132": "Unknown component specifier {{value}} in date/time picture string",
+	"D3133": "The 'name' modifier can only be applied to months and days in the date/time picture string, not {{value}}",
+	"D3134": "The timezone integer format specifier cannot have more than four digits",
+	"D3135": "No matching closing bracket ']' in date/time picture string",
+	"D3136": "The date/time picture string is missing specifiers required to parse the timestamp",
 	"D3137": "{{{message}}}",
 	"D3138": "The $single() function expected exactly 1 matching result.  Instead it matched more.",
 	"D3139": "The $single() function expected exactly 1 matching result.  Instead it matched 0.",
@@ -195,14 +208,17 @@ func Unworded(err error) error {
 	return &other
 }
 
-// foreign is an error of the library's, whose words are other ones.
+// foreign is an error of the library's: but for two it is not sure that the reference
+// fails there, and then it has other words.
 func foreign(err error) error {
+	switch code, words, _ := strings.Cut(err.Error(), ": "); code {
+	case "D3012":
+		return &Error{Code: code}
+	case "D3020":
+		return &Error{Code: code, Text: words}
+	}
 	if Beyond(err) {
 		return err
 	}
-	code, words, found := strings.Cut(err.Error(), ": ")
-	if !found {
-		code, words = "", err.Error()
-	}
-	return &Error{Code: code, Text: words, unsure: code != "D3020"}
+	return Unsupported("what the library refuses: " + err.Error())
 }

@@ -47,6 +47,8 @@ type evaluation struct {
 	steps  int
 
 	unordered bool // an object was gone through whose keys nobody knows the order of
+	infinite  bool // a number without end was asked whether it is one
+	inexact   bool // whole numbers were compared of which nobody knows whether they are the same
 }
 
 // keys are an object's, in the order in which they are gone through.
@@ -545,6 +547,8 @@ func compare(op string, left, right any) (any, error) {
 		return nil, nil
 	case leftNumber != rightNumber:
 		return nil, &Error{Code: "T2009", Value: left, Other: right}
+	case leftNumber && x == y && left != right && (large(left) || large(right)):
+		return nil, errLarge
 	}
 	below, above := x < y, x > y
 	if leftText {
@@ -744,6 +748,8 @@ func (e *evaluation) order(n *node, items []any, f *frame) (any, error) {
 				return false, &Error{Code: "T2008", Value: y}
 			case leftNumber != rightNumber:
 				return false, &Error{Code: "T2007", Value: x, Other: y}
+			case leftNumber && p == q && x != y && (large(x) || large(y)):
+				return false, errLarge
 			case leftNumber && p == q || leftText && s == u:
 				continue
 			}

@@ -22,7 +22,10 @@ func round(x float64, places int) float64 {
 
 // shifted moves the decimal point, in the digits that JavaScript would write.
 func shifted(x float64, places int) float64 {
-	if places == 0 || x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
+	switch {
+	case places != 0 && math.IsInf(x, 0):
+		return math.NaN() // it has no digits
+	case places == 0, x == 0, math.IsNaN(x), math.IsInf(x, 0):
 		return x
 	}
 	digits, exponent, _ := strings.Cut(strconv.FormatFloat(x, 'e', -1, 64), "e")

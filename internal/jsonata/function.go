@@ -23,10 +23,11 @@ type lambda struct {
 
 // native is a function of this package.
 type native struct {
-	arity int
-	check *signature // nil for none
-	added bool       // not JSONata's
-	call  func(e *evaluation, args []any, input any) (any, error)
+	arity   int
+	check   *signature // nil for none
+	added   bool       // not JSONata's
+	reckons bool       // with numbers
+	call    func(e *evaluation, args []any, input any) (any, error)
 }
 
 // matcher is a regular expression.
@@ -151,6 +152,12 @@ func (e *evaluation) invokeOnce(proc any, args []any, input any) (any, error) {
 				return nil, err
 			}
 		}
+		if proc.reckons && slices.ContainsFunc(args, func(v any) bool {
+			items, _ := list(v)
+			return large(v) || slices.ContainsFunc(items, large)
+		}) {
+			return nil, errLarge
+		}
 		return proc.call(e, args, input)
 	case *matcher:
 		return nil, Unsupported("a regular expression that is called")
@@ -263,6 +270,7 @@ func (e *evaluation) truth(v any) bool {
 		return e.enter(len(items)) && slices.ContainsFunc(items, e.truth)
 	}
 	if f, is := asNumber(v); is {
+		e.infinite = e.infinite || math.IsInf(f, 0)
 		return f != 0 && !math.IsNaN(f)
 	}
 	switch v := v.(type) {
@@ -517,8 +525,17 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 		}
 		return round(x, int(places)), nil
 	}),
-	"formatNumber": simple(formatNumber),
-	"formatBase":   simple(formatBase),
+	"formatNumber":  simple(formatNumber),
+	"formatInteger": simple(formatInteger),
+	"parseInteger":  simple(parseInteger),
+	"toMillis":      simple(toMillis),
+	"trim":          simple(trim),
+	"substring":     simple(substring),
+	"pad":           simple(pad),
+	"uppercase":     simple(uppercase),
+	"lowercase":     simple(lowercase),
+	"fromMillis":    simple(fromMillis),
+	"formatBase":    simple(formatBase),
 	"boolean": func(e *evaluation, args []any, _ any) (any, error) {
 		if args[0] == nil {
 			return nil, nil
@@ -533,6 +550,9 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	},
 	"exists": func(_ *evaluation, args []any, _ any) (any, error) { return args[0] != nil, nil },
 	"type": simple(func(args []any) (any, error) {
+		if f, is := asNumber(args[0]); is && math.IsInf(f, 0) {
+			return nil, outOfRange()
+		}
 		return map[byte]string{'l': "null", 'n': "number", 's': "string", 'b': "boolean", 'a': "array", 'f': "function", 'o': "object"}[letter(args[0])], nil
 	}),
 	"keys": func(e *evaluation, args []any, _ any) (any, error) { return e.keysOf(args[0]), nil },

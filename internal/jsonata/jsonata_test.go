@@ -80,7 +80,7 @@ func TestAnswersAsTheReferenceDoes(t *testing.T) {
 			t.Errorf("%s: %s", want.X, diff)
 		}
 	}
-	if compared < 3300 || refused > 10 {
+	if compared < 3500 || refused > 10 {
 		t.Errorf("%d compared and %d refused: what is refused has grown", compared, refused)
 	}
 }
@@ -98,10 +98,14 @@ func TestEvaluates(t *testing.T) {
 
 		`'<&>" \n é 😀 \u00e9\ud83d\ude00'`: `"<&>\" \n é 😀 é😀"`,
 
-		`{'a': $states.input.nope, 'b': null}`:                                               `{"b":null}`,
-		`$string(0.1+0.2) & $string([0.1+0.2])`:                                              `"0.3[0.3]"`,
-		`$string({'a': [], 'b': {}, 'c': [1, {'d': 'x,y:{'}]}, true)`:                        `"{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,y:{\"\n    }\n  ]\n}"`,
-		`$now() & $now('[H01]:[m01]') & $string($millis())`:                                  `"2026-01-01T12:00:00.000Z12:001767268800000"`,
+		`{'a': $states.input.nope, 'b': null}`:                                                                        `{"b":null}`,
+		`$string(0.1+0.2) & $string([0.1+0.2])`:                                                                       `"0.3[0.3]"`,
+		`$string({'a': [], 'b': {}, 'c': [1, {'d': 'x,y:{'}]}, true)`:                                                 `"{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,y:{\"\n    }\n  ]\n}"`,
+		`$now() & $now('[H01]:[m01]') & $string($millis())`:                                                           `"2026-01-01T12:00:00.000Z12:001767268800000"`,
+		`[$toMillis('2024-02'), $toMillis('2024-02-01T01:00:00.0019+01:00'), $toMillis('1969-12-31T23:59:59.9995Z')]`: `[1706745600000,1706745600001,-1]`,
+		`[$trim(' a \n\t b '), $trim('\u3000a'), $substring('a😀bc', -3, 2), $substring('abc', $states.input.nope), $pad('a', -4, '😀-'), $pad('a', $states.input.nope)]`: "[\"a b\",\"\u3000a\",\"😀b\",\"abc\",\"😀-😀a\",\"a\"]",
+		`$contains('a*', /^[^*]\*$/) and $contains('$$', /^\$+$/)`:                           `true`,
+		`[$round(1/0), $round(1/0, 2)]`:                                                      `["Infinity","NaN"]`,
 		`$match('xaby', /a(b)/)`:                                                             `{"match":"ab","index":1,"groups":["b"]}`,
 		`$replace('abc', /b/, function($m){$uppercase($m.match)})`:                           `"aBc"`,
 		`($g := $join(?, '+'); $g(['a', 'b']))`:                                              `"a+b"`,
@@ -135,6 +139,8 @@ func TestEvaluates(t *testing.T) {
 		`$string(1732780800123456)`:      `"1732780800123456"`, // a time in microseconds
 		`$string(999999999999999868928)`: `"999999999999999900000"`,
 		`$string(9223372036854775808)`:   `"9223372036854776000"`,
+		`$states.input.big = 9`:          `false`,
+		`$states.input.big > 9`:          `true`,
 		`$states.input.big & ''`:         `"9007199254740993"`,
 	} {
 		if got, err := evaluate(source, `{"a": 1, "l": [3, 1, 2], "o": [{"id": "a", "k": 1, "t": [1, 2]}, {"id": "b", "k": 4, "t": [3, 4]}], "big": 9007199254740993}`, nil); got != want || err != nil {
@@ -146,26 +152,29 @@ func TestEvaluates(t *testing.T) {
 // What fails, in the words of the reference, or of AWS where they are AWS's own.
 func TestFails(t *testing.T) {
 	for source, want := range map[string]string{
-		`1 +`:                         "S0207: Unexpected end of expression",
-		`a[1,2)`:                      `S0202: Expected "]", got ","`,
-		`"unterminated`:               "S0101: String literal must be terminated by a matching quote",
-		`{"a":}`:                      `S0211: The symbol "}" cannot be used as a unary operator`,
-		`$match("a", /abc`:            "S0302: No terminating / in regular expression",
-		`f(1,)`:                       `S0211: The symbol ")" cannot be used as a unary operator`,
-		`$x.7`:                        "S0213: The literal value 7 cannot be used as a step within a path expression",
-		`$nothing(1)`:                 "T1006: Attempted to invoke a non-function",
-		`1 < 'a'`:                     `T2009: The values 1 and "a" either side of operator "<" must be of the same data type`,
-		`$number('x')`:                `D3030: Unable to cast value to a number: "x"`,
-		`$error('bad')`:               "D3137: bad",
-		`true and $lookup({}, 1)`:     `T0410: Argument 2 of function "and" does not match function signature`, // sic
-		`$split('a', 'b', -1)`:        "D3020: Third argument of split function must evaluate to a positive number",
-		`$replace('a', '', 'b')`:      "D3010: Second argument of replace function cannot be an empty string",
-		`$replace('a', 'a', 'b', -1)`: "D3011: Fourth argument of replace function must evaluate to a positive number",
-		`$match('a', /a/, -1)`:        "D3040: Third argument of match function must evaluate to a positive number",
-		`$power(-1, 0.5)`:             "D3061: The power function has resulted in a value that cannot be represented as a JSON number: base=-1, exponent=0.5",
-		`$formatBase(1, 99)`:          "D3100: The radix of the formatBase function must be between 2 and 36.  It was given 99",
-		`$toMillis('nope')`:           `D3110: The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given "nope"`,
-		`$formatNumber(1, '0.0.0')`:   "D3081: The sub-picture must not contain more than one instance of the 'decimal-separator' character",
+		`1 +`:                               "S0207: Unexpected end of expression",
+		`a[1,2)`:                            `S0202: Expected "]", got ","`,
+		`"unterminated`:                     "S0101: String literal must be terminated by a matching quote",
+		`{"a":}`:                            `S0211: The symbol "}" cannot be used as a unary operator`,
+		`$match("a", /abc`:                  "S0302: No terminating / in regular expression",
+		`f(1,)`:                             `S0211: The symbol ")" cannot be used as a unary operator`,
+		`$x.7`:                              "S0213: The literal value 7 cannot be used as a step within a path expression",
+		`$nothing(1)`:                       "T1006: Attempted to invoke a non-function",
+		`1 < 'a'`:                           `T2009: The values 1 and "a" either side of operator "<" must be of the same data type`,
+		`$number('x')`:                      `D3030: Unable to cast value to a number: "x"`,
+		`$error('bad')`:                     "D3137: bad",
+		`true and $lookup({}, 1)`:           `T0410: Argument 2 of function "and" does not match function signature`, // sic
+		`$split('a', 'b', -1)`:              "D3020: Third argument of split function must evaluate to a positive number",
+		`$replace('a', '', 'b')`:            "D3010: Second argument of replace function cannot be an empty string",
+		`$replace('a', 'a', 'b', -1)`:       "D3011: Fourth argument of replace function must evaluate to a positive number",
+		`$match('a', /a/, -1)`:              "D3040: Third argument of match function must evaluate to a positive number",
+		`$replace('a', /a/, function(){1})`: "D3012: Attempted to replace a matched string with a non-string value",
+		`$power(-1, 0.5)`:                   "D3061: The power function has resulted in a value that cannot be represented as a JSON number: base=-1, exponent=0.5",
+		`$formatBase(1, 99)`:                "D3100: The radix of the formatBase function must be between 2 and 36.  It was given 99",
+		`$toMillis('nope')`:                 `D3110: The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given "nope"`,
+		`$fromMillis(0, '[Q]')`:             `D3132: Unknown component specifier "Q" in date/time picture string`,
+		`$toMillis('2024-01-02 03', '[Y0001]-[M01]-[D01] [s01]')`: "D3136: The date/time picture string is missing specifiers required to parse the timestamp",
+		`$formatNumber(1, '0.0.0')`:                               "D3081: The sub-picture must not contain more than one instance of the 'decimal-separator' character",
 		// On AWS, and not in the reference: https://github.com/floci-io/floci/issues/2737
 		`$formatNumber(1, 'x')`:                "D3086: The sub-picture must not contain a passive character that is preceded by an active character and that is followed by another active character",
 		`($f := function(){$min(2, 3)}; $f())`: `T0410: Argument 2 of function "min" does not match function signature`,
@@ -206,18 +215,21 @@ func TestLimitsAreAWSs(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	for _, source := range []string{
 		`$states.input.l#$i^($i)[$i = 1]`, `$states.input.l#$i^($i){'a': $i}`, `(function($x)<q:n>{$x})(1)`, `(function($x)<x+:n>{$x})(1)`, `($f := function($x, $y)<nn:n>{$x}; $g := $f(?, 1); $g(1))`, `$x ?? 1`, `$x ?: 1`,
-		`$toMillis('13:45', '[H]:[m]')`, `$toMillis('5/3/2024', '[D01]/[M]/[Y0001]')`, `$toMillis('13:45', '[H01]:[m01]')`, `$toMillis('2024-1-05 3pm', '[Y0001]-[M01]-[D01] [h][P]')`, `$toMillis('20240105', '[Y0001][M01][D01]')`, `$toMillis('2024-02-30', '[Y0001]-[M01]-[D01]')`, `$toMillis('2024-01-02 03', '[Y0001]-[M01]-[D01] [s01]')`, `$base64encode('é')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$fromMillis(0, '[Q]')`,
+		`$toMillis('13:45', '[H]:[m]')`, `$toMillis('13:45', '[H01]:[m01]')`, `$toMillis('2024-02-30', '[Y0001]-[M01]-[D01]')`, `$base64encode('é')`, `$uppercase('ß')`, `$lowercase('ΑΣ')`, `$decodeUrl('%')`, `$pad('a', 5.5)`, `$match('a', /(?=a)/)`, `$toMillis('2024-01-01T00:00:00+24:00')`, `$toMillis('2024-02-30')`, `$toMillis('2024-01-01T24:00:00Z')`, `$toMillis('2024T00:00:00Z')`, `$fromMillis(0, '[Q1]')`, `$fromMillis(0, '[fn]')`, `$fromMillis(0, '[Y,x]')`, `$fromMillis(0, '[H]', '-0530')`, `$fromMillis(-59011459200000, '[W]')`, `$toMillis('1', '[m]')`, `$toMillis('May', '[MNn,2-2]')`,
 		`$fromMillis(1e15)`, `$formatInteger(1e12, 'I')`, `$formatBase(1e300, 2)`, `$match('a', function($s){{'match': $s, 'start': 0, 'end': 1, 'groups': [], 'next': function(){$match}}})`,
 		// What gnata answers otherwise than the reference, or nobody compared.
-		`$fromMillis(0, '[Mn]')`, `$fromMillis(0, '[f]')`, `$fromMillis(0, '[Y]', 'Z')`, `$formatInteger(-0.5, '1')`, `$formatInteger(1, '1:o')`,
-		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('', 'w')`, `$parseInteger('b', 'A')`,
+		`$fromMillis(0, '[Y]', 'Z')`,
+		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('b', 'A')`,
 		`$string([1732780800123456])`, `$power(2, 0.3)`, `$power(7, -2)`, `$match('aab', /a*/)`, `$match('abc', /x*/, 1)`, `$match('b', /(a)?b/)`, `$split('😀', '')`, `$replace('😀', /./, '_')`,
-		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,
+		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `$contains('a', /\b+a/)`, `$contains('a', /^*a/)`, `$replace('abc', /x*/, function($m){1})`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,
+		// AWS keeps the digits of such a number, and nobody has measured how it reckons with it.
+		`$states.input.big + 1`, `-$states.input.big`, `$states.input.big = 9007199254740992`, `$states.input.big <= 9007199254740992`, `9007199254740992 in [$states.input.big]`,
+		`$sum([1, $states.input.big])`, `$abs($states.input.big)`, `[1, $states.input.big, 9007199254740992]^($)`, `$states.input.l[$states.input.big]`,
 		// The reference evaluates what stands beside each other at once; of keys that are numbers, and of nothing in an array, AWS's ways are not known.
 		`[$x := 1, $x]`, `{'a': $x := 1, 'b': $x}`, `$keys({'b': 1, '2': 1})`, `$string({'2': 1, '1': 1})`, `$each({'2': 1, '1': 1}, function($v, $k){$k})`, `$states.input.l.nope[true]`,
 		`($f := function($n){$f($n + 1)}; $f(0))`, strings.Repeat("(", 5000) + "1", "1" + strings.Repeat("+1", 5000),
 	} {
-		if got, err := evaluate(source, `{"a": [1], "l": [[1], [2]]}`, nil); !jsonata.Beyond(err) {
+		if got, err := evaluate(source, `{"a": [1], "l": [[1], [2]], "big": 9007199254740993}`, nil); !jsonata.Beyond(err) {
 			t.Errorf("%.60s: %s, %v", source, got, err)
 		}
 	}
@@ -225,7 +237,7 @@ func TestRefuses(t *testing.T) {
 
 // What certainly fails, of two errors with either.
 func TestFailsInWordsThatAreNotKnown(t *testing.T) {
-	for _, source := range []string{`$formatNumber(7, 'e')`, `[1 + 'a', $number('x')]`, `{'a': 1 + 'a', 'b': $number('x')}`, `[1 + 'a', [$number('x')]]`} {
+	for _, source := range []string{`$formatNumber(7, 'e')`, `$type(1/0)`, `1/0 ? 1 : 2`, `$not(-1/0)`, `$power(0/0, 2)`, `[1 + 'a', $number('x')]`, `{'a': 1 + 'a', 'b': $number('x')}`, `[1 + 'a', [$number('x')]]`} {
 		_, err := evaluate(source, `{}`, nil)
 		var known *jsonata.Error
 		if !errors.As(err, &known) || known.Known() {

@@ -1,11 +1,8 @@
 package jsonata
 
 import (
-	"cmp"
 	"maps"
-	"math"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -120,29 +117,8 @@ func returned(v any) any {
 // limited are functions of gnata that are asked only where they answer as the
 // reference does.
 var limited = map[string]func(args []any) error{
-	"pad": func(args []any) error { return integer("$pad to a width", argument(args, 1), 10_000) },
-	"toMillis": func(args []any) error {
-		if s, is := argument(args, 0).(string); is && argument(args, 1) == nil && !timestamp.MatchString(s) {
-			return &Error{Code: "D3110", Value: s}
-		}
-		return nil
-	},
 	"match":        func(args []any) error { return negative("D3040", argument(args, 2)) },
 	"base64encode": func(args []any) error { return ascii("$base64encode", argument(args, 0)) },
-	"fromMillis": func(args []any) error {
-		return cmp.Or(within("$fromMillis", argument(args, 0), -62167219200000, 253402300799999), matching("the picture", argument(args, 1), components), matching("the timezone", argument(args, 2), zone)) // of the years 0 to 9999
-	},
-	"formatInteger": func(args []any) error {
-		most := 1e50
-		if picture, _ := argument(args, 1).(string); strings.ContainsAny(picture, "iI") { // MMMMM…
-			most = 1e5
-		}
-		if f, _ := asNumber(argument(args, 0)); f < 0 && f != math.Trunc(f) {
-			return Unsupported("$formatInteger of a negative fraction")
-		}
-		return cmp.Or(within("$formatInteger", argument(args, 0), -most, most), matching("the picture", argument(args, 1), integerPicture))
-	},
-	"parseInteger": parsable,
 	"replace":      replacement,
 }
 
@@ -169,28 +145,10 @@ func replacement(args []any) error {
 	return nil
 }
 
-// timestamp is what $toMillis tries to read.
-var timestamp = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
-
 // negative refuses a limit below nothing.
 func negative(code string, v any) error {
 	if f, is := asNumber(v); is && f < 0 {
 		return &Error{Code: code}
-	}
-	return nil
-}
-
-func integer(what string, v any, most float64) error {
-	if f, is := asNumber(v); is && (f != math.Trunc(f) || math.Abs(f) > most) {
-		return Unsupported(what + " such as that")
-	}
-	return nil
-}
-
-// within refuses numbers of which gnata does not know what JavaScript makes of them.
-func within(what string, v any, least, most float64) error {
-	if f, is := asNumber(v); is && (f < least || f > most) {
-		return Unsupported(what + " of such a number")
 	}
 	return nil
 }
@@ -229,8 +187,6 @@ var natives = func() map[string]*native {
 		switch name {
 		case "match", "replace", "split", "contains":
 			call = regular(name, call)
-		case "toMillis":
-			call = pictured(call)
 		}
 		if check := limited[name]; check != nil {
 			unlimited := call
@@ -241,7 +197,7 @@ var natives = func() map[string]*native {
 				return unlimited(e, args, input)
 			}
 		}
-		all[name] = &native{arity: s.arity, check: checks[name], call: call}
+		all[name] = &native{arity: s.arity, check: checks[name], call: call, reckons: strings.Contains(s.text, "n") && name != "number"}
 	}
 	all["match"].call = matches(all["match"].call)
 	all["base64decode"].call = asciiOnly(all["base64decode"].call)
@@ -332,6 +288,10 @@ func (r *Runtime) Eval(x *Expression, steps int, lookUp func(name string) (any, 
 		v, err = nil, errBeyond
 	case e.unordered:
 		v, err = nil, orderUnknown
+	case e.infinite:
+		v, err = nil, outOfRange()
+	case e.inexact:
+		v, err = nil, errLarge
 	}
 	return v, steps - e.steps, err
 }

@@ -6,112 +6,11 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 // What the borrowed functions are asked for is what was compared with the reference.
-
-// components are those of https://docs.jsonata.org/2.0.0/date-time in the forms that are written as
-// the reference writes them.
-var components = regexp.MustCompile(`^([^\[\]]|\[\[|\]\]|\[(Y(1|0001|I|i)?|Y(0001)?,2(-2)?|[MD](1|01|#1|I|i)?|M(N|Nn)|MNn,3-3|D(1o|wo|w)|d(1|01|001)?|F(0|1|N|n|Nn)?|FNn,3-3|[Ww](1|01)?|X(1|0001)?|x(1|N|Nn)?|[Hhms](1|01|#1)?|P(N|n|Nn)?|f001|[Zz](0101t)?|[CE])\])*$`)
-
-var zone = regexp.MustCompile(`^[+-]?\d{4}$`)
-
-// pictured is $toMillis with pictures of numbers from the year down, each before
-// something else; others the reference reads in ways that nobody compared.
-func pictured(plain func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
-	return func(e *evaluation, args []any, input any) (any, error) {
-		text, given := argument(args, 0).(string)
-		picture, is := argument(args, 1).(string)
-		if !is || !given {
-			return plain(e, args, input)
-		}
-		refused := Unsupported("$toMillis with the picture " + picture)
-		layout, parts := "^", ""
-		for rest := picture; rest != ""; {
-			part := timePart.FindStringSubmatch(rest)
-			switch {
-			case part == nil && (rest[0] == '[' || rest[0] == ']' || rest[0] >= utf8.RuneSelf):
-				return nil, refused
-			case part == nil:
-				layout += regexp.QuoteMeta(rest[:1])
-				rest = rest[1:]
-				continue
-			case part[3] == "f":
-				layout += `(\d{3})`
-			case strings.HasSuffix(part[0], "0001]"):
-				layout += `(\d{4})`
-			case strings.HasSuffix(part[0], "01]"):
-				layout += `(\d\d)`
-			default:
-				layout += `(\d{1,4})`
-			}
-			name := part[1] + part[2] + part[3]
-			rest = rest[len(part[0]):]
-			if strings.Contains(parts, name) || rest != "" && (rest[0] == '[' || rest[0] >= '0' && rest[0] <= '9') {
-				return nil, refused
-			}
-			parts += name
-		}
-		const all = "YMDHmsf"
-		of := map[byte]int{'M': 1, 'D': 1}
-		found := regexp.MustCompile(layout + "$").FindStringSubmatch(text)
-		for i := range all {
-			if strings.Contains(parts, all[i:i+1]) != (i < len(parts)) { // none is left out above one that is there
-				return nil, refused
-			}
-		}
-		if parts == "" || found == nil {
-			return nil, refused
-		}
-		for i := range parts {
-			of[parts[i]], _ = strconv.Atoi(found[i+1]) // a few digits
-		}
-		t := time.Date(of['Y'], time.Month(of['M']), of['D'], of['H'], of['m'], of['s'], of['f']*1e6, time.UTC)
-		if t.Year() != of['Y'] || of['Y'] < 100 || of['Y'] > 9999 || int(t.Month()) != of['M'] || t.Day() != of['D'] || t.Hour() != of['H'] || t.Minute() != of['m'] || t.Second() != of['s'] {
-			return nil, Unsupported("$toMillis of such a time")
-		}
-		return float64(t.UnixMilli()), nil
-	}
-}
-
-var timePart = regexp.MustCompile(`^\[(?:(Y)(?:1|0001)?|([MDHms])(?:1|01)?|(f)001)\]`)
-
-// integerPicture are pictures of functions on numbers, likewise.
-var integerPicture = regexp.MustCompile(`^(Ww|[wWiIaA]|#*[019]+|#,##[01]|[01],000)(;o)?$`)
-
-func matching(what string, v any, allowed *regexp.Regexp) error {
-	if s, is := v.(string); is && !allowed.MatchString(s) {
-		return Unsupported(what + " " + s)
-	}
-	return nil
-}
-
-// parsable refuses what $parseInteger might read in another way.
-func parsable(args []any) error {
-	s, _ := argument(args, 0).(string)
-	picture, _ := argument(args, 1).(string)
-	for allowed, form := range map[string]*regexp.Regexp{`^([wW]|Ww)(;o)?$`: someText, `^#*[01]+$`: someDigits, `^#,##0$`: someGroups, `^I$`: someRoman} {
-		if is, _ := regexp.MatchString(allowed, picture); is && form.MatchString(s) {
-			return nil
-		}
-	}
-	if argument(args, 0) == nil {
-		return nil
-	}
-	return Unsupported("$parseInteger of such a text by such a picture")
-}
-
-var (
-	someText   = regexp.MustCompile(`.`)
-	someDigits = regexp.MustCompile(`^\d+$`)
-	someGroups = regexp.MustCompile(`^\d{1,3}(,\d{3})*$`)
-	someRoman  = regexp.MustCompile(`^[MDCLXVI]+$`)
-)
 
 // power is a power that all implementations agree about: what is halfway between two
 // numbers, near enough for an error of 0.7 units in the last place, is refused.
@@ -153,8 +52,9 @@ func regular(name string, search func(e *evaluation, args []any, input any) (any
 // halves are what may match a half of a character of JavaScript's.
 var halves = regexp.MustCompile(`[^\x00-\x7f]|\.|\[\^|\\[WDSB]`)
 
-// foreignSyntax is what only one of both languages reads as more than letters.
-var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]`)
+// foreignSyntax is what only one of both languages reads as more than letters, or takes:
+// JavaScript repeats no place.
+var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]|(\\[bB]|(^|[^[\\])[\^$])[*+?{]`)
 
 func searchable(name, s string, args []any) error {
 	rx, is := argument(args, 1).(*matcher)
@@ -187,7 +87,7 @@ func searchable(name, s string, args []any) error {
 	switch {
 	case name == "contains":
 		return nil
-	case first[0] == first[1] && first[1] < len(s) && !limited:
+	case first[0] == first[1] && first[1] < len(s) && !limited && (name != "replace" || plain):
 		return &Error{Code: "D1004"} // once the next is sought
 	case first[0] == first[1], first[1] < len(s) && mayBeEmpty:
 		return Unsupported("a regular expression that may match nothing")

@@ -115,7 +115,9 @@ func (l *lexer) operator(text string) token {
 func (l *lexer) text(quote byte) (token, error) {
 	var b strings.Builder
 	var units []uint16 // of \u, which may come in pairs
+	half := false
 	flush := func() {
+		half = half || !paired(units)
 		b.WriteString(string(utf16.Decode(units)))
 		units = nil
 	}
@@ -125,6 +127,9 @@ func (l *lexer) text(quote byte) (token, error) {
 		if c == quote {
 			l.at++
 			flush()
+			if half {
+				return token{}, Unsupported("half a character")
+			}
 			return token{id: "(literal)", kind: text, text: b.String()}, nil
 		}
 		if c != '\\' {

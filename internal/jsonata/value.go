@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -100,14 +101,30 @@ func asNumber(v any) (f float64, is bool) {
 	return 0, false
 }
 
+// large says whether a value is a whole number that no double holds. AWS keeps its
+// digits (https://github.com/floci-io/floci/pull/2676); how it reckons with them nobody
+// has measured.
+func large(v any) bool {
+	_, is := v.(json.Number)
+	return is
+}
+
+const errLarge = Unsupported("to reckon with whole numbers beyond 2^53")
+
+// outOfRange is the error of a number without end, whose words are not known: the
+// reference puts null there.
+func outOfRange() error { return &Error{Code: "D1001", unsure: true} }
+
 // finite says whether a value is a number that can be counted with.
 func finite(v any) (f float64, is bool, err error) {
 	f, is = asNumber(v)
 	switch {
+	case large(v):
+		return 0, false, errLarge
 	case !is || math.IsNaN(f):
 		return 0, false, nil
 	case math.IsInf(f, 0):
-		return 0, false, &Error{Code: "D1001", unsure: true}
+		return 0, false, outOfRange()
 	}
 	return f, true, nil
 }
@@ -116,6 +133,7 @@ func finite(v any) (f float64, is bool, err error) {
 func (e *evaluation) equal(a, b any) bool {
 	if x, is := asNumber(a); is {
 		y, is := asNumber(b)
+		e.inexact = e.inexact || is && x == y && a != b && (large(a) || large(b)) // alike as doubles
 		return is && x == y
 	}
 	if x, is := list(a); is {
@@ -254,6 +272,44 @@ func (d *decoder) text() string {
 	return s
 }
 
+// HalfCharacter says whether a JSON text escapes one half of a pair of UTF-16 alone,
+// which is no character: Go has none such in a string, and JavaScript has.
+func HalfCharacter(raw []byte) bool {
+	for rest := raw; ; {
+		at := bytes.IndexByte(rest, '\\')
+		if at < 0 {
+			return false
+		}
+		var units []uint16
+		for rest = rest[at:]; len(rest) >= 6 && rest[0] == '\\' && rest[1] == 'u'; rest = rest[6:] {
+			unit, err := strconv.ParseUint(string(rest[2:6]), 16, 16)
+			if err != nil {
+				return false // no JSON
+			}
+			units = append(units, uint16(unit))
+		}
+		if !paired(units) {
+			return true
+		}
+		if units == nil {
+			rest = rest[min(2, len(rest)):]
+		}
+	}
+}
+
+// paired says whether each half of a character is beside the other.
+func paired(units []uint16) bool {
+	for i := 0; i < len(units); i++ {
+		if !utf16.IsSurrogate(rune(units[i])) {
+			continue
+		}
+		if i++; i == len(units) || utf16.DecodeRune(rune(units[i-1]), rune(units[i])) == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
 // Encode appends a value as JSON. Undefined members are left out.
 func Encode(b []byte, v any) ([]byte, error) { return encode(b, v, false) }
 
@@ -291,7 +347,7 @@ func encode(b []byte, v any, people bool) ([]byte, error) {
 	case float64:
 		if people {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, &Error{Code: "D1001", unsure: true}
+				return nil, outOfRange()
 			}
 			short, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
 			if short != v && whole(v) {

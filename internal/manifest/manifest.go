@@ -55,14 +55,22 @@ func Canonical(v any) ([]byte, error) {
 	if err := values.Decode(&value); err != nil {
 		return nil, err
 	}
+	return encode(value)
+}
+
+// encode is v as JSON in which nothing is escaped that need not be.
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(value); err != nil {
+	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
+
+// File is what is stored, in its canonical form, of a manifest in its own.
+func (s Signed) File() ([]byte, error) { return encode(s) }
 
 // Digest is what is signed of a canonical manifest.
 func Digest(manifest []byte) []byte {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // State is where an incident stands. Open until a person's decision is carried out.
@@ -125,24 +126,21 @@ func LoadHead(ctx context.Context, db Getter, table, id string) (Head, error) {
 	return decodeHead(i)
 }
 
-// FindHead is LoadHead for who may only list.
-func FindHead(ctx context.Context, db Querier, table, id string) (Head, error) {
+// FindHead is LoadHead and Follows in one look, for who may only list.
+func FindHead(ctx context.Context, db Querier, table, id string) (h Head, followed bool, err error) {
 	k, n, err := incident.SplitID(id)
 	if err != nil {
-		return Head{}, err
+		return Head{}, false, err
 	}
-	var found []Head
-	if err := each(ctx, db, table, k, headSK(n), func(i item) error {
-		h, err := decodeHead(i)
-		found = append(found, h)
-		return err
-	}); err != nil {
-		return Head{}, err
+	here, next, err := two(ctx, db, table, k, headSK(n), headSK(n+1))
+	if err != nil {
+		return Head{}, false, err
 	}
-	if len(found) == 0 {
-		return Head{}, fmt.Errorf("incident %s %w", id, ErrNone)
+	if here == nil {
+		return Head{}, false, fmt.Errorf("incident %s %w", id, ErrNone)
 	}
-	return found[0], nil
+	h, err = decodeHead(here)
+	return h, next != nil, err
 }
 
 // Claim opens an incident. If its number is taken, the head that stands comes
@@ -248,30 +246,28 @@ func Close(ctx context.Context, db Updater, table, id, execution string, s State
 func ClosingKey(run string) string { return "closing#" + run }
 
 // BeginClosing notes that a run closes an incident, and is when it first began to:
-// what is written then says the same time when the run is repeated.
-func BeginClosing(ctx context.Context, db interface {
-	Querier
-	Updater
-}, table, id, run string, at time.Time,
-) (time.Time, error) {
+// what is written then says the same time when the run is repeated. The refusal of
+// the second note says what the first was.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+func BeginClosing(ctx context.Context, db Updater, table, id, run string, at time.Time) (time.Time, error) {
 	sk := ClosingKey(run)
-	err := update(ctx, db, table, key(id, sk), "SET #t = :t", "attribute_not_exists(#t)", map[string]string{"#t": "at"}, item{":t": stamp(at)})
-	if !errors.Is(err, ErrTaken) {
-		return at.UTC(), err
-	}
-	var first time.Time
-	err = each(ctx, db, table, id, sk, func(i item) error {
-		if text(i, "sk") != sk {
-			return nil
-		}
-		var err error
-		first, err = time.Parse(time.RFC3339Nano, text(i, "at"))
-		return err
+	_, err := db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &table, Key: key(id, sk), UpdateExpression: aws.String("SET #t = :t"), ConditionExpression: aws.String("attribute_not_exists(#t)"),
+		ExpressionAttributeNames: map[string]string{"#t": "at"}, ExpressionAttributeValues: item{":t": stamp(at)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
-	if err == nil && first.IsZero() {
-		err = fmt.Errorf("%s %s %w", id, sk, ErrNone)
+	var taken *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return at.UTC(), nil
+	case !errors.As(err, &taken):
+		return time.Time{}, fmt.Errorf("update %s %s: %w", id, sk, err)
 	}
-	return first, err
+	first, err := time.Parse(time.RFC3339Nano, text(taken.Item, "at"))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("item %s %s: at: %w", id, sk, err)
+	}
+	return first, nil
 }
 
 // Closing is what an execution that ended left of an incident.
@@ -341,14 +337,7 @@ func AddFinding(ctx context.Context, db Putter, table, id string, f incident.Fin
 // Findings are all that opened or joined an incident.
 func Findings(ctx context.Context, db Querier, table, id string) ([]incident.Finding, error) {
 	var all []incident.Finding
-	err := each(ctx, db, table, id, "finding#", func(i item) error {
-		var f incident.Finding
-		if err := decode(i, &f); err != nil {
-			return err
-		}
-		all = append(all, f)
-		return nil
-	})
+	err := each(ctx, db, table, id, "finding#", func(i item) error { return appendTo(&all, i) })
 	return all, err
 }
 

@@ -70,14 +70,7 @@ func remember(ctx context.Context, db interface {
 // Priors are all prior values of an incident, in the order of their keys.
 func Priors(ctx context.Context, db Querier, table, id string) ([]Prior, error) {
 	var all []Prior
-	err := each(ctx, db, table, id, "prior#", func(i item) error {
-		var p Prior
-		if err := decode(i, &p); err != nil {
-			return err
-		}
-		all = append(all, p)
-		return nil
-	})
+	err := each(ctx, db, table, id, "prior#", func(i item) error { return appendTo(&all, i) })
 	return all, err
 }
 
@@ -117,6 +110,30 @@ func Steps(ctx context.Context, db Querier, table, id string) (map[string]json.R
 	all := map[string]json.RawMessage{}
 	err := each(ctx, db, table, id, "step#", func(i item) error {
 		all[strings.TrimPrefix(text(i, "sk"), "step#")] = json.RawMessage(text(i, "body"))
+		return nil
+	})
+	return all, err
+}
+
+// Everything is what an incident's own partition holds, but for its closings.
+type Everything struct {
+	Steps    map[string]json.RawMessage // what the steps stored, by name
+	Findings []incident.Finding         // all that opened or joined it
+	Priors   []Prior                    // in the order of their keys; not those of an incident that it inherits from
+}
+
+// ReadAll reads it at once, for who needs most of it.
+func ReadAll(ctx context.Context, db Querier, table, id string) (Everything, error) {
+	all := Everything{Steps: map[string]json.RawMessage{}}
+	err := each(ctx, db, table, id, "", func(i item) error {
+		switch kind, name, _ := strings.Cut(text(i, "sk"), "#"); kind {
+		case "step":
+			all.Steps[name] = json.RawMessage(text(i, "body"))
+		case "finding":
+			return appendTo(&all.Findings, i)
+		case "prior":
+			return appendTo(&all.Priors, i)
+		}
 		return nil
 	})
 	return all, err

@@ -98,6 +98,16 @@ func decode(i item, v any) error {
 	return nil
 }
 
+// appendTo decodes an item into a new last element.
+func appendTo[T any](all *[]T, i item) error {
+	var one T
+	if err := decode(i, &one); err != nil {
+		return err
+	}
+	*all = append(*all, one)
+	return nil
+}
+
 func get(ctx context.Context, db Getter, table, pk, sk string) (item, error) {
 	out, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: key(pk, sk), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -147,12 +157,15 @@ func update(ctx context.Context, db Updater, table string, k item, set, conditio
 	return nil
 }
 
-// each calls f for every item of a partition whose sort key begins with prefix.
+// each calls f for every item of a partition whose sort key begins with prefix, in
+// the order of their sort keys.
 func each(ctx context.Context, db Querier, table, pk, prefix string, f func(item) error) error {
+	condition, values := "pk = :pk", item{":pk": str(pk)}
+	if prefix != "" { // with which DynamoDB compares no key
+		condition, values[":sk"] = condition+" AND begins_with(sk, :sk)", str(prefix)
+	}
 	pages := dynamodb.NewQueryPaginator(db, &dynamodb.QueryInput{
-		TableName: &table, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),
-		ExpressionAttributeValues: item{":pk": str(pk), ":sk": str(prefix)},
+		TableName: &table, ConsistentRead: aws.Bool(true), KeyConditionExpression: &condition, ExpressionAttributeValues: values,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -166,4 +179,26 @@ func each(ctx context.Context, db Querier, table, pk, prefix string, f func(item
 		}
 	}
 	return nil
+}
+
+// two are the items under a sort key and under the one after it, each nil if it is
+// not there. An item has 400 KB at most, so that a page of 1 MB always holds both.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+func two(ctx context.Context, db Querier, table, pk, sk, after string) (here, next item, err error) {
+	out, err := db.Query(ctx, &dynamodb.QueryInput{
+		TableName: &table, ConsistentRead: aws.Bool(true), Limit: aws.Int32(2),
+		KeyConditionExpression: aws.String("pk = :pk AND sk >= :sk"), ExpressionAttributeValues: item{":pk": str(pk), ":sk": str(sk)},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s %s and %s: %w", pk, sk, after, err)
+	}
+	for _, i := range out.Items {
+		switch text(i, "sk") {
+		case sk:
+			here = i
+		case after:
+			next = i
+		}
+	}
+	return here, next, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -550,6 +551,40 @@ func TestAllSteps(t *testing.T) {
 	}
 }
 
+// TestReadAll: an incident's own partition at once, over pages, and nothing of another's.
+func TestReadAll(t *testing.T) {
+	a := world(t)
+	id := incident.NewID(machine, 1)
+	long := strings.Repeat("x", 300<<10)
+	for _, f := range []string{"a", "b", "c", "d", "e"} {
+		if err := record.AddFinding(t.Context(), a.DynamoDB(), table, id, incident.Finding{ID: f, Description: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remember(t, a, numbered(1), prior("eni-1", "groups", `["sg-a"]`), prior("i-1", "disableApiStop", "false"))
+	for _, of := range []string{id, incident.NewID(machine, 11)} {
+		if err := record.SaveStep(t.Context(), a.DynamoDB(), table, of, "isolate", of); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := record.BeginClosing(t.Context(), a.DynamoDB(), table, of, "run", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := record.ReadAll(t.Context(), a.DynamoDB(), table, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want record.Everything
+	if want.Findings, err = record.Findings(t.Context(), a.DynamoDB(), table, id); err != nil || len(want.Findings) != 5 {
+		t.Fatal(len(want.Findings), err)
+	}
+	if want.Priors, err = record.Priors(t.Context(), a.DynamoDB(), table, id); err != nil || len(want.Priors) != 2 {
+		t.Fatal(want.Priors, err)
+	}
+	want.Steps = map[string]json.RawMessage{"isolate": json.RawMessage(`"` + id + `"`)}
+	same(t, "everything", all, want)
+}
+
 func TestRequest(t *testing.T) {
 	a := world(t)
 	id := incident.NewID(machine, 1)
@@ -598,6 +633,49 @@ func TestRequest(t *testing.T) {
 		second := request(2)
 		second.Problem = "Refused"
 		same(t, "the next round", open(second), second)
+	}
+}
+
+// TestFind: one look is what two reads are.
+func TestFind(t *testing.T) {
+	a := world(t)
+	id := incident.NewID(machine, 1)
+	for _, round := range []int{1, 2, 4, 9, 10} {
+		if _, err := record.OpenRequest(t.Context(), a.DynamoDB(), table, request(round)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ round, here, next int }{{1, 1, 2}, {2, 2, 0}, {3, 0, 4}, {4, 4, 0}, {9, 9, 10}, {10, 10, 0}, {11, 0, 0}, {math.MaxInt, 0, 0}} {
+		r, next, err := record.FindRequest(t.Context(), a.DynamoDB(), table, id, c.round)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := [2]int{}
+		for n, r := range []*record.Request{r, next} {
+			if r != nil {
+				got[n] = r.Round
+			}
+		}
+		if got != [2]int{c.here, c.next} {
+			t.Errorf("from %d: %v, want %d and %d", c.round, got, c.here, c.next)
+		}
+	}
+	for n, followed := range []bool{false, true, false} {
+		h, got, err := record.FindHead(t.Context(), a.DynamoDB(), table, incident.NewID(machine, n))
+		if n == 0 {
+			if err == nil {
+				t.Error("a head that is not there is found")
+			}
+			claim(t, a, 1, "first")
+			claim(t, a, 2, "second")
+			continue
+		}
+		if err != nil || h.Incident.ID != incident.NewID(machine, n) || got != followed {
+			t.Errorf("incident %d: %+v, followed %v, %v", n, h, got, err)
+		}
+	}
+	if _, _, err := record.FindHead(t.Context(), a.DynamoDB(), table, incident.NewID(machine, 3)); !errors.Is(err, record.ErrNone) {
+		t.Errorf("%v, want that there is none", err)
 	}
 }
 
@@ -723,6 +801,22 @@ func TestReadsAreConsistent(t *testing.T) {
 			all, err := record.Findings(ctx, db, table, id)
 			return len(all) == 1, err
 		}},
+		"FindHead": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_, _ = record.Claim(ctx, db, table, record.Head{Incident: numbered(1)})
+			_, _ = record.Claim(ctx, db, table, record.Head{Incident: numbered(2)})
+			_, followed, err := record.FindHead(ctx, db, table, id)
+			return followed, err
+		}},
+		"FindRequest": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_, _ = record.OpenRequest(ctx, db, table, request(1))
+			r, _, err := record.FindRequest(ctx, db, table, id, 1)
+			return r != nil, err
+		}},
+		"ReadAll": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
+			_ = record.SaveStep(ctx, db, table, id, "isolate", 1)
+			all, err := record.ReadAll(ctx, db, table, id)
+			return len(all.Steps) == 1, err
+		}},
 		"Priors": {"Query", func(ctx context.Context, db *sim.DynamoDB) (bool, error) {
 			_, _ = record.Remember(ctx, db, table, host, numbered(1), []record.Prior{prior("eni-1", "groups", `[]`)})
 			all, err := record.Priors(ctx, db, table, id)
@@ -803,6 +897,18 @@ func TestDamaged(t *testing.T) {
 			_, err := record.Findings(ctx, db, table, id)
 			return err
 		}},
+		"ReadAll, a finding": {table, id, "finding#f1", map[string]string{"body": `[]`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.ReadAll(ctx, db, table, id)
+			return err
+		}},
+		"ReadAll, a prior": {table, id, "prior#eni-1#groups", map[string]string{"body": `{"at":1}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.ReadAll(ctx, db, table, id)
+			return err
+		}},
+		"BeginClosing": {table, id, "closing#run", map[string]string{"at": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, err := record.BeginClosing(ctx, db, table, id, "run", at)
+			return err
+		}},
 		"Priors": {table, id, "prior#eni-1#groups", map[string]string{"body": `{"at":1}`}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, err := record.Priors(ctx, db, table, id)
 			return err
@@ -824,6 +930,18 @@ func TestDamaged(t *testing.T) {
 		}},
 		"LoadRequest": {table, "request#" + id, "request#001", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
 			_, _, err := record.LoadRequest(ctx, db, table, id, 1)
+			return err
+		}},
+		"FindRequest": {table, "request#" + id, "request#001", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, _, err := record.FindRequest(ctx, db, table, id, 1)
+			return err
+		}},
+		"FindRequest, the next": {table, "request#" + id, "request#002", map[string]string{"body": `{"round":"1"}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, _, err := record.FindRequest(ctx, db, table, id, 1)
+			return err
+		}},
+		"FindHead": {table, machine, "incident#000001", map[string]string{"body": `{}`}, func(ctx context.Context, db *sim.DynamoDB) error {
+			_, _, err := record.FindHead(ctx, db, table, id)
 			return err
 		}},
 		"OpenRequest over it": {table, "request#" + id, "request#001", map[string]string{"body": whole, "mailedAt": "yesterday"}, func(ctx context.Context, db *sim.DynamoDB) error {

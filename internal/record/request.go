@@ -167,6 +167,29 @@ func LoadRequest(ctx context.Context, db Getter, table, id string, round int) (R
 	return r, err == nil, err
 }
 
+// FindRequest is LoadRequest for who may only list, and the request that people were
+// asked next; nil where there is none.
+func FindRequest(ctx context.Context, db Querier, table, id string, round int) (r, next *Request, err error) {
+	here, after, err := two(ctx, db, table, requestPK(id), requestSK(round), requestSK(round+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, one := range []struct {
+		item item
+		to   **Request
+	}{{here, &r}, {after, &next}} {
+		if one.item == nil {
+			continue
+		}
+		decoded, err := decodeRequest(one.item)
+		if err != nil {
+			return nil, nil, err
+		}
+		*one.to = &decoded
+	}
+	return r, next, nil
+}
+
 // LastRound is the newest request of an incident; 0 if nobody was asked yet.
 func LastRound(ctx context.Context, db Querier, table, id string) (int, error) {
 	all, err := Requests(ctx, db, table, id)

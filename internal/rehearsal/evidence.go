@@ -40,7 +40,7 @@ func untrue(t Trace) string {
 		o := t.Bucket[key]
 		switch {
 		case strings.Contains(key, "/reports/"):
-			if wrong := t.claims(tags.ReplaceAllString(string(o.Body), " "), t.stored(key)); wrong != "" {
+			if wrong := t.claims(untagged(string(o.Body)), t.stored(key)); wrong != "" {
 				return fmt.Sprintf("the report %s says that %s", key, wrong)
 			}
 		case strings.Contains(key, "/manifests/"):
@@ -52,14 +52,29 @@ func untrue(t Trace) string {
 	return ""
 }
 
+// untagged is the text of a page, with a space for each tag.
+func untagged(page string) string {
+	var text strings.Builder
+	for {
+		before, tag, opened := strings.Cut(page, "<")
+		_, after, closed := strings.Cut(tag, ">")
+		if !opened || !closed {
+			text.WriteString(page)
+			return text.String()
+		}
+		text.WriteString(before)
+		text.WriteByte(' ')
+		page = after
+	}
+}
+
 var (
-	tags = regexp.MustCompile(`<[^>]*>`)
 	// As mails and reports put them, in both languages.
 	snapshotClaim = regexp.MustCompile(`(snap-[0-9a-z]+) \(([^,)]*)[^)]*\):\s+(completed|完了)?[^,、\n]*(, locked against deletion|、削除ロックあり)?`)
 	copyClaim     = regexp.MustCompile(`(?:Copy of \S+:\s+|のコピー: アカウント \d+ の )(snap-[0-9a-z]+)(?: in account \d+, under |、キー )[^,、\n]*(, locked against deletion|、削除ロックあり)?`)
 	objectClaims  = map[string]*regexp.Regexp{ // key, bytes, and the hash where one is told; by a part of it
-		" in the evidence bucket, ": regexp.MustCompile(`(\S+) in the evidence bucket, (\d+) bytes(?:, SHA-256(?: computed by Cordon:)? ([0-9a-f]{64}))?`),
-		"証拠バケットの ":                  regexp.MustCompile(`証拠バケットの (\S+) \((\d+) バイト(?:、SHA-256 ([0-9a-f]{64}))?\)(?:、SHA-256 \(Cordonが計算\): ([0-9a-f]{64}))?`),
+		" in the evidence bucket, ": regexp.MustCompile(`^(\S+) in the evidence bucket, (\d+) bytes(?:, SHA-256(?: computed by Cordon:)? ([0-9a-f]{64}))?`),
+		"証拠バケットの ":                  regexp.MustCompile(`^証拠バケットの (\S+) \((\d+) バイト(?:、SHA-256 ([0-9a-f]{64}))?\)(?:、SHA-256 \(Cordonが計算\): ([0-9a-f]{64}))?`),
 	}
 	reportClaim = regexp.MustCompile(`(?:Signed report: |署名付き報告: 証拠バケットの )(\S+)`)
 )
@@ -86,7 +101,7 @@ func (t Trace) claims(text string, at time.Time) string {
 		}
 	}
 	for _, part := range sortedKeys(objectClaims) {
-		for _, m := range found(objectClaims[part], text, part) {
+		for _, m := range foundAt(objectClaims[part], text, part) {
 			o, ok := t.Bucket[m[1]]
 			if !ok && !t.earlier(m[1]) || ok && strconv.FormatInt(o.Size, 10) != m[2] {
 				return fmt.Sprintf("there is an object %s of %s bytes, and the bucket has %d", m[1], m[2], o.Size)
@@ -112,6 +127,26 @@ func found(claim *regexp.Regexp, text string, parts ...string) [][]string {
 		return nil
 	}
 	return claim.FindAllStringSubmatch(text, -1)
+}
+
+// foundAt are the matches of a claim that begin with this part of it, or with the word
+// before where it begins with a space. An expression that had to find that word would
+// try every letter of the text.
+func foundAt(claim *regexp.Regexp, text, part string) (all [][]string) {
+	for end := 0; ; {
+		next := strings.Index(text[end:], part)
+		if next < 0 {
+			return all
+		}
+		from := end + next
+		end = from + len(part)
+		if part[0] == ' ' {
+			from = strings.LastIndexAny(text[:from], "\t\n\f\r ") + 1
+		}
+		if m := claim.FindStringSubmatch(text[from:]); m != nil {
+			all = append(all, m)
+		}
+	}
 }
 
 // earlier says whether an object is of an incident that an earlier run had, and its
@@ -216,39 +251,35 @@ func (t Trace) manifest(file Object) string {
 		return "the journal is said to be complete, and lacks the note that the closing began"
 	}
 	var m struct {
-		Manifest struct {
-			ClosedAt  time.Time
-			Execution string
-			Snapshots struct {
-				Complete bool
-				Set      []struct {
-					ID, VolumeID, State string
-					Locked, Superseded  bool
-				}
-				Volumes []struct {
-					ID   string
-					Gone bool
-				}
+		ClosedAt  time.Time
+		Snapshots struct {
+			Complete bool
+			Set      []struct {
+				ID, VolumeID, State string
+				Locked              bool
 			}
-			Memory struct {
-				Status, Object string
-				Bytes          int64
+			Volumes []struct {
+				ID   string
+				Gone bool
 			}
-			Objects []manifest.Object
+		}
+		Memory struct {
+			Object string
+			Bytes  int64
 		}
 	}
-	if err := json.Unmarshal(file.Body, &m); err != nil {
+	if err := json.Unmarshal(stored.Manifest, &m); err != nil {
 		return err.Error()
 	}
-	snapshots, complete := m.Manifest.Snapshots, map[string]bool{}
+	snapshots, complete := m.Snapshots, map[string]bool{}
 	for _, s := range snapshots.Set {
 		if s.State == "completed" {
-			if wrong := t.notCompleted(s.ID, s.VolumeID, m.Manifest.ClosedAt); wrong != "" {
+			if wrong := t.notCompleted(s.ID, s.VolumeID, m.ClosedAt); wrong != "" {
 				return s.ID + " is said to be completed: " + wrong
 			}
 			complete[s.VolumeID] = true
 		}
-		if s.Locked && !t.locked(s.ID, m.Manifest.ClosedAt) {
+		if s.Locked && !t.locked(s.ID, m.ClosedAt) {
 			return s.ID + " is said to be locked"
 		}
 	}
@@ -259,7 +290,7 @@ func (t Trace) manifest(file Object) string {
 			}
 		}
 	}
-	if memory := m.Manifest.Memory; memory.Object != "" {
+	if memory := m.Memory; memory.Object != "" {
 		is, ok := t.Bucket[memory.Object]
 		if !ok && !t.earlier(memory.Object) || ok && is.Size != memory.Bytes {
 			return fmt.Sprintf("an image %s of %d bytes is told of, and the bucket has %d", memory.Object, memory.Bytes, is.Size)

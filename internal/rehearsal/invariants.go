@@ -839,13 +839,21 @@ func secretLeft(t Trace) string {
 	for _, m := range t.Mails {
 		if _, rest, ok := strings.Cut(m.Body, t.API+"/d/"); ok {
 			link := strings.FieldsFunc(rest, func(r rune) bool { return r <= ' ' || r == '>' || r == ')' })[0]
-			request, secret, _ := strings.Cut(link, "/")
+			request, secret, carries := strings.Cut(link, "/")
 			if was, again := links[request]; again && was != secret {
 				return request + " has two links: people hold one that does not work, or a second secret is about"
 			}
-			links[request] = secret
+			if links[request] = secret; carries && secret == "" {
+				return request + " has a link with an empty secret"
+			}
 			secrets = append(secrets, link[strings.LastIndexByte(link, '/')+1:])
 		}
+	}
+	slices.Sort(secrets)
+	secrets = slices.DeleteFunc(slices.Compact(secrets), func(s string) bool { return s == "" })
+	shortest := len(presigned)
+	for _, s := range secrets {
+		shortest = min(shortest, len(s))
 	}
 	for _, m := range t.Mails {
 		// A pager or a ticket that many read, for ever: whoever has a link can decide.
@@ -862,7 +870,7 @@ func secretLeft(t Trace) string {
 				return "a mail holds a task token"
 			}
 		}
-		if strings.Contains(m.Body, "X-Amz-Signature") {
+		if strings.Contains(m.Body, presigned) {
 			return "a mail holds a pre-signed URL"
 		}
 	}
@@ -876,10 +884,8 @@ func secretLeft(t Trace) string {
 	}
 	var hashes []string
 	for _, s := range secrets {
-		if s != "" {
-			hash := sha256.Sum256([]byte(s))
-			hashes = append(hashes, s, hex.EncodeToString(hash[:]))
-		}
+		hash := sha256.Sum256([]byte(s))
+		hashes = append(hashes, s, hex.EncodeToString(hash[:]))
 	}
 	for _, key := range sortedKeys(t.Bucket) {
 		if !strings.Contains(key, "/reports/") && !strings.Contains(key, "/manifests/") {
@@ -891,10 +897,10 @@ func secretLeft(t Trace) string {
 	}
 	for _, key := range sortedKeys(t.Journal) {
 		text := string(t.Journal[key])
-		if slices.ContainsFunc(hashes, func(s string) bool { return strings.Contains(text, s) }) {
+		if slices.ContainsFunc(hashes, func(s string) bool { return holds(text, s) }) {
 			return key + " holds a secret, or the hash of one"
 		}
-		if strings.Contains(text, "X-Amz-Signature") {
+		if strings.Contains(text, presigned) {
 			return key + " holds a pre-signed URL"
 		}
 	}
@@ -902,26 +908,40 @@ func secretLeft(t Trace) string {
 		if c.Service != "dynamodb" && c.Service != "ssm" && c.Service != "ec2" {
 			continue // KMS encrypts them, SNS mails the link, Step Functions takes the token, S3 holds the batches
 		}
-		text := plain(c.Input)
-		for _, s := range secrets {
-			if s != "" && strings.Contains(text, s) {
-				return fmt.Sprintf("%s:%s holds a secret in clear", c.Service, c.Action)
+		urls, secret := 0, false
+		texts(reflect.ValueOf(c.Input), func(text string) {
+			if len(text) >= shortest { // few are
+				urls += strings.Count(text, presigned)
+				secret = secret || slices.ContainsFunc(secrets, func(s string) bool { return holds(text, s) })
 			}
+		})
+		if secret {
+			return fmt.Sprintf("%s:%s holds a secret in clear", c.Service, c.Action)
 		}
-		if n := strings.Count(text, "X-Amz-Signature"); n > 1 || n == 1 && c.Action != "SendCommand" {
-			return fmt.Sprintf("%s:%s holds %d pre-signed URLs", c.Service, c.Action, n)
+		if urls > 1 || urls == 1 && c.Action != "SendCommand" {
+			return fmt.Sprintf("%s:%s holds %d pre-signed URLs", c.Service, c.Action, urls)
 		}
 	}
 	return ""
 }
 
+// presigned is a part of every pre-signed URL.
+const presigned = "X-Amz-Signature"
+
+// holds is strings.Contains. What is longer than 63 bytes, as a token or a hash, that
+// looks for one byte after the other; its beginning is found, and mostly not, at once.
+func holds(text, s string) bool {
+	return strings.Contains(text, s[:min(len(s), 32)]) && strings.Contains(text, s)
+}
+
 // secretIn says which kind of secret a text holds; empty if none. JSON escapes what
 // stands in none of them.
-func secretIn(text []byte, secrets []string) string {
-	if bytes.Contains(text, []byte("X-Amz-Signature")) {
+func secretIn(said []byte, secrets []string) string {
+	text := string(said)
+	if strings.Contains(text, presigned) {
 		return "a pre-signed URL"
 	}
-	if slices.ContainsFunc(secrets, func(s string) bool { return s != "" && bytes.Contains(text, []byte(s)) }) {
+	if slices.ContainsFunc(secrets, func(s string) bool { return holds(text, s) }) {
 		return "a secret"
 	}
 	return ""
@@ -1101,39 +1121,42 @@ func gaps(given []record.Image) func(line string) bool {
 // plain is every text in a call's input, one a line.
 func plain(in any) string {
 	var b strings.Builder
-	texts(&b, reflect.ValueOf(in))
+	texts(reflect.ValueOf(in), func(text string) {
+		b.WriteString(text)
+		b.WriteByte('\n')
+	})
 	return b.String()
 }
 
-func texts(b *strings.Builder, v reflect.Value) {
+// texts gives each text in a value to a function.
+func texts(v reflect.Value, each func(string)) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			texts(b, v.Elem())
+			texts(v.Elem(), each)
 		}
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return
+		}
 		for n := range v.NumField() {
-			if v.Type() != reflect.TypeFor[time.Time]() {
-				texts(b, v.Field(n))
-			}
+			texts(v.Field(n), each)
 		}
 	case reflect.Map:
 		for all := v.MapRange(); all.Next(); {
-			texts(b, all.Key())
-			texts(b, all.Value())
+			texts(all.Key(), each)
+			texts(all.Value(), each)
 		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			b.Write(v.Bytes())
-			b.WriteByte('\n')
+			each(string(v.Bytes()))
 			return
 		}
 		for n := range v.Len() {
-			texts(b, v.Index(n))
+			texts(v.Index(n), each)
 		}
 	case reflect.String:
-		b.WriteString(v.String())
-		b.WriteByte('\n')
+		each(v.String())
 	}
 }
 

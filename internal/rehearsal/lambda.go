@@ -32,21 +32,18 @@ type function struct {
 // Lambda does not know that a state has timed out: the invocation goes on to its
 // own end, beside the state's retry. So it does not run under the state's context.
 func (w *world) task(execution string, t asl.Task) (json.RawMessage, error) {
-	var a struct {
-		FunctionName string
-		Payload      json.RawMessage
-	}
-	if err := json.Unmarshal(t.Arguments, &a); err != nil {
-		return nil, &asl.Failure{Name: "States.Runtime", Cause: err.Error()}
+	var name string
+	if err := json.Unmarshal(t.Members["FunctionName"], &name); err != nil {
+		return nil, &asl.Failure{Name: "States.Runtime", Cause: "FunctionName: " + err.Error()}
 	}
 	if t.Token != "" {
 		w.tokens = append(w.tokens, t.Token)
 	}
-	f, ok := w.byARN[a.FunctionName]
+	f, ok := w.byARN[name]
 	if !ok {
-		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + a.FunctionName}
+		return nil, &asl.Failure{Name: "Lambda.ResourceNotFoundException", Cause: "Function not found: " + name}
 	}
-	out, err := w.invoke(context.Background(), f, execution, a.Payload)
+	out, err := w.invoke(context.Background(), f, execution, t.Members["Payload"])
 	if err != nil {
 		return nil, err
 	}

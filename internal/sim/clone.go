@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,10 +18,13 @@ func clone[T any](v T) T {
 // deepen puts copies into the places of everything that v shares.
 func deepen(v reflect.Value) {
 	switch v.Kind() {
-	case reflect.Pointer:
+	case reflect.Pointer, reflect.Slice, reflect.Map:
 		if v.IsNil() || copied(v.Addr().Interface()) {
 			return
 		}
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
 		to := reflect.New(v.Type().Elem())
 		to.Elem().Set(v.Elem())
 		deepen(to.Elem())
@@ -29,9 +34,6 @@ func deepen(v reflect.Value) {
 			deepen(v.Field(n))
 		}
 	case reflect.Slice:
-		if v.IsNil() {
-			return
-		}
 		to := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(to, v)
 		if shares(v.Type().Elem()) {
@@ -41,9 +43,6 @@ func deepen(v reflect.Value) {
 		}
 		v.Set(to)
 	case reflect.Map:
-		if v.IsNil() {
-			return
-		}
 		to := reflect.MakeMapWithSize(v.Type(), v.Len())
 		for all := v.MapRange(); all.Next(); {
 			e := reflect.New(v.Type().Elem()).Elem()
@@ -55,9 +54,17 @@ func deepen(v reflect.Value) {
 	}
 }
 
-// copied copies what most pointers of the SDK point to, without reflection.
+// copied copies what most pointers, slices and maps of the SDK are, without reflection.
 func copied(pointer any) bool {
 	switch p := pointer.(type) {
+	case *[]string:
+		*p = slices.Clone(*p)
+	case *[]byte:
+		*p = slices.Clone(*p)
+	case *map[string]string:
+		*p = maps.Clone(*p)
+	case *item: // of interfaces
+		*p = maps.Clone(*p)
 	case **string:
 		*p = new(**p)
 	case **bool:

@@ -149,15 +149,50 @@ func normalItem(i item) (item, error) {
 }
 
 // copyItem is a deep copy of a stored item, so that no caller holds the table's own.
+// It was made normal when it was stored.
 func copyItem(i item) item {
 	if i == nil {
 		return nil
 	}
-	out, err := normalItem(i)
-	if err != nil { // what is stored was normal when it was stored
-		panic(fmt.Sprintf("sim: stored item is not normal: %v", err))
+	out := make(item, len(i))
+	for name, v := range i {
+		out[name] = copyValue(v)
 	}
 	return out
+}
+
+func copyValue(v types.AttributeValue) types.AttributeValue {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return &types.AttributeValueMemberS{Value: v.Value}
+	case *types.AttributeValueMemberN:
+		return &types.AttributeValueMemberN{Value: v.Value}
+	case *types.AttributeValueMemberB:
+		return &types.AttributeValueMemberB{Value: bytes.Clone(v.Value)}
+	case *types.AttributeValueMemberBOOL:
+		return &types.AttributeValueMemberBOOL{Value: v.Value}
+	case *types.AttributeValueMemberNULL:
+		return &types.AttributeValueMemberNULL{Value: v.Value}
+	case *types.AttributeValueMemberM:
+		return &types.AttributeValueMemberM{Value: copyItem(v.Value)}
+	case *types.AttributeValueMemberL:
+		l := make([]types.AttributeValue, len(v.Value))
+		for n, e := range v.Value {
+			l[n] = copyValue(e)
+		}
+		return &types.AttributeValueMemberL{Value: l}
+	case *types.AttributeValueMemberSS:
+		return &types.AttributeValueMemberSS{Value: slices.Clone(v.Value)}
+	case *types.AttributeValueMemberNS:
+		return &types.AttributeValueMemberNS{Value: slices.Clone(v.Value)}
+	case *types.AttributeValueMemberBS:
+		all := make([][]byte, len(v.Value))
+		for n, b := range v.Value {
+			all[n] = bytes.Clone(b)
+		}
+		return &types.AttributeValueMemberBS{Value: all}
+	}
+	panic(fmt.Sprintf("sim: a stored value is a %T", v))
 }
 
 // itemSize is in bytes.

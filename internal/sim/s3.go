@@ -334,9 +334,14 @@ func (s *S3) putObject(in *s3.PutObjectInput, _ bool) (*s3.PutObjectOutput, erro
 	}
 	var body []byte
 	if in.Body != nil {
-		if body, err = io.ReadAll(in.Body); err != nil {
+		var b bytes.Buffer
+		if known, ok := in.Body.(interface{ Len() int }); ok {
+			b.Grow(known.Len() + bytes.MinRead)
+		}
+		if _, err := b.ReadFrom(in.Body); err != nil {
 			return nil, fmt.Errorf("read the body of %s: %w", aws.ToString(in.Key), err)
 		}
+		body = b.Bytes()
 	}
 	if in.ContentLength != nil && *in.ContentLength != int64(len(body)) {
 		return nil, refusal("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
@@ -898,6 +903,7 @@ func (s *S3) listObjectsV2(in *s3.ListObjectsV2Input, _ bool) (*s3.ListObjectsV2
 		}
 	}
 	slices.SortFunc(there, func(a, b *object) int { return strings.Compare(a.key, b.key) })
+	out.Contents = slices.Grow(out.Contents, min(most, len(there)))
 	for _, o := range there {
 		if len(out.Contents) == most {
 			if most > 0 {

@@ -38,6 +38,12 @@ const written = [
   ...each("$formatBase(P,2)", whole, [""]),
   ...each("$power(P,2)", whole, [""]), "$power(2,-2)", "$power(1.5,3)", "$power(2,0)",
   ...each("$fromMillis(P,Q)", ["1521801216617", "951782405007", "-86400001"], `[Y]-[M]-[D] [Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001] [Y,2] [MNn] [MN] [MNn,3-3] [D1o] [Dwo] [d] [d001] [F] [F1] [FN] [Fn] [FNn] [FNn,3-3] [W01] [w] [X] [x] [h]:[m01] [h#1] [P] [PN] [Z] [z] [[Y]]`.split(" ")),
+  ...each("$fromMillis(P,Q)", ["1230768000123", "1735689599000"], `[Y,2-2]/[M,2]/[D,2] [D1o]·[MNn,*-3]·[Y] [FNn],·[D]·[Mn]·[YI] [X0001]-W[W01]-[F1] [Y]-[d001]·[DWwo] [w]·of·[xNn] [H,2]:[m,2]:[s,2] [s01].[f,3-3] [f] [#1] [Y [YN] [Z0] [z01]·[Z0101t] [Z00:00] [[]]] [Da]·[MA] [Y9,999,*] [H·0·1]`.split(" ").map((q) => q.replaceAll("·", " "))),
+  ...each("$fromMillis(1521801216617,Q,P)", ['"+0530"', '"-0800"', '"1400"'], ["[H01]:[m01] [Z]", "[Z0101]", "[z1]", "[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01][Z]"]),
+  ...each("$formatInteger(P,Q)", ["0", "7", "12", "21", "100", "1101", "1000000", "123456789"], ["w", "Ww;o", "W", "I", "A", "01;o", "#,##0;o", "0,0,0", "#,##,##0", "1;", "x", "#"]).filter((x) => !/[1-9]0{5}.*"I"|123456789,"I"/.test(x)),
+  ...each("$toMillis($fromMillis(P,Q),Q)", ["0", "1735689599000"], ["[Y0001]-[M01]-[D01]", "[M01]/[D01]/[Y0001]", "[D1o] [MNn] [Y]", "[FNn], [D] [MNn,3-3] [Y]", "[Y]-[M]-[D] [h]:[m01] [P]", "[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001][Z]", "[Y0001][M01][D01][H01][m01]", "[Y]-[d001]", "[X]-W[W01]-[F1]", "[YI]-[Mw]-[Dwo]", "[Y]-[C]"]),
+  ...each("$toMillis(P,Q)", ['"2024-03-05"', '"5th MARCH 2024"', '"5 March 2024 GMT-07:00"', '"x"'], ["[Y0001]-[M01]-[D01]", "[D1o] [MNn] [Y]", "[D] [MNn] [Y] [z]", "[Y]-[D]"]),
+  ...each("$parseInteger(P,Q)", ['"one thousand, two hundred and three"', '"twenty-first"'], ["w", "Ww;o"]), '$parseInteger("xiv","i")', '$parseInteger("zz","a")', '$parseInteger("1st","1;o")', '$parseInteger("12 apples","0")',
   ...each("$parseInteger(P,Q)", ['"12"', '"012"'], ["0", "01", "#0"]), '$parseInteger("1,234","#,##0")', '$parseInteger("MCMXC","I")', '$parseInteger("twenty-three","w")',
   ...["P", "P,1"].flatMap((p) => ["$match", "$split"].map((f) => `${f}(${p})`)).concat("$contains(P)", "$replace(P,'_')", "$replace(P,'[$0]',1)", "$replace(P,function($m){$uppercase($m.match)})")
     .flatMap((form) => ["'Hello World',/o/", "'héllo',/l+/", "'a,b,,c',/,/", "'ABC123def',/[a-z]+/i", "'abc',/^[a-z]*$/", "'a1b2',/([a-z])([0-9])/", "'x',/y*z/"].map((on) => form.replaceAll("P", () => on))),
