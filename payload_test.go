@@ -63,7 +63,7 @@ func TestPayloadsFit(t *testing.T) {
 		"an answer that the step does not give":  {map[string]any{"States/Read the finding/Assign/reason": "{% $states.result.Payload.why %}"}, "Read the finding: reads why"},
 		"a field that no answer has":             {map[string]any{"States/Is it contained now?/Choices/0/Condition": "{% $isolation.isContained %}"}, "Is it contained now?: reads $isolation.isContained"},
 		"a stand-in that lacks a field":          {map[string]any{"States/Read the finding/Assign/snapshots/done": nil}, "Read the finding: a stand-in for snapshot"},
-		"a stand-in of a Catch that lacks one":   {map[string]any{isolate + "Catch/1/Assign/isolation": "{% {'status': 'failed', 'reason': ''} %}"}, "Isolate instance: a stand-in for isolate"},
+		"a stand-in of a Catch that lacks one":   {map[string]any{isolate + "Catch/2/Assign/isolation": "{% {'status': 'failed', 'reason': ''} %}"}, "Isolate instance: a stand-in for isolate"},
 		"a stand-in in a branch that lacks one":  {map[string]any{"States/Protect and snapshot/Branches/0/States/Protect the instance/Catch/0/Output": "{% {'status': 'failed'} %}"}, "Protect the instance: a stand-in for preserve"},
 		"a stand-in with a field of its own":     {map[string]any{"States/Read the finding/Assign/protection/extra": 1}, "Read the finding: a stand-in for preserve"},
 		"a kind that people are not told by":     {map[string]any{"States/Tell people/Arguments/Payload/kinds": "contained"}, "Tell people: passes kinds"},

@@ -153,7 +153,6 @@ func New(host incident.Host, ec2 EC2, s3 S3, ssm SSM, scaling AutoScaling, sfn S
 type Input struct {
 	Event     json.RawMessage `json:"event"`
 	Execution string          `json:"execution"` // ARN of the execution that asks
-	Attempt   int             `json:"attempt"`   // how often it has asked before, in vain
 }
 
 // Output is what the rest of the machine works on.
@@ -228,14 +227,24 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	if out.Verdict != Act {
 		return out, nil
 	}
-	// An incident that this execution opened at an earlier attempt is closed with it.
-	own := unknown == nil && last.found && last.head.State == record.Open && last.head.Execution == in.Execution
-	if own && errors.Is(missing, incident.ErrInstanceNotFound) && in.Attempt >= asked {
-		out.Incident = last.head.Incident
-		return s.vanished(ctx, in, last.head, out, f.InstanceID+" is gone: the account does not know it any more")
+	// Whether there is an incident to be closed with it comes before that it is gone.
+	if unknown != nil {
+		return Output{}, unknown
 	}
-	if err := errors.Join(missing, unknown); err != nil {
-		return Output{}, err
+	// An incident that this execution opened at an earlier attempt is closed with it.
+	own := last.found && last.head.State == record.Open && last.head.Execution == in.Execution
+	if own && errors.Is(missing, incident.ErrInstanceNotFound) {
+		gone, err := s.absent(ctx, in, last.head.Incident.ID)
+		if err != nil {
+			return Output{}, err
+		}
+		if gone {
+			out.Incident = last.head.Incident
+			return s.vanished(ctx, in, last.head, out, f.InstanceID+" is gone: the account does not know it any more")
+		}
+	}
+	if missing != nil {
+		return Output{}, missing
 	}
 
 	out.Instance = instance(described)

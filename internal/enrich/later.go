@@ -112,8 +112,14 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	described, err := s.describe(ctx, h.Incident.InstanceID)
 	// EC2 may not know for a moment what it knew: an hour after an instance was seen,
 	// and asked as often as for a finding, it is believed.
-	if errors.Is(err, incident.ErrInstanceNotFound) && in.Attempt >= asked && s.host.Now().Sub(h.Incident.OpenedAt) > time.Hour {
-		return s.vanished(ctx, in, h, out, wished(h, "the account does not know it any more"))
+	if errors.Is(err, incident.ErrInstanceNotFound) && s.host.Now().Sub(h.Incident.OpenedAt) > time.Hour {
+		gone, err := s.absent(ctx, in, id)
+		if err != nil {
+			return Output{}, err
+		}
+		if gone {
+			return s.vanished(ctx, in, h, out, wished(h, "the account does not know it any more"))
+		}
 	}
 	if err != nil {
 		return Output{}, err
@@ -164,9 +170,30 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 }
 
 // asked is how often the machine asks again about an instance that the account does
-// not know. The number of attempts is in its context:
-// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+// not know.
 const asked = 4
+
+// stepName is the record key of this step.
+const stepName = "enrich"
+
+// absent counts how often the account has not known the instance of an incident that
+// an execution knew, and says whether it is believed by now. The machine's own count
+// of attempts holds every error: four throttles and one such answer would do.
+// https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+func (s *Step) absent(ctx context.Context, in Input, id string) (bool, error) {
+	var seen struct {
+		Execution string `json:"execution"`
+		Times     int    `json:"times"`
+	}
+	if _, err := record.LoadStep(ctx, s.db, s.table, id, stepName, &seen); err != nil {
+		return false, err
+	}
+	if seen.Execution != in.Execution {
+		seen.Execution, seen.Times = in.Execution, 0
+	}
+	seen.Times++
+	return seen.Times > asked, record.SaveStep(ctx, s.db, s.table, id, stepName, seen)
+}
 
 // wished says why an incident is closed about which an operator wanted to decide.
 func wished(h record.Head, why string) string {

@@ -1,6 +1,7 @@
 package enrich_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -179,5 +180,34 @@ func TestLaterKilled(t *testing.T) {
 				t.Errorf("%v never hit", fault)
 			}
 		}
+	}
+}
+
+// Only answers that the account does not know the instance count: four other errors and
+// one of them close nothing.
+func TestGoneOnlyIfOftenSaid(t *testing.T) {
+	var faults []sim.Fault
+	for n, kind := range []sim.Kind{sim.Throttled, sim.NotFound, sim.Throttled, sim.NotFound, sim.NotFound, sim.NotFound, sim.NotFound} {
+		faults = append(faults, sim.Fault{Service: "ec2", Action: "DescribeInstances", Number: n + 2, Kind: kind})
+	}
+	w := open(t, file, faults...)
+	first := w.must(event, execution)
+	for n := range len(faults) - 1 {
+		if out, err := w.run(event, execution); err == nil {
+			t.Fatalf("ask %d: %q", n+1, out.Reason)
+		}
+	}
+	out, err := w.run(event, execution)
+	if err != nil || out.Verdict != enrich.Gone || out.Standing != enrich.Vanished || out.Incident.ID != first.Incident.ID {
+		t.Errorf("verdict %q, standing %q, %v: want it closed as gone", out.Verdict, out.Standing, err)
+	}
+}
+
+// Where the incident cannot be read, that comes before that its instance is gone: the
+// machine would believe what was not counted, and leave the incident open for ever.
+func TestGoneIsNotSaidUnread(t *testing.T) {
+	w := open(t, file, sim.Fault{Service: "ec2", Action: "DescribeInstances", Number: 1, Kind: sim.NotFound}, sim.Fault{Service: "dynamodb", Action: "Query", Number: 1, Kind: sim.Denied})
+	if _, err := w.run(event, execution); err == nil || errors.Is(err, incident.ErrInstanceNotFound) {
+		t.Errorf("%v: want what could not be read", err)
 	}
 }

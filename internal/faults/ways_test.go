@@ -100,8 +100,10 @@ func ways(all []*base) []trial {
 		{"decided later", roleLost("release", "ec2:*", 0, days)},  // asked once more
 		{"decided later", meanwhile},                              // Superseded
 		{"asked later, nobody answers", roleLost("approval", "dynamodb:*", 1000, 2500)},
-		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)},                                              // How does it stand? Nobody can be told
-		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}}, // Sign how it stands
+		{"opened by hand, asked later", roleLost("notify", "sns:*", 0, days)},                                                                       // How does it stand? Nobody can be told
+		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}},                          // Sign how it stands
+		{"nobody answers", others(400, "terminate")},                                                                                                // There is nothing to look at
+		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Others: []rehearsal.Doing{{At: 300, What: "terminate"}}}}, // Its interfaces are gone
 		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Redrives: []rehearsal.Moving{{At: 9000}}}},
 		{"plain, kept", operator(20, 300)},            // stopped in the capture
 		{"plain, terminated", operator(20, 300)},      // and decided meanwhile
@@ -231,6 +233,10 @@ func found(all []*base) []trial {
 		{"released in part", 4006043162, roleLost("close", "dynamodb:*", 3.379, days)},
 		{"asked before isolating", 1930462061, rehearsal.Script{People: []rehearsal.Choosing{{After: 2.483, Choice: incident.Isolate}}, Stops: []rehearsal.Moving{{At: 11.336}}, Redrives: []rehearsal.Moving{{At: 607758.477}}}},
 		{"decided later by two, by command", 1, by["decided later by two, by command"].under("dynamodb:GetItem#22=throttled", "kms:GenerateMac#4=unavailable", "dynamodb:GetItem#20=killed-before", "dynamodb:GetItem#25=timeout")},
+		{"gone before it is marked", 3929458535, rehearsal.Script{
+			Faults: []string{"dynamodb:Query#13=denied"}, Storms: lost("ec2:DescribeInstances", sim.NotFound, 30, days).Storms,
+			Others: []rehearsal.Doing{{At: 26.494, What: "terminate"}}, Events: []rehearsal.Delivery{{At: 56.251, Event: worse}},
+		}},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
 	} {
 		trials = append(trials, trial{by[c.base], c.seed, clone(c.script)})

@@ -113,7 +113,8 @@ type look struct {
 
 // Run is safe to repeat: it closes what an earlier run left open, then picks up
 // where that one stopped. Its error wraps incident.ErrNotContained if, looked
-// at again, an interface is not where it belongs, and incident.ErrSuperseded if
+// at again, an interface is not where it belongs, incident.ErrInstanceNotFound if
+// there is no interface any more, and incident.ErrSuperseded if
 // another execution has the incident: then only what stands in the conversion
 // group is closed.
 //
@@ -135,7 +136,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	if len(l.interfaces) == 0 && !errors.Is(l.incomplete, incident.ErrSuperseded) {
-		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, incident.ErrNotContained)
+		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, incident.ErrInstanceNotFound)
 	}
 	// What was sealed stays sealed: whoever looks again need not know how far the
 	// incident is.

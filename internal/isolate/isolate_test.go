@@ -1086,8 +1086,8 @@ func TestNoInterfaces(t *testing.T) {
 	w := open(t, prepared())
 	gone := inc
 	gone.InstanceID = "i-gone"
-	if out, err := w.run(isolate.Input{Incident: gone, Execution: "e"}); !errors.Is(err, incident.ErrNotContained) {
-		t.Errorf("%+v, %v: an instance without interfaces was called contained", out, err)
+	if out, err := w.run(isolate.Input{Incident: gone, Execution: "e"}); !errors.Is(err, incident.ErrInstanceNotFound) {
+		t.Errorf("%+v, %v: want InstanceNotFound: the machine asks again, and then whether it is gone", out, err)
 	}
 }
 

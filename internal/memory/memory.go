@@ -19,7 +19,9 @@ package memory
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -144,6 +146,9 @@ const stepName = "memory"
 // state is what the step knows when it runs again. Each field is written before
 // the call that it announces, or right after the call whose answer it is.
 type state struct {
+	// By is the invocation that wrote it. Two that begin at one moment would write the
+	// same otherwise, and each take it for its own.
+	By      string    `json:"by"`
 	Plan    plan      `json:"plan"`
 	Upload  string    `json:"upload"` // ID of the multipart upload; empty until it is known
 	Batch   batch     `json:"batch"`  // the newest
@@ -185,7 +190,9 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	begun, released := stored != "", head.Decision == incident.Release
-
+	if st.By, err = s.name(); err != nil {
+		return Output{}, err
+	}
 	c := &capture{Step: s, id: in.Incident.ID, instance: in.Incident.InstanceID, state: &st, stored: stored, found: begun, assumed: assumed(in.Capture)}
 	switch {
 	case !begun && released:
@@ -235,6 +242,15 @@ func (s *Step) rehearse(ctx context.Context, in Input) (Output, error) {
 		reason = fmt.Sprintf("it would stream the memory over SSM into the evidence bucket, %d parts of %d MiB at most", p.MaxParts, p.PartBytes>>20)
 	}
 	return Output{Report: skipped("dry run: " + reason), Done: true}, nil
+}
+
+// name is one that no other invocation has.
+func (s *Step) name() (string, error) {
+	b := make([]byte, 8)
+	if _, err := io.ReadFull(s.host.Rand, b); err != nil {
+		return "", fmt.Errorf("draw a name for this invocation: %w", err)
+	}
+	return hex.EncodeToString(b), nil
 }
 
 func skipped(reason string) incident.Report {

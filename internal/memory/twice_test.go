@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -8,7 +9,10 @@ import (
 	"cordon/internal/memory"
 	"cordon/internal/record"
 	"cordon/internal/scene"
+	"cordon/internal/sim"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -41,6 +45,47 @@ func TestTwoAtOnce(t *testing.T) {
 		}
 		if sent := r.count("ssm:SendCommand"); sent != 1 {
 			t.Errorf("before call %d: %d commands took effect, want 1", n, sent)
+		}
+	}
+}
+
+// early is the record for an invocation that read it before the other wrote.
+type early struct{ *sim.DynamoDB }
+
+func (e early) GetItem(ctx context.Context, in *dynamodb.GetItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	if sk, ok := in.Key["sk"].(*types.AttributeValueMemberS); ok && sk.Value == "step#memory" {
+		return &dynamodb.GetItemOutput{}, nil
+	}
+	return e.DynamoDB.GetItem(ctx, in, opts...)
+}
+
+// Two that begin at one moment have both read that nothing was begun. One of them begins
+// the upload: of two, one would stay unrecorded.
+func TestTwoBeginAtOneMoment(t *testing.T) {
+	for n := 1; ; n++ {
+		r := newRun(t, account())
+		made := func(db memory.Incidents) error {
+			step, err := memory.New(host(memoryOn(), r.clock.Now), r.EC2(), r.SSM(), r.S3(), r.S3().Presign(), db)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = step.Run(t.Context(), r.in)
+			return err
+		}
+		db := &scene.Beside{DynamoDB: r.DynamoDB(), At: n}
+		db.Do = func() {
+			if err := made(early{r.DynamoDB()}); err != nil && !errors.Is(err, record.ErrTaken) {
+				t.Errorf("before call %d: %v", n, err)
+			}
+		}
+		if err := made(db); err != nil && !errors.Is(err, record.ErrTaken) {
+			t.Errorf("before call %d: %v", n, err)
+		}
+		if db.Calls < n {
+			break
+		}
+		if begun := r.count("s3:CreateMultipartUpload"); begun != 1 {
+			t.Errorf("before call %d: %d uploads were begun, want 1", n, begun)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"cordon/internal/incident"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
@@ -69,25 +68,14 @@ const ahead = 2 * time.Second
 // if another has it. Nobody has it for longer than that, killed or not, and where
 // nobody ever had it first is true: what was seen before it was taken holds then.
 func (l Lease) Take(ctx context.Context, db Putter, table string, now time.Time, runs time.Duration) (first bool, err error) {
-	out, err := db.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &table, Item: l.item(now.Add(runs)), ReturnValues: types.ReturnValueAllOld,
-		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #until < :now OR #holder = :me"),
-		ExpressionAttributeNames:  map[string]string{"#until": "until", "#holder": "holder"},
-		ExpressionAttributeValues: item{":now": millis(now.Add(-ahead)), ":me": str(l.Holder)},
-	})
-	var taken *types.ConditionalCheckFailedException
-	if errors.As(err, &taken) {
-		return false, fmt.Errorf("%s incident %s: %w, and may be at work", l.Act, l.Incident, ErrTaken)
-	}
-	if err != nil {
-		return false, fmt.Errorf("take the lease of %s: %w", l.Act, err)
-	}
-	return len(out.Attributes) == 0, nil
+	was, err := swap(ctx, db, table, l.item(now.Add(runs)), "attribute_not_exists(pk) OR #until < :now OR #holder = :me",
+		map[string]string{"#until": "until", "#holder": "holder"}, item{":now": millis(now.Add(-ahead)), ":me": str(l.Holder)})
+	return err == nil && len(was) == 0, err
 }
 
 // Return gives a lease back that this holder took, so that nobody waits for its end.
 func (l Lease) Return(ctx context.Context, db Putter, table string) error {
-	err := swap(ctx, db, table, l.item(time.UnixMilli(0)), "#holder = :me", map[string]string{"#holder": "holder"}, item{":me": str(l.Holder)})
+	_, err := swap(ctx, db, table, l.item(time.UnixMilli(0)), "#holder = :me", map[string]string{"#holder": "holder"}, item{":me": str(l.Holder)})
 	if errors.Is(err, ErrTaken) { // another's by now
 		return nil
 	}
@@ -132,7 +120,8 @@ func (was Stored) Swap(ctx context.Context, db Putter, table, id, step string, v
 	if was != "" {
 		condition, values[":was"] = "#body IN (:was, :new)", str(string(was))
 	}
-	return Stored(text(i, "body")), swap(ctx, db, table, i, condition, map[string]string{"#body": "body"}, values)
+	_, err = swap(ctx, db, table, i, condition, map[string]string{"#body": "body"}, values)
+	return Stored(text(i, "body")), err
 }
 
 // Begin is Swap for what is written right before an act that two invocations
@@ -150,19 +139,23 @@ func (l Lease) Begin(ctx context.Context, db Putter, table string, was Stored, v
 		condition = "#body = :was AND (attribute_not_exists(#until) OR #until < :now OR #holder = :me) OR #body = :new AND #holder = :me"
 		names["#until"], values[":was"], values[":now"] = "until", str(string(was)), millis(now.Add(-ahead))
 	}
-	return swap(ctx, db, table, i, condition, names, values)
+	_, err = swap(ctx, db, table, i, condition, names, values)
+	return err
 }
 
-func swap(ctx context.Context, db Putter, table string, i item, condition string, names map[string]string, values item) error {
-	_, err := db.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &table, Item: i, ConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+// swap writes an item on a condition and returns what it takes the place of. ErrTaken
+// if the condition does not hold.
+func swap(ctx context.Context, db Putter, table string, i item, condition string, names map[string]string, values item) (was item, err error) {
+	out, err := db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: i, ReturnValues: types.ReturnValueAllOld,
+		ConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 	})
 	var taken *types.ConditionalCheckFailedException
 	if errors.As(err, &taken) {
-		return fmt.Errorf("write %s %s: %w, and may be at work", text(i, "pk"), text(i, "sk"), ErrTaken)
+		return nil, fmt.Errorf("write %s %s: %w, and may be at work", text(i, "pk"), text(i, "sk"), ErrTaken)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s %s: %w", text(i, "pk"), text(i, "sk"), err)
+		return nil, fmt.Errorf("write %s %s: %w", text(i, "pk"), text(i, "sk"), err)
 	}
-	return nil
+	return out.Attributes, nil
 }
