@@ -1179,6 +1179,20 @@ func endless(t Trace) string {
 	return ""
 }
 
+// stoppedInTheAct says whether an operator stopped the execution while the invocation
+// that opened an interface was at work, which was cut off before it looked again, so
+// that nothing was invoked that could have closed it, and people are told that it was
+// stopped.
+func (t Trace) stoppedInTheAct(s swap) bool {
+	by := s.call.By
+	return t.Handled && t.Status == "ABORTED" && by != nil &&
+		!slices.ContainsFunc(t.Calls, func(c sim.Call) bool {
+			looked := c.By == by && c.Action == "DescribeNetworkInterfaces" && c.At.After(s.at) && c.Error == ""
+			return looked || c.By != nil && c.By.Function == "isolate" && c.By.Began.After(by.Began)
+		}) &&
+		slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return m.At.After(s.at) && begins(m.Subject, endedBadly) })
+}
+
 // limit is how long an interface may stay in the conversion group once EC2
 // accepts calls and an invocation runs.
 const limit = 5 * time.Second
@@ -1199,7 +1213,7 @@ func leftOpen(t Trace) string {
 			moved = all[n+1+next].at
 		}
 		from, ok := t.firstWell(t.lastRefused(s, moved))
-		if next < 0 && t.refusedToTheEnd(s) {
+		if next < 0 && (t.refusedToTheEnd(s) || t.stoppedInTheAct(s)) {
 			refused[s.eni] = true
 			continue
 		}
