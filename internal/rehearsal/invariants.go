@@ -1179,6 +1179,11 @@ func endless(t Trace) string {
 	return ""
 }
 
+// ranOut says whether the invocation that opened an interface ran into its time-out.
+func (t Trace) ranOut(s swap) bool {
+	return s.call.By != nil && slices.ContainsFunc(t.Calls, func(c sim.Call) bool { return c.By == s.call.By && c.Error == "DeadlineExceeded" })
+}
+
 // stoppedInTheAct says whether an operator stopped the execution while the invocation
 // that opened an interface was at work, which was cut off before it looked again, so
 // that nothing was invoked that could have closed it, and people are told that it was
@@ -1187,10 +1192,10 @@ func (t Trace) stoppedInTheAct(s swap) bool {
 	by := s.call.By
 	return t.Handled && t.Status == "ABORTED" && by != nil &&
 		!slices.ContainsFunc(t.Calls, func(c sim.Call) bool {
-			looked := c.By == by && c.Action == "DescribeNetworkInterfaces" && c.At.After(s.at) && c.Error == ""
+			looked := c.By == by && c.Action == "DescribeNetworkInterfaces" && c.At.After(s.call.At) && c.Error == ""
 			return looked || c.By != nil && c.By.Function == "isolate" && c.By.Began.After(by.Began)
 		}) &&
-		slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return m.At.After(s.at) && begins(m.Subject, endedBadly) })
+		slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return m.At.After(s.call.At) && begins(m.Subject, endedBadly) })
 }
 
 // limit is how long an interface may stay in the conversion group once EC2
@@ -1217,7 +1222,7 @@ func leftOpen(t Trace) string {
 			refused[s.eni] = true
 			continue
 		}
-		if next < 0 && t.died() && t.loose(s.eni) && t.refusedOnce(s) {
+		if next < 0 && t.died() && t.loose(s.eni) && (t.refusedOnce(s) || t.ranOut(s)) {
 			continue
 		}
 		if next < 0 {
