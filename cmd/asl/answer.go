@@ -20,8 +20,15 @@ type document struct {
 	time              string
 }
 
+// What else a document says is a note about the case, such as its name, but where the
+// input is missing: then it may be that, misspelt. Without a definition or its mocks a
+// case comes to nothing anyway.
 func (d *document) UnmarshalJSON(b []byte) error {
-	return exactly(b, map[string]any{"definition": &d.definition, "input": &d.input, "mocks": &d.mocks, "time": &d.time})
+	more, err := exactly(b, map[string]any{"definition": &d.definition, "input": &d.input, "mocks": &d.mocks, "time": &d.time})
+	if err == nil && d.input == nil {
+		err = more
+	}
+	return err
 }
 
 // mock is one of its three kinds.
@@ -33,7 +40,8 @@ type mock struct {
 }
 
 func (m *mock) UnmarshalJSON(b []byte) error {
-	if err := exactly(b, map[string]any{"return": &m.result, "error": &m.name, "cause": &m.cause, "pending": &m.pending}); err != nil {
+	more, err := exactly(b, map[string]any{"return": &m.result, "error": &m.name, "cause": &m.cause, "pending": &m.pending})
+	if err := errors.Join(err, more); err != nil {
 		return fmt.Errorf("a mock: %w", err)
 	}
 	kinds := 0
@@ -54,31 +62,31 @@ func (m *mock) UnmarshalJSON(b []byte) error {
 }
 
 // exactly reads an object whose fields have these names, letter by letter, each once
-// at most: a name that is misspelt would change what is asked.
-func exactly(b []byte, to map[string]any) error {
+// at most, and says apart what other fields it has.
+func exactly(b []byte, to map[string]any) (more, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return errors.New("not an object")
+		return nil, errors.New("not an object")
 	}
 	seen := map[any]bool{}
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		field, known := to[name.(string)] // a key is always one
 		switch {
 		case !known:
-			return fmt.Errorf("unknown field %q", name)
+			more, field = errors.Join(more, fmt.Errorf("unknown field %q", name)), new(json.RawMessage)
 		case seen[name]:
-			return fmt.Errorf("the field %q is given twice", name)
+			return nil, fmt.Errorf("the field %q is given twice", name)
 		}
 		seen[name] = true
 		if err := d.Decode(field); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return nil
+	return more, nil
 }
 
 // unambiguous refuses JSON of which it is not known what AWS makes: a number that no double

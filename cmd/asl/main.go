@@ -9,7 +9,8 @@
 // Each attempt of a task, retries included, takes the next M of its state, after
 // 0 seconds: {"return": V}, {"error": "Name", "cause": "text"} or {"pending": true},
 // which never answers. For a task that waits for its token, V is what the token's
-// holder sends. An input that is left out is {}.
+// holder sends. An input that is left out is {}. Other fields of a document are notes
+// on the case; where one stands and the input is missing it may be that, misspelt.
 //
 // A line:
 //

@@ -23,6 +23,7 @@ type Execution struct {
 	info    ExecutionInfo
 	query   *evaluator
 	tokens  map[string]*call
+	calls   []*call // under way, in the order of their start
 	input   *value
 	root    *region
 	at      *place // where the states are, or were when the execution ended

@@ -77,6 +77,20 @@ func TestHistoryIsToldAsAWSTellsIt(t *testing.T) {
 			"ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted MapIterationStarted TaskStateEntered TaskScheduled TaskStarted TaskStateEntered TaskScheduled TaskStarted " +
 				"TaskTimedOut MapIterationFailed TaskStateAborted MapIterationAborted TaskStateAborted MapStateFailed ExecutionFailed",
 		},
+		"Map of three, two late at once": {
+			`"M": {"Type": "Map", "Items": [3, 1, 1], "ItemProcessor": {"StartAt": "A", "States": {"A": {` + lambda + `, "TimeoutSeconds": "{% $states.input %}", "End": true}}}, "End": true}`,
+			map[string]task{"A": never},
+			"ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted MapIterationStarted MapIterationStarted" + strings.Repeat(" TaskStateEntered TaskScheduled TaskStarted", 3) +
+				" TaskTimedOut TaskTimedOut MapIterationFailed TaskStateAborted MapIterationAborted TaskStateAborted MapIterationAborted TaskStateAborted MapStateFailed ExecutionFailed",
+		},
+		"late at once, one of them caught": {
+			`"P": {"Type": "Parallel", "Branches": [
+				{"StartAt": "A", "States": {"A": {` + lambda + `, "TimeoutSeconds": 1, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "W"}], "End": true}, "W": {"Type": "Pass", "End": true}}},
+				{"StartAt": "B", "States": {"B": {` + lambda + `, "TimeoutSeconds": 1, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "V"}], "End": true}, "V": {"Type": "Pass", "End": true}}}], "End": true}`,
+			map[string]task{"A": never, "B": never},
+			"ExecutionStarted ParallelStateEntered ParallelStateStarted" + strings.Repeat(" TaskStateEntered TaskScheduled TaskStarted", 2) +
+				" TaskTimedOut TaskTimedOut" + strings.Repeat(" TaskStateExited PassStateEntered PassStateExited", 2) + " ParallelStateSucceeded ParallelStateExited ExecutionSucceeded",
+		},
 		"Map in a Parallel that fails": {
 			`"P": {"Type": "Parallel", "Branches": [
 				{"StartAt": "M", "States": {"M": {"Type": "Map", "Items": [1], "ItemProcessor": {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 9, "End": true}}}, "End": true}}},

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +17,8 @@ type call struct {
 	result *value
 	failed *Failure
 	beat   time.Time // the last heartbeat, or the start
+	end    time.Time // of its time-out
+	told   bool      // the history tells that it timed out
 	wake   func()
 }
 
@@ -76,6 +79,9 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 		return nil, &Failure{Name: queryError, own: true, guess: true, Cause: "HeartbeatSeconds must be below TimeoutSeconds"}
 	}
 	end := clock.Now().Add(time.Duration(timeout) * time.Second)
+	c.end = end
+	e.calls = append(e.calls, c)
+	defer func() { e.calls = slices.DeleteFunc(e.calls, func(x *call) bool { return x == c }) }()
 	beat := time.Duration(beats) * time.Second
 
 	e.event("TaskScheduled")
@@ -120,13 +126,28 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 	}
 	switch {
 	case timedOut:
-		e.event("TaskTimedOut")
+		e.tellOfTimeOut(c)
 	case c.failed != nil:
 		e.event("TaskFailed")
 	default:
 		e.event("TaskSucceeded")
 	}
 	return c.result, c.failed
+}
+
+// tellOfTimeOut adds the event of a call that timed out, and those of the calls that
+// time out at the same moment: AWS tells of all of them before the first fails what they
+// are in. Recorded: localstack/localstack,
+// tests/aws/services/stepfunctions/v2/timeouts, test_service_lambda_map_timeout.
+func (e *Execution) tellOfTimeOut(c *call) {
+	for _, one := range e.calls {
+		if one == c || !one.closed && one.end.Equal(e.world.Clock.Now()) {
+			if !one.told {
+				e.event("TaskTimedOut")
+			}
+			one.told = true
+		}
+	}
 }
 
 // returned takes what Invoke returns.

@@ -148,14 +148,19 @@ func Read(stored []byte) (Entry, error) {
 func Head(stored []byte) (Entry, error) {
 	var e struct {
 		Entry
-		New json.RawMessage `json:"new"`
-		Old json.RawMessage `json:"old"`
+		New unread `json:"new"`
+		Old unread `json:"old"`
 	}
 	if err := json.Unmarshal(stored, &e); err != nil {
 		return Entry{}, fmt.Errorf("it is no entry of a journal: %w", err)
 	}
 	return e.Entry, e.known()
 }
+
+// unread is passed over, and not copied.
+type unread struct{}
+
+func (*unread) UnmarshalJSON([]byte) error { return nil }
 
 func (e Entry) known() error {
 	if e.Format != Format {

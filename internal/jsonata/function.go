@@ -528,7 +528,7 @@ var own = map[string]func(e *evaluation, args []any, input any) (any, error){
 	"formatNumber":  simple(formatNumber),
 	"formatInteger": simple(formatInteger),
 	"parseInteger":  simple(parseInteger),
-	"toMillis":      simple(toMillis),
+	"toMillis":      toMillis,
 	"trim":          simple(trim),
 	"substring":     simple(substring),
 	"pad":           simple(pad),

@@ -336,14 +336,14 @@ func fragment(at time.Time, component byte) int {
 }
 
 // toMillis reads a time, by a picture or plain.
-func toMillis(args []any) (any, error) {
+func toMillis(e *evaluation, args []any, _ any) (any, error) {
 	text, is := args[0].(string)
 	picture, pictured := argument(args, 1).(string)
 	switch {
 	case !is:
-		return nil, Unsupported("$toMillis of no text")
+		return nil, nil
 	case pictured:
-		return byPicture(text, picture)
+		return e.byPicture(text, picture)
 	case !timestamp.MatchString(text):
 		return nil, &Error{Code: "D3110", Value: text}
 	}
@@ -373,7 +373,7 @@ var timestamps = map[string]*regexp.Regexp{
 }
 
 // byPicture reads a time by a picture. Undefined is a text that is none.
-func byPicture(text, picture string) (any, error) {
+func (e *evaluation) byPicture(text, picture string) (any, error) {
 	p, err := newTimePicture(picture)
 	if err != nil {
 		return nil, err
@@ -386,6 +386,9 @@ func byPicture(text, picture string) (any, error) {
 			return nil, err
 		}
 		pattern += "(" + one + ")"
+	}
+	if e.steps -= len(pattern) / 4; e.steps < 0 { // which take time to compile
+		return nil, errBeyond
 	}
 	sought, err := regexp.Compile(pattern + "$")
 	if err != nil || strings.ContainsFunc(text+picture, func(r rune) bool { return r >= utf8.RuneSelf }) {

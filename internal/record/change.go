@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,46 +75,49 @@ func quoted(text string) json.RawMessage {
 // toldOf is a body without what is not told; the text itself if it is no JSON,
 // which the record never writes.
 func toldOf(text string) (told json.RawMessage, without []string) {
-	var compact bytes.Buffer
-	if json.Compact(&compact, []byte(text)) != nil {
+	if !json.Valid([]byte(text)) {
 		return quoted(text), nil
 	}
-	told = compact.Bytes()
-	// Most have nothing to hide and stay as they are. A name could be escaped.
-	if !bytes.Contains(told, []byte(`\u00`)) && !slices.ContainsFunc(untold, func(name string) bool { return bytes.Contains(told, []byte(`"`+name+`"`)) }) {
-		return told, nil
+	return strip("body", json.RawMessage(text))
+}
+
+// strip leaves out of a value the members that nobody is told, and names them. What
+// has none stays as it was written.
+func strip(at string, value json.RawMessage) (rest json.RawMessage, without []string) {
+	// A name could be escaped.
+	if !bytes.Contains(value, []byte(`\u00`)) && !slices.ContainsFunc(untold, func(name string) bool { return bytes.Contains(value, []byte(`"`+name+`"`)) }) {
+		return value, nil
 	}
-	var body any
-	d := json.NewDecoder(&compact)
-	d.UseNumber() // as it was written
-	if d.Decode(&body) != nil {
-		return json.RawMessage("null"), []string{"body"} // not reached: it has just been read
-	}
-	var strip func(at string, v any)
-	strip = func(at string, v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			for name, member := range v {
-				if slices.Contains(untold, name) {
-					delete(v, name)
-					without = append(without, at+"."+name)
-					continue
-				}
-				strip(at+"."+name, member)
+	var whole any
+	var members map[string]json.RawMessage
+	var elements []json.RawMessage
+	switch {
+	case json.Unmarshal(value, &members) == nil:
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if slices.Contains(untold, name) {
+				delete(members, name)
+				without = append(without, at+"."+name)
+				continue
 			}
-		case []any:
-			for _, member := range v {
-				strip(at, member)
-			}
+			var left []string
+			members[name], left = strip(at+"."+name, members[name])
+			without = append(without, left...)
 		}
+		whole = members
+	case json.Unmarshal(value, &elements) == nil:
+		for n := range elements {
+			var left []string
+			elements[n], left = strip(at, elements[n])
+			without = append(without, left...)
+		}
+		whole = elements
 	}
-	strip("body", body)
 	if len(without) == 0 {
-		return told, nil
+		return value, nil
 	}
-	rest, err := json.Marshal(body)
+	rest, err := json.Marshal(whole)
 	if err != nil {
-		return json.RawMessage("null"), []string{"body"} // not reached: it has been JSON
+		return json.RawMessage("null"), []string{at} // not reached: it has been JSON
 	}
 	return rest, without
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"cordon/internal/journal"
 	"cordon/internal/lambdafn"
 	"cordon/internal/sim"
 )
@@ -16,6 +17,7 @@ func Recorded(o Options, note func(step string, in, out []byte)) (Result, []sim.
 	if err != nil {
 		return Result{}, nil, err
 	}
+	w.spelled = true
 	for _, f := range w.byARN {
 		run := f.run
 		f.run = func(ctx context.Context, in []byte) ([]byte, error) {
@@ -54,13 +56,33 @@ func Streamed(o Options, before func(a *sim.Account, bucket string), wrap func(l
 	before(w.account, bucket.Ref)
 	f := w.byID["JournalFunction"]
 	whole := f.run
-	f.run = wrap(whole)
+	f.run, w.spelled = wrap(whole), true
 	w.clock.Run(func() { w.play(); w.deliver(w.Event) })
 	w.clock.Run(func() { afterwards(w.account, bucket.Ref, whole) })
 	if w.problem != nil {
 		return Result{}, w.problem
 	}
 	return w.finish()
+}
+
+// Handed runs as Run does, and shows look each change as Lambda hands it over, and as
+// the journal of a rehearsal reads it.
+func Handed(o Options, look func(payload []byte, read journal.Input)) (Result, error) {
+	w, err := build(o)
+	if err != nil {
+		return Result{}, err
+	}
+	s := &streams{w: w}
+	add := w.account.DynamoDB().OnChange
+	w.account.DynamoDB().OnChange = func(r sim.StreamRecord) {
+		for _, m := range w.deployment.Mappings() {
+			if table, _ := w.deployment.Resource(m.Table); table.Ref == r.Table {
+				look(s.payload(m, []sim.StreamRecord{r}), changes(m, []sim.StreamRecord{r}))
+			}
+		}
+		add(r)
+	}
+	return w.run()
 }
 
 // Scheduled lets time pass in which nothing happens but what the template has on a

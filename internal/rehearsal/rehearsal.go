@@ -22,6 +22,7 @@ import (
 	"cordon/internal/eventpattern"
 	"cordon/internal/finding"
 	"cordon/internal/incident"
+	"cordon/internal/journal"
 	"cordon/internal/lambdafn"
 	"cordon/internal/sim"
 	"cordon/internal/template"
@@ -88,6 +89,8 @@ type world struct {
 
 	page        http.Handler
 	pageTimeout time.Duration
+	journal     *journal.Step
+	spelled     bool                                            // the journal reads its batches as JSON
 	apiURL      string                                          // where links in mails lead
 	access      struct{ instance, provider, responders string } // empty where a link is what lets people in
 	macKey      string
@@ -477,6 +480,11 @@ func (w *world) wire() error {
 			return fmt.Errorf("function %s: %w", name, err)
 		}
 		made.run = lambdafn.Logged(made.run, name, &w.log)
+		if name == journalFunction {
+			if w.journal, err = journal.New(host, w.account.S3()); err != nil {
+				return fmt.Errorf("function %s: %w", name, err)
+			}
+		}
 		w.byARN[f.ARN], w.byID[f.LogicalID] = made, made
 	}
 	if w.broken != nil {

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"cordon/internal/chain"
+	"cordon/internal/journal"
 	"cordon/internal/lambdafn"
 	"cordon/internal/rehearsal"
 	"cordon/internal/sim"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
 )
 
 // Where an incident's journal cannot be written on, nothing waits: its changes are
@@ -107,6 +109,41 @@ func TestChangesAreGathered(t *testing.T) {
 	}
 	if len(batches) < 10 || most < 5 {
 		t.Errorf("%d batches, of %d changes at most: this tries nothing", len(batches), most)
+	}
+}
+
+// What the journal of a rehearsal reads is what it would read of the bytes that Lambda
+// hands over, of every change; and a run in which it reads those is the same run.
+func TestBatchesAreWhatLambdaHandsOver(t *testing.T) {
+	for _, decision := range []string{"terminate", "release"} {
+		o := decides(options(readFile(t, "plain.json")), decision)
+		n, binary := 0, 0
+		read, err := rehearsal.Handed(o, func(payload []byte, read journal.Input) {
+			var want journal.Input
+			if err := json.Unmarshal(payload, &want); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, read); diff != "" {
+				t.Errorf("a change is read otherwise (-of the payload +in the rehearsal):\n%s", diff)
+			}
+			n++
+			if strings.Contains(string(payload), `{"B":`) {
+				binary++
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n < 40 || binary == 0 {
+			t.Errorf("%d changes, %d of them with something binary: this tries little", n, binary)
+		}
+		spelled, _, err := rehearsal.Recorded(o, func(string, []byte, []byte) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(asJSON(read), asJSON(spelled)); diff != "" {
+			t.Errorf("another run where batches are read as bytes:\n%s", diff)
+		}
 	}
 }
 

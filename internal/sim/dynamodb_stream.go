@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // shards is how many a table's stream has. A new table that is paid by the
@@ -12,21 +14,38 @@ import (
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 const shards = 4
 
-// StreamRecord is one change of a table, as a stream holds it and Lambda hands
-// it to a function.
-// https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html#events-sample-dynamodb
+// StreamRecord is one change of a table, as a stream holds it.
 type StreamRecord struct {
-	Table string    // name
-	Shard int       // records of one are in order
-	At    time.Time // when the table was changed
+	Table    string // name
+	Shard    int    // records of one are in order
+	Sequence string
+	At       time.Time // when the table was changed
+	ID       string
+	Name     string // INSERT or MODIFY
+	// Keys, New and Old are the item's keys, as it is, and as it was; Old is nil of one
+	// that was not there.
+	Keys, New, Old map[string]types.AttributeValue
 
-	event map[string]any
+	region string
 }
 
 // Event is the record as Lambda hands it over, from the stream of that ARN.
+// https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html#events-sample-dynamodb
 func (r StreamRecord) Event(stream string) (json.RawMessage, error) {
-	r.event["eventSourceARN"] = stream
-	return json.Marshal(r.event)
+	change := map[string]any{
+		"ApproximateCreationDateTime": r.At.Unix(), // to the second
+		"Keys":                        plainItem(r.Keys),
+		"NewImage":                    plainItem(r.New),
+		"SequenceNumber":              r.Sequence,
+		"SizeBytes":                   itemSize(r.New),
+		"StreamViewType":              "NEW_AND_OLD_IMAGES",
+	}
+	if r.Old != nil {
+		change["OldImage"] = plainItem(r.Old)
+	}
+	return json.Marshal(map[string]any{
+		"eventID": r.ID, "eventName": r.Name, "eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": r.region, "eventSourceARN": stream, "dynamodb": change,
+	})
 }
 
 // changed tells of a write. One that changes nothing writes no record.
@@ -36,24 +55,13 @@ func (d *DynamoDB) changed(t *table, k rowKey, old, i item) {
 		return
 	}
 	d.changes++
-	h := d.a.token("stream", t.name, d.changes)
 	what := "MODIFY"
 	if old == nil {
 		what = "INSERT"
 	}
-	change := map[string]any{
-		"ApproximateCreationDateTime": d.a.now().Unix(), // to the second
-		"Keys":                        plainItem(t.keyItem(k)),
-		"NewImage":                    plainItem(i),
-		"SequenceNumber":              fmt.Sprintf("%d", 100_000_000_000_000_000+d.changes*1000),
-		"SizeBytes":                   itemSize(i),
-		"StreamViewType":              "NEW_AND_OLD_IMAGES",
-	}
-	if old != nil {
-		change["OldImage"] = plainItem(old)
-	}
 	shard := hash(0, "shard", t.name, k.pk)
-	d.OnChange(StreamRecord{Table: t.name, Shard: int(shard[0]) % shards, At: d.a.now(), event: map[string]any{
-		"eventID": h[:32], "eventName": what, "eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": d.a.region(), "dynamodb": change,
-	}})
+	d.OnChange(StreamRecord{
+		Table: t.name, Shard: int(shard[0]) % shards, Sequence: fmt.Sprintf("%d", 100_000_000_000_000_000+d.changes*1000), At: d.a.now(),
+		ID: d.a.token("stream", t.name, d.changes)[:32], Name: what, Keys: t.keyItem(k), New: i, Old: old, region: d.a.region(),
+	})
 }
