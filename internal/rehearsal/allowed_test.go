@@ -19,6 +19,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
+// cutOff is an invocation of isolate that comes to no end.
+var cutOff = &sim.Invocation{Function: "isolate", Began: second(1.9)}
+
+// halted is a run that an operator stopped while that invocation led an interface
+// through the conversion group.
+func halted() rehearsal.Trace {
+	x := without(clean(), "TerminateInstances", "")
+	x.Calls = slices.DeleteFunc(x.Calls, func(c sim.Call) bool { return c.At.Equal(second(2.2)) })
+	for n := range x.Calls {
+		if x.Calls[n].At.Equal(second(2)) {
+			x.Calls[n].By = cutOff
+		}
+	}
+	x.Ending, x.Status, x.Handled = "Isolate instance", "ABORTED", true
+	x.After.NetworkInterfaces = []types.NetworkInterface{eni("eni-1", "conversion")}
+	x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(10), Subject: "[URGENT] Incident response itself ended badly"})
+	return x
+}
+
 // TestExceptionsAreNarrow: what an invariant lets pass for a reason, and right
 // beside it the defects that look much like it and must not pass with it.
 func TestExceptionsAreNarrow(t *testing.T) {
@@ -353,6 +372,14 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"EC2 would have let it":   spoil(refused(900), func(x *rehearsal.Trace) { x.Calls[len(x.Calls)-1].Error = "" }),
 			"another was let out":     spoil(refused(900), func(x *rehearsal.Trace) { *x = with(*x, move(905, "eni-9", "quarantine")) }, now(eni("eni-1", "conversion"), eni("eni-2", "conversion"))),
 			"opened, and never tried": spoil(refused(0), now(eni("eni-1", "conversion"))),
+		}},
+		{"stopped while it was led through, and cut off", "Never left open", halted(), map[string]rehearsal.Trace{
+			"nobody stopped it": spoil(halted(), func(x *rehearsal.Trace) { x.Handled = false }),
+			"nobody told":       spoil(halted(), func(x *rehearsal.Trace) { x.Mails = x.Mails[:1] }),
+			"it went on":        spoil(halted(), func(x *rehearsal.Trace) { *x = with(*x, described(2.5, cutOff)) }),
+			"invoked once more": spoil(halted(), func(x *rehearsal.Trace) {
+				*x = with(*x, described(9, &sim.Invocation{Function: "isolate", Began: second(8.9)}))
+			}),
 		}},
 		{"the instance ends while EC2 refuses to let it out", "Never left open", spoil(refused(30), dead, now(loose)), map[string]rehearsal.Trace{
 			"it is attached still": spoil(refused(30), dead),

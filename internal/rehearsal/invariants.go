@@ -1182,6 +1182,25 @@ func endless(t Trace) string {
 	return ""
 }
 
+// ranOut says whether the invocation that opened an interface ran into its time-out.
+func (t Trace) ranOut(s swap) bool {
+	return s.call.By != nil && slices.ContainsFunc(t.Calls, func(c sim.Call) bool { return c.By == s.call.By && c.Error == "DeadlineExceeded" })
+}
+
+// stoppedInTheAct says whether an operator stopped the execution while the invocation
+// that opened an interface was at work, which was cut off before it looked again, so
+// that nothing was invoked that could have closed it, and people are told that it was
+// stopped.
+func (t Trace) stoppedInTheAct(s swap) bool {
+	by := s.call.By
+	return t.Handled && t.Status == "ABORTED" && by != nil &&
+		!slices.ContainsFunc(t.Calls, func(c sim.Call) bool {
+			looked := c.By == by && c.Action == "DescribeNetworkInterfaces" && c.At.After(s.call.At) && c.Error == ""
+			return looked || c.By != nil && c.By.Function == "isolate" && c.By.Began.After(by.Began)
+		}) &&
+		slices.ContainsFunc(t.Mails, func(m sim.Mail) bool { return m.At.After(s.call.At) && begins(m.Subject, endedBadly) })
+}
+
 // limit is how long an interface may stay in the conversion group once EC2
 // accepts calls and an invocation runs.
 const limit = 5 * time.Second
@@ -1202,11 +1221,11 @@ func leftOpen(t Trace) string {
 			moved = all[n+1+next].at
 		}
 		from, ok := t.firstWell(t.lastRefused(s, moved))
-		if next < 0 && t.refusedToTheEnd(s) {
+		if next < 0 && (t.refusedToTheEnd(s) || t.stoppedInTheAct(s)) {
 			refused[s.eni] = true
 			continue
 		}
-		if next < 0 && t.died() && t.loose(s.eni) && t.refusedOnce(s) {
+		if next < 0 && t.died() && t.loose(s.eni) && (t.refusedOnce(s) || t.ranOut(s)) {
 			continue
 		}
 		if next < 0 {
