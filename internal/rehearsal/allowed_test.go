@@ -332,6 +332,11 @@ func TestExceptionsAreNarrow(t *testing.T) {
 			"it is named, and said to be back":    spoil(again, mail("Closed: EC2 instance released: i-victim", "eni-1 is back")),
 			"something else is said not to be":    spoil(again, mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-2: sg-web no longer exists")),
 			"it was in its own group before this": spoil(released, now(eni("eni-1", "quarantine")), mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-1")),
+			"what ended badly is told, no more":   spoil(again, mail("[URGENT] Incident response itself ended badly", "eni-1: sg-web no longer exists")),
+			"all is said to be back after that":   spoil(again, mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-1: sg-web no longer exists"), mail("Closed: EC2 instance released: i-victim", "eni-1")),
+		}},
+		{"what it had is gone since, and what ended badly before is told once more", "Recorded before changed", spoil(again, mail("Closed: EC2 instance released, NOT all is back: i-victim", "eni-1: sg-web no longer exists"), mail("[URGENT] Incident response itself ended badly", "stopped")), map[string]rehearsal.Trace{
+			"nobody is told the first": spoil(again, mail("[URGENT] Incident response itself ended badly", "stopped")),
 		}},
 		{"nobody decided about it once more", "Recorded before changed", spoil(decided(again), func(x *rehearsal.Trace) { x.Later = true }), map[string]rehearsal.Trace{
 			"somebody did": spoil(again, func(x *rehearsal.Trace) { x.Later = true }),

@@ -275,10 +275,13 @@ func TestLostAndLeft(t *testing.T) {
 	closes := move(50, "eni-1", "quarantine")
 	closes.Number, closes.By = 4, &sim.Invocation{Function: "isolate", Execution: "arn:first", Began: second(49)}
 	caught := with(lost(nil), move(5, "eni-1", "conversion"), closes)
+	other := move(49.5, "eni-1", "quarantine")
+	other.Number, other.By = 5, &sim.Invocation{Function: "isolate", Execution: "arn:second", Began: second(49)}
 	for name, run := range map[string]rehearsal.Trace{
 		"by the owner":                lost(&sim.Invocation{Function: "terminate", Execution: "arn:second", Began: second(89)}),
 		"begun before it was lost":    lost(&sim.Invocation{Function: "terminate", Execution: "arn:first", Began: second(6)}),
 		"what stands open was closed": caught,
+		"it was closed meanwhile":     with(lost(nil), move(5, "eni-1", "conversion"), other, closes),
 	} {
 		for _, i := range rehearsal.Invariants {
 			if i.Name == "Who lost an incident leaves it" && i.Broken(run) != "" {
@@ -702,6 +705,11 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 		{"terminated by whom had lost the incident", "Who lost an incident leaves it", lost(&sim.Invocation{Function: "terminate", Execution: "arn:first", Began: second(89)})},
 		{"opened by whom had lost the incident", "Who lost an incident leaves it", with(lost(nil), func() sim.Call {
 			c := move(50, "eni-1", "conversion")
+			c.Number, c.By = 3, &sim.Invocation{Function: "isolate", Execution: "arn:first", Began: second(49)}
+			return c
+		}())},
+		{"put elsewhere by whom had lost the incident", "Who lost an incident leaves it", with(lost(nil), func() sim.Call {
+			c := move(50, "eni-1", "capture")
 			c.Number, c.By = 3, &sim.Invocation{Function: "isolate", Execution: "arn:first", Began: second(49)}
 			return c
 		}())},

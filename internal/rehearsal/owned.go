@@ -82,12 +82,13 @@ func ownerAt(all []owning, at time.Time) (execution string) {
 }
 
 // closings are the changes of groups by isolate that do nothing but close what stands
-// in the conversion group, by the number of the call.
+// in the conversion group, by the number of the call. Where the other one closed it
+// since it was looked at, they do nothing at all.
 func (t Trace) closings() map[int]bool {
 	kinds, all := t.kinds(), map[int]bool{}
 	for _, s := range t.swaps() {
 		through := slices.ContainsFunc(s.from, func(g string) bool { return kinds[g] == "conversion" })
-		if s.call.By != nil && s.call.By.Function == "isolate" && through && kinds.all(s.to, "quarantine", "capture") {
+		if s.call.By != nil && s.call.By.Function == "isolate" && (through || sameGroups(s.from, s.to)) && kinds.all(s.to, "quarantine", "capture") {
 			all[s.call.Number] = true
 		}
 	}
