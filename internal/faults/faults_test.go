@@ -261,6 +261,7 @@ func TestFaults(t *testing.T) {
 		led = ways(all)
 	}
 	var r report
+	var costs []string
 	r.bases(all)
 	for _, part := range []struct {
 		name   string
@@ -269,13 +270,15 @@ func TestFaults(t *testing.T) {
 		if *only != "" && part.name != *only {
 			continue
 		}
+		before := processorTime(t)
 		r.part(t, e, part.name, part.trials)
+		costs = append(costs, fmt.Sprintf("%s %.1f s", part.name, (processorTime(t)-before).Seconds()))
 	}
 	r.reach(reached(hits), reached(everyHit(all)))
 	r.coverage(t, e.seen, *full && *only == "")
 	if *full {
 		fmt.Print(r.String())
-		fmt.Printf("took %.1f s, %.1f s of processor time\ndigest %x\n", time.Since(began).Seconds(), (processorTime(t) - worked).Seconds(), r.digest.Sum(nil))
+		fmt.Printf("took %.1f s, %.1f s of processor time: %s\ndigest %x\n", time.Since(began).Seconds(), (processorTime(t) - worked).Seconds(), strings.Join(costs, ", "), r.digest.Sum(nil))
 	}
 }
 
