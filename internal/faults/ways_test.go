@@ -232,9 +232,9 @@ func found(all []*base) []trial {
 		{"released in part", 1919699133, lost("sns:*", sim.Unavailable, 8.684, 308.684)},
 		{"released in part", 4006043162, roleLost("close", "dynamodb:*", 3.379, days)},
 		{"asked before isolating", 1930462061, rehearsal.Script{People: []rehearsal.Choosing{{After: 2.483, Choice: incident.Isolate}}, Stops: []rehearsal.Moving{{At: 11.336}}, Redrives: []rehearsal.Moving{{At: 607758.477}}}},
-		{"decided later by two, by command", 1, by["decided later by two, by command"].under("dynamodb:GetItem#22=throttled", "kms:GenerateMac#4=unavailable", "dynamodb:GetItem#20=killed-before", "dynamodb:GetItem#25=timeout")},
+		{"decided later by two, by command", 1, by["decided later by two, by command"].under("dynamodb:Query#5=killed-before", "dynamodb:Query#6=throttled", "dynamodb:Query#7=timeout", "kms:GenerateMac#4=unavailable")},
 		{"gone before it is marked", 3929458535, rehearsal.Script{
-			Faults: []string{"dynamodb:Query#13=denied"}, Storms: lost("ec2:DescribeInstances", sim.NotFound, 30, days).Storms,
+			Storms: append(lost("ec2:DescribeInstances", sim.NotFound, 30, days).Storms, roleLost("enrich", "dynamodb:Query", 138.5, 139.5).Storms...),
 			Others: []rehearsal.Doing{{At: 26.494, What: "terminate"}}, Events: []rehearsal.Delivery{{At: 56.251, Event: worse}},
 		}},
 		{"paused", 3699102886, rehearsal.Script{Faults: []string{"ec2:DescribeInstances#1=denied", "ssm:GetParameter#1=unavailable"}}},
