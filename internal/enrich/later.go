@@ -181,18 +181,8 @@ const stepName = "enrich"
 // of attempts holds every error: four throttles and one such answer would do.
 // https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 func (s *Step) absent(ctx context.Context, in Input, id string) (bool, error) {
-	var seen struct {
-		Execution string `json:"execution"`
-		Times     int    `json:"times"`
-	}
-	if _, err := record.LoadStep(ctx, s.db, s.table, id, stepName, &seen); err != nil {
-		return false, err
-	}
-	if seen.Execution != in.Execution {
-		seen.Execution, seen.Times = in.Execution, 0
-	}
-	seen.Times++
-	return seen.Times > asked, record.SaveStep(ctx, s.db, s.table, id, stepName, seen)
+	times, err := record.Count(ctx, s.db, s.table, id, stepName, in.Execution)
+	return times > asked, err
 }
 
 // wished says why an incident is closed about which an operator wanted to decide.

@@ -102,7 +102,7 @@ var mutants = []mutant{
 	{"the journal not waited for", []edit{{file: "internal/close/close.go", old: "\tif !journal.Complete && s.host.Now()", new: "\tjournal.Complete = true\n\tif !journal.Complete && s.host.Now()"}}, []string{"What is told of the evidence is so"}},
 	{"an event without a lock", []edit{{file: "internal/enrich/enrich.go", old: "ObjectLockMode: s3types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: aws.Time(s.host.Now().Add(s.retention)),", new: "ObjectLockMode: s3types.ObjectLockMode(\"\"),"}}, []string{"What is told of the evidence is so"}},
 	{"an image told before it is there", []edit{{file: "internal/message/evidence.go", old: "if m.Object != \"\" && m.Done {", new: "if m.Object != \"\" {"}}, []string{"What is told of the evidence is so"}},
-	{"gone by a single answer", []edit{{file: "internal/enrich/later.go", old: "return seen.Times > asked, ", new: "return seen.Times > 0, "}}, []string{"Converges"}},
+	{"gone by a single answer", []edit{{file: "internal/enrich/later.go", old: "return times > asked, ", new: "return times > 0, "}}, []string{"Converges"}},
 	{"a stale claim accepted", []edit{{file: "internal/enrich/claim.go", old: "return out.Status == types.ExecutionStatusRunning, nil", new: "return out.Status == types.ExecutionStatusRunning && out.Input == nil, nil"}}, []string{"One incident an instance", "Converges", "Never reconnected by an error", "Recorded before changed"}},
 	{"dedupe by the envelope's ID", []edit{
 		{file: "internal/enrich/enrich.go", old: "s.latest(ctx, incident.InstanceKey(f.AccountID, f.Region, f.InstanceID))", new: "s.latest(ctx, incident.InstanceKey(f.AccountID, f.Region, f.EventID))"},

@@ -58,6 +58,14 @@ func ways(all []*base) []trial {
 	}
 	looking := given(302.1)
 	looking.Storms = roleLost("approval", "dynamodb:*", 499, 520).Storms
+	// Ended by others before it is contained.
+	ended := func(s rehearsal.Script) rehearsal.Script {
+		s.Storms = append(s.Storms, by["never contained"].script.Storms...)
+		s.Others = []rehearsal.Doing{{At: 2, What: "terminate"}}
+		return s
+	}
+	unseen := given(250)
+	unseen.Storms = roleLost("snapshot", "ec2:*", 20, 390).Storms
 	asksNext := operator(20, 300)
 	asksNext.Events = []rehearsal.Delivery{{At: 100}}
 	undelivered := lost("sfn:SendTaskSuccess", sim.Unavailable, 0, days)
@@ -104,6 +112,8 @@ func ways(all []*base) []trial {
 		{"paused", rehearsal.Script{Faults: []string{"ssm:GetParameter#1=notfound", "ec2:DescribeRouteTables#1=timeout"}}},                          // Sign how it stands
 		{"nobody answers", others(400, "terminate")},                                                                                                // There is nothing to look at
 		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Others: []rehearsal.Doing{{At: 300, What: "terminate"}}}}, // Its interfaces are gone
+		{"never contained", ended(rehearsal.Script{})},                                                                                              // Look at what was taken
+		{"never contained", ended(unseen)},                                                                                                          // the same, and Superseded
 		{"never contained", rehearsal.Script{Storms: by["never contained"].script.Storms, Redrives: []rehearsal.Moving{{At: 9000}}}},
 		{"plain, kept", operator(20, 300)},            // stopped in the capture
 		{"plain, terminated", operator(20, 300)},      // and decided meanwhile

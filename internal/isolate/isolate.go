@@ -50,6 +50,10 @@ type Incidents interface {
 const (
 	// stepName is this step's key in the record.
 	stepName = "isolate"
+	// bareName is the key of how often the instance had no interfaces, and believed how
+	// often that is taken for its end: five times in each of four states that ask.
+	bareName = "bare"
+	believed = 20
 	// priorGroups is the attribute under which an interface's own groups are
 	// remembered: a JSON list of group IDs, as described.
 	priorGroups = "groups"
@@ -114,7 +118,7 @@ type look struct {
 // Run is safe to repeat: it closes what an earlier run left open, then picks up
 // where that one stopped. Its error wraps incident.ErrNotContained if, looked
 // at again, an interface is not where it belongs, incident.ErrInstanceNotFound if
-// there is no interface any more, and incident.ErrSuperseded if
+// there is no interface any more (ErrNotContained where it was said too often), and incident.ErrSuperseded if
 // another execution has the incident: then only what stands in the conversion
 // group is closed.
 //
@@ -136,7 +140,7 @@ func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	if len(l.interfaces) == 0 && !errors.Is(l.incomplete, incident.ErrSuperseded) {
-		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, incident.ErrInstanceNotFound)
+		return Output{}, fmt.Errorf("isolate %s: it has no network interfaces, as after a termination: %w", id, s.bare(ctx, in))
 	}
 	// What was sealed stays sealed: whoever looks again need not know how far the
 	// incident is.
@@ -190,6 +194,20 @@ func (s *Step) look(ctx context.Context, in Input) (look, error) {
 	})
 	l.incomplete = errors.Join(unread...)
 	return l, failed
+}
+
+// bare is what it means that the instance has no interfaces: that it is gone, for which
+// the machine reads the finding again. Where that sees it alive, and this one none of its
+// interfaces still, nobody would ever be told: it is not contained.
+func (s *Step) bare(ctx context.Context, in Input) error {
+	times, err := record.Count(ctx, s.db, s.table, in.Incident.ID, bareName, in.Execution)
+	switch {
+	case err != nil:
+		return err
+	case times > believed:
+		return incident.ErrNotContained
+	}
+	return incident.ErrInstanceNotFound
 }
 
 // describe lists the instance's interfaces, by their ID.

@@ -1091,6 +1091,23 @@ func TestNoInterfaces(t *testing.T) {
 	}
 }
 
+// An instance that is there, and whose interfaces EC2 does not show, would have the
+// machine read the finding and isolate in turn for hours, and nobody told.
+func TestNoInterfacesForLong(t *testing.T) {
+	w := open(t, prepared())
+	gone := inc
+	gone.InstanceID = "i-gone"
+	for n := range 22 {
+		want := incident.ErrInstanceNotFound
+		if n >= 20 {
+			want = incident.ErrNotContained
+		}
+		if _, err := w.run(isolate.Input{Incident: gone, Execution: "e"}); !errors.Is(err, want) {
+			t.Errorf("look %d: %v: want %v", n+1, err, want)
+		}
+	}
+}
+
 func TestSettings(t *testing.T) {
 	if _, err := isolate.New(incident.Host{Getenv: func(string) string { return "" }}, nil, nil); err == nil || !strings.Contains(err.Error(), "INCIDENTS_TABLE") {
 		t.Errorf("error %v: want the setting that is missing", err)

@@ -145,4 +145,25 @@ func LoadStep(ctx context.Context, db Getter, table, id, step string, v any) (bo
 	return was != "", err
 }
 
+// Count counts under a step's name how often an execution has met something, this
+// time with them.
+func Count(ctx context.Context, db interface {
+	Getter
+	Putter
+}, table, id, step, execution string,
+) (int, error) {
+	var met struct {
+		Execution string `json:"execution"`
+		Times     int    `json:"times"`
+	}
+	if _, err := LoadStep(ctx, db, table, id, step, &met); err != nil {
+		return 0, err
+	}
+	if met.Execution != execution {
+		met.Execution, met.Times = execution, 0
+	}
+	met.Times++
+	return met.Times, SaveStep(ctx, db, table, id, step, met)
+}
+
 func stepSK(step string) string { return "step#" + step }
