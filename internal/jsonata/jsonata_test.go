@@ -273,6 +273,11 @@ func TestEndsWhatIsOutOfMeasure(t *testing.T) {
 		`$spread($reduce([1..50], function($a, $x){[[$a], [$a]]}))`,
 		`$replace('a', /a/, function($m){$reduce([1..50], function($a, $x){[[$a], [$a]]})})`,
 		`$formatNumber(1, $join($map([1..9000], function(){'0'}), ','))`,
+		`$formatInteger(1, $pad('0', 1000000, ',0'))`,
+		`$parseInteger($pad('1', 1000000, '2'), $pad('0', 1000000, ',0:'))`,
+		`$fromMillis(1, '[Y' & $pad('0', 1000000, ',0:') & ']')`,
+		`$toMillis($pad('1', 100000, '1'), $pad('[Y]', 30000, '[Y]'))`,
+		`$map([1..3000], function(){$parseInteger($pad('M', 6000000, 'M'), 'I')})`,
 		`$length($string($reduce([1..50], function($a, $x){{'a': $a, 'b': $a}})))`,
 		`$replace($pad('', 10000, 'a'), 'a', $pad('', 10000, 'b'))`,
 	} {
