@@ -277,6 +277,8 @@ func TestEndsWhatIsOutOfMeasure(t *testing.T) {
 		`$parseInteger($pad('1', 1000000, '2'), $pad('0', 1000000, ',0:'))`,
 		`$fromMillis(1, '[Y' & $pad('0', 1000000, ',0:') & ']')`,
 		`$toMillis($pad('1', 100000, '1'), $pad('[Y]', 30000, '[Y]'))`,
+		`$match($pad('', 3000000, 'ab'), /a/)`,
+		`$replace($pad('', 3000000, 'ab'), /a/, function(){'x'})`,
 		`$map([1..3000], function(){$parseInteger($pad('M', 6000000, 'M'), 'I')})`,
 		`$length($string($reduce([1..50], function($a, $x){{'a': $a, 'b': $a}})))`,
 		`$replace($pad('', 10000, 'a'), 'a', $pad('', 10000, 'b'))`,

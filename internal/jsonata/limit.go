@@ -42,7 +42,7 @@ func power(x, y float64) (float64, error) {
 func regular(name string, search func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
 	return func(e *evaluation, args []any, input any) (any, error) {
 		s, is := argument(args, 0).(string)
-		if err := searchable(name, s, args); is && err != nil {
+		if err := e.searchable(name, s, args); is && err != nil {
 			return nil, err
 		}
 		return search(e, args, input)
@@ -56,7 +56,7 @@ var halves = regexp.MustCompile(`[^\x00-\x7f]|\.|\[\^|\\[WDSB]`)
 // JavaScript repeats no place.
 var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]|(\\[bB]|(^|[^[\\])[\^$])[*+?{]`)
 
-func searchable(name, s string, args []any) error {
+func (e *evaluation) searchable(name, s string, args []any) error {
 	rx, is := argument(args, 1).(*matcher)
 	if !is {
 		if name == "split" && argument(args, 1) == "" && strings.ContainsFunc(s, func(r rune) bool { return r > 0xffff }) {
@@ -91,6 +91,12 @@ func searchable(name, s string, args []any) error {
 		return &Error{Code: "D1004"} // once the next is sought
 	case first[0] == first[1], first[1] < len(s) && mayBeEmpty:
 		return Unsupported("a regular expression that may match nothing")
+	}
+	if told {
+		e.steps -= len(all) * len(s) / 1024 // the library counts the characters before each
+	}
+	if e.steps < 0 {
+		return errBeyond
 	}
 	for _, m := range all {
 		if told && slices.Contains(m, -1) {
