@@ -105,6 +105,7 @@ func TestEvaluates(t *testing.T) {
 		`[$toMillis('2024-02'), $toMillis('2024-02-01T01:00:00.0019+01:00'), $toMillis('1969-12-31T23:59:59.9995Z')]`: `[1706745600000,1706745600001,-1]`,
 		`[$trim(' a \n\t b '), $trim('\u3000a'), $substring('a😀bc', -3, 2), $substring('abc', $states.input.nope), $pad('a', -4, '😀-'), $pad('a', $states.input.nope)]`: "[\"a b\",\"\u3000a\",\"😀b\",\"abc\",\"😀-😀a\",\"a\"]",
 		`$contains('a*', /^[^*]\*$/) and $contains('$$', /^\$+$/)`:                           `true`,
+		`[$split('a\r\nb', /\r?\n/), $contains('Straße', /^STRA/i)]`:                         `["a","b",true]`,
 		`[$round(1/0), $round(1/0, 2)]`:                                                      `["Infinity","NaN"]`,
 		`$match('xaby', /a(b)/)`:                                                             `{"match":"ab","index":1,"groups":["b"]}`,
 		`$replace('abc', /b/, function($m){$uppercase($m.match)})`:                           `"aBc"`,
@@ -221,7 +222,7 @@ func TestRefuses(t *testing.T) {
 		`$fromMillis(0, '[Y]', 'Z')`,
 		`$formatNumber(0, '0.0e0')`, `$formatNumber(7, '')`, `$formatNumber(7, '0', {'zero-digit': '00'})`, `$parseInteger('b', 'A')`,
 		`$string([1732780800123456])`, `$power(2, 0.3)`, `$power(7, -2)`, `$match('aab', /a*/)`, `$match('abc', /x*/, 1)`, `$match('b', /(a)?b/)`, `$split('😀', '')`, `$replace('😀', /./, '_')`,
-		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `$contains('a', /\b+a/)`, `$contains('a', /^*a/)`, `$replace('abc', /x*/, function($m){1})`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,
+		`$match('😀x', /x/)`, `$match('a\u00a0b', /\s/)`, `$contains('é', /É/i)`, `$contains('ſ', /s/i)`, `$contains('a\r', /a./)`, `$contains('a\r', /a$/m)`, `$match('p', /\p/)`, `$contains('a', /(?i)A/)`, `$contains('a', /\b+a/)`, `$contains('a', /^*a/)`, `$replace('abc', /x*/, function($m){1})`, `($g := $join(?, '+'); $g([1, 2]))`, `($g := $string(?); $g(1))`,
 		// AWS keeps the digits of such a number, and nobody has measured how it reckons with it.
 		`$states.input.big + 1`, `-$states.input.big`, `$states.input.big = 9007199254740992`, `$states.input.big <= 9007199254740992`, `9007199254740992 in [$states.input.big]`,
 		`$sum([1, $states.input.big])`, `$abs($states.input.big)`, `[1, $states.input.big, 9007199254740992]^($)`, `$states.input.l[$states.input.big]`,

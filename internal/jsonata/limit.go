@@ -65,9 +65,16 @@ func (e *evaluation) searchable(name, s string, args []any) error {
 		return nil
 	}
 	_, plain := argument(args, 2).(string)
-	told := name == "match" || name == "replace" && !plain // where and what it found
+	told := name == "match" || name == "replace" && !plain                        // where and what it found
+	lines := strings.Contains(rx.pattern, ".") || strings.Contains(rx.flags, "m") // which JavaScript ends at \r, too
+	folds := strings.Contains(rx.flags, "i")
+	foreign := folds && strings.ContainsFunc(rx.pattern, func(r rune) bool { return r > unicode.MaxASCII })
 	for _, r := range s {
-		if r > 0xffff && (told || halves.MatchString(rx.pattern)) || r == '\v' || r == '\r' || r > unicode.MaxASCII && (unicode.IsSpace(r) || r == '\ufeff' || strings.Contains(rx.flags, "i")) {
+		switch {
+		case r > 0xffff && (told || halves.MatchString(rx.pattern)),
+			r == '\v', r == '\r' && lines,
+			r > unicode.MaxASCII && (unicode.IsSpace(r) || r == '\ufeff' || foreign),
+			folds && (r == 'ſ' || r == '\u212a'): // for Go an s and a k
 			return Unsupported("a regular expression on such a text")
 		}
 	}
