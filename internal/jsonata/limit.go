@@ -52,9 +52,15 @@ func regular(name string, search func(e *evaluation, args []any, input any) (any
 // halves are what may match a half of a character of JavaScript's.
 var halves = regexp.MustCompile(`[^\x00-\x7f]|\.|\[\^|\\[WDSB]`)
 
-// foreignSyntax is what only one of both languages reads as more than letters, or takes:
-// JavaScript repeats no place.
-var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]|(\\[bB]|(^|[^[\\])[\^$])[*+?{]`)
+var (
+	// foreignSyntax is what only one of both languages reads as more than letters.
+	foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]`)
+
+	// repeatedPlace is what JavaScript does not take, once characters, in which ^ and $
+	// are no places, are taken away.
+	repeatedPlace = regexp.MustCompile(`(\\[bB]|[\^$])[*+?{]`)
+	characters    = regexp.MustCompile(`\\[^bB]|\[(\\.|[^\]\\])*\]`)
+)
 
 func (e *evaluation) searchable(name, s string, args []any) error {
 	rx, is := argument(args, 1).(*matcher)
@@ -78,7 +84,7 @@ func (e *evaluation) searchable(name, s string, args []any) error {
 			return Unsupported("a regular expression on such a text")
 		}
 	}
-	if foreignSyntax.MatchString(rx.pattern) {
+	if foreignSyntax.MatchString(rx.pattern) || repeatedPlace.MatchString(characters.ReplaceAllString(rx.pattern, "_")) {
 		return Unsupported("the regular expression " + rx.pattern)
 	}
 	re, mayBeEmpty := rx.compiled()
