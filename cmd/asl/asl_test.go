@@ -154,6 +154,7 @@ func TestReadsOneDocumentAfterAnother(t *testing.T) {
 		"after two cut short":                               {`{"definition": {"StartAt"` + "\n" + `{ "definition": {` + "\n" + pass, []string{bad, bad, passed}},
 		"a part looks like one":                             {flat, []string{passed}},
 		"begins otherwise, after one cut short":             {`{"definition": {"StartAt"` + "\n" + `{"time": "virtual", ` + pass[1:len(pass)-len(`, "time": "virtual"}`)] + "}\n" + pass, []string{bad, passed, passed}},
+		"begins with a note, after one cut short":           {`{"definition": {` + "\n" + `{"name": "a sum", ` + pass[1:] + "\n" + pass, []string{bad, passed, passed}},
 		"begins otherwise, over lines, after one cut short": {`{"definition": {"StartAt"` + "\n" + `{"input": {"n": 1},` + "\n" + pass[1:len(pass)-len(`, "input": {"n": 1}, "time": "virtual"}`)] + "}\n" + pass, []string{bad, passed, passed}},
 		"after a torn string":                               {`{"definition": "abc` + "\n" + pass, []string{bad, passed}},
 		"after words":                                       {"this is\n" + pass, []string{bad, passed}},
