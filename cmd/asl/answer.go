@@ -69,6 +69,7 @@ func exactly(b []byte, to map[string]any) (more, err error) {
 		return nil, errors.New("not an object")
 	}
 	seen := map[any]bool{}
+	var unknown []error
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
@@ -77,7 +78,7 @@ func exactly(b []byte, to map[string]any) (more, err error) {
 		field, known := to[name.(string)] // a key is always one
 		switch {
 		case !known:
-			more, field = errors.Join(more, fmt.Errorf("unknown field %q", name)), new(json.RawMessage)
+			unknown, field = append(unknown, fmt.Errorf("unknown field %q", name)), new(json.RawMessage)
 		case seen[name]:
 			return nil, fmt.Errorf("the field %q is given twice", name)
 		}
@@ -86,7 +87,7 @@ func exactly(b []byte, to map[string]any) (more, err error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return more, nil
+	return errors.Join(unknown...), nil
 }
 
 // unambiguous refuses JSON of which it is not known what AWS makes: a number that no double

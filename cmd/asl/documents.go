@@ -122,7 +122,7 @@ var byteOrder = []byte("\ufeff")
 // document may look so.
 var (
 	begins   = regexp.MustCompile(`^\{\s*"definition"\s*:`)
-	mayBegin = regexp.MustCompile(`^\{\s*"(input|mocks|time)"\s*:`)
+	mayBegin = regexp.MustCompile(`^\{\s*"`) // with a note, or its input
 )
 
 // defines says whether a text is a document with a definition.

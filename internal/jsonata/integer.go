@@ -11,6 +11,13 @@ import (
 // Pictures of whole numbers, as https://www.w3.org/TR/xpath-functions-31/#formatting-integers
 // has them, with the oddities of the reference.
 
+// maxPicture, in bytes, since each separator is looked through the whole number for;
+// and maxPictured that of a text that is read by one.
+const (
+	maxPicture  = 200
+	maxPictured = 1000
+)
+
 // integerPicture says how a whole number is written.
 type integerPicture struct {
 	form    byte // '1' digits, 'a' letters, 'i' Roman, 'w' words, '#' none that is known
@@ -31,7 +38,10 @@ type separator struct {
 }
 
 func newIntegerPicture(text string) (*integerPicture, error) {
-	if strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }) {
+	switch {
+	case len(text) > maxPicture:
+		return nil, Unsupported("a picture of such a length")
+	case strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }):
 		return nil, Unsupported("the picture " + text)
 	}
 	p := &integerPicture{form: '1'}
@@ -360,7 +370,10 @@ func (p *integerPicture) parse(text string) (float64, error) {
 	if err := p.none(); err != nil {
 		return 0, err
 	}
-	if strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }) {
+	switch {
+	case len(text) > maxPictured:
+		return 0, Unsupported("a text of such a length by a picture")
+	case strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }):
 		return 0, Unsupported("the text " + text + " by a picture")
 	}
 	switch p.form {

@@ -11,8 +11,8 @@ import (
 	"github.com/recolabs/gnata"
 )
 
-// The functions on strings, numbers and times that are long to write are those of
-// gnata, an evaluator whose paths and errors differ from the reference, and which is
+// The functions that search, replace and split, and those of URLs and base64, are those
+// of gnata, an evaluator whose paths and errors differ from the reference, and which is
 // therefore not asked for more.
 
 // library is an environment of gnata.

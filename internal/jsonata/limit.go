@@ -42,7 +42,7 @@ func power(x, y float64) (float64, error) {
 func regular(name string, search func(e *evaluation, args []any, input any) (any, error)) func(e *evaluation, args []any, input any) (any, error) {
 	return func(e *evaluation, args []any, input any) (any, error) {
 		s, is := argument(args, 0).(string)
-		if err := searchable(name, s, args); is && err != nil {
+		if err := e.searchable(name, s, args); is && err != nil {
 			return nil, err
 		}
 		return search(e, args, input)
@@ -52,11 +52,17 @@ func regular(name string, search func(e *evaluation, args []any, input any) (any
 // halves are what may match a half of a character of JavaScript's.
 var halves = regexp.MustCompile(`[^\x00-\x7f]|\.|\[\^|\\[WDSB]`)
 
-// foreignSyntax is what only one of both languages reads as more than letters, or takes:
-// JavaScript repeats no place.
-var foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]|(\\[bB]|(^|[^[\\])[\^$])[*+?{]`)
+var (
+	// foreignSyntax is what only one of both languages reads as more than letters.
+	foreignSyntax = regexp.MustCompile(`\\[pPQEAzaCx]|\[:|\(\?[^:]`)
 
-func searchable(name, s string, args []any) error {
+	// repeatedPlace is what JavaScript does not take, once characters, in which ^ and $
+	// are no places, are taken away.
+	repeatedPlace = regexp.MustCompile(`(\\[bB]|[\^$])[*+?{]`)
+	characters    = regexp.MustCompile(`\\[^bB]|\[(\\.|[^\]\\])*\]`)
+)
+
+func (e *evaluation) searchable(name, s string, args []any) error {
 	rx, is := argument(args, 1).(*matcher)
 	if !is {
 		if name == "split" && argument(args, 1) == "" && strings.ContainsFunc(s, func(r rune) bool { return r > 0xffff }) {
@@ -65,13 +71,20 @@ func searchable(name, s string, args []any) error {
 		return nil
 	}
 	_, plain := argument(args, 2).(string)
-	told := name == "match" || name == "replace" && !plain // where and what it found
+	told := name == "match" || name == "replace" && !plain                        // where and what it found
+	lines := strings.Contains(rx.pattern, ".") || strings.Contains(rx.flags, "m") // which JavaScript ends at \r, too
+	folds := strings.Contains(rx.flags, "i")
+	foreign := folds && strings.ContainsFunc(rx.pattern, func(r rune) bool { return r > unicode.MaxASCII })
 	for _, r := range s {
-		if r > 0xffff && (told || halves.MatchString(rx.pattern)) || r == '\v' || r == '\r' || r > unicode.MaxASCII && (unicode.IsSpace(r) || r == '\ufeff' || strings.Contains(rx.flags, "i")) {
+		switch {
+		case r > 0xffff && (told || halves.MatchString(rx.pattern)),
+			r == '\v', r == '\r' && lines,
+			r > unicode.MaxASCII && (unicode.IsSpace(r) || r == '\ufeff' || foreign),
+			folds && (r == 'ſ' || r == '\u212a'): // for Go an s and a k
 			return Unsupported("a regular expression on such a text")
 		}
 	}
-	if foreignSyntax.MatchString(rx.pattern) {
+	if foreignSyntax.MatchString(rx.pattern) || repeatedPlace.MatchString(characters.ReplaceAllString(rx.pattern, "_")) {
 		return Unsupported("the regular expression " + rx.pattern)
 	}
 	re, mayBeEmpty := rx.compiled()
@@ -91,6 +104,12 @@ func searchable(name, s string, args []any) error {
 		return &Error{Code: "D1004"} // once the next is sought
 	case first[0] == first[1], first[1] < len(s) && mayBeEmpty:
 		return Unsupported("a regular expression that may match nothing")
+	}
+	if told {
+		e.steps -= len(all) * len(s) / 1024 // the library counts the characters before each
+	}
+	if e.steps < 0 {
+		return errBeyond
 	}
 	for _, m := range all {
 		if told && slices.Contains(m, -1) {

@@ -40,6 +40,9 @@ var presentations = map[byte]string{
 }
 
 func newTimePicture(text string) (timePicture, error) {
+	if len(text) > maxPicture {
+		return nil, Unsupported("a picture of such a length")
+	}
 	var p timePicture
 	literal := func(s string) {
 		if s != "" {
@@ -378,6 +381,9 @@ func (e *evaluation) byPicture(text, picture string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(text) > maxPictured {
+		return nil, Unsupported("a text of such a length by a picture")
+	}
 	refused := Unsupported("$toMillis of " + text + " with the picture " + picture)
 	pattern := "(?i)^"
 	for _, part := range p {
@@ -387,7 +393,7 @@ func (e *evaluation) byPicture(text, picture string) (any, error) {
 		}
 		pattern += "(" + one + ")"
 	}
-	if e.steps -= len(pattern) / 4; e.steps < 0 { // which take time to compile
+	if e.steps -= len(pattern) * (16 + len(text)) / 64; e.steps < 0 { // to compile it, and to read by it
 		return nil, errBeyond
 	}
 	sought, err := regexp.Compile(pattern + "$")
