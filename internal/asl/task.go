@@ -127,6 +127,7 @@ func (e *Execution) task(v *visit) (*value, *Failure) {
 	switch {
 	case timedOut:
 		e.tellOfTimeOut(c)
+	case c.told:
 	case c.failed != nil:
 		e.event("TaskFailed")
 	default:
@@ -145,7 +146,10 @@ func (e *Execution) tellOfTimeOut(c *call) {
 			if !one.told {
 				e.event("TaskTimedOut")
 			}
-			one.told = true
+			// What was told of takes no answer any more.
+			if one.told = true; one != c {
+				one.closed, one.failed = true, &Failure{Name: timeoutError}
+			}
 		}
 	}
 }
