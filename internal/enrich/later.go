@@ -150,7 +150,7 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 		return Output{}, err
 	}
 	known.Isolation.Contained = v.contained()
-	if out.Standing == Released { // where it was before that is not where it is
+	if out.Standing == Released || !known.Isolation.Contained { // where it was is not where it is, and the reason says what is open
 		known.Isolation.Interfaces = []incident.Interface{}
 	}
 	out.Known = append(out.Known, known)

@@ -229,6 +229,9 @@ func (t Trace) toldPlaces() string {
 		if err != nil {
 			return fmt.Sprintf("the mail %q says what is contained, and not as of when", m.Subject)
 		}
+		if seen.Before(t.Start.Truncate(time.Second)) {
+			continue // by an earlier run, whose calls are not here
+		}
 		// The look was some time in that second.
 		places, then := t.places(t.Finding.InstanceID, seen), t.places(t.Finding.InstanceID, seen.Add(time.Second))
 		for _, eni := range sortedKeys(places) {
