@@ -232,12 +232,13 @@ func (t Trace) toldPlaces() string {
 		if seen.Before(t.Start.Truncate(time.Second)) {
 			continue // by an earlier run, whose calls are not here
 		}
-		// The look was some time in that second.
-		places, then := t.places(t.Finding.InstanceID, seen), t.places(t.Finding.InstanceID, seen.Add(time.Second))
+		// The look was some time in that second, by a clock that may differ.
+		from, until := seen.Add(-clocks), seen.Add(time.Second+clocks)
+		places, then := t.places(t.Finding.InstanceID, seen), t.places(t.Finding.InstanceID, until)
 		for _, eni := range sortedKeys(places) {
 			if !strings.Contains(told[2], "  - "+eni+" ") || k.all(places[eni], "quarantine", "capture") || k.all(then[eni], "quarantine", "capture") ||
 				slices.ContainsFunc(t.Others, func(o sim.Change) bool {
-					return o.NetworkInterface == eni && o.At.After(seen.Add(-aLook)) && o.At.Before(seen.Add(time.Second))
+					return o.NetworkInterface == eni && o.At.After(from.Add(-aLook)) && o.At.Before(until)
 				}) {
 				continue
 			}
@@ -249,6 +250,9 @@ func (t Trace) toldPlaces() string {
 
 // aLook is the longest that isolate looks and acts: its time-out.
 const aLook = 15 * time.Second
+
+// clocks is how much a function's may differ from another's.
+const clocks = 2 * time.Second
 
 // toldByAnother says which mail says that the instance is isolated, and was sent by an
 // invocation that began after its execution had lost the incident to another. Where

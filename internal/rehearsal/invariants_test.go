@@ -697,10 +697,12 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: "\nContained\n  - eni-1 (vpc-1): quarantine\n"})
 		})},
 		{"said to have been contained when it was not", "No silent failure", spoil(func(x *rehearsal.Trace) {
-			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: asSeen(0)})
+			x.Others = []sim.Change{{At: second(20), NetworkInterface: "eni-1", Groups: []string{"web"}}}
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: asSeen(50)})
 		})},
 		{"said to have been contained in Japanese when it was not", "No silent failure", spoil(func(x *rehearsal.Trace) {
-			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: strings.Replace(strings.Replace(asSeen(0), "Contained, as seen at ", "隔離済み(", 1), "UTC", "UTC 時点)", 1)})
+			x.Others = []sim.Change{{At: second(20), NetworkInterface: "eni-1", Groups: []string{"web"}}}
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: strings.Replace(strings.Replace(asSeen(50), "Contained, as seen at ", "隔離済み(", 1), "UTC", "UTC 時点)", 1)})
 		})},
 		{"said to be contained by a mail that nothing was decided, and it was not when that was seen", "No silent failure", spoil(func(x *rehearsal.Trace) {
 			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
