@@ -424,11 +424,11 @@ func requestTable(d *template.Deployment, p policies) []section {
 
 	wrote := everyone(p, "approval", "audience", "journal", "notify", "decide", "machine", "rule")
 	record := section{"The record", []request{
-		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "audience", "notify", "close", "decide", "exposure", "journal", "machine", "rule")},
+		{ask: "reads an incident", action: "dynamodb:GetItem", on: table, with: head, may: everyone(p, "audience", "close", "decide", "exposure", "journal", "machine", "rule")},
 		{ask: "lists an incident", action: "dynamodb:Query", on: table, with: head, may: may("close", "credentials", "decide", "enrich", "isolate", "preserve", "release")},
 		{ask: "writes an incident", action: "dynamodb:PutItem", on: table, with: head, may: everyone(p, "audience", "authorize", "close", "decide", "journal", "notify", "machine", "rule")},
 		{ask: "changes an incident", action: "dynamodb:UpdateItem", on: table, with: head, may: may("approval", "authorize", "close", "enrich")},
-		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "audience", "notify", "close", "decide", "exposure", "journal", "machine", "rule")},
+		{ask: "reads a request for a decision", action: "dynamodb:GetItem", on: table, with: ask, may: everyone(p, "audience", "notify", "close", "decide", "exposure", "journal", "machine", "rule"), never: may("notify")},
 		{ask: "lists the requests for a decision", action: "dynamodb:Query", on: table, with: ask, may: may("close", "credentials", "decide", "enrich", "isolate", "preserve", "release")},
 		{ask: "makes a request for a decision", action: "dynamodb:PutItem", on: table, with: ask, may: may("approval"), never: slices.DeleteFunc(slices.Clone(wrote), func(r string) bool { return r == "authorize" || r == "close" })},
 		{ask: "changes a request for a decision", action: "dynamodb:UpdateItem", on: table, with: ask, may: may("approval"), never: may("authorize", "close", "enrich")},

@@ -5,10 +5,11 @@ import (
 	"cordon/internal/lambdafn"
 	"cordon/internal/notify"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
 func main() {
 	cfg := lambdafn.Config()
-	lambdafn.Start(notify.New(lambdafn.Host(), sns.NewFromConfig(cfg)))
+	lambdafn.Start(notify.New(lambdafn.Host(), sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 }

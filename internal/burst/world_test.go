@@ -101,7 +101,7 @@ var mains = map[string]func(h incident.Host, cfg aws.Config) (lambdafn.Handler, 
 		return lambdafn.Handle(memory.New(h, ec2.NewFromConfig(cfg), ssm.NewFromConfig(cfg), bucket, s3.NewPresignClient(bucket), dynamodb.NewFromConfig(cfg)))
 	},
 	"notify": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
-		return lambdafn.Handle(notify.New(h, sns.NewFromConfig(cfg)))
+		return lambdafn.Handle(notify.New(h, sns.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))
 	},
 	"preserve": func(h incident.Host, cfg aws.Config) (lambdafn.Handler, error) {
 		return lambdafn.Handle(preserve.New(h, ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), elbv2.NewFromConfig(cfg), elb.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)))

@@ -6,6 +6,7 @@ package drift
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,6 +88,7 @@ func New(host incident.Host, trail CloudTrail, sns SNS, incidents Incidents) (*S
 // Input is what isolate found when it looked last.
 type Input struct {
 	Incident  incident.Incident  `json:"incident"`
+	Execution string             `json:"execution"` // ARN of the execution that looked
 	Instance  incident.Instance  `json:"instance"`
 	Isolation incident.Isolation `json:"isolation"`
 }
@@ -109,8 +111,15 @@ type told struct {
 }
 
 // Run is safe to repeat: what was told is not told again, but for a mail whose
-// answer was lost, or a death before that was written down.
+// answer was lost, or a death before that was written down. Nothing is told where
+// another execution has the incident: that it was put right need not be so any more,
+// and the other one's next look finds the same number of drifts and tells of them.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
+	if _, err := record.Own(ctx, s.incidents, s.table, in.Incident.ID, in.Execution); errors.Is(err, incident.ErrSuperseded) {
+		return Output{Report: incident.Report{Status: incident.Skipped, Reason: err.Error()}}, nil
+	} else if err != nil {
+		return Output{}, fmt.Errorf("tell of drifts of %s: %w", in.Incident.InstanceID, err)
+	}
 	var known told
 	if _, err := record.LoadStep(ctx, s.incidents, s.table, in.Incident.ID, stepName, &known); err != nil {
 		return Output{}, fmt.Errorf("tell of drifts of %s: %w", in.Incident.InstanceID, err)

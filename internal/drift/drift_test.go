@@ -36,6 +36,24 @@ func run(ctx context.Context, s *scene.Scene, i incident.Isolation) (drift.Outpu
 	return step.Run(ctx, drift.Input{Incident: s.Incident, Instance: incident.Instance{ID: s.Incident.InstanceID}, Isolation: i})
 }
 
+// That it was put right is said by whoever has the incident: released since, it need
+// not be so. The drift is left for that one to tell of.
+func TestToldByWhoHasTheIncident(t *testing.T) {
+	s := scene.Open(t, undone(""))
+	s.Wait(11 * time.Minute)
+	step, err := drift.New(s.Host, s.CloudTrail(), s.SNS(), s.DynamoDB())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := drift.Input{Incident: s.Incident, Execution: "another", Instance: incident.Instance{ID: s.Incident.InstanceID}, Isolation: found(s, 1, eni)}
+	if out, err := step.Run(t.Context(), in); err != nil || out.Status != incident.Skipped || len(s.Mails()) != 0 {
+		t.Errorf("%+v, %v, %d mails from an execution that lost the incident", out, err, len(s.Mails()))
+	}
+	if out := must(t, s, in.Isolation); out.Told != 1 || len(s.Mails()) != 1 {
+		t.Errorf("%+v and %d mails: the owner should tell of it", out, len(s.Mails()))
+	}
+}
+
 // found is what isolate says that finds it undone now, for the nth time, and
 // found it well five minutes ago.
 func found(s *scene.Scene, n int, undone ...string) incident.Isolation {

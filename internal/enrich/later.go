@@ -150,6 +150,9 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 		return Output{}, err
 	}
 	known.Isolation.Contained = v.contained()
+	if out.Standing == Released || !known.Isolation.Contained { // where it was is not where it is, and the reason says what is open
+		known.Isolation.Interfaces = []incident.Interface{}
+	}
 	out.Known = append(out.Known, known)
 	out.Capture = s.capture(ctx, here, key, out.Instance, described)
 	out.Verdict, out.Reason = Later, stands(id, out.Standing, v)

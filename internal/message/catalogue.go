@@ -366,8 +366,8 @@ var catalogue = map[string]text{
 
 	"unchanged.subject": {"Asked once more, and nothing was decided: {instance}", "再度お願いしましたが、決定はありません: {instance}"},
 	"unchanged.story": {
-		"You were asked once more about EC2 instance {instance}, and no decision was carried out. It stands as before.",
-		"EC2インスタンス {instance} について再度決定をお願いしましたが、実行した決定はありません。状態は以前のままです。",
+		"You were asked once more about EC2 instance {instance}, and no decision was carried out. How its network stands is told below as it was last seen.",
+		"EC2インスタンス {instance} について再度決定をお願いしましたが、実行した決定はありません。以下のネットワークの状態は、最後に確認した時点のものです。",
 	},
 	"unchanged.next": {
 		"The link mailed for it no longer works. To be asked anew, or to decide without a link: cordon decide {incident} terminate|keep|release --reason TEXT.",
@@ -390,8 +390,8 @@ var catalogue = map[string]text{
 
 	"Kept isolated.subject": {"Closed: EC2 instance stays isolated: {instance}", "対応完了: EC2インスタンスの隔離を継続します: {instance}"},
 	"Kept isolated.story": {
-		"EC2 instance {instance} stays isolated, as decided by {person}. It runs, and nothing gets in or out.",
-		"EC2インスタンス {instance} は {person} の決定により隔離を継続します。起動したまま、通信は遮断されています。",
+		"EC2 instance {instance} stays isolated, as decided by {person}. It runs, and is left cut off from the network, as last seen below.",
+		"EC2インスタンス {instance} は {person} の決定により隔離を継続します。起動したまま、通信を遮断した状態を保ちます。最後に確認した状態は以下のとおりです。",
 	},
 	"Kept isolated.next": {
 		"It keeps costing money, and its disks may keep changing, until you terminate or release it, also months later: cordon decide {incident} terminate|release --reason TEXT.\n" +
@@ -595,6 +595,7 @@ var catalogue = map[string]text{
 	"head.stake":        {"What is at stake", "放置した場合の影響"},
 	"head.finding":      {"What was found", "検出内容"},
 	"head.contained":    {"Contained", "隔離済み"},
+	"head.seen":         {", as seen at {at}", "({at} 時点)"},
 	"head.notContained": {"NOT contained", "隔離できていないもの"},
 	"head.staysOpen":    {"What isolation does not stop", "隔離では止められないもの"},
 	"head.repaired":     {"Undone by others since, and put right", "第三者に元へ戻され、修復したもの"},

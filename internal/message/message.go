@@ -235,11 +235,12 @@ func (p *paper) fact(key, value string) {
 func (p *paper) item(s string) { p.line("  - " + s) }
 
 // list is a heading and its items; nothing where there are none.
-func (p *paper) list(key string, items []string) {
+// list writes items under a heading, and what is to be said beside it.
+func (p *paper) list(key string, items []string, beside ...string) {
 	if len(items) == 0 {
 		return
 	}
-	p.head(key)
+	p.line("\n" + p.l.Text(key) + strings.Join(beside, ""))
 	for _, s := range items {
 		p.item(s)
 	}
@@ -281,8 +282,13 @@ func (l Language) body(kind Kind, m Letter) string {
 		if m.Isolation.Contained && m.Isolation.Reason != "" {
 			contained = append(contained, each([]string{m.Isolation.Reason})...)
 		}
-		p.list("head.contained", contained)
-		p.list("head.notContained", l.Interfaces(m.Isolation, false))
+		// The look may be of hours or months ago, and others may have changed it since.
+		seen := ""
+		if !m.Isolation.At.IsZero() {
+			seen = l.Text("head.seen", "at", l.Time(m.Isolation.At))
+		}
+		p.list("head.contained", contained, seen)
+		p.list("head.notContained", l.Interfaces(m.Isolation, false), seen)
 		p.list("head.staysOpen", l.StaysOpen(m.Isolation, m.Credentials, m.Exposure))
 		p.list("head.repaired", each(m.Isolation.Repaired))
 	}

@@ -7,13 +7,16 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"cordon/internal/finding"
 	"cordon/internal/incident"
 	"cordon/internal/message"
+	"cordon/internal/record"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
@@ -22,16 +25,26 @@ type SNS interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
-// Step notifies.
-type Step struct {
-	sns      SNS
-	topic    string
-	language message.Language
+// Incidents is the incidents table.
+type Incidents interface {
+	record.Getter
 }
 
-// New reads TOPIC_ARN and LANGUAGE.
-func New(host incident.Host, sns SNS) (*Step, error) {
+// Step notifies.
+type Step struct {
+	sns          SNS
+	incidents    Incidents
+	topic, table string
+	language     message.Language
+}
+
+// New reads TOPIC_ARN, LANGUAGE and INCIDENTS_TABLE.
+func New(host incident.Host, sns SNS, incidents Incidents) (*Step, error) {
 	topic, err := host.Setting("TOPIC_ARN")
+	if err != nil {
+		return nil, err
+	}
+	table, err := host.Setting("INCIDENTS_TABLE")
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +56,14 @@ func New(host incident.Host, sns SNS) (*Step, error) {
 	if err != nil {
 		return nil, fmt.Errorf("environment variable LANGUAGE: %w", err)
 	}
-	return &Step{sns: sns, topic: topic, language: language}, nil
+	return &Step{sns: sns, incidents: incidents, topic: topic, table: table, language: language}, nil
 }
 
 // Input is what the state machine tells, or, without a Kind, an event that a
 // rule delivered as it was.
 type Input struct {
 	Kind        message.Kind         `json:"kind"`
+	Execution   string               `json:"execution"` // ARN of the execution that tells how its incident stands; empty where the mail is true whosever it is
 	Incident    incident.Incident    `json:"incident"`
 	Finding     incident.Finding     `json:"finding"`
 	Instance    incident.Instance    `json:"instance"`
@@ -91,18 +105,37 @@ func (in *Input) UnmarshalJSON(b []byte) error {
 // Output says whether people were told.
 type Output = incident.Report
 
-// Run sends one mail, or none where a raw event is a sample or archived. A
+// Run sends one mail, or none where a raw event is a sample or archived, or where
+// another execution has the incident: that one tells how it stands. A
 // repeated run tells twice rather than never: SNS knows no idempotency here.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	letter, why := compose(in)
 	if why != "" {
 		return Output{Status: incident.Skipped, Reason: why}, nil
 	}
+	unknown := ""
+	if in.Execution != "" {
+		_, err := record.Own(ctx, brief{s.incidents}, s.table, in.Incident.ID, in.Execution)
+		switch {
+		case errors.Is(err, incident.ErrSuperseded):
+			return Output{Status: incident.Skipped, Reason: err.Error()}, nil
+		case err != nil: // a mail too many is better than an isolation that nobody hears of
+			unknown = "told without knowing whose the incident is: " + err.Error()
+		}
+	}
 	subject, body := s.language.Mail(letter)
 	if _, err := s.sns.Publish(ctx, &sns.PublishInput{TopicArn: &s.topic, Subject: &subject, Message: &body}); err != nil {
 		return Output{}, fmt.Errorf("send the mail %q: %w", letter.Kind, err)
 	}
-	return Output{Status: incident.OK}, nil
+	return Output{Status: incident.OK, Reason: unknown}, nil
+}
+
+// brief asks twice at most. A table that does not answer takes seven seconds each
+// time, and the function has 25: the mail must still go out.
+type brief struct{ Incidents }
+
+func (b brief) GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return b.Incidents.GetItem(ctx, in, append(options, func(o *dynamodb.Options) { o.RetryMaxAttempts = 2 })...)
 }
 
 // compose gathers the facts of a mail, or says why none is sent.

@@ -1,7 +1,9 @@
 package notify_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,14 +12,17 @@ import (
 	"cordon/internal/incident"
 	"cordon/internal/lambdafn"
 	"cordon/internal/notify"
+	"cordon/internal/record"
 	"cordon/internal/sim"
 	"cordon/internal/vtime"
 )
 
 var begun = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
 
+const incidents = "incidents"
+
 func host(clock *vtime.Clock, change map[string]string) incident.Host {
-	env := map[string]string{"TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon", "LANGUAGE": "en"}
+	env := map[string]string{"TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:cordon", "LANGUAGE": "en", "INCIDENTS_TABLE": incidents}
 	for k, v := range change {
 		env[k] = v
 	}
@@ -28,17 +33,26 @@ func host(clock *vtime.Clock, change map[string]string) incident.Host {
 // what people got.
 func tell(t *testing.T, payload string, faults ...sim.Fault) (incident.Report, []sim.Mail, error) {
 	t.Helper()
+	return tellOf(t, func(context.Context, *sim.Account) error { return nil }, payload, faults...)
+}
+
+// tellOf is tell where there is something in the record.
+func tellOf(t *testing.T, before func(context.Context, *sim.Account) error, payload string, faults ...sim.Fault) (incident.Report, []sim.Mail, error) {
+	t.Helper()
 	clock := vtime.New(1, begun)
-	account, err := sim.Open(sim.Settings{Clock: clock, Seed: 1, Faults: faults}, nil)
+	account, err := sim.Open(sim.Settings{Clock: clock, Seed: 1, Faults: faults, Incidents: incidents}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	handle, err := lambdafn.Handle(notify.New(host(clock, nil), account.SNS()))
+	handle, err := lambdafn.Handle(notify.New(host(clock, nil), account.SNS(), account.DynamoDB()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var report incident.Report
 	clock.Run(func() {
+		if err := before(t.Context(), account); err != nil {
+			t.Error(err)
+		}
 		ctx, end := clock.Deadline(t.Context(), begun.Add(25*time.Second))
 		defer end()
 		var out []byte
@@ -198,11 +212,65 @@ func TestRefusedMail(t *testing.T) {
 	}
 }
 
+// An execution from which another took the incident over, redriven, would tell how it
+// stood when it was stopped. Where nobody can say whose it is, people are told all the
+// same: of an isolation, and that there is none.
+func TestWhoseIncidentItIs(t *testing.T) {
+	const id = "123456789012.eu-west-1.i-1.1"
+	look := func(n int, kind sim.Kind) sim.Fault {
+		return sim.Fault{Service: "dynamodb", Action: "GetItem", Number: n, Kind: kind}
+	}
+	opened := func(ctx context.Context, a *sim.Account) error {
+		_, err := record.Claim(ctx, a.DynamoDB(), incidents, record.Head{Incident: incident.Incident{ID: id, InstanceID: "i-1", OpenedAt: begun}, Execution: "first"})
+		return err
+	}
+	taken := func(ctx context.Context, a *sim.Account) error {
+		return errors.Join(opened(ctx, a), record.TakeOver(ctx, a.DynamoDB(), incidents, id, "first", "second", begun))
+	}
+	followed := func(ctx context.Context, a *sim.Account) error {
+		_, err := record.Claim(ctx, a.DynamoDB(), incidents, record.Head{Incident: incident.Incident{ID: "123456789012.eu-west-1.i-1.2", OpenedAt: begun}, Execution: "second"})
+		return errors.Join(opened(ctx, a), record.Close(ctx, a.DynamoDB(), incidents, id, "first", record.Released, begun), err)
+	}
+	for _, c := range []struct {
+		name      string
+		before    func(context.Context, *sim.Account) error
+		execution string
+		faults    []sim.Fault
+		told      bool
+		unknown   bool
+	}{
+		{name: "its own", before: opened, execution: "first", told: true},
+		{name: "another's", before: taken, execution: "first"},
+		{name: "taken over", before: taken, execution: "second", told: true},
+		{name: "followed by another's", before: followed, execution: "first"},
+		{name: "of an older definition", before: taken, told: true},
+		{name: "it cannot be read", before: taken, execution: "first", faults: []sim.Fault{look(1, sim.Denied)}, told: true, unknown: true},
+		{name: "what follows cannot be read", before: followed, execution: "first", faults: []sim.Fault{look(2, sim.Unavailable)}, told: true, unknown: true},
+		{name: "there is none", before: func(context.Context, *sim.Account) error { return nil }, execution: "first", told: true, unknown: true},
+	} {
+		for _, kind := range []string{"contained", "notContained"} {
+			t.Run(c.name+"/"+kind, func(t *testing.T) {
+				payload := fmt.Sprintf(`{"kind": %q, "execution": %q, "incident": {"id": %q, "instanceId": "i-1"}}`, kind, c.execution, id)
+				report, mails, err := tellOf(t, c.before, payload, c.faults...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if told := len(mails) == 1; told != c.told || told != (report.Status == incident.OK) {
+					t.Errorf("%d mails, %+v; want one: %t", len(mails), report, c.told)
+				}
+				if unknown := c.told && report.Reason != ""; unknown != c.unknown || report.Status == incident.Skipped && report.Reason == "" {
+					t.Errorf("%+v does not say what was not known", report)
+				}
+			})
+		}
+	}
+}
+
 func TestSettings(t *testing.T) {
 	clock := vtime.New(1, begun)
-	for name, value := range map[string]string{"TOPIC_ARN": "", "LANGUAGE": "", " LANGUAGE": "fr"} {
+	for name, value := range map[string]string{"TOPIC_ARN": "", "LANGUAGE": "", " LANGUAGE": "fr", "INCIDENTS_TABLE": ""} {
 		name = strings.TrimSpace(name)
-		_, err := notify.New(host(clock, map[string]string{name: value}), nil)
+		_, err := notify.New(host(clock, map[string]string{name: value}), nil, nil)
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%q: %v, want an error that names it", name, value, err)
 		}

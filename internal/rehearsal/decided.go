@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 )
 
 // decided are the decisions that were recorded meanwhile under a valid seal.
@@ -155,7 +157,6 @@ var saysLeft = []string{
 	"is gone", "存在しません",
 	"EC2 instance left alone", "隔離しませんでした",
 	"EC2 instance released", "解放しました",
-	"nothing was decided", "決定はありません",
 	"ended badly", "異常終了しました",
 }
 
@@ -180,6 +181,97 @@ func (t Trace) toldIsolated() string {
 				continue
 			}
 			return fmt.Sprintf("the mail %q was sent while %s was in %v", m.Subject, eni, groups)
+		}
+	}
+	return ""
+}
+
+// saysUndecided is the same of mails that say that nothing was decided, and how the
+// network of the instance was last seen.
+var saysUndecided = []string{"nothing was decided", "決定はありません"}
+
+// left says whether people know from a mail that nobody isolates the instance, or no
+// more. From one that says how it was last seen they do if it was not contained then, or
+// if others changed it after: it says the time.
+func (t Trace) left(m sim.Mail) bool {
+	says := func(part string) bool { return strings.Contains(m.Subject, part) }
+	if !slices.ContainsFunc(saysUndecided, says) {
+		return slices.ContainsFunc(saysLeft, says)
+	}
+	told := toldWhere.FindStringSubmatch(m.Body)
+	if told == nil {
+		return true
+	}
+	seen, err := time.Parse(asOf, told[1])
+	return err == nil && slices.ContainsFunc(t.Others, func(o sim.Change) bool { return o.At.After(seen) })
+}
+
+// asOf is how mails write when somebody looked, in UTC.
+const asOf = "2006-01-02 15:04:05"
+
+// toldWhere is what a mail says of where interfaces are contained, in both languages:
+// the heading, with the second of the look, and the lines below it.
+var toldWhere = regexp.MustCompile(`(?m)^(?:Contained|隔離済み)(?:(?:, as seen at |\()(\S+ \S+) UTC(?: 時点\))?)?\n((?:  - .*\n)+)`)
+
+// toldPlaces says which mail says that an interface is contained and not as of when, or
+// as of a time at which it was not: others may have moved it since somebody looked.
+func (t Trace) toldPlaces() string {
+	if t.DryRun { // tells what would be
+		return ""
+	}
+	k := t.kinds()
+	for _, m := range t.Mails {
+		told := toldWhere.FindStringSubmatch(m.Body)
+		if told == nil {
+			continue
+		}
+		seen, err := time.Parse(asOf, told[1])
+		if err != nil {
+			return fmt.Sprintf("the mail %q says what is contained, and not as of when", m.Subject)
+		}
+		if seen.Before(t.Start.Truncate(time.Second)) {
+			continue // by an earlier run, whose calls are not here
+		}
+		// The look was some time in that second, by a clock that may differ.
+		from, until := seen.Add(-clocks), seen.Add(time.Second+clocks)
+		places, then := t.places(t.Finding.InstanceID, seen), t.places(t.Finding.InstanceID, until)
+		for _, eni := range sortedKeys(places) {
+			if !strings.Contains(told[2], "  - "+eni+" ") || k.all(places[eni], "quarantine", "capture") || k.all(then[eni], "quarantine", "capture") ||
+				slices.ContainsFunc(t.Others, func(o sim.Change) bool {
+					return o.NetworkInterface == eni && o.At.After(from.Add(-aLook)) && o.At.Before(until)
+				}) {
+				continue
+			}
+			return fmt.Sprintf("the mail %q says that %s was contained at %s, and it was in %v", m.Subject, eni, told[1], places[eni])
+		}
+	}
+	return ""
+}
+
+// aLook is the longest that isolate looks and acts: its time-out.
+const aLook = 15 * time.Second
+
+// clocks is how much a function's may differ from another's.
+const clocks = 2 * time.Second
+
+// toldByAnother says which mail says that the instance is isolated, and was sent by an
+// invocation that began after its execution had lost the incident to another. Where
+// that could not be read it is told rather than not.
+func (t Trace) toldByAnother() string {
+	owners := t.owners()
+	if len(owners) < 2 {
+		return ""
+	}
+	unread := map[*sim.Invocation]bool{}
+	for n := range t.Calls {
+		c := &t.Calls[n]
+		if in, ok := c.Input.(*sns.PublishInput); ok && c.Effective && c.By != nil && c.By.Execution != "" && !unread[c.By] && begins(aws.ToString(in.Subject), saysIsolated) {
+			if owner := ownerAt(owners, c.By.Began); owner != "" && owner != c.By.Execution {
+				return fmt.Sprintf("the mail %q was sent by an execution that had lost the incident to another", aws.ToString(in.Subject))
+			}
+		}
+		if c.By != nil && c.Service == "dynamodb" && c.Error != "" {
+			unread[c.By] = true
 		}
 	}
 	return ""

@@ -73,7 +73,7 @@ var functions = map[string]func(h incident.Host, a *sim.Account) (lambdafn.Handl
 		return lambdafn.Handle(memory.New(h, a.EC2(), a.SSM(), a.S3(), a.Presign(), a.DynamoDB()))
 	},
 	"notify": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
-		return lambdafn.Handle(notify.New(h, a.SNS()))
+		return lambdafn.Handle(notify.New(h, a.SNS(), a.DynamoDB()))
 	},
 	"preserve": func(h incident.Host, a *sim.Account) (lambdafn.Handler, error) {
 		return lambdafn.Handle(preserve.New(h, a.EC2(), a.AutoScaling(), a.ElasticLoadBalancingV2(), a.ElasticLoadBalancing(), a.DynamoDB()))

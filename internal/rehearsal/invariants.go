@@ -72,8 +72,10 @@ func silentFailure(t Trace) string {
 	if wide := t.widened(); wide != "" {
 		return wide
 	}
-	if lie := t.toldIsolated(); lie != "" {
-		return lie
+	for _, told := range []func() string{t.toldIsolated, t.toldPlaces, t.toldByAnother} {
+		if lie := told(); lie != "" {
+			return lie
+		}
 	}
 	// Whoever stopped it before it could say so must look; the rule on ends tells people.
 	stopped := t.Status == "ABORTED" && len(t.Mails) > 0
@@ -93,9 +95,7 @@ func silentFailure(t Trace) string {
 	}
 	_, contained := t.contained("quarantine", "capture")
 	contained = contained && t.closed() == ""
-	left := t.Status == "FAILED" || t.Status == "TIMED_OUT" || slices.ContainsFunc(t.Mails, func(m sim.Mail) bool {
-		return slices.ContainsFunc(saysLeft, func(part string) bool { return strings.Contains(m.Subject, part) })
-	})
+	left := t.Status == "FAILED" || t.Status == "TIMED_OUT" || slices.ContainsFunc(t.Mails, t.left)
 	switch {
 	case left, contained && len(t.Mails) > 0:
 		return ""

@@ -269,6 +269,49 @@ func lost(by *sim.Invocation) rehearsal.Trace {
 	return x
 }
 
+// asSeen is what a mail says of eni-1 that was seen contained at some second.
+func asSeen(at float64) string {
+	return "\nContained, as seen at " + second(at).UTC().Format("2006-01-02 15:04:05") + " UTC\n  - eni-1 (vpc-1): quarantine\n"
+}
+
+// tellsIsolated is a mail of an execution's invocation that began at some second.
+func tellsIsolated(execution string, began float64) sim.Call {
+	c := call(50, "sns", "Publish", &sns.PublishInput{Subject: aws.String("[URGENT] EC2 instance isolated automatically: " + victim)})
+	c.By = &sim.Invocation{Function: "notify", Execution: execution, Began: second(began)}
+	return c
+}
+
+// What is told by the owner, by whom had it when it began to tell, or by whom could not
+// look, or as it was seen, is no lie.
+func TestToldAsItWas(t *testing.T) {
+	unread := tellsIsolated("arn:first", 49)
+	looks := call(49.5, "dynamodb", "GetItem", &dynamodb.GetItemInput{})
+	looks.By, looks.Error, looks.Mutating, looks.Effective = unread.By, "AccessDeniedException", false, false
+	but := func(change func(*rehearsal.Trace)) rehearsal.Trace { x := clean(); change(&x); return x }
+	for name, run := range map[string]rehearsal.Trace{
+		"by the owner":             with(lost(nil), tellsIsolated("arn:second", 49)),
+		"begun before it was lost": with(lost(nil), tellsIsolated("arn:first", 5.5)),
+		"it could not be read":     with(lost(nil), looks, unread),
+		"contained as it was seen": but(func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: asSeen(3)})
+		}),
+		"nothing was decided, and others opened it since": but(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
+			x.Before.NetworkInterfaces, x.Ending = x.After.NetworkInterfaces, "Not contained"
+			x.After.SecurityGroups = slices.Clone(x.After.SecurityGroups)
+			x.After.SecurityGroups[2].IpPermissionsEgress = []types.IpPermission{{IpProtocol: aws.String("-1")}}
+			x.Others = []sim.Change{{At: second(80), Groups: []string{"quarantine"}}}
+			x.Mails = []sim.Mail{{At: second(96), Subject: "Asked once more, and nothing was decided: " + victim, Body: asSeen(3)}}
+		}),
+	} {
+		for _, i := range rehearsal.Invariants {
+			if i.Name == "No silent failure" && i.Broken(run) != "" {
+				t.Errorf("%s: %s", name, i.Broken(run))
+			}
+		}
+	}
+}
+
 // What the owner does, or what had begun when it was lost, or what only closes breaks
 // nothing.
 func TestLostAndLeft(t *testing.T) {
@@ -653,6 +696,25 @@ func TestEachInvariantFindsItsViolation(t *testing.T) {
 			x.Others = []sim.Change{{At: second(40), NetworkInterface: "eni-1", Groups: []string{"web"}}}
 			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "対応完了: EC2インスタンスの隔離を継続します: i-victim"})
 		})},
+		{"said to be contained, and not as of when", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: "\nContained\n  - eni-1 (vpc-1): quarantine\n"})
+		})},
+		{"said to have been contained when it was not", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Others = []sim.Change{{At: second(20), NetworkInterface: "eni-1", Groups: []string{"web"}}}
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: asSeen(50)})
+		})},
+		{"said to have been contained in Japanese when it was not", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			x.Others = []sim.Change{{At: second(20), NetworkInterface: "eni-1", Groups: []string{"web"}}}
+			x.Mails = append(slices.Clone(x.Mails), sim.Mail{At: second(96), Subject: "Told", Body: strings.Replace(strings.Replace(asSeen(50), "Contained, as seen at ", "隔離済み(", 1), "UTC", "UTC 時点)", 1)})
+		})},
+		{"said to be contained by a mail that nothing was decided, and it was not when that was seen", "No silent failure", spoil(func(x *rehearsal.Trace) {
+			*x = without(without(*x, "ModifyNetworkInterfaceAttribute", ""), "TerminateInstances", "")
+			x.Before.NetworkInterfaces = x.After.NetworkInterfaces
+			x.After.SecurityGroups = slices.Clone(x.After.SecurityGroups)
+			x.After.SecurityGroups[2].IpPermissionsEgress = []types.IpPermission{{IpProtocol: aws.String("-1")}}
+			x.Mails = []sim.Mail{{At: second(96), Subject: "Asked once more, and nothing was decided: " + victim, Body: asSeen(3)}}
+		})},
+		{"said to be isolated by whom had lost the incident", "No silent failure", with(lost(nil), tellsIsolated("arn:first", 49))},
 		{"two snapshots that are the evidence", "One incident an instance", spoil(func(x *rehearsal.Trace) {
 			twin := x.After.Snapshots[0]
 			twin.SnapshotId = aws.String("snap-2")

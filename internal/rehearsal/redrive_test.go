@@ -118,3 +118,33 @@ func TestRedrivenAfterTheOwnerEnded(t *testing.T) {
 		t.Errorf("ended as %q by way of %q, isolated at %v", r.Ending, path(t, r), r.IsolatedAt)
 	}
 }
+
+// An execution that was stopped before it could tell people, and redriven after another
+// one has released the instance, does not tell them that it is isolated.
+func TestRedrivenAfterItWasReleased(t *testing.T) {
+	o := decides(options(readFile(t, "plain.json")), "release")
+	quiet := run(t, o)
+	tells := func(c rehearsal.Call) bool { return c.By == "notify" && c.Action == "Publish" }
+	at := int(quiet.Calls[slices.IndexFunc(quiet.Calls, tells)].At)
+	o.Script = script(t, fmt.Sprintf(`{
+		"storms": [{"from": %d, "until": %d, "calls": "sns:Publish", "by": "notify", "kind": "throttled"}],
+		"stops": [{"at": %d}], "others": [{"at": %d, "what": "reconnect"}], "events": [{"at": %d}], "redrives": [{"at": %d, "first": true}]}`, at-1, at+15, at+10, at+5, at+20, at+3000))
+	r := run(t, o)
+	if r.Happened["redrive"] != 1 || r.Happened["event more, Released"] != 1 {
+		t.Fatalf("ended as %q by way of %q; %v", r.Ending, path(t, r), r.Happened)
+	}
+	told := 0
+	for _, m := range r.Mails {
+		if strings.Contains(m.Subject, "isolated automatically") {
+			if told++; m.At > rehearsal.Seconds(at+3000) {
+				t.Errorf("%q at %v, after it was released", m.Subject, m.At)
+			}
+		}
+	}
+	if told != 1 {
+		t.Errorf("mails %q: whoever has the incident tells that it is isolated, once", subjects(r))
+	}
+	if r.Ending != "Already decided" {
+		t.Errorf("ended as %q by way of %q", r.Ending, path(t, r))
+	}
+}
