@@ -70,7 +70,7 @@ func alone(hits []hit) []trial {
 	return trials
 }
 
-// single is every kind at every call, but for thinned incidents.
+// single is every kind at every call, but for thinned incidents, of which only some are.
 func single(all []*base) []hit {
 	var hits []hit
 	for _, b := range all {
@@ -80,7 +80,7 @@ func single(all []*base) []hit {
 		}
 		hits = append(hits, own...)
 	}
-	return hits
+	return withEveryKind(hits, all)
 }
 
 func hitsOf(b *base) []hit {
@@ -103,11 +103,10 @@ func everyHit(all []*base) []hit {
 }
 
 // once is one kind at every call, but for thinned incidents. The kinds take turns at
-// what a function calls, over all incidents. Each that there is comes at least once:
-// where there are not calls enough for its turn to come, it is one hit more.
+// what a function calls, over all incidents.
 func once(all []*base) []hit {
 	var hits []hit
-	turn, came := map[string]int{}, map[string]bool{}
+	turn := map[string]int{}
 	for _, b := range all {
 		calls := b.undisturbed.Calls
 		if b.thinned {
@@ -118,8 +117,17 @@ func once(all []*base) []hit {
 			at, usual := h.what(), kinds(c)
 			h.kind = usual[turn[at]%len(usual)]
 			turn[at]++
-			hits, came[h.what()] = append(hits, h), true
+			hits = append(hits, h)
 		}
+	}
+	return withEveryKind(hits, all)
+}
+
+// withEveryKind adds one hit for each kind at what a function calls that did not come.
+func withEveryKind(hits []hit, all []*base) []hit {
+	came := map[string]bool{}
+	for _, h := range hits {
+		came[h.what()] = true
 	}
 	for _, h := range everyHit(all) {
 		if !came[h.what()] {
@@ -287,9 +295,11 @@ func TestFaults(t *testing.T) {
 func TestEveryCallIsHit(t *testing.T) {
 	all := bases(t)
 	hits := once(all)
-	got, of := reached(hits), reached(everyHit(all))
-	if got.whole != of.whole || got.whats != of.whats {
-		t.Errorf("%+v is hit of %+v", got, of)
+	of := reached(everyHit(all))
+	for _, got := range []reach{reached(hits), reached(single(all))} {
+		if got.whole != of.whole || got.whats != of.whats {
+			t.Errorf("%+v is hit of %+v", got, of)
+		}
 	}
 	if len(hits) < 5000 {
 		t.Errorf("%d runs with one fault, want 5,000", len(hits))
