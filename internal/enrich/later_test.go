@@ -47,8 +47,8 @@ func TestLater(t *testing.T) {
 		standing enrich.Standing
 		says     string
 	}{
-		"nobody decided":   {record.Open, nil, enrich.Later, enrich.Undecided, "nobody works on it any more"},
-		"kept":             {record.Kept, nil, enrich.Later, enrich.Kept, "keep the instance isolated"},
+		"nobody decided":   {record.Open, nil, enrich.Later, enrich.Undecided, "nobody works on it any more, and no decision of it was carried out; contained as seen when people were asked"},
+		"kept":             {record.Kept, nil, enrich.Later, enrich.Kept, "keep the instance isolated; contained as seen when people were asked"},
 		"released in part": {record.Released, inPart, enrich.Later, enrich.Released, "did not bring everything back"},
 		"released":         {record.Released, whole, enrich.Decided, "", "all that was recorded is back"},
 		"left alone":       {record.Released, nil, enrich.Decided, "", "was left alone"},
@@ -134,7 +134,8 @@ func TestWishHoldsNothingBack(t *testing.T) {
 		w.aws.SFN().Execution = func(arn string) (sim.Execution, bool) {
 			return sim.Execution{Status: sfntypes.ExecutionStatusRunning}, arn == execution
 		}
-		if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Later {
+		// A mail says it again days later.
+		if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Later || !strings.Contains(out.Reason, "ontained as seen when people were asked") {
 			t.Fatalf("%s: verdict %q: %s", name, out.Verdict, out.Reason)
 		}
 		out := w.must(event, execution+"b")
