@@ -151,7 +151,7 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	}
 	known.Isolation.Contained = v.contained()
 	if out.Standing == Released || !known.Isolation.Contained { // where it was is not where it is, and the reason says what is open
-		known.Isolation.Interfaces = []incident.Interface{}
+		known.Isolation.Interfaces, known.Isolation.StaysOpen = []incident.Interface{}, []string{}
 	}
 	out.Known = append(out.Known, known)
 	out.Capture = s.capture(ctx, here, key, out.Instance, described)

@@ -26,7 +26,9 @@ func left(t *testing.T, state record.State, released *incident.Restoration, faul
 	t.Helper()
 	w := open(t, file, faults...)
 	first := w.must(event, another)
-	w.save(first.Incident.ID, "isolate", contained)
+	isolated := contained
+	isolated.StaysOpen = []string{"dns"}
+	w.save(first.Incident.ID, "isolate", isolated)
 	if released != nil {
 		w.save(first.Incident.ID, "release", *released)
 	}
@@ -69,6 +71,9 @@ func TestLater(t *testing.T) {
 			}
 			if h.Execution != execution || !h.Again || h.State != c.state || out.Round != 1 || len(out.Known) != 1 || !out.Known[0].Isolation.Contained {
 				t.Errorf("head %+v, round %d, known %+v", h, out.Round, out.Known)
+			}
+			if isolated := out.Known[0].Isolation; (len(isolated.Interfaces) == 0) != (c.state == record.Released) || (len(isolated.StaysOpen) == 0) != (c.state == record.Released) {
+				t.Errorf("people would be told how it was isolated, which it is only unless released: %+v", isolated)
 			}
 			if again := w.must(wish(key+".1"), execution); cmp.Diff(out, again) != "" {
 				t.Errorf("run again (-once +twice):\n%s", cmp.Diff(out, again))
