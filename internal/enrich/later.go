@@ -151,7 +151,7 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	}
 	known.Isolation.Contained = v.contained()
 	if out.Standing == Released || !known.Isolation.Contained { // where it was is not where it is, and the reason says what is open
-		known.Isolation.Interfaces = []incident.Interface{}
+		known.Isolation.Interfaces, known.Isolation.StaysOpen = []incident.Interface{}, []string{}
 	}
 	out.Known = append(out.Known, known)
 	out.Capture = s.capture(ctx, here, key, out.Instance, described)
@@ -165,9 +165,9 @@ func (s *Step) later(ctx context.Context, in Input, here place, id string) (Outp
 	}
 	switch decided {
 	case incident.Release:
-		out.Reason = fmt.Sprintf("incident %s was decided to be released, and never closed: decide to release it once more to have it closed; as seen now: %s", id, v)
+		out.Reason = fmt.Sprintf("incident %s was decided to be released, and never closed: decide to release it once more to have it closed; as seen when people were asked: %s", id, v)
 	case incident.Leave:
-		out.Reason = fmt.Sprintf("incident %s was decided to be left alone, and never closed: decide to release it to have it closed; as seen now: %s", id, v)
+		out.Reason = fmt.Sprintf("incident %s was decided to be left alone, and never closed: decide to release it to have it closed; as seen when people were asked: %s", id, v)
 	}
 	return out, nil
 }
@@ -214,19 +214,20 @@ func (s *Step) vanished(ctx context.Context, in Input, h record.Head, out Output
 	return out, nil
 }
 
-// stands says how an incident stands, in a sentence.
+// stands says how an incident stands, in a sentence. It is told again when the time to
+// answer is over, days later.
 func stands(id string, how Standing, v view) string {
-	now := "contained as seen now"
+	then := "contained as seen when people were asked"
 	if !v.contained() {
-		now = "NOT contained as seen now: " + v.String()
+		then = "NOT contained as seen when people were asked: " + v.String()
 	}
 	switch how {
 	case Kept:
-		return fmt.Sprintf("incident %s was closed by the decision to keep the instance isolated; %s", id, now)
+		return fmt.Sprintf("incident %s was closed by the decision to keep the instance isolated; %s", id, then)
 	case Released:
 		return fmt.Sprintf("incident %s was closed by a release that did not bring everything back; what is left can be tried again", id)
 	}
-	return fmt.Sprintf("incident %s is open, nobody works on it any more, and no decision of it was carried out; %s", id, now)
+	return fmt.Sprintf("incident %s is open, nobody works on it any more, and no decision of it was carried out; %s", id, then)
 }
 
 func number(id string) int {

@@ -26,7 +26,9 @@ func left(t *testing.T, state record.State, released *incident.Restoration, faul
 	t.Helper()
 	w := open(t, file, faults...)
 	first := w.must(event, another)
-	w.save(first.Incident.ID, "isolate", contained)
+	isolated := contained
+	isolated.StaysOpen = []string{"dns"}
+	w.save(first.Incident.ID, "isolate", isolated)
 	if released != nil {
 		w.save(first.Incident.ID, "release", *released)
 	}
@@ -47,8 +49,8 @@ func TestLater(t *testing.T) {
 		standing enrich.Standing
 		says     string
 	}{
-		"nobody decided":   {record.Open, nil, enrich.Later, enrich.Undecided, "nobody works on it any more"},
-		"kept":             {record.Kept, nil, enrich.Later, enrich.Kept, "keep the instance isolated"},
+		"nobody decided":   {record.Open, nil, enrich.Later, enrich.Undecided, "nobody works on it any more, and no decision of it was carried out; contained as seen when people were asked"},
+		"kept":             {record.Kept, nil, enrich.Later, enrich.Kept, "keep the instance isolated; contained as seen when people were asked"},
 		"released in part": {record.Released, inPart, enrich.Later, enrich.Released, "did not bring everything back"},
 		"released":         {record.Released, whole, enrich.Decided, "", "all that was recorded is back"},
 		"left alone":       {record.Released, nil, enrich.Decided, "", "was left alone"},
@@ -69,6 +71,9 @@ func TestLater(t *testing.T) {
 			}
 			if h.Execution != execution || !h.Again || h.State != c.state || out.Round != 1 || len(out.Known) != 1 || !out.Known[0].Isolation.Contained {
 				t.Errorf("head %+v, round %d, known %+v", h, out.Round, out.Known)
+			}
+			if isolated := out.Known[0].Isolation; (len(isolated.Interfaces) == 0) != (c.state == record.Released) || (len(isolated.StaysOpen) == 0) != (c.state == record.Released) {
+				t.Errorf("people would be told how it was isolated, which it is only unless released: %+v", isolated)
 			}
 			if again := w.must(wish(key+".1"), execution); cmp.Diff(out, again) != "" {
 				t.Errorf("run again (-once +twice):\n%s", cmp.Diff(out, again))
@@ -134,7 +139,8 @@ func TestWishHoldsNothingBack(t *testing.T) {
 		w.aws.SFN().Execution = func(arn string) (sim.Execution, bool) {
 			return sim.Execution{Status: sfntypes.ExecutionStatusRunning}, arn == execution
 		}
-		if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Later {
+		// A mail says it again days later.
+		if out := w.must(wish(key+".1"), execution); out.Verdict != enrich.Later || !strings.Contains(out.Reason, "ontained as seen when people were asked") {
 			t.Fatalf("%s: verdict %q: %s", name, out.Verdict, out.Reason)
 		}
 		out := w.must(event, execution+"b")

@@ -366,7 +366,7 @@ var catalogue = map[string]text{
 
 	"unchanged.subject": {"Asked once more, and nothing was decided: {instance}", "再度お願いしましたが、決定はありません: {instance}"},
 	"unchanged.story": {
-		"You were asked once more about EC2 instance {instance}, and no decision was carried out. How its network stands is told below as it was last seen.",
+		"You were asked once more about EC2 instance {instance}, and no decision was carried out. What is said of its network below is as it was last seen.",
 		"EC2インスタンス {instance} について再度決定をお願いしましたが、実行した決定はありません。以下のネットワークの状態は、最後に確認した時点のものです。",
 	},
 	"unchanged.next": {

@@ -234,8 +234,8 @@ func (p *paper) fact(key, value string) {
 
 func (p *paper) item(s string) { p.line("  - " + s) }
 
-// list is a heading and its items; nothing where there are none.
-// list writes items under a heading, and what is to be said beside it.
+// list is a heading, with what is to be said beside it, and its items; nothing where
+// there are none.
 func (p *paper) list(key string, items []string, beside ...string) {
 	if len(items) == 0 {
 		return
