@@ -254,16 +254,19 @@ printf 'cordon-memory 1\n' >"$dir/report"
 mkfifo "$dir/image" "$dir/stream" || finish failed no-directory
 sha256sum <"$dir/stream" >"$dir/sum" 5>&- &
 hasher=$!
+# Opened while no child can end: a shell that a signal wakes here gives up, and with it
+# what was captured.
+exec 4>"$dir/stream"
 (
 	"$dir/tool" acquire "$dir/image" >/dev/null 2>"$dir/said" &
 	echo $! >"$dir/pid"
 	wait $!
 	echo $? >"$dir/status"
 	: >"$dir/image"
-) 2>/dev/null 5>&- & # of a program that was killed the shell says so
+) 2>/dev/null 4>&- 5>&- & # of a program that was killed the shell says so
 runner=$!
 echo "$runner $hasher" >"$dir/pids"
-exec 3<"$dir/image" 4>"$dir/stream"
+exec 3<"$dir/image"
 
 full=$((mib * 1048576))
 size=$full
