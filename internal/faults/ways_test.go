@@ -15,11 +15,15 @@ func operator(stop, again float64) rehearsal.Script {
 	return rehearsal.Script{Stops: []rehearsal.Moving{{At: stop}}, Redrives: []rehearsal.Moving{{At: again}}}
 }
 
-// first is when a function makes its first such call, undisturbed.
+// first is when a function makes its first such call, undisturbed. A mutant may make
+// none: its way leads nowhere then.
 func (b *base) first(function, calls string) float64 {
 	n := slices.IndexFunc(b.undisturbed.Calls, func(c rehearsal.Call) bool {
 		return c.By == function && strings.HasPrefix(c.Service+":"+c.Action, strings.TrimSuffix(calls, "*"))
 	})
+	if n < 0 {
+		return 1
+	}
 	return float64(b.undisturbed.Calls[n].At)
 }
 
