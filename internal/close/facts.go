@@ -2,7 +2,6 @@ package close
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -41,28 +40,21 @@ func (s *Step) noted(ctx context.Context, id string) (noted, error) {
 		return noted{}, fmt.Errorf("read what is noted of incident %s: %w", id, err)
 	}
 	n := noted{findings: all.Findings, priors: all.Priors}
-	for _, step := range []struct {
-		name string
-		to   any
-	}{
-		{"isolate", &n.Isolation},
-		{"preserve", &n.Protection},
-		{"credentials", &n.Credentials},
-		{"snapshot", &n.Snapshots},
-		{"custody", &n.Custody},
-		{"memory", &n.Memory},
-		{"digest", &n.Digest},
-		{"release", &n.Restoration},
-		{"console", &n.Console},
-		{"exposure", &n.Exposure},
-		{"drift", &n.Drift},
-		{"terminate", &n.Terminate},
-	} {
-		if body, ok := all.Steps[step.name]; ok {
-			if err := json.Unmarshal(body, step.to); err != nil {
-				return noted{}, fmt.Errorf("what step %s noted of incident %s: %w", step.name, id, err)
-			}
-		}
+	if err := all.Steps.Into(map[string]any{
+		"isolate":     &n.Isolation,
+		"preserve":    &n.Protection,
+		"credentials": &n.Credentials,
+		"snapshot":    &n.Snapshots,
+		"custody":     &n.Custody,
+		"memory":      &n.Memory,
+		"digest":      &n.Digest,
+		"release":     &n.Restoration,
+		"console":     &n.Console,
+		"exposure":    &n.Exposure,
+		"drift":       &n.Drift,
+		"terminate":   &n.Terminate,
+	}); err != nil {
+		return noted{}, fmt.Errorf("read incident %s: %w", id, err)
 	}
 	return n, nil
 }

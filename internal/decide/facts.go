@@ -2,7 +2,6 @@ package decide
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -84,28 +83,21 @@ func (h *Handler) know(ctx context.Context, id string) (known, error) {
 	if err != nil {
 		return known{}, fmt.Errorf("read what the steps recorded: %w", err)
 	}
-	for _, step := range []struct {
-		name string
-		to   any
-	}{
-		{"approval", &k.instance},
-		{"isolate", &k.isolation},
-		{"exposure", &k.exposure},
-		{"preserve", &k.protection},
-		{"credentials", &k.credentials},
-		{"snapshot", &k.evidence.Snapshots},
-		{"custody", &k.evidence.Custody},
-		{"console", &k.evidence.Console},
-		{"digest", &hash},
-		{"terminate", &k.termination},
-		{"release", &k.restoration},
-		{"memory", &capture},
-	} {
-		if body, ok := steps[step.name]; ok {
-			if err := json.Unmarshal(body, step.to); err != nil {
-				return known{}, fmt.Errorf("read what %s recorded: %w", step.name, err)
-			}
-		}
+	if err := steps.Into(map[string]any{
+		"approval":    &k.instance,
+		"isolate":     &k.isolation,
+		"exposure":    &k.exposure,
+		"preserve":    &k.protection,
+		"credentials": &k.credentials,
+		"snapshot":    &k.evidence.Snapshots,
+		"custody":     &k.evidence.Custody,
+		"console":     &k.evidence.Console,
+		"digest":      &hash,
+		"terminate":   &k.termination,
+		"release":     &k.restoration,
+		"memory":      &capture,
+	}); err != nil {
+		return known{}, err
 	}
 	switch _, begun := steps["memory"]; {
 	case capture.Result != nil || capture.Outcome != nil:

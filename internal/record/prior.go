@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,9 +107,25 @@ func SaveStep(ctx context.Context, db Putter, table, id, step string, v any) err
 	return put(ctx, db, table, i)
 }
 
-// Steps is what all steps of an incident stored, by name, as JSON.
-func Steps(ctx context.Context, db Querier, table, id string) (map[string]json.RawMessage, error) {
-	all := map[string]json.RawMessage{}
+// Notes are what steps of an incident stored, by name, as JSON.
+type Notes map[string]json.RawMessage
+
+// Into decodes them into what to has by the step's name. What no step stored stays as
+// it is.
+func (n Notes) Into(to map[string]any) error {
+	for _, step := range slices.Sorted(maps.Keys(to)) {
+		if body, ok := n[step]; ok {
+			if err := json.Unmarshal(body, to[step]); err != nil {
+				return fmt.Errorf("what step %s noted: %w", step, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Steps is what all steps of an incident stored.
+func Steps(ctx context.Context, db Querier, table, id string) (Notes, error) {
+	all := Notes{}
 	err := each(ctx, db, table, id, "step#", func(i item) error {
 		all[strings.TrimPrefix(text(i, "sk"), "step#")] = json.RawMessage(text(i, "body"))
 		return nil
@@ -117,14 +135,14 @@ func Steps(ctx context.Context, db Querier, table, id string) (map[string]json.R
 
 // Everything is what an incident's own partition holds, but for its closings.
 type Everything struct {
-	Steps    map[string]json.RawMessage // what the steps stored, by name
-	Findings []incident.Finding         // all that opened or joined it
-	Priors   []Prior                    // in the order of their keys; not those of an incident that it inherits from
+	Steps    Notes
+	Findings []incident.Finding // all that opened or joined it
+	Priors   []Prior            // in the order of their keys; not those of an incident that it inherits from
 }
 
 // ReadAll reads it at once, for who needs most of it.
 func ReadAll(ctx context.Context, db Querier, table, id string) (Everything, error) {
-	all := Everything{Steps: map[string]json.RawMessage{}}
+	all := Everything{Steps: Notes{}}
 	err := each(ctx, db, table, id, "", func(i item) error {
 		switch kind, name, _ := strings.Cut(text(i, "sk"), "#"); kind {
 		case "step":

@@ -546,7 +546,7 @@ func TestAllSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := record.Steps(t.Context(), a.DynamoDB(), table, id)
-	if d := cmp.Diff(map[string]json.RawMessage{"isolate": json.RawMessage(`"isolate"`), "console": json.RawMessage(`"console"`)}, all); err != nil || d != "" {
+	if d := cmp.Diff(record.Notes{"isolate": json.RawMessage(`"isolate"`), "console": json.RawMessage(`"console"`)}, all); err != nil || d != "" {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 }
