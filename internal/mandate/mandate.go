@@ -69,10 +69,11 @@ func NewReader(host incident.Host, kms Verifier, incidents, decisions record.Get
 
 // Read returns the decision of a round if it is one: of this incident and
 // round, about this machine, sealed, not expired, people were not asked anew
-// since, and the machine has no newer incident. Otherwise the error wraps incident.ErrRefused, or incident.ErrUndecided
-// where there is none, and says why. A failure to find out is neither. Whatever was
-// decided, it is the execution that has the incident that carries it out: for
-// another the error wraps incident.ErrSuperseded.
+// since, and the machine has no newer incident. Otherwise the error wraps
+// incident.ErrRefused, or incident.ErrUndecided where there is none, and says why. A
+// failure to find out is neither. Whatever was decided, it is the execution that has
+// the incident that carries it out: for another the error wraps
+// incident.ErrSuperseded.
 func (r *Reader) Read(ctx context.Context, inc incident.Incident, round int, execution string) (incident.Decision, error) {
 	if err := r.own(ctx, inc, execution); err != nil {
 		return incident.Decision{}, err
@@ -114,16 +115,11 @@ func (r *Reader) own(ctx context.Context, inc incident.Incident, execution strin
 	if err := h.Own(execution); err != nil {
 		return err
 	}
-	followed, err := record.Follows(ctx, r.incidents, r.incidentsTable, inc.ID)
-	switch {
-	case err != nil:
-		return err
-	case followed && execution == "":
+	err = record.Newest(ctx, r.incidents, r.incidentsTable, inc.ID)
+	if errors.Is(err, incident.ErrSuperseded) && execution == "" {
 		return Refuse("incident %s is over: a newer one is open about %s; decide on that one", inc.ID, inc.InstanceID)
-	case followed:
-		return fmt.Errorf("a newer incident than %s is open: %w", inc.ID, incident.ErrSuperseded)
 	}
-	return nil
+	return err
 }
 
 // ReadAs is Read for a step that carries out one choice; a decision for another

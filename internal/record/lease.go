@@ -29,10 +29,7 @@ func Own(ctx context.Context, db Getter, table, id, execution string) (Head, err
 		err = h.Own(execution)
 	}
 	if err == nil && execution != "" && h.State != Open {
-		var followed bool
-		if followed, err = Follows(ctx, db, table, id); followed {
-			err = fmt.Errorf("a newer incident than %s is open: %w", id, incident.ErrSuperseded)
-		}
+		err = Newest(ctx, db, table, id)
 	}
 	if err != nil {
 		return Head{}, fmt.Errorf("look whose incident %s is: %w", id, err)
@@ -40,14 +37,24 @@ func Own(ctx context.Context, db Getter, table, id, execution string) (Head, err
 	return h, nil
 }
 
-// Own is the same of a head that was read, whatever follows it. An execution that began before the stack
-// was updated goes on by its older definition, which does not say who it is and
-// catches no such error: it acts as it did then.
+// Own is the same of a head that was read, whatever follows it. An execution that
+// began before the stack was updated goes on by its older definition, which does not
+// say who it is and catches no such error: it acts as it did then.
 func (h Head) Own(execution string) error {
 	if execution != "" && h.Execution != execution {
 		return fmt.Errorf("incident %s is another execution's by now: %w", h.Incident.ID, incident.ErrSuperseded)
 	}
 	return nil
+}
+
+// Newest fails with incident.ErrSuperseded if a newer incident of the same instance
+// follows.
+func Newest(ctx context.Context, db Getter, table, id string) error {
+	followed, err := Follows(ctx, db, table, id)
+	if followed {
+		err = fmt.Errorf("a newer incident than %s is open: %w", id, incident.ErrSuperseded)
+	}
+	return err
 }
 
 // Lease is the right to do what two invocations must not do at once to the
