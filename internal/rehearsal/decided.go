@@ -265,10 +265,8 @@ func (t Trace) toldByAnother() string {
 	unread := map[*sim.Invocation]bool{}
 	for n := range t.Calls {
 		c := &t.Calls[n]
-		if in, ok := c.Input.(*sns.PublishInput); ok && c.Effective && c.By != nil && c.By.Execution != "" && !unread[c.By] && begins(aws.ToString(in.Subject), saysIsolated) {
-			if owner := ownerAt(owners, c.By.Began); owner != "" && owner != c.By.Execution {
-				return fmt.Sprintf("the mail %q was sent by an execution that had lost the incident to another", aws.ToString(in.Subject))
-			}
+		if in, ok := c.Input.(*sns.PublishInput); ok && c.Effective && !unread[c.By] && begins(aws.ToString(in.Subject), saysIsolated) && owners.lost(c.By) {
+			return fmt.Sprintf("the mail %q was sent by an execution that had lost the incident to another", aws.ToString(in.Subject))
 		}
 		if c.By != nil && c.Service == "dynamodb" && c.Error != "" {
 			unread[c.By] = true

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/sim"
+
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
@@ -21,16 +23,14 @@ func changedByAnother(t Trace) string {
 	closed := t.closings()
 	for n := range t.Calls {
 		c := &t.Calls[n]
-		if !c.Mutating || !c.Effective || c.By == nil || c.By.Execution == "" || !outside(*c) {
+		if !c.Mutating || !c.Effective || !outside(*c) || !owners.lost(c.By) {
 			continue
 		}
 		// Copies of evidence are found by whoever looks next, and a group is nobody's.
 		if c.By.Function == "custody" || strings.Contains(c.Action, "SecurityGroup") || c.Action == "ModifyNetworkInterfaceAttribute" && closed[c.Number] {
 			continue
 		}
-		if owner := ownerAt(owners, c.By.Began); owner != "" && owner != c.By.Execution {
-			return fmt.Sprintf("%s:%s at %s, of %s, by an execution that had lost the incident to another", c.Service, c.Action, c.At.Sub(t.Start), c.By.Function)
-		}
+		return fmt.Sprintf("%s:%s at %s, of %s, by an execution that had lost the incident to another", c.Service, c.Action, c.At.Sub(t.Start), c.By.Function)
 	}
 	return ""
 }
@@ -41,9 +41,12 @@ type owning struct {
 	execution string
 }
 
+// ownings are those of one instance's incidents, in the order of time.
+type ownings []owning
+
 // owners are those that had the instance's incident, in order, as the heads of its
 // incidents were written: by whoever opened one, took one over, or asks once more.
-func (t Trace) owners() (all []owning) {
+func (t Trace) owners() (all ownings) {
 	mine := func(key map[string]dynamodbtypes.AttributeValue) bool {
 		pk := stringOf(key["pk"])
 		return strings.HasPrefix(stringOf(key["sk"]), "incident#") && pk[strings.LastIndexByte(pk, '.')+1:] == t.Finding.InstanceID
@@ -72,13 +75,19 @@ func (t Trace) owners() (all []owning) {
 	return all
 }
 
-func ownerAt(all []owning, at time.Time) (execution string) {
+// lost says whether an invocation is of an execution that had lost the incident to
+// another when it began.
+func (all ownings) lost(by *sim.Invocation) bool {
+	if by == nil || by.Execution == "" {
+		return false
+	}
+	owner := ""
 	for _, o := range all {
-		if o.since.Before(at) {
-			execution = o.execution
+		if o.since.Before(by.Began) {
+			owner = o.execution
 		}
 	}
-	return execution
+	return owner != "" && owner != by.Execution
 }
 
 // closings are the changes of groups by isolate that do nothing but close what stands
