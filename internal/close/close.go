@@ -152,9 +152,8 @@ const paused = "Paused"
 
 // Run is safe to repeat: closing the same way again changes nothing. Its error wraps
 // incident.ErrSuperseded where another execution has the incident: how it ends is
-// that one's to sign. Where the
-// answer to the mail was lost it is sent twice, because once too often is better
-// than not at all.
+// that one's to sign. Where the answer to the mail was lost it is sent twice, because
+// once too often is better than not at all.
 func (s *Step) Run(ctx context.Context, in Input) (Output, error) {
 	ending, closes := endings[in.Ending]
 	kind, leaves := standing[in.Ending]

@@ -118,9 +118,9 @@ type look struct {
 // Run is safe to repeat: it closes what an earlier run left open, then picks up
 // where that one stopped. Its error wraps incident.ErrNotContained if, looked
 // at again, an interface is not where it belongs, incident.ErrInstanceNotFound if
-// there is no interface any more (ErrNotContained where it was said too often), and incident.ErrSuperseded if
-// another execution has the incident: then only what stands in the conversion
-// group is closed.
+// there is no interface any more (ErrNotContained where it was said too often), and
+// incident.ErrSuperseded if another execution has the incident: then only what
+// stands in the conversion group is closed.
 //
 // Two invocations may be at it at once: of two executions, or of one that was
 // stopped and redriven. One of them at a time may lead interfaces through the
